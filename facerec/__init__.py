@@ -1,0 +1,105 @@
+"""facerec: learns a face embedding by transfer learning, recognises the people it was shown, and refuses the rest.
+
+    import facerec
+    embedder, detector = facerec.load_embedder(), facerec.MTCNNDetector()
+    with facerec.open_gallery(folder, embedder, create=True) as gallery:
+        list(facerec.enrol(gallery, {"Ann Lee": [photo]}, detector, embedder))
+        facerec.identify(gallery, [other], detector, embedder, gallery.threshold)
+
+Names are imported when first used, so that `import facerec` needs neither torch nor anything else heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facerec.config import DetectorSettings as DetectorSettings
+    from facerec.config import TrainSettings as TrainSettings
+    from facerec.data import align_folder as align_folder
+    from facerec.decide import Verification as Verification
+    from facerec.decide import decide as decide
+    from facerec.detect import AlignedDetector as AlignedDetector
+    from facerec.detect import Detector as Detector
+    from facerec.detect import MTCNNDetector as MTCNNDetector
+    from facerec.embed import Embedder as Embedder
+    from facerec.embed import load_embedder as load_embedder
+    from facerec.errors import FacerecError as FacerecError
+    from facerec.gallery import Gallery as Gallery
+    from facerec.images import identity_folders as identity_folders
+    from facerec.images import read_image as read_image
+    from facerec.recognise import embed_photos as embed_photos
+    from facerec.recognise import enrol as enrol
+    from facerec.recognise import identify as identify
+    from facerec.recognise import open_gallery as open_gallery
+    from facerec.recognise import verify as verify
+    from facerec.train import train as train
+    from facerec.types import Candidate as Candidate
+    from facerec.types import Decision as Decision
+    from facerec.types import Face as Face
+    from facerec.types import Photo as Photo
+    from facerec.types import Template as Template
+    from facerec.types import Threshold as Threshold
+
+_HOMES = {
+    "AlignedDetector": "detect",
+    "Candidate": "types",
+    "Decision": "types",
+    "Detector": "detect",
+    "DetectorSettings": "config",
+    "Embedder": "embed",
+    "Face": "types",
+    "FacerecError": "errors",
+    "Gallery": "gallery",
+    "MTCNNDetector": "detect",
+    "Photo": "types",
+    "Template": "types",
+    "Threshold": "types",
+    "TrainSettings": "config",
+    "Verification": "decide",
+    "align_folder": "data",
+    "decide": "decide",
+    "embed_photos": "recognise",
+    "enrol": "recognise",
+    "identify": "recognise",
+    "identity_folders": "images",
+    "load_embedder": "embed",
+    "open_gallery": "recognise",
+    "read_image": "images",
+    "train": "train",
+    "verify": "recognise",
+}
+
+__all__ = [
+    "AlignedDetector",
+    "Candidate",
+    "Decision",
+    "Detector",
+    "DetectorSettings",
+    "Embedder",
+    "Face",
+    "FacerecError",
+    "Gallery",
+    "MTCNNDetector",
+    "Photo",
+    "Template",
+    "Threshold",
+    "TrainSettings",
+    "Verification",
+    "align_folder",
+    "decide",
+    "embed_photos",
+    "enrol",
+    "identify",
+    "identity_folders",
+    "load_embedder",
+    "open_gallery",
+    "read_image",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facerec' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"facerec.{_HOMES[name]}"), name)

@@ -1,0 +1,58 @@
+"""Everything facerec raises on purpose.
+
+FacerecError              one line that names the thing at fault and the remedy
+├── ConfigError           a setting or option that does not exist or makes no sense
+├── ImageError            a photo that cannot be read
+├── NoFaceError           a photo without a usable face
+├── DataError             a training folder, split list or pairs file that cannot be used
+├── ModelError            a model folder or ONNX file that cannot be used
+├── TrainingError         a training run that cannot go on or be resumed
+└── GalleryError          a gallery that cannot be opened or changed as asked
+    ├── ForeignModelError     vectors of one model, gallery of another
+    ├── UnknownPersonError    nobody of that name is enrolled
+    └── DamagedGalleryError   the database is not what facerec wrote
+"""
+
+
+class FacerecError(Exception):
+    """Base of all errors facerec raises; its message is one line fit for a user."""
+
+
+class ConfigError(FacerecError):
+    """A setting or option that does not exist or makes no sense."""
+
+
+class ImageError(FacerecError):
+    """A photo that cannot be read."""
+
+
+class NoFaceError(FacerecError):
+    """A photo without a usable face."""
+
+
+class DataError(FacerecError):
+    """A training folder, split list or pairs file that cannot be used."""
+
+
+class ModelError(FacerecError):
+    """A model folder or ONNX file that cannot be used."""
+
+
+class TrainingError(FacerecError):
+    """A training run that cannot go on or be resumed."""
+
+
+class GalleryError(FacerecError):
+    """A gallery that cannot be opened or changed as asked."""
+
+
+class ForeignModelError(GalleryError):
+    """The gallery holds vectors of another model."""
+
+
+class UnknownPersonError(GalleryError):
+    """Nobody of that name is enrolled."""
+
+
+class DamagedGalleryError(GalleryError):
+    """The gallery's database is not what facerec wrote."""
