@@ -1,0 +1,295 @@
+"""Verification metrics over distances: ROC, AUC, EER, TAR@FMR, accuracy, and a bootstrap over people.
+
+Distances are squared Euclidean between unit vectors, 0..4, smaller is more alike: a comparison matches when
+d <= threshold. A comparison that failed (no usable face in a photo) has d = +inf. It matches at no threshold: a false
+non-match if genuine, a true non-match if not. Terms are those of ISO/IEC 19795-1. A rate over nothing (no impostors,
+say) is nan.
+
+`weights` say how often each comparison counts (a bootstrap's repetitions): (N,), or (B, N) for B resamples at once;
+results then have the leading shape of the weights, () or (B,).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+MAX_DISTANCE = 4.0
+"""The largest squared distance between unit vectors."""
+BLOCK = 1_000_000
+"""Weights (replicates x comparisons) a bootstrap holds at once."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Roc:
+    """How many comparisons match at each distance; U distinct finite distances.
+
+    thresholds: (U + 1,) ascending, of the distances' dtype; the first is -inf, where nothing matches.
+    false_matches, true_matches: (..., U + 1) impostor and genuine comparisons with d <= threshold.
+    impostors, genuine: (...) all comparisons, failed ones included: with failures the curve ends short of (1, 1).
+    """
+
+    thresholds: NDArray[np.floating[Any]]
+    false_matches: Floats
+    true_matches: Floats
+    impostors: Floats
+    genuine: Floats
+
+    @property
+    def fmr(self) -> Floats:
+        """False match rate at each threshold, 0..1."""
+        return _share(self.false_matches, self.impostors[..., None])
+
+    @property
+    def tar(self) -> Floats:
+        """True accept rate at each threshold, 0..1; FNMR = 1 - TAR (against `fmr` that is the DET curve)."""
+        return _share(self.true_matches, self.genuine[..., None])
+
+
+def roc(distances: ArrayLike, genuine: ArrayLike, weights: ArrayLike | None = None) -> Roc:
+    """Sort once, count all thresholds; equal distances share one point. All metrics below start from this.
+
+    distances: (N,) float, +inf where the comparison failed. genuine: (N,) bool. Raises ValueError on nan or unequal
+    lengths.
+    """
+    d, same, w = _checked(distances, genuine, weights)
+    order = np.argsort(d)
+    d, same, w = d[order], same[order], w[..., order]
+    last_of_ties = np.append(d[1:] != d[:-1], True)[: len(d)] & (d < np.inf)
+    points = np.flatnonzero(last_of_ties)
+    true, false = np.cumsum(w * same, axis=-1), np.cumsum(w * ~same, axis=-1)
+    start = np.zeros((*w.shape[:-1], 1))
+    return Roc(
+        thresholds=np.concatenate([np.array([-np.inf], d.dtype), d[points]]),
+        false_matches=np.concatenate([start, false[..., points]], axis=-1),
+        true_matches=np.concatenate([start, true[..., points]], axis=-1),
+        impostors=(w * ~same).sum(axis=-1),
+        genuine=(w * same).sum(axis=-1),
+    )
+
+
+def auc(curve: Roc) -> Floats:
+    """Area under the ROC: the chance that a genuine comparison is nearer than an impostor one, ties counting 1/2.
+
+    The Mann-Whitney statistic, equal to scikit-learn's `roc_auc_score`. Failed comparisons are the farthest of all and
+    tie with each other, so among themselves they count 1/2 (a straight line closes the curve to FMR = TAR = 1).
+    """
+    false, true = _closed(curve)
+    area = (np.diff(false) * (true[..., 1:] + true[..., :-1])).sum(axis=-1) / 2
+    return _share(area, curve.impostors * curve.genuine)
+
+
+def eer(curve: Roc) -> Floats:
+    """Equal error rate: FMR where the ROC, its points joined by straight lines, crosses FMR = 1 - TAR.
+
+    The line that closes the curve over failed comparisons is as in `auc`.
+    """
+    false, true = _closed(curve)
+    fmr, tar = _share(false, curve.impostors[..., None]), _share(true, curve.genuine[..., None])
+    gap = fmr + tar - 1  # from -1 up to 1
+    after = (gap >= 0).argmax(axis=-1)
+    before = np.maximum(after - 1, 0)
+    below, above = _pick(gap, before), _pick(gap, after)
+    return _pick(fmr, before) - _share(below, above - below) * (_pick(fmr, after) - _pick(fmr, before))
+
+
+def tar_at_fmr(curve: Roc, fmr: float) -> Floats:
+    """TAR at the largest distance with at most floor(fmr * impostors) false matches; no interpolation.
+
+    It rests on that many impostors: 3 at 1e-3 of 3,000. With fewer than 1 / fmr, no false match is allowed.
+    """
+    tar = _share(_pick(curve.true_matches, _last_allowed(curve, fmr)), curve.genuine)
+    return np.where(curve.impostors > 0, tar, np.nan)
+
+
+def threshold_at_fmr(curve: Roc, fmr: float) -> Floats:
+    """The distance `tar_at_fmr` speaks of: the largest float, in the distances' own dtype, below the first impostor
+    too many.
+
+    MAX_DISTANCE where every comparison may match; nan without impostors. As a float32 it keeps its meaning against
+    float32 distances and as a float64 against either.
+    """
+    below_next = np.nextafter(curve.thresholds[1:], curve.thresholds.dtype.type(-np.inf))
+    threshold = np.append(below_next, _end(curve))[_last_allowed(curve, fmr)]
+    return np.where(curve.impostors > 0, threshold, np.nan).astype(np.float64)
+
+
+def error_rates(distances: ArrayLike, genuine: ArrayLike, threshold: float) -> tuple[float, float]:
+    """(FMR, FNMR) of (N,) distances when d <= threshold matches; each nan without a comparison of its kind."""
+    d, same, _ = _checked(distances, genuine, None)
+    match = _matches(d, np.float64(threshold))
+    false_matches, false_non_matches = (match & ~same).sum(), (~match & same).sum()
+    return float(_share(false_matches, (~same).sum())), float(_share(false_non_matches, same.sum()))
+
+
+def accuracy(
+    distances: ArrayLike, genuine: ArrayLike, threshold: ArrayLike, weights: ArrayLike | None = None
+) -> Floats:
+    """Share of (N,) comparisons decided rightly when d <= threshold matches.
+
+    threshold: (), or (B,) with one for each row of weights.
+    """
+    d, same, w = _checked(distances, genuine, weights)
+    right = _matches(d, np.asarray(threshold, np.float64)[..., None]) == same
+    return _share((w * right).sum(axis=-1), w.sum(axis=-1))
+
+
+def best_threshold(curve: Roc) -> Floats:
+    """The distance that decides most comparisons rightly.
+
+    Accuracy is constant between neighbouring distances: the answer is the middle of the best interval, of the first
+    (the strictest) if several are equally good. The intervals below the smallest and above the largest distance end at
+    -1 and at MAX_DISTANCE.
+    """
+    gain = curve.true_matches - curve.false_matches
+    best = gain.max(axis=-1, keepdims=True)
+    first = gain.argmax(axis=-1)
+    worse_again = (gain < best) & (np.arange(gain.shape[-1]) > first[..., None])
+    after = np.where(worse_again.any(axis=-1), worse_again.argmax(axis=-1), gain.shape[-1])
+    edges = np.concatenate([[-1.0], curve.thresholds[1:], [_end(curve)]])
+    low, high = edges[first], edges[after]
+    middle = (low + high) / 2
+    return np.where(middle < high, middle, low)  # between neighbouring floats the middle rounds, perhaps up
+
+
+def fold_accuracies(
+    distances: ArrayLike, genuine: ArrayLike, folds: ArrayLike, weights: ArrayLike | None = None
+) -> Floats:
+    """The LFW protocol (Huang et al. 2007): per fold, accuracy at the best threshold of all the other folds.
+
+    folds: (N,) int, at least two different. Returns (..., F), folds ascending; nan for a fold of no weight.
+    """
+    d, same, w = _checked(distances, genuine, weights)
+    folds = np.asarray(folds)
+    names = np.unique(folds)
+    if folds.shape != d.shape or len(names) < 2:
+        raise ValueError(f"folds must name at least two folds, one per distance: {folds.shape}, {len(names)} different")
+
+    def held_out(fold: Any) -> Floats:
+        out = folds == fold
+        threshold = best_threshold(roc(d[~out], same[~out], w[..., ~out]))
+        return accuracy(d[out], same[out], threshold, w[..., out])
+
+    return np.stack([held_out(fold) for fold in names], axis=-1)
+
+
+def standard_error(values: ArrayLike) -> float:
+    """Standard error of the mean of (F,) independent values: SD (ddof 1) / sqrt(F)."""
+    values = np.asarray(values, np.float64)
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def people_weights(person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int) -> Iterator[Floats]:
+    """Bootstrap weights of N comparisons under resampling of PEOPLE, in blocks (B, N) that add up to `replicates` rows.
+
+    person_a, person_b: (N,) who is on either photo. Comparisons that share a person are not independent, so people are
+    drawn with replacement, w_p times person p (subsets bootstrap: Bolle, Ratha, Pankanti, CVIU 93, 2004; Poh, Martin,
+    Bengio, TPAMI 29, 2007). Two people's comparison counts w_a * w_b times. One person's with themself counts w_a
+    times, not w_a^2: they enter or leave with their whole set of genuine comparisons, and nobody ever compared two
+    copies of one person. The product is Owen's pigeonhole bootstrap (Ann. Appl. Stat. 1, 2007), which errs on the wide
+    side: up to sqrt(3) too wide for impostors where, as in LFW, hardly any two comparisons share a person.
+    """
+    a, b = np.asarray(person_a), np.asarray(person_b)
+    names, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
+    a, b = codes[: len(a)], codes[len(a) :]
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // max(1, len(a)))
+    for start in range(0, replicates, rows):
+        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(rows, replicates - start))
+        drawn = drawn.astype(np.float64)  # (B, P)
+        yield drawn[:, a] * np.where(a == b, 1.0, drawn[:, b])
+
+
+def bootstrap(
+    statistic: Callable[[Floats], Floats], person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int
+) -> Floats:
+    """Values (usable replicates, S) of `statistic`, (B, N) weights -> (B, S), over resampled people; the seed fixes
+    them.
+
+    A replicate in which any statistic is undefined (no impostors or no genuine comparisons drawn) is dropped: the
+    caller counts them as `replicates` less the rows it gets.
+    """
+    blocks = [statistic(weights) for weights in people_weights(person_a, person_b, replicates, seed)]
+    values = np.concatenate(blocks)
+    return values[~np.isnan(values).any(axis=1)]
+
+
+def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """The central `level` of (R,) bootstrap values, R > 0 (percentile method).
+
+    All replicates of a perfect score are perfect: an interval of no width says that no error was seen, not that none
+    exists.
+    """
+    low, high = np.quantile(np.asarray(values, np.float64), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[np.float32], Bools]:
+    """Distances (P,) float32 in 0..4 and genuine (P,) of all P = N (N - 1) / 2 pairs i < j, row by row.
+
+    vectors: (N, D) unit float32 rows; people: (N,) names or numbers. Needs 5 bytes a pair and little more.
+    """
+    vectors = np.asarray(vectors, np.float32)
+    _, codes = np.unique(np.asarray(people), return_inverse=True)
+    n = len(vectors)
+    distances, genuine = np.empty(n * (n - 1) // 2, np.float32), np.empty(n * (n - 1) // 2, np.bool_)
+    end = 0
+    for first in range(0, n, 256):
+        cosines = vectors[first : first + 256] @ vectors[first:].T  # (256, N - first)
+        for row, cosine in enumerate(cosines):
+            start, end = end, end + n - first - row - 1
+            distances[start:end] = 2 - 2 * cosine[row + 1 :]
+            genuine[start:end] = codes[first + row + 1 :] == codes[first + row]
+    return np.clip(distances, 0, MAX_DISTANCE, out=distances), genuine
+
+
+def _checked(
+    distances: ArrayLike, genuine: ArrayLike, weights: ArrayLike | None
+) -> tuple[NDArray[np.floating[Any]], Bools, Floats]:
+    """The three as arrays of one length; float32 distances stay float32, all other numbers become float64."""
+    d, same = np.asarray(distances), np.asarray(genuine, np.bool_)
+    d = d if d.dtype == np.float32 else d.astype(np.float64)
+    w = np.ones(d.shape) if weights is None else np.asarray(weights, np.float64)
+    if d.ndim != 1 or same.shape != d.shape or w.shape[-1:] != d.shape:
+        raise ValueError(f"one distance, label and weight per comparison, not {d.shape}, {same.shape}, {w.shape}")
+    if np.isnan(d).any():
+        raise ValueError("a distance is nan; a comparison that failed is +inf")
+    return d, same, w
+
+
+def _matches(d: NDArray[np.floating[Any]], threshold: Floats | np.float64) -> Bools:
+    """d <= threshold, compared as float64; never for a failed comparison."""
+    return (d.astype(np.float64) <= threshold) & (d < np.inf)
+
+
+def _share(part: Any, whole: Any) -> Floats:
+    """part / whole, nan where whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+
+
+def _closed(curve: Roc) -> tuple[Floats, Floats]:
+    """False and true matches (..., U + 2) with a last point where everything, failures too, would match."""
+    false = np.concatenate([curve.false_matches, curve.impostors[..., None]], axis=-1)
+    return false, np.concatenate([curve.true_matches, curve.genuine[..., None]], axis=-1)
+
+
+def _pick(values: Floats, index: NDArray[np.intp]) -> Floats:
+    """values (..., U) at one index (...) per row."""
+    return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]
+
+
+def _last_allowed(curve: Roc, fmr: float) -> NDArray[np.intp]:
+    """Index (...) of the last point with at most floor(fmr * impostors) false matches; the first point has none."""
+    allowed = np.floor(fmr * curve.impostors + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    return np.asarray((curve.false_matches <= allowed[..., None]).sum(axis=-1) - 1)
+
+
+def _end(curve: Roc) -> float:
+    """The distance at which all that can match does."""
+    return max(MAX_DISTANCE, float(curve.thresholds[-1]))
