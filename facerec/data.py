@@ -1,0 +1,191 @@
+"""Training data: identity folders of aligned crops, identity-disjoint splits, and batches of augmented pixels."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facerec.detect import Detector, faces_in_photos
+from facerec.errors import DataError, ImageError
+from facerec.images import aligned_crop, identity_folders, printable, read_image
+from facerec.sampler import Batch
+from facerec.types import Image
+
+log = logging.getLogger(__name__)
+
+STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
+READ_AHEAD = 3  # batches decoded while the network works
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FaceSet:
+    """Photos of people: `paths` (N,), `labels` (N,) int64 into `people`. `root` is the folder of identity folders."""
+
+    root: Path
+    people: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def keys(self) -> list[str]:
+        """folder/person/file of every photo: how a teacher's file names them."""
+        return [f"{self.root.name}/{path.relative_to(self.root).as_posix()}" for path in self.paths]
+
+    def fingerprint(self) -> str:
+        """Changes when a photo comes, goes or is renamed."""
+        return hashlib.sha256("\n".join(self.keys()).encode()).hexdigest()[:16]
+
+    def only(self, people: Sequence[str]) -> "FaceSet":
+        """The photos of these people, in the order of the names."""
+        return _face_set(self.root, {name: self.photos_of(name) for name in sorted(people)})
+
+    def photos_of(self, person: str) -> list[Path]:
+        """The photos of one person."""
+        label = self.people.index(person)
+        return [self.paths[i] for i in np.flatnonzero(self.labels == label)]
+
+
+def _face_set(root: Path, folders: dict[str, list[Path]]) -> FaceSet:
+    labels = np.repeat(np.arange(len(folders), dtype=np.int64), [len(paths) for paths in folders.values()])
+    return FaceSet(root, tuple(folders), tuple(path for paths in folders.values() for path in paths), labels)
+
+
+def read_faces(folder: Path) -> FaceSet:
+    """The identity folders under `folder`; raises DataError when there are none."""
+    return _face_set(folder.resolve(), identity_folders(folder.resolve()))
+
+
+def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSet, FaceSet]:
+    """Training and validation photos, with no person in both.
+
+    splits: a folder of lists `validation.txt`, `test.txt`, ... with one `folder/person` a line. Who is listed in
+    validation.txt validates; who is listed in any other is left out. Without it a seeded tenth of the people
+    validates (two at least). Raises DataError when either side would be empty.
+    """
+    if splits is None:
+        count = max(2, len(faces.people) // 10)
+        validation = set(np.random.default_rng(seed).permutation(faces.people)[:count].tolist())
+        left_out: set[str] = set()
+    else:
+        lists = {path.stem: _read_list(path, faces.root.name) for path in sorted(splits.glob("*.txt"))}
+        if "validation" not in lists:
+            raise DataError(f"{splits}: holds no validation.txt; list the validation people there, a line each")
+        validation = lists.pop("validation") & set(faces.people)
+        left_out = set().union(*lists.values())
+    train = set(faces.people) - validation - left_out
+    if len(train) < 2 or len(validation) < 2:
+        raise DataError(
+            f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more"
+        )
+    return faces.only(sorted(train)), faces.only(sorted(validation))
+
+
+def _read_list(path: Path, root: str) -> set[str]:
+    lines = path.read_text("utf-8").split()
+    return {line.split("/", 1)[1] for line in lines if line.startswith(f"{root}/")}
+
+
+def limit_people(faces: FaceSet, count: int, seed: int) -> FaceSet:
+    """A seeded choice of `count` people."""
+    return faces.only(np.random.default_rng(seed).permutation(faces.people)[:count].tolist())
+
+
+def augment(crop: Image, rng: np.random.Generator) -> Image:
+    """(128, 128, 3) -> (112, 112, 3): shifted by up to 8 px each way, mirrored half the time."""
+    top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
+    cut = crop[top : top + 112, left : left + 112]
+    return cut[:, ::-1] if rng.random() < 0.5 else cut
+
+
+def _train_pixels(path: Path, seed: tuple[int, int, int]) -> Image | ImageError:
+    try:
+        return augment(aligned_crop(read_image(path), STORED_SIZE), np.random.default_rng(seed))
+    except ImageError as error:
+        return error
+
+
+def _still_pixels(path: Path) -> Image | ImageError:
+    try:
+        return aligned_crop(read_image(path))
+    except ImageError as error:
+        return error
+
+
+def to_tensor(crops: Sequence[Image], size: int = 112) -> Tensor:
+    """Crops (S, S, 3) -> (N, 3, size, size): uint8, or float32 0..255 where they had to be scaled."""
+    pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)  # (N, 3, S, S)
+    if size == pixels.shape[-1]:
+        return pixels
+    return F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+
+
+def training_batches(
+    faces: FaceSet, batches: Sequence[Batch], size: int, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """Augmented pixels (B, 3, size, size) and the positions they belong to, decoded ahead in threads.
+
+    Each photo's augmentation follows from (seed, epoch, position). A photo that cannot be read is named in the log
+    and missing from its batch.
+    """
+
+    def load(batch: Batch) -> tuple[Tensor, NDArray[np.int64]]:
+        loaded = [_train_pixels(faces.paths[i], (seed, epoch, int(i))) for i in batch]
+        good = [i for i, crop in enumerate(loaded) if not isinstance(crop, ImageError)]
+        for crop in loaded:
+            if isinstance(crop, ImageError):
+                log.warning("left out: %s", crop)
+        if not good:
+            raise DataError(f"{faces.root}: not one photo of a batch can be read; check the folder")
+        return to_tensor([loaded[i] for i in good], size), batch[good]  # type: ignore[misc]
+
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        waiting = iter(batches)
+        running = [pool.submit(load, batch) for batch in islice(waiting, READ_AHEAD)]
+        while running:
+            done = running.pop(0).result()
+            running += [pool.submit(load, batch) for batch in islice(waiting, 1)]
+            yield done
+
+
+def still_batches(faces: FaceSet, batch_size: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """All photos in order without augmentation, unreadable ones left out: pixels (B, 3, 112, 112) and positions."""
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for start in range(0, len(faces), batch_size):
+            positions = np.arange(start, min(start + batch_size, len(faces)))
+            loaded = list(pool.map(_still_pixels, [faces.paths[i] for i in positions]))
+            good = [i for i, crop in enumerate(loaded) if not isinstance(crop, ImageError)]
+            if good:
+                yield to_tensor([loaded[i] for i in good]), positions[good]  # type: ignore[misc]
+
+
+def align_folder(folder: Path, output: Path, detector: Detector) -> tuple[Path, list[str]]:
+    """Detect and align the photos in the identity folders of `folder`, for training; `detector` cuts 128x128 crops.
+
+    The main face of each photo becomes output/FOLDER/PERSON/NAME.png; what is there already is kept. Returns the
+    folder of identity folders and one line for every photo that could not be used.
+    """
+    source, target = folder.resolve(), output / folder.resolve().name
+    photos = [path for paths in identity_folders(source).values() for path in paths]
+    crops = {path: target / path.relative_to(source).with_name(path.name + ".png") for path in photos}
+    failures = []
+    for path, faces in faces_in_photos([p for p in photos if not crops[p].exists()], detector, 16):
+        if isinstance(faces, ImageError) or not faces:
+            failures.append(str(faces) if faces else f"{printable(path)}: no face found; left out of training")
+            continue
+        crops[path].parent.mkdir(parents=True, exist_ok=True)
+        part = crops[path].with_suffix(".part")
+        PIL.Image.fromarray(faces[0].crop).save(part, "PNG")
+        part.replace(crops[path])
+    return target, failures

@@ -1,0 +1,101 @@
+"""The card of a model: what it is, how its input is made, how it was trained, what was measured. Needs no torch."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facerec.errors import ModelError
+from facerec.types import Threshold
+
+CARD_FORMAT = 1
+ALIGNMENT = "arcface"  # the 5-point template of detect.py
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The readable half of a model: `model.json` in a model folder, NAME.json beside NAME.onnx.
+
+    input_size: side of the aligned crop in pixels. mean, std: of RGB 0..255, x = (rgb - mean) / std.
+    backbone: a name of the backbone table; "" for an ONNX file.
+    threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
+    fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
+    """
+
+    name: str
+    embedding_dim: int
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    alignment: str = ALIGNMENT
+    backbone: str = ""
+    licence: str = ""
+    source: str = ""
+    threshold: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    format: int = CARD_FORMAT
+
+    @property
+    def default_threshold(self) -> Threshold | None:
+        """The threshold measured with the model, or None when its card states none."""
+        if "distance" not in self.threshold:
+            return None
+        return Threshold(float(self.threshold["distance"]), str(self.threshold.get("source", "model card")))
+
+
+def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
+    """A SHA-256 begun with all that decides the numbers besides the weights; feed it the weights."""
+    parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
+    return hashlib.sha256(json.dumps(parts).encode())
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card; raises ModelError naming the file and what is wrong with it."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; a model needs its card") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not a model card (bad JSON: {error})") from error
+    return _card_from(values, path)
+
+
+def _card_from(values: Any, path: Path) -> ModelCard:
+    known = {f.name for f in dataclasses.fields(ModelCard)}
+    needed = {"name", "embedding_dim", "input_size", "mean", "std"}
+    if not isinstance(values, dict) or not needed <= values.keys():
+        raise ModelError(f"{path}: not a model card; it must state {', '.join(sorted(needed))}")
+    if values.get("format", CARD_FORMAT) != CARD_FORMAT:
+        raise ModelError(f"{path}: card format {values['format']} is not known; upgrade facerec")
+    if unknown := values.keys() - known:
+        raise ModelError(f"{path}: unknown fields {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+    card = ModelCard(**{**values, "mean": _triple(values["mean"], path), "std": _triple(values["std"], path)})
+    if not (_positive(card.embedding_dim) and _positive(card.input_size) and all(s > 0 for s in card.std)):
+        raise ModelError(f"{path}: embedding_dim, input_size and std must be positive")
+    if card.alignment != ALIGNMENT:
+        raise ModelError(f"{path}: alignment '{card.alignment}' is not known; facerec aligns to '{ALIGNMENT}'")
+    return card
+
+
+def _positive(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _triple(value: Any, path: Path) -> tuple[float, float, float]:
+    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int | float) for v in value):
+        raise ModelError(f"{path}: mean and std must be three numbers, of red, green and blue 0..255")
+    return (float(value[0]), float(value[1]), float(value[2]))
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write a card as indented JSON, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)

@@ -1,0 +1,132 @@
+"""The model folder (`model.json` + `weights.safetensors`) and the state of a training run. Nothing is pickled."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from facerec.errors import ModelError, TrainingError
+from facerec.models.card import ModelCard, preprocessing_hash, read_card, write_card
+from facerec.models.network import IMAGENET_MEAN, IMAGENET_STD, INPUT_SIZE, Network
+
+CARD, WEIGHTS = "model.json", "weights.safetensors"
+
+
+def describe(network: Network, name: str) -> ModelCard:
+    """A card with the facts that follow from the network alone."""
+    return ModelCard(
+        name=name,
+        embedding_dim=network.embedding_dim,
+        input_size=INPUT_SIZE,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        backbone=network.backbone,
+    )
+
+
+def _stored(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _fingerprint(card: ModelCard, tensors: dict[str, Tensor]) -> str:
+    digest = preprocessing_hash(card)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dtype = torch.float32) -> ModelCard:
+    """Write the model folder and return its card with the fingerprint. Weights are stored as `dtype`.
+
+    The stored values are the reference: a model saved as float16 is the float16 model from then on.
+    """
+    tensors = _stored(network, dtype)
+    card = dataclasses.replace(card, fingerprint=_fingerprint(card, tensors))
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / (WEIGHTS + ".part")
+    save_file(tensors, part)
+    os.replace(part, folder / WEIGHTS)
+    write_card(card, folder / CARD)
+    return card
+
+
+def load_model(folder: Path) -> tuple[Network, ModelCard]:
+    """Read a model folder -> network in eval mode with float32 weights, and its card.
+
+    Raises ModelError when a file is missing, broken, or weights and card do not belong together.
+    """
+    card = read_card(folder / CARD)
+    tensors = _read_tensors(folder / WEIGHTS)
+    if _fingerprint(card, tensors) != card.fingerprint:
+        raise ModelError(f"{folder}: {WEIGHTS} is not the file its {CARD} was written for; copy the folder again")
+    network = Network(card.backbone, card.embedding_dim)
+    try:
+        network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{folder}: weights do not fit a {card.backbone}; the folder is incomplete") from error
+    return network.eval(), card
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; the model folder is incomplete") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: broken or unreadable ({error}); copy the model again") from error
+
+
+def save_state(
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+) -> None:
+    """Write all a run needs to go on exactly: weights, optimiser moments and `facts` (JSON), whole or not at all."""
+    tensors = {f"{name}/{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
+    state = optimizer.state_dict()["state"]
+    tensors |= {f"optimizer/{i}/{key}": t for i, entries in state.items() for key, t in entries.items()}
+    part = path.with_name(path.name + ".part")
+    save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, part, {"facts": json.dumps(facts)})
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put the state back where save_state took it from; returns `facts`.
+
+    Raises TrainingError when the file is missing, broken or of another network.
+    """
+    try:
+        tensors = load_file(path)
+        for name, module in modules.items():
+            module.load_state_dict(_under(tensors, f"{name}/"))
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path}: no such file; nothing to resume, start without --resume") from error
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise TrainingError(f"{path}: cannot be resumed from (broken, or of another network)") from error
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in _under(tensors, "optimizer/").items():
+        index, _, field = key.partition("/")
+        entries.setdefault(int(index), {})[field] = tensor
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+    return read_facts(path)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The JSON part of a run's state, without its tensors."""
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["facts"])
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
