@@ -1,0 +1,182 @@
+"""Nearest-neighbour search over unit vectors: the `Index` protocol, FAISS's exact index, and the nearest people.
+
+Distances are d = |a - b|^2 = 2 - 2 cos, which is what FAISS calls squared L2; in float32, so good to about 2e-6.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.errors import GalleryError
+from facerec.types import Candidate, Vectors
+
+Ids = NDArray[np.int64]
+MAGIC = "facerec-index-1"
+
+
+class Index(Protocol):
+    """Vectors under ids of the caller's choice."""
+
+    @property
+    def dimension(self) -> int:
+        """D, the numbers in a vector."""
+        ...
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Store (N, D) float32 rows under N new int64 ids >= 0; GalleryError for another D or an id already there."""
+        ...
+
+    def remove(self, ids: Ids) -> None:
+        """Forget these ids; those that are not there are no error."""
+        ...
+
+    def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """Return distances and ids, both (N, k), of the k >= 1 nearest, sorted by distance, then id.
+
+        Where fewer than k are stored the rows end in distance inf and id -1. GalleryError for another D.
+        """
+        ...
+
+    def save(self, path: Path, stamp: str) -> None:
+        """Write the index to one file, all or nothing; `stamp` (no spaces) says what it was made from.
+
+        One writer at a time: the draft beside `path` has a fixed name, so that a killed process leaves at most one.
+        Raises GalleryError if the file cannot be written.
+        """
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        ...
+
+
+def _faiss() -> Any:
+    import faiss  # only when an index is needed: half the start-up time of a command that needs none
+
+    return faiss
+
+
+class FlatIndex:
+    """Exact search by comparing with every vector (FAISS `IndexFlatL2`)."""
+
+    def __init__(self, dimension: int) -> None:
+        """An empty index of vectors of `dimension` numbers."""
+        faiss = _faiss()
+        self._index = faiss.IndexIDMap2(faiss.IndexFlatL2(dimension))
+
+    def __len__(self) -> int:
+        return self._index.ntotal
+
+    @property
+    def dimension(self) -> int:
+        """See `Index.dimension`."""
+        return self._index.d
+
+    @property
+    def ids(self) -> Ids:
+        """All ids in ascending order, (len,)."""
+        return np.sort(_faiss().vector_to_array(self._index.id_map))
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the stored rows, (N, D) float32, of ids that are there."""
+        return self._index.reconstruct_batch(np.ascontiguousarray(ids, np.int64))
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """See `Index.add`."""
+        if np.unique(ids).size < len(ids) or np.isin(ids, self.ids).any():
+            raise GalleryError("the index already holds a vector of that id; run `facerec gallery rebuild`")
+        self._index.add_with_ids(self._rows(vectors), np.ascontiguousarray(ids, np.int64))
+
+    def remove(self, ids: Ids) -> None:
+        """See `Index.remove`."""
+        self._index.remove_ids(np.ascontiguousarray(ids, np.int64))
+
+    def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """See `Index.search`."""
+        distances, ids = self._index.search(self._rows(vectors), k)
+        distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may fall below zero
+        order = np.lexsort((ids, distances), axis=-1)
+        return np.take_along_axis(distances, order, axis=-1), np.take_along_axis(ids, order, axis=-1)
+
+    def save(self, path: Path, stamp: str) -> None:
+        """See `Index.save`: a header line of format, stamp and SHA-256 of the rest, then FAISS's bytes."""
+        payload = _faiss().serialize_index(self._index).tobytes()
+        header = f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}\n".encode()
+        try:
+            _replace(path, header + payload)
+        except OSError as error:
+            raise GalleryError(
+                f"{path}: cannot be written ({error.strerror}); make its folder writable or free its disk"
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path, stamp: str) -> Self | None:
+        """Read what `save` wrote under the same stamp; None if missing, unreadable, damaged or of another stamp."""
+        try:
+            header, _, payload = path.read_bytes().partition(b"\n")
+        except OSError:  # a cache that cannot be read is a cache to be made again
+            return None
+        # Checked before FAISS sees it: FAISS may crash on, or believe, bytes that are not what it wrote.
+        if header.decode("ascii", "replace") != f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}":
+            return None
+        index = cls.__new__(cls)
+        index._index = _faiss().deserialize_index(np.frombuffer(payload, np.uint8))
+        return index
+
+    def _rows(self, vectors: Vectors) -> Vectors:
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise GalleryError(
+                f"vectors of shape {vectors.shape} do not fit an index of {self.dimension} numbers per row; "
+                "use the model the gallery was made with"
+            )
+        return np.ascontiguousarray(vectors, np.float32)
+
+
+class PeopleIndex:
+    """An index whose vectors belong to people."""
+
+    def __init__(self, index: Index, ids: Ids, owners: Sequence[str]) -> None:
+        """`ids`: all of the index's, (T,) ascending; `owners`: whose each of them is."""
+        self.index = index
+        self.ids = ids
+        self._owners = np.array(owners, object)
+        self._most = max(Counter(owners).values(), default=0)  # vectors of one person
+
+    def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
+        """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first, at their nearest vector.
+
+        Of equally near people the one with the lower id comes first.
+        """
+        # The top - 1 people before the last one sought have at most `most` vectors each: that many and one suffice.
+        k = min((top - 1) * self._most + 1, max(len(self.ids), 1))
+        distances, ids = self.index.search(vectors, k)
+        return [self._first_of_each(d, i, top) for d, i in zip(distances, ids, strict=True)]
+
+    def _first_of_each(self, distances: NDArray[np.float32], ids: Ids, top: int) -> list[Candidate]:
+        best: dict[str, float] = {}
+        found = ids >= 0
+        for owner, distance in zip(self._owners[np.searchsorted(self.ids, ids[found])], distances[found], strict=True):
+            best.setdefault(owner, float(distance))
+            if len(best) == top:
+                break
+        return [Candidate(person, distance) for person, distance in best.items()]
+
+
+def draft_of(path: Path) -> Path:
+    """Where `FlatIndex.save` writes before it replaces `path`."""
+    return path.with_name(f"{path.name}.draft")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = draft_of(path)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)

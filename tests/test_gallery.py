@@ -1,0 +1,369 @@
+"""The gallery as its users need it; accidents are in test_database."""
+
+import os
+import sqlite3
+import tempfile
+import time
+import unicodedata
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from oracles import nearest_people_by_loop
+from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
+
+from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
+from facerec.gallery import Gallery
+from facerec.index import FlatIndex
+from facerec.types import Template, Threshold
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "my gallery?#%"
+
+
+@pytest.fixture
+def gallery(folder: Path) -> Iterator[Gallery]:
+    with opened(folder) as gallery:
+        yield gallery
+
+
+# ---------------------------------------------------------------------------------------------------- everyday use
+
+
+def test_enrolled_people_are_found_listed_and_shown(gallery: Gallery) -> None:
+    assert [
+        gallery.add("Bob Ray", template(0)),
+        gallery.add("Ann Lee", template(1)),
+        gallery.add("Bob Ray", template(2)),
+    ]
+    found = gallery.search(np.stack([vector(2), vector(1)]), 5)
+    assert [[c.person for c in row] for row in found] == [["Bob Ray", "Ann Lee"], ["Ann Lee", "Bob Ray"]]
+    assert found[0][0].distance == pytest.approx(0, abs=4e-6)
+    assert [(p.name, p.templates) for p in gallery.people()] == [("Ann Lee", 1), ("Bob Ray", 2)]
+    assert (len(gallery), gallery.templates) == (2, 3)
+    shown = gallery.show("Bob Ray")
+    assert [(s.photo_hash, s.source) for s in shown] == [(f"{n:064x}", f"photos/{n}.jpg") for n in (0, 2)]
+    assert (shown[0].box, shown[0].quality) == ((1.5, 2, 30, 40), 0.99)
+    assert abs(time.time() - time.mktime(time.strptime(shown[0].enrolled, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone) < 60
+
+
+def test_nobody_enrolled_finds_nobody(gallery: Gallery) -> None:
+    assert gallery.search(np.stack([vector(0), vector(1)]), 5) == [[], []]
+    assert gallery.search(np.empty((0, DIMENSION), np.float32), 5) == []
+    assert (len(gallery), gallery.templates, gallery.people()) == (0, 0, [])
+
+
+def test_the_same_photo_twice_is_skipped(gallery: Gallery) -> None:
+    assert gallery.find_photo(template(0).photo_hash) is None
+    assert gallery.add("Ann Lee", template(0))
+    assert not gallery.add(" Ann Lee\t", template(0))
+    assert gallery.find_photo(template(0).photo_hash) == "Ann Lee"
+    with pytest.raises(GalleryError, match=r"photos/0\.jpg: already enrolled as 'Ann Lee', so not as 'Eve'"):
+        gallery.add("Eve", template(0))
+    assert [p.name for p in gallery.people()] == ["Ann Lee"]
+
+
+def test_names_are_stripped_and_composed_and_keep_their_case(gallery: Gallery) -> None:
+    composed = unicodedata.normalize("NFC", "Zoë Ångström")
+    for number, name in enumerate(["  Zoë Ångström ", composed, unicodedata.normalize("NFD", composed)]):
+        gallery.add(name, template(number))
+    gallery.add("李小龙", template(3))
+    gallery.add("o'Neil; DROP TABLE people --", template(4))
+    gallery.add("ann", template(5))
+    gallery.add("Ann", template(6))
+    names = ["Ann", composed, "ann", "o'Neil; DROP TABLE people --", "李小龙"]
+    assert sorted(p.name for p in gallery.people()) == sorted(names)
+    assert len(gallery.show(unicodedata.normalize("NFD", composed))) == 3
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0b", "a\x1b[31mb", "a\u2028b", "caf\udce9", "x" * 201])
+def test_what_is_no_name_is_refused(gallery: Gallery, name: str) -> None:
+    with pytest.raises(GalleryError, match="is no name for a person") as caught:
+        gallery.add(name, template(0))
+    assert str(caught.value).isprintable()
+    assert gallery.people() == []
+
+
+def test_a_source_that_is_not_utf8_is_kept_readable(gallery: Gallery) -> None:
+    odd = template(0)
+    gallery.add("Ann", Template(odd.photo_hash, os.fsdecode(b"caf\xe9.jpg"), odd.box, odd.quality, odd.vector))
+    assert gallery.show("Ann")[0].source == "caf\\udce9.jpg"
+
+
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (vector(0) * 1.01, "not of length 1"),
+        (np.zeros(DIMENSION, np.float32), "not of length 1"),
+        (np.full(DIMENSION, np.nan, np.float32), "not finite"),
+        (np.full(DIMENSION, np.inf, np.float32), "not finite"),
+        (np.eye(8, dtype=np.float32)[0], "8 numbers instead of 16"),
+    ],
+)
+def test_vectors_no_model_gives_are_refused(gallery: Gallery, bad: np.ndarray, fault: str) -> None:
+    with pytest.raises(GalleryError, match=fault):
+        gallery.add("Ann", Template("0" * 64, "a.jpg", (0, 0, 1, 1), 1.0, bad))
+    with pytest.raises(GalleryError, match=fault):
+        gallery.search(bad[None], 1)
+    assert gallery.people() == []
+
+
+def test_renaming(gallery: Gallery) -> None:
+    gallery.add("Ann", template(0))
+    gallery.add("Bob", template(1))
+    assert nearest(gallery, 0) == "Ann"
+    gallery.rename("Ann", " Ann Lee ")
+    assert nearest(gallery, 0) == "Ann Lee"
+    gallery.rename("Ann Lee", "Ann Lee")
+    with pytest.raises(GalleryError, match=r"'Bob' is enrolled already .*; choose another name"):
+        gallery.rename("Ann Lee", "Bob")
+    with pytest.raises(GalleryError, match="is no name"):
+        gallery.rename("Ann Lee", " ")
+    assert [p.name for p in gallery.people()] == ["Ann Lee", "Bob"]
+
+
+def test_unknown_names_get_a_hint(gallery: Gallery) -> None:
+    for number, name in enumerate(["Ann Lee", "BOB RAY"]):
+        gallery.add(name, template(number))
+    for call in (gallery.show, gallery.remove, lambda name: gallery.rename(name, "New")):
+        with pytest.raises(UnknownPersonError, match="nobody called 'ann leigh' is enrolled; did you mean Ann Lee"):
+            call("ann leigh")
+        with pytest.raises(UnknownPersonError, match="did you mean BOB RAY"):
+            call("bob ray")
+        with pytest.raises(UnknownPersonError, match="`facerec gallery list` shows who is"):
+            call("Xaver")
+
+
+def test_a_removed_person_leaves_nothing_in_the_files(folder: Path) -> None:
+    with opened(folder) as gallery, opened(folder) as other:
+        for number in range(40):
+            gallery.add("Ann Lee" if number % 2 else "Bob Ray", template(number))
+        assert nearest(gallery, 1) == nearest(other, 1) == "Ann Lee"
+        assert any(vector(1).tobytes() in path.read_bytes() for path in folder.iterdir())
+        assert gallery.remove("Ann Lee") == 20
+        for _ in range(2):
+            content = b"".join(path.read_bytes() for path in folder.iterdir())
+            assert vector(0).tobytes() in content
+            for number in range(1, 40, 2):
+                assert vector(number).tobytes() not in content
+                assert f"photos/{number}.jpg".encode() not in content
+            assert b"Ann Lee" not in content
+            assert nearest(gallery, 1) is None
+            assert nearest(other, 1) is None
+        assert nearest(other, 0) == "Bob Ray"
+        assert gallery.add("Cy", template(1))
+
+
+# ------------------------------------------------------------------------------------------------------- the model
+
+
+def test_the_gallery_keeps_its_model_and_the_cards_threshold(folder: Path) -> None:
+    with Gallery.open(folder, create=True) as gallery:
+        assert (gallery.model_name, gallery.threshold) == (None, None)
+        gallery.bind_model(*MODEL)
+        gallery.add("Ann", template(0))
+    with Gallery.open(folder) as gallery:
+        assert (gallery.model_name, gallery.threshold) == ("toy", MODEL[3])
+        gallery.bind_model(*MODEL[:3], Threshold(1.2, "measured again"))
+        assert gallery.threshold == Threshold(1.2, "measured again")
+        gallery.bind_model(*MODEL[:3], None)
+        assert gallery.threshold is None
+        assert nearest(gallery, 0) == "Ann"
+
+
+def test_another_model_is_refused(folder: Path) -> None:
+    with opened(folder) as gallery:
+        gallery.add("Ann", template(0))
+    with Gallery.open(folder) as gallery:
+        for fingerprint, dimension in (("e" * 64, DIMENSION), ("e" * 64, 8), (MODEL[0], 8)):
+            with pytest.raises(ForeignModelError, match=r"model toy \(f{12}\), not with sface .*`--model toy`"):
+                gallery.bind_model(fingerprint, "sface", dimension, None)
+        for call in (lambda: gallery.add("Bob", template(1)), lambda: gallery.search(vector(0)[None], 1)):
+            with pytest.raises(GalleryError, match="no model chosen"):
+                call()
+        assert (gallery.model_name, gallery.threshold) == ("toy", MODEL[3])
+
+
+def test_an_empty_gallery_may_change_its_model_but_not_under_another_process(folder: Path) -> None:
+    with opened(folder) as first, Gallery.open(folder) as second:
+        assert first.search(vector(0)[None], 1) == [[]]
+        second.bind_model("e" * 64, "sface", 8, None)
+        assert second.search(np.eye(8, dtype=np.float32)[:1], 1) == [[]]
+        for call in (lambda: first.add("Ann", template(0)), lambda: first.search(vector(0)[None], 1)):
+            with pytest.raises(ForeignModelError, match="now of model sface"):
+                call()
+        first.bind_model("e" * 64, "sface", 8, None)
+        assert first.search(np.eye(8, dtype=np.float32)[:1], 1) == [[]]
+        assert second.people() == []
+
+
+# ------------------------------------------------------------------------------------------------------- the index
+
+
+def test_the_index_is_a_cache(folder: Path) -> None:
+    cache = folder / "index.faiss"
+    with opened(folder) as gallery:
+        for number in range(5):
+            gallery.add("Ann", template(number))
+        assert nearest(gallery, 3) == "Ann"
+    sound = cache.read_bytes()
+    for damaged in (b"", b"garbage", sound[:-1], sound[:200] + b"\xff" + sound[201:], None):
+        cache.unlink() if damaged is None else cache.write_bytes(damaged)
+        with opened(folder) as gallery:
+            assert gallery.check().problems == ()
+            assert nearest(gallery, 3) == "Ann"
+        assert cache.read_bytes() == sound
+    stamp = cache.stat().st_mtime_ns
+    with opened(folder) as gallery:
+        assert nearest(gallery, 3) == "Ann"
+        assert cache.stat().st_mtime_ns == stamp
+        assert gallery.rebuild() == 5
+        assert cache.stat().st_mtime_ns > stamp
+
+
+def test_the_index_of_another_gallery_or_another_day_is_not_believed(tmp_path: Path) -> None:
+    for name, number in (("a", 0), ("b", 1)):
+        with opened(tmp_path / name) as gallery:
+            gallery.add("Ann", template(number))
+            assert nearest(gallery, number) == "Ann"
+    (tmp_path / "b" / "index.faiss").write_bytes((tmp_path / "a" / "index.faiss").read_bytes())
+    yesterday = (tmp_path / "a" / "gallery.db").read_bytes()
+    with opened(tmp_path / "a") as gallery:
+        gallery.add("Bob", template(2))
+        assert nearest(gallery, 2) == "Bob"
+    (tmp_path / "a" / "gallery.db").write_bytes(yesterday)  # restored from a backup, then changed as often as before
+    with opened(tmp_path / "a") as a, opened(tmp_path / "b") as b:
+        a.add("Cy", template(3))
+        assert [nearest(a, n) for n in range(4)] == ["Ann", None, None, "Cy"]
+        assert [nearest(b, n) for n in range(4)] == [None, "Ann", None, None]
+
+
+def test_a_slow_reader_does_not_write_removed_vectors_back(folder: Path) -> None:
+    with opened(folder) as gallery, opened(folder) as slow:
+        gallery.add("Ann", template(0))
+        assert nearest(slow, 0) == "Ann"
+        seen = slow._current().index, slow._generation
+        gallery.remove("Ann")
+        slow._save(*seen)
+        assert not (folder / "index.faiss").exists()
+
+
+def test_every_change_even_by_hand_changes_the_generation(folder: Path) -> None:
+    with opened(folder) as gallery:
+        gallery.add("Ann", template(0))
+        gallery.add("Bob", template(1))
+        assert nearest(gallery, 0) == "Ann"
+        sql(folder, "UPDATE people SET name = 'Anna' WHERE name = 'Ann'")
+        assert nearest(gallery, 0) == "Anna"
+        sql(folder, "UPDATE templates SET person = 2")
+        assert nearest(gallery, 0) == "Bob"
+        sql(folder, "DELETE FROM templates WHERE id = 1")
+        assert nearest(gallery, 0) is None
+        assert gallery.check().problems == ("'Anna' has no template; remove them",)
+
+
+def test_check_names_what_is_wrong(folder: Path) -> None:
+    with opened(folder) as gallery:
+        for number in range(3):
+            gallery.add("Ann", template(number))
+        assert nearest(gallery, 0) == "Ann"
+        report = gallery.check()
+        assert (report.people, report.templates, report.problems) == (1, 3, ())
+        index = FlatIndex(DIMENSION)
+        index.add(np.array([1, 2, 3], np.int64), np.stack([vector(n) for n in (0, 1, 9)]))
+        with closing(sqlite3.connect(folder / "gallery.db")) as db:
+            (generation,) = db.execute("SELECT generation FROM gallery").fetchone()
+        index.save(folder / "index.faiss", generation)
+        assert "not the vectors of the database; run `facerec gallery rebuild`" in gallery.check().problems[0]
+        assert gallery.rebuild() == 3
+        assert gallery.check().problems == ()
+        sql(
+            folder, "UPDATE templates SET vector = x'0000' WHERE id = 1", "UPDATE templates SET person = 7 WHERE id = 2"
+        )
+        problems = "\n".join(gallery.check().problems)
+        assert "templates: row 2 refers to nobody" in problems
+        assert "the vector of photos/0.jpg has 0 numbers instead of 16" in problems
+        with pytest.raises(DamagedGalleryError, match="a stored vector is cut off; `facerec gallery check`"):
+            gallery.rebuild()
+
+
+class GalleryMachine(RuleBasedStateMachine):
+    """A writer and a reader that stays open, against a dict."""
+
+    names = st.sampled_from(["Ann", "Bob", "Cy", "Dee"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name) / "gallery"
+        self.writer, self.reader = opened(self.folder), opened(self.folder)
+        self.people: dict[str, dict[int, list[float]]] = {}
+
+    def teardown(self) -> None:
+        self.writer.close()
+        self.reader.close()
+        self.temporary.cleanup()
+
+    @rule(name=names, number=st.integers(0, 30))
+    def add(self, name: str, number: int) -> None:
+        owner = next((person for person, photos in self.people.items() if number in photos), None)
+        assert self.writer.find_photo(template(number).photo_hash) == owner
+        if owner not in {None, name}:
+            with pytest.raises(GalleryError, match=f"already enrolled as '{owner}'"):
+                self.writer.add(name, template(number))
+            return
+        assert self.writer.add(name, template(number)) == (owner is None)
+        self.people.setdefault(name, {})[number] = vector(number).tolist()
+
+    @rule(old=names, new=names)
+    def rename(self, old: str, new: str) -> None:
+        if old not in self.people:
+            with pytest.raises(UnknownPersonError):
+                self.writer.rename(old, new)
+        elif new in self.people and new != old:
+            with pytest.raises(GalleryError, match="choose another name"):
+                self.writer.rename(old, new)
+        else:
+            self.writer.rename(old, new)
+            self.people[new] = self.people.pop(old)
+
+    @rule(name=names)
+    def remove(self, name: str) -> None:
+        if name not in self.people:
+            with pytest.raises(UnknownPersonError):
+                self.writer.remove(name)
+        else:
+            assert self.writer.remove(name) == len(self.people.pop(name))
+
+    @rule()
+    def reopen(self) -> None:
+        self.reader.close()
+        self.reader = opened(self.folder)
+
+    @rule(seed=st.integers(0, 1000), top=st.integers(1, 5), count=st.integers(1, 25))
+    def search(self, seed: int, top: int, count: int) -> None:
+        queries = np.stack([vector(1000 + seed + i) for i in range(count)])
+        people = {name: list(photos.values()) for name, photos in self.people.items()}
+        for query, found in zip(queries.tolist(), self.reader.search(queries, top), strict=True):
+            assert [c.distance for c in found] == pytest.approx(nearest_people_by_loop(people, query, top), abs=4e-6)
+            for c in found:
+                (alone,) = nearest_people_by_loop({c.person: people[c.person]}, query, 1)
+                assert c.distance == pytest.approx(alone, abs=4e-6)
+
+    @invariant()
+    def lists_who_is_enrolled(self) -> None:
+        assert {p.name: p.templates for p in self.reader.people()} == {n: len(t) for n, t in self.people.items()}
+        assert self.reader.check().problems == ()
+
+
+GalleryMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+test_any_sequence_of_changes_agrees_with_a_dict = GalleryMachine.TestCase

@@ -1,0 +1,64 @@
+"""A gallery of made-up people, each photo predictable from its number; run as a program it is another process:
+
+python tests/toy_gallery.py FOLDER PERSON FIRST COUNT
+
+enrolls photos FIRST .. FIRST + COUNT, searches now and then, and prints the number of each that is safe.
+"""
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from facerec.gallery import Gallery
+from facerec.types import Template, Threshold
+
+DIMENSION = 16
+MODEL = ("f" * 64, "toy", DIMENSION, Threshold(1.08, "FMR 0.1 % on the validation people"))
+
+
+def vector(number: int) -> np.ndarray:
+    """The unit vector of photo `number`."""
+    row = np.random.default_rng(number).standard_normal(DIMENSION).astype(np.float32)
+    return row / np.linalg.norm(row)
+
+
+def template(number: int) -> Template:
+    """Photo `number`."""
+    return Template(f"{number:064x}", f"photos/{number}.jpg", (1.5, 2, 30, 40), 0.99, vector(number))
+
+
+def opened(folder: Path) -> Gallery:
+    """The gallery in `folder`, made if need be, with the toy model."""
+    gallery = Gallery.open(folder, create=True)
+    gallery.bind_model(*MODEL)
+    return gallery
+
+
+def nearest(gallery: Gallery, number: int) -> str | None:
+    """Who photo `number` is enrolled as, by search."""
+    found = gallery.search(vector(number)[None], 1)[0]
+    return found[0].person if found and found[0].distance < 1e-5 else None
+
+
+def sql(folder: Path, *statements: str) -> None:
+    """Change the database behind facerec's back."""
+    with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def main(folder: Path, person: str, first: int, count: int) -> None:
+    """Enroll, as the module says."""
+    with opened(folder) as gallery:
+        for number in range(first, first + count):
+            gallery.add(person, template(number))
+            print(number, flush=True)
+            if number % 7 == 0:
+                assert nearest(gallery, number) == person
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
