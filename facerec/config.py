@@ -36,7 +36,9 @@ class TrainSettings:
 
     backbone: str = _setting("resnet50", "A name of the backbone table (`facerec models`).")
     strategy: str = _setting("partial", "What trains: full, frozen, partial or discriminative.")
-    frozen_stages: int = _setting(2, "`partial`: how many of the first stages stay as they are.")
+    frozen_stages: int | None = _setting(
+        None, "`partial`: how many of the first stages stay as they are; the backbone's own cut unless given."
+    )
     stage_decay: float = _setting(
         0.4, "`discriminative`: each stage learns at this share of the rate of the stage above it."
     )

@@ -63,8 +63,9 @@ def _face_set(root: Path, folders: dict[str, list[Path]]) -> FaceSet:
 
 
 def read_faces(folder: Path) -> FaceSet:
-    """The identity folders under `folder`; raises DataError when there are none."""
-    return _face_set(folder.resolve(), identity_folders(folder.resolve()))
+    """The identity folders under `folder` that hold photos; raises DataError when there are none."""
+    people = identity_folders(folder.resolve())
+    return _face_set(folder.resolve(), {name: photos for name, photos in people.items() if photos})
 
 
 def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSet, FaceSet]:
@@ -72,7 +73,8 @@ def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSe
 
     splits: a folder of lists `validation.txt`, `test.txt`, ... with one `folder/person` a line. Who is listed in
     validation.txt validates; who is listed in any other is left out. Without it a seeded tenth of the people
-    validates (two at least). Raises DataError when either side would be empty.
+    validates (two at least). Raises DataError when either side has fewer than two people, or validation no two photos
+    of one.
     """
     if splits is None:
         count = max(2, len(faces.people) // 10)
@@ -89,11 +91,19 @@ def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSe
         raise DataError(
             f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more"
         )
-    return faces.only(sorted(train)), faces.only(sorted(validation))
+    validation_faces = faces.only(sorted(validation))
+    if np.bincount(validation_faces.labels).max() < 2:
+        raise DataError(f"{faces.root}: nobody to validate on has two photos; add photos of {min(validation)}")
+    return faces.only(sorted(train)), validation_faces
 
 
 def _read_list(path: Path, root: str) -> set[str]:
-    lines = path.read_text("utf-8").split()
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{printable(path)}: cannot be read ({error}); give a text file, a folder/person a line"
+        ) from error
     return {line.split("/", 1)[1] for line in lines if line.startswith(f"{root}/")}
 
 
@@ -109,18 +119,23 @@ def augment(crop: Image, rng: np.random.Generator) -> Image:
     return cut[:, ::-1] if rng.random() < 0.5 else cut
 
 
-def _train_pixels(path: Path, seed: tuple[int, int, int]) -> Image | ImageError:
+def _read_crop(path: Path, size: int) -> Image | None:
+    """The aligned crop in a file, or None, and a line in the log, when there is none."""
     try:
-        return augment(aligned_crop(read_image(path), STORED_SIZE), np.random.default_rng(seed))
+        image = read_image(path)
     except ImageError as error:
-        return error
+        log.warning("left out: %s", error)
+        return None
+    try:
+        return aligned_crop(image, size)
+    except ImageError as error:
+        log.warning("left out: %s: %s", printable(path), error)
+        return None
 
 
-def _still_pixels(path: Path) -> Image | ImageError:
-    try:
-        return aligned_crop(read_image(path))
-    except ImageError as error:
-        return error
+def _train_pixels(path: Path, seed: tuple[int, int, int]) -> Image | None:
+    crop = _read_crop(path, STORED_SIZE)
+    return None if crop is None else augment(crop, np.random.default_rng(seed))
 
 
 def to_tensor(crops: Sequence[Image], size: int = 112) -> Tensor:
@@ -141,14 +156,11 @@ def training_batches(
     """
 
     def load(batch: Batch) -> tuple[Tensor, NDArray[np.int64]]:
-        loaded = [_train_pixels(faces.paths[i], (seed, epoch, int(i))) for i in batch]
-        good = [i for i, crop in enumerate(loaded) if not isinstance(crop, ImageError)]
-        for crop in loaded:
-            if isinstance(crop, ImageError):
-                log.warning("left out: %s", crop)
-        if not good:
-            raise DataError(f"{faces.root}: not one photo of a batch can be read; check the folder")
-        return to_tensor([loaded[i] for i in good], size), batch[good]  # type: ignore[misc]
+        loaded = {i: _train_pixels(faces.paths[i], (seed, epoch, int(i))) for i in batch}
+        good = {i: crop for i, crop in loaded.items() if crop is not None}
+        if len(good) < 2:  # the head's BatchNorm needs two
+            raise DataError(f"{faces.root}: fewer than two photos of a batch can be read; check the folder")
+        return to_tensor(list(good.values()), size), np.array(list(good))
 
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         waiting = iter(batches)
@@ -160,14 +172,17 @@ def training_batches(
 
 
 def still_batches(faces: FaceSet, batch_size: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
-    """All photos in order without augmentation, unreadable ones left out: pixels (B, 3, 112, 112) and positions."""
+    """All photos in order without augmentation: pixels (B, 3, 112, 112) and positions.
+
+    A photo that cannot be read is named in the log and missing.
+    """
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         for start in range(0, len(faces), batch_size):
-            positions = np.arange(start, min(start + batch_size, len(faces)))
-            loaded = list(pool.map(_still_pixels, [faces.paths[i] for i in positions]))
-            good = [i for i, crop in enumerate(loaded) if not isinstance(crop, ImageError)]
+            positions = range(start, min(start + batch_size, len(faces)))
+            loaded = pool.map(lambda i: _read_crop(faces.paths[i], 112), positions)
+            good = {i: crop for i, crop in zip(positions, loaded, strict=True) if crop is not None}
             if good:
-                yield to_tensor([loaded[i] for i in good]), positions[good]  # type: ignore[misc]
+                yield to_tensor(list(good.values())), np.array(list(good))
 
 
 def align_folder(folder: Path, output: Path, detector: Detector) -> tuple[Path, list[str]]:

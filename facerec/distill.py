@@ -5,6 +5,7 @@ similarities within a batch towards the teacher's similarities (relational disti
 part matters: the projection has a null space the first part cannot see, and distances are taken without it.
 """
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -12,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.npyio import NpzFile
 from torch import Tensor, nn
 
 from facerec.errors import DataError
@@ -25,17 +27,21 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
     path: an .npz with `names` (N,) and `embeddings` (N, T). Raises DataError naming what is missing.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as arrays:
             names, embeddings = arrays["names"], arrays["embeddings"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; give a teacher's .npz") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a teacher's .npz with `names` and `embeddings` ({error})") from error
-    if embeddings.ndim != 2 or len(names) != len(embeddings):
-        raise DataError(f"{path}: `embeddings` must be (N, T) with one row per name, not {embeddings.shape}")
+    if embeddings.ndim != 2 or names.shape != embeddings.shape[:1] or embeddings.dtype.kind != "f":
+        raise DataError(f"{path}: `embeddings` must be (N, T) floats with one row per name, not {embeddings.shape}")
     rows = {str(name): row for row, name in enumerate(names)}
     missing = [key for key in keys if key not in rows]
     if missing:
         raise DataError(f"{path}: no embedding of {missing[0]} and {len(missing) - 1} more; let the teacher embed them")
     chosen = embeddings[[rows[key] for key in keys]].astype(np.float32)
+    if not np.isfinite(chosen).all():
+        raise DataError(f"{path}: holds embeddings that are not finite; let the teacher embed the photos again")
     return F.normalize(torch.from_numpy(chosen), dim=1)
 
 

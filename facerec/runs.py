@@ -52,7 +52,10 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
                     f"{output}: cannot resume, its {part} differs in {', '.join(changed)}; "
                     f"give what it was started with"
                 )
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
     write_json(output / RUN, run)
 
 

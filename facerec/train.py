@@ -29,7 +29,7 @@ from facerec import metrics
 from facerec.config import TrainSettings
 from facerec.data import FaceSet, limit_people, read_faces, split_people, still_batches, training_batches
 from facerec.distill import TeacherLoss, read_teacher
-from facerec.errors import ConfigError, TrainingError
+from facerec.errors import ConfigError, DataError, TrainingError
 from facerec.losses import batch_facts, triplet_loss
 from facerec.models.card import ModelCard
 from facerec.models.checkpoint import describe, load_model, load_state, save_model, save_state
@@ -72,6 +72,7 @@ def train(
     checkpoint is written first) or when there is nothing to resume.
     """
     # ---- data, network, losses, optimiser
+    check_settings(settings)
     faces, validation = split_people(read_faces(folder), splits, settings.seed)
     if settings.limit_people:
         faces = limit_people(faces, settings.limit_people, settings.seed)
@@ -99,13 +100,14 @@ def train(
 
             # ---- validation, best weights, checkpoint
             measured = validate(learner.network, validation, learner.autocast)
-            entry = {"epoch": state.epoch, **state.means(), **measured, "lr": learner.rates()}
+            rates = learner.rates(state.epoch + (state.batch - 1) / len(batches))
+            entry = {"epoch": state.epoch, **state.means(), **measured, "lr": rates}
             _warn_of_collapse(entry)
             if entry["validation_tar"] > state.best:
                 save_model(learner.network, output, make_card(learner.network, output.name, run, entry))
             state.close_epoch(entry)
-            learner.save(output / CHECKPOINT, state)
             write_history(output, state.history)
+            learner.save(output / CHECKPOINT, state)
     return load_model(output)[1]
 
 
@@ -183,9 +185,9 @@ class Learner:
 
     def step(self, crops: Tensor, positions: NDArray[np.int64], progress: float) -> dict[str, float]:
         """One update on pixels (B, 3, S, S) of the photos at `positions`; progress in epochs sets the rates."""
-        factor = lr_factor(self.settings, progress)
+        rates = self.rates(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            group["lr"] = rates[group["name"]]
         labels = self.labels[positions].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             vectors = self.network(crops.to(self.device))  # (B, D)
@@ -205,9 +207,10 @@ class Learner:
         parts = {name: part.item() for name, part in losses.items()}
         return {"loss": loss.item(), **parts, "active_triplets": active, "spread": spread}
 
-    def rates(self) -> dict[str, float]:
-        """Learning rate of each parameter group at the last step."""
-        return {group["name"]: group["lr"] for group in self.optimizer.param_groups}
+    def rates(self, progress: float) -> dict[str, float]:
+        """Learning rate of each parameter group after `progress` epochs."""
+        factor = lr_factor(self.settings, progress)
+        return {group["name"]: group["base_lr"] * factor for group in self.optimizer.param_groups}
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"network": self.network}
@@ -220,6 +223,21 @@ class Learner:
     def load(self, path: Path) -> State:
         """Go back to a checkpoint."""
         return State(**load_state(path, self._modules(), self.optimizer))
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Raise ConfigError for a value that no run can have; what is chosen by name elsewhere is checked there."""
+    if settings.loss not in ("triplet", "none"):
+        raise ConfigError(f"no loss '{settings.loss}'; known are triplet, none")
+    least = {"people_per_batch": 2, "photos_per_person": 1 if settings.loss == "none" else 2, "embedding_dim": 1}
+    least |= {"epochs": 1, "step_epochs": 1, "train_size": 32, "seed": 0}
+    for name, value in least.items():
+        if getattr(settings, name) < value:
+            raise ConfigError(f"{name} must be at least {value}, not {getattr(settings, name)}")
+    for name in ("lr", "head_lr"):
+        if not 0 < getattr(settings, name) < math.inf:
+            raise ConfigError(f"{name} must be a number above 0, not {getattr(settings, name)}")
+    lr_factor(settings, 0.0)
 
 
 def start_network(settings: TrainSettings) -> Network:
@@ -276,6 +294,8 @@ def validate(network: Network, faces: FaceSet, bf16: bool = False) -> dict[str, 
             vectors.append(network(crops.to(device)).float().cpu().numpy())
         labels.append(faces.labels[positions])
     network.train(was_training)
+    if not vectors:
+        raise DataError(f"{faces.root}: not one validation photo can be read; check the folder")
     curve = metrics.roc(*metrics.all_pairs(np.concatenate(vectors), np.concatenate(labels)))
     return {
         "validation_auc": float(metrics.auc(curve)),
@@ -285,13 +305,18 @@ def validate(network: Network, faces: FaceSet, bf16: bool = False) -> dict[str, 
 
 
 def make_card(network: Network, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:
-    """The card of a trained network; its default threshold is where validation has FMR 1e-3."""
+    """The card of a trained network; its default threshold is where validation has FMR 1e-3.
+
+    A collapsed network, for which even d = 0 lets too many match, gets none.
+    """
     people = run["validation"]["people"]
     threshold = {
         "distance": entry["validation_threshold"],
         "fmr": VALIDATION_FMR,
         "source": f"FMR {100 * VALIDATION_FMR:g} % on {people} validation people",
     }
+    if entry["validation_threshold"] < 0:
+        threshold = {}
     results = {key: entry[key] for key in ("validation_auc", "validation_tar")}
     training = {**run, "epoch": entry["epoch"]}
     return dataclasses.replace(describe(network, name), threshold=threshold, training=training, results=results)

@@ -1,6 +1,10 @@
 """Slow, obvious reference implementations that the fast code is held against."""
 
+import functools
 import itertools
+import math
+
+import numpy as np
 
 # Verification: distances and labels are plain lists, +inf is a comparison that failed.
 
@@ -100,3 +104,86 @@ def nearest_people_by_loop(gallery: dict[str, list[list[float]]], query: list[fl
         min(sum((x - y) ** 2 for x, y in zip(v, query, strict=True)) for v in vectors) for vectors in gallery.values()
     ]
     return sorted(people)[:top]
+
+
+# Alignment.
+
+
+def sample_by_pixel(image: np.ndarray, to_photo: np.ndarray, u: int, v: int) -> list[float] | None:
+    """The colour of one pixel (u, v) of a crop, looked up in the photo bilinearly; None near its border and outside.
+
+    image: (H, W, 3). to_photo: (2, 3), from pixel indices of the crop to those of the photo.
+    """
+    x, y = (row[0] * u + row[1] * v + row[2] for row in to_photo.tolist())
+    if not (3 <= x < image.shape[1] - 4 and 3 <= y < image.shape[0] - 4):
+        return None
+    i, j = int(x), int(y)
+    upper = image[j, i] * (1 - (x - i)) + image[j, i + 1] * (x - i)
+    lower = image[j + 1, i] * (1 - (x - i)) + image[j + 1, i + 1] * (x - i)
+    return (upper * (1 - (y - j)) + lower * (y - j)).tolist()
+
+
+# Training: vectors are plain lists, labels a list of people.
+
+
+def squared_distance(a: list[float], b: list[float]) -> float:
+    """The lecture's d."""
+    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def all_triplets(labels: list[int]) -> list[tuple[int, int, int]]:
+    """(anchor, positive, negative): two photos of one person, one of another."""
+    n = range(len(labels))
+    return [(a, p, q) for a in n for p in n for q in n if a != p and labels[a] == labels[p] != labels[q]]
+
+
+def triplet_loss_by_loop(vectors: list[list[float]], labels: list[int], mining: str, margin: float) -> float:
+    """Mean over the triplets that cost something; 0 when none does. Margin 0 is the soft margin."""
+    d = [[squared_distance(a, b) for b in vectors] for a in vectors]
+    triplets = all_triplets(labels)
+    if mining == "semihard":
+        triplets = [(a, p, n) for a, p, n in triplets if d[a][p] < d[a][n] <= d[a][p] + margin]
+    if mining == "hard":
+        hardest = []
+        for anchor in sorted({a for a, _, _ in triplets}):
+            far = max((p for a, p, _ in triplets if a == anchor), key=lambda p: d[anchor][p])
+            near = min((n for a, _, n in triplets if a == anchor), key=lambda n: d[anchor][n])
+            hardest.append((anchor, far, near))
+        triplets = hardest
+    if margin == 0:
+        losses = [math.log(1 + math.exp(d[a][p] - d[a][n])) for a, p, n in triplets]
+    else:
+        losses = [max(d[a][p] - d[a][n] + margin, 0) for a, p, n in triplets]
+    losses = [loss for loss in losses if loss > 0]
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def active_share_and_spread(vectors: list[list[float]], labels: list[int], margin: float) -> tuple[float, float]:
+    """Share of triplets that violate the margin, and the mean d of two people's photos."""
+    d = [[squared_distance(a, b) for b in vectors] for a in vectors]
+    active = [d[a][p] - d[a][n] + margin > 0 for a, p, n in all_triplets(labels)]
+    apart = [d[i][j] for i, a in enumerate(labels) for j, b in enumerate(labels) if a != b]
+    return sum(active) / max(1, len(active)), sum(apart) / len(apart) if apart else 0.0
+
+
+def relational_loss_by_loop(student: list[list[float]], teacher: list[list[float]]) -> float:
+    """Mean squared difference of the cosines of every two rows."""
+    n = range(len(student))
+    differences = [
+        sum(x * y for x, y in zip(student[i], student[j], strict=True))
+        - sum(x * y for x, y in zip(teacher[i], teacher[j], strict=True))
+        for i in n
+        for j in n
+        if i != j
+    ]
+    return sum(x**2 for x in differences) / len(differences)
+
+
+@functools.cache
+def most_batches(left: tuple[int, ...], people: int) -> int:
+    """How often `people` different persons can be taken, each as often as they have chunks `left`: try every way."""
+    best = 0
+    for chosen in itertools.combinations([i for i, count in enumerate(left) if count], people):
+        after = tuple(sorted(count - (i in chosen) for i, count in enumerate(left)))
+        best = max(best, 1 + most_batches(after, people))
+    return best

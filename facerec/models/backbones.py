@@ -15,8 +15,9 @@ class Backbone:
     """One row: torchvision's name and weights, and how its layers group into stages.
 
     stages: name -> paths of torchvision's modules in the order of computation; together they map (N, 3, S, S) to
-    (N, width, S / 32, S / 32) and leave nothing out but the pooling and the ImageNet classifier. A stage ends where the
-    resolution halves, so that "the first N stages" means the same kind of thing for every row.
+    (N, width, s, s), with s = S / 32 rounded up (SqueezeNet: S / 16 - 1), and leave nothing out but the pooling and the
+    ImageNet classifier. A stage ends where the resolution falls, so that "the first N stages" means the same kind of
+    thing for every row.
     default_cut: how many first stages `partial` freezes unless told otherwise.
     """
 
@@ -48,7 +49,7 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenet_v2": Backbone("mobilenet_v2", "IMAGENET1K_V1", _features(2, 4, 7, 14, 19), 1280, 2),
     "resnet18": Backbone("resnet18", "IMAGENET1K_V1", _RESNET, 512, 2),
     "resnet50": Backbone("resnet50", "IMAGENET1K_V2", _RESNET, 2048, 2),
-    "squeezenet1_1": Backbone("squeezenet1_1", "IMAGENET1K_V1", _features(3, 6, 9, 13), 512, 1),
+    "squeezenet1_1": Backbone("squeezenet1_1", "IMAGENET1K_V1", _features(3, 6, 9, 13), 512, 2),
 }
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from facerec.errors import ModelError
 from facerec.types import Threshold
@@ -77,11 +77,22 @@ def _card_from(values: Any, path: Path) -> ModelCard:
     if unknown := values.keys() - known:
         raise ModelError(f"{path}: unknown fields {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
     card = ModelCard(**{**values, "mean": _triple(values["mean"], path), "std": _triple(values["std"], path)})
+    _require_sense(card, path)
+    return card
+
+
+def _require_sense(card: ModelCard, path: Path) -> None:
     if not (_positive(card.embedding_dim) and _positive(card.input_size) and all(s > 0 for s in card.std)):
         raise ModelError(f"{path}: embedding_dim, input_size and std must be positive")
+    for f in dataclasses.fields(ModelCard):
+        kind = get_origin(f.type) or f.type
+        if not isinstance(getattr(card, f.name), kind):  # type: ignore[arg-type]
+            raise ModelError(f"{path}: {f.name} must be {getattr(kind, '__name__', kind)}; correct the card")
+    limit = card.threshold.get("distance", 0)
+    if not isinstance(limit, int | float) or not 0 <= limit <= 4:
+        raise ModelError(f"{path}: the threshold's distance must be from 0 to 4, not {limit!r}; correct the card")
     if card.alignment != ALIGNMENT:
         raise ModelError(f"{path}: alignment '{card.alignment}' is not known; facerec aligns to '{ALIGNMENT}'")
-    return card
 
 
 def _positive(value: object) -> bool:

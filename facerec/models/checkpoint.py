@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from facerec.errors import ModelError, TrainingError
+from facerec.models.backbones import BACKBONES
 from facerec.models.card import ModelCard, preprocessing_hash, read_card, write_card
 from facerec.models.network import IMAGENET_MEAN, IMAGENET_STD, INPUT_SIZE, Network
 
@@ -54,9 +55,7 @@ def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dty
     tensors = _stored(network, dtype)
     card = dataclasses.replace(card, fingerprint=_fingerprint(card, tensors))
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (WEIGHTS + ".part")
-    save_file(tensors, part)
-    os.replace(part, folder / WEIGHTS)
+    _write_tensors(tensors, folder / WEIGHTS)
     write_card(card, folder / CARD)
     return card
 
@@ -70,6 +69,10 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
     tensors = _read_tensors(folder / WEIGHTS)
     if _fingerprint(card, tensors) != card.fingerprint:
         raise ModelError(f"{folder}: {WEIGHTS} is not the file its {CARD} was written for; copy the folder again")
+    if card.backbone not in BACKBONES:
+        raise ModelError(
+            f"{folder}: no backbone '{card.backbone}' in this facerec; upgrade it, or copy the folder again"
+        )
     network = Network(card.backbone, card.embedding_dim)
     try:
         network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
@@ -87,6 +90,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: broken or unreadable ({error}); copy the model again") from error
 
 
+def _write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, part, metadata)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (SafetensorError, OSError) as error:
+        reason = f"{path}: cannot be written ({error}); free its disk or make its folder writable"
+        raise ModelError(reason) from error
+
+
 def save_state(
     path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
@@ -94,11 +109,8 @@ def save_state(
     tensors = {f"{name}/{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
     state = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{key}": t for i, entries in state.items() for key, t in entries.items()}
-    part = path.with_name(path.name + ".part")
-    save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, part, {"facts": json.dumps(facts)})
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    _write_tensors(stored, path, {"facts": json.dumps(facts)})
 
 
 def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:

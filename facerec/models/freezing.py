@@ -11,14 +11,28 @@ from torch import nn
 
 from facerec.config import TrainSettings
 from facerec.errors import ConfigError
+from facerec.models.backbones import find_backbone
 from facerec.models.network import Network
 
 Factors = list[float]
 
+
+def _partial(stages: int, settings: TrainSettings) -> Factors:
+    cut = settings.frozen_stages
+    if cut is None:
+        cut = find_backbone(settings.backbone).default_cut
+    if not 0 < cut < stages:
+        raise ConfigError(
+            f"partial freezes between 1 and {stages - 1} stages of {settings.backbone}, not {cut}; "
+            f"use full or frozen for the ends"
+        )
+    return [0.0 if i < cut else 1.0 for i in range(stages)]
+
+
 STRATEGIES: dict[str, Callable[[int, TrainSettings], Factors]] = {
     "full": lambda n, _: [1.0] * n,
     "frozen": lambda n, _: [0.0] * n,
-    "partial": lambda n, s: [0.0 if i < s.frozen_stages else 1.0 for i in range(n)],
+    "partial": _partial,
     "discriminative": lambda n, s: [s.stage_decay ** (n - 1 - i) for i in range(n)],
 }
 
@@ -28,11 +42,6 @@ def stage_factors(network: Network, settings: TrainSettings) -> dict[str, float]
     if settings.strategy not in STRATEGIES:
         raise ConfigError(f"no strategy '{settings.strategy}'; known are {', '.join(STRATEGIES)}")
     names = [name for name, _ in network.named_stages()]
-    if settings.strategy == "partial" and not 0 < settings.frozen_stages < len(names):
-        raise ConfigError(
-            f"partial freezes between 1 and {len(names) - 1} stages of {network.backbone}, "
-            f"not {settings.frozen_stages}; use full or frozen for the ends"
-        )
     return dict(zip(names, STRATEGIES[settings.strategy](len(names), settings), strict=True))
 
 

@@ -42,7 +42,7 @@ class Network(nn.Module):
         """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, D) float32 of length 1."""
         assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
         x = (pixels.float() - self.mean) / self.std
-        x = self.stages(x.contiguous(memory_format=torch.channels_last))  # (N, width, S/32, S/32)
+        x = self.stages(x.contiguous(memory_format=torch.channels_last))  # (N, width, s, s)
         x = x.mean((2, 3))  # (N, width)
         return F.normalize(self.head(x).float(), dim=1)  # (N, D)
 

@@ -1,0 +1,344 @@
+"""The model folder (card and weights) and the state of a run: what comes back, and what is said of broken ones."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from facerec.errors import ModelError, TrainingError
+from facerec.models.card import ModelCard, read_card, write_card
+from facerec.models.checkpoint import (
+    CARD,
+    WEIGHTS,
+    describe,
+    load_model,
+    load_state,
+    read_facts,
+    save_model,
+    save_state,
+)
+from facerec.models.network import Network
+
+ROOT = Path(__file__).resolve().parents[1]
+THRESHOLD = {"distance": 1.08, "fmr": 0.001, "source": "made up"}
+PIXELS = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def new_network(seed: int = 0, backbone: str = "squeezenet1_1", dimension: int = 16) -> Network:
+    """A network whose every tensor differs from what a fresh one has, BatchNorm statistics included."""
+    torch.manual_seed(seed)
+    network = Network(backbone, dimension)
+    network.train()(PIXELS)
+    return network.eval()
+
+
+def save(folder: Path, network: Network | None = None, dtype: torch.dtype = torch.float32, **facts: Any) -> ModelCard:
+    network = network or new_network()
+    return save_model(network, folder, dataclasses.replace(describe(network, "made up"), **facts), dtype)
+
+
+def embed(network: Network) -> torch.Tensor:
+    with torch.inference_mode():
+        return network(PIXELS)
+
+
+# ------------------------------------------------------------------------------------------------- the model folder
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    network = new_network()
+    saved = save(tmp_path / "deep" / "model", network, threshold=THRESHOLD, training={"epoch": 3}, licence="MIT")
+    loaded, card = load_model(tmp_path / "deep" / "model")
+    assert card == saved
+    assert card.training == {"epoch": 3}
+    assert card.default_threshold is not None
+    assert card.default_threshold.distance == 1.08
+    assert not loaded.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert torch.equal(embed(loaded), embed(network))
+
+
+def test_half_precision_is_the_reference_from_then_on(tmp_path: Path) -> None:
+    network = new_network()
+    card = save(tmp_path / "half", network, torch.float16)
+    stored = load_file(tmp_path / "half" / WEIGHTS)
+    assert {t.dtype for t in stored.values()} == {torch.float16, torch.int64}
+    loaded, loaded_card = load_model(tmp_path / "half")
+    assert {t.dtype for t in loaded.state_dict().values()} == {torch.float32, torch.int64}
+    assert (embed(loaded) - embed(network)).square().sum(1).max() < 1e-4
+    assert loaded_card.fingerprint == card.fingerprint
+    again = save(tmp_path / "again", loaded, torch.float16)
+    assert again.fingerprint == card.fingerprint
+    assert torch.equal(embed(load_model(tmp_path / "again")[0]), embed(loaded))
+
+
+def test_nothing_but_the_two_files_is_left(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CARD, WEIGHTS])
+
+
+def test_a_model_saved_over_another_replaces_it(tmp_path: Path) -> None:
+    save(tmp_path, new_network(0))
+    card = save(tmp_path, new_network(1))
+    assert load_model(tmp_path)[1].fingerprint == card.fingerprint
+
+
+def test_what_a_killed_save_left_harms_nobody(tmp_path: Path) -> None:
+    card = save(tmp_path)
+    for name in (WEIGHTS, CARD):
+        (tmp_path / f"{name}.part").write_bytes(b"half of a")
+    assert load_model(tmp_path)[1] == card
+    save(tmp_path, new_network(1))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CARD, WEIGHTS])
+
+
+# ------------------------------------------------------------------------------------------------- the fingerprint
+
+
+def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
+    card = save(tmp_path / "model")
+    code = (
+        "import sys, pathlib; from facerec.models.checkpoint import load_model, save_model;"
+        "network, card = load_model(pathlib.Path(sys.argv[1]));"
+        "print(save_model(network, pathlib.Path(sys.argv[2]), card).fingerprint)"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "copy")]
+    output = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    assert output.split() == [card.fingerprint]
+    assert (tmp_path / "copy" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
+
+
+def test_name_and_results_are_not_part_of_the_fingerprint(tmp_path: Path) -> None:
+    network = new_network()
+    assert save(tmp_path / "a", network).fingerprint == save(tmp_path / "b", network, name="b", licence="x").fingerprint
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"mean": (0.0, 0.0, 0.0)}, {"std": (1.0, 1.0, 1.0)}, {"input_size": 128}, {"alignment": "other"}],
+    ids=lambda facts: next(iter(facts)),
+)
+def test_other_preprocessing_is_another_fingerprint(facts: dict[str, Any], tmp_path: Path) -> None:
+    network = new_network()
+    assert save(tmp_path / "a", network, **facts).fingerprint != save(tmp_path / "b", network).fingerprint
+
+
+def test_any_changed_tensor_is_another_fingerprint(tmp_path: Path) -> None:
+    network = new_network()
+    prints = {save(tmp_path / "m", network).fingerprint, save(tmp_path / "m", network, torch.float16).fingerprint}
+    state = network.state_dict()
+    names = ["stages.stage0.0.bias", "head.0.weight", "head.1.running_mean", "head.1.num_batches_tracked", "mean"]
+    for name in names:
+        state[name].view(-1)[0] += 1
+        prints.add(save(tmp_path / "m", network).fingerprint)
+    assert len(prints) == 2 + len(names)
+
+
+# ------------------------------------------------------------------------------------------------- broken folders
+
+
+def card_with(**changes: Any) -> Callable[[Path], None]:
+    """Change fields of the card; None takes the field away."""
+
+    def change(folder: Path) -> None:
+        values = json.loads((folder / CARD).read_text("utf-8")) | changes
+        (folder / CARD).write_text(json.dumps({k: v for k, v in values.items() if v is not None}), "utf-8")
+
+    return change
+
+
+def card_text(text: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / CARD).write_bytes(text) and None
+
+
+def cut_weights(size: int) -> Callable[[Path], None]:
+    return lambda folder: os.truncate(folder / WEIGHTS, size)
+
+
+def other_weights(folder: Path) -> None:
+    save(folder.parent / "other", new_network(1))
+    (folder.parent / "other" / WEIGHTS).rename(folder / WEIGHTS)
+
+
+def forged(**changes: Any) -> Callable[[Path], None]:
+    """A folder whose card and fingerprint agree, but for a network that this is not."""
+    return lambda folder: save(folder, None, **changes) and None
+
+
+def without_a_tensor(folder: Path) -> None:
+    """Weights that lack a tensor, with the fingerprint of what is there."""
+    from facerec.models.checkpoint import _fingerprint
+
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["head.0.weight"]
+    save_file(tensors, folder / WEIGHTS)
+    card = read_card(folder / CARD)
+    write_card(dataclasses.replace(card, fingerprint=_fingerprint(card, tensors)), folder / CARD)
+
+
+def a_folder(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
+BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no card": (lambda folder: (folder / CARD).unlink(), "no such file; a model needs its card"),
+    "card a folder": (a_folder(CARD), "cannot be read"),
+    "empty card": (card_text(b""), "not a model card"),
+    "bad JSON": (card_text(b'{"name": "x",'), "bad JSON"),
+    "not UTF-8": (card_text(b"\xff\xfe{}"), "not a model card"),
+    "a list": (card_text(b"[1, 2]"), "it must state"),
+    "missing field": (card_with(mean=None), "it must state"),
+    "unknown field": (card_with(colour="red"), "unknown fields colour"),
+    "newer format": (card_with(format=2), "format 2 is not known; upgrade facerec"),
+    "other alignment": (card_with(alignment="eyes"), "alignment 'eyes' is not known"),
+    "name a number": (card_with(name=5), "name must be str"),
+    "licence a list": (card_with(licence=["MIT"]), "licence must be str"),
+    "training a word": (card_with(training="long"), "training must be dict"),
+    "threshold a number": (card_with(threshold=1.08), "threshold must be dict"),
+    "distance a word": (card_with(threshold={"distance": "near"}), "from 0 to 4"),
+    "distance too large": (card_with(threshold={"distance": 7}), "from 0 to 4"),
+    "distance not a number": (card_with(threshold={"distance": float("nan")}), "from 0 to 4"),
+    "dimension a word": (card_with(embedding_dim="16"), "must be positive"),
+    "dimension half": (card_with(embedding_dim=16.5), "must be positive"),
+    "dimension zero": (card_with(embedding_dim=0), "must be positive"),
+    "input size negative": (card_with(input_size=-112), "must be positive"),
+    "mean too short": (card_with(mean=[1, 2]), "three numbers"),
+    "std words": (card_with(std=["a", "b", "c"]), "three numbers"),
+    "std zero": (card_with(std=[0, 1, 1]), "must be positive"),
+    "another fingerprint": (card_with(fingerprint="0" * 16), "not the file its model.json was written for"),
+    "no fingerprint": (card_with(fingerprint=None), "not the file its model.json was written for"),
+    "another dimension": (card_with(embedding_dim=32), "not the file its model.json was written for"),
+    "another backbone": (card_with(backbone="resnet18"), "not the file its model.json was written for"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "no such file; the model folder is incomplete"),
+    "weights a folder": (a_folder(WEIGHTS), "broken or unreadable"),
+    "weights empty": (cut_weights(0), "broken or unreadable"),
+    "weights cut in the header": (cut_weights(100), "broken or unreadable"),
+    "weights cut": (cut_weights(1_000_000), "broken or unreadable"),
+    "weights of another model": (other_weights, "not the file its model.json was written for"),
+    "backbone not known": (forged(backbone="vit_b_16"), "no backbone 'vit_b_16'"),
+    "backbone that does not fit": (forged(backbone="resnet18"), "do not fit a resnet18"),
+    "dimension that does not fit": (forged(embedding_dim=32), "do not fit a squeezenet1_1"),
+    "a tensor missing": (without_a_tensor, "do not fit a squeezenet1_1"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_model_folder_is_one_line_that_names_it(
+    change: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    save(folder)
+    change(folder)
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert message in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such file; a model needs its card"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_a_card_without_a_threshold_has_no_default(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert read_card(tmp_path / CARD).default_threshold is None
+
+
+# ------------------------------------------------------------------------------------------------- a run's state
+
+
+class Run:
+    """A network with BatchNorm and an optimiser with two groups, trained on numbers of its own."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5))
+        self.projection = nn.Linear(5, 2)
+        groups = [{"params": self.network.parameters()}, {"params": self.projection.parameters(), "lr": 1e-2}]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.modules: dict[str, nn.Module] = {"network": self.network, "teacher": self.projection}
+
+    def steps(self, numbers: range) -> "Run":
+        for number in numbers:
+            x = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(number))
+            self.optimizer.zero_grad()
+            F.normalize(self.projection(self.network(x)), dim=1)[:, 0].sum().backward()
+            self.optimizer.step()
+        return self
+
+
+def test_a_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = Run(0).steps(range(7))
+    half = Run(0).steps(range(3))
+    save_state(tmp_path / "state", half.modules, half.optimizer, {"epoch": 2, "sums": {"loss": 0.1}})
+    resumed = Run(1)
+    facts = load_state(tmp_path / "state", resumed.modules, resumed.optimizer)
+    assert facts == read_facts(tmp_path / "state") == {"epoch": 2, "sums": {"loss": 0.1}}
+    resumed.steps(range(3, 7))
+    for name in whole.modules:
+        theirs = whole.modules[name].state_dict()
+        for key, tensor in resumed.modules[name].state_dict().items():
+            assert torch.equal(tensor, theirs[key]), key
+    assert [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_state_from_before_the_first_step_can_be_loaded(tmp_path: Path) -> None:
+    run = Run(0)
+    save_state(tmp_path / "state", run.modules, run.optimizer, {})
+    other = Run(1)
+    assert load_state(tmp_path / "state", other.modules, other.optimizer) == {}
+    assert torch.equal(other.projection.weight, run.projection.weight)
+
+
+def test_what_a_killed_save_left_does_not_hurt_a_run(tmp_path: Path) -> None:
+    run = Run(0).steps(range(1))
+    save_state(tmp_path / "state", run.modules, run.optimizer, {"epoch": 1})
+    (tmp_path / "state.part").write_bytes(b"half")
+    assert load_state(tmp_path / "state", run.modules, run.optimizer) == {"epoch": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such file; nothing to resume"), (b"", "cannot be resumed"), (b"x" * 99, "cannot be resumed")],
+)
+def test_a_missing_or_broken_state_is_one_line(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    run = Run(0)
+    with pytest.raises(TrainingError, match=message) as caught:
+        load_state(path, run.modules, run.optimizer)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    run = Run(0).steps(range(1))
+    save_state(tmp_path / "state", {"network": run.network}, run.optimizer, {})
+    with pytest.raises(TrainingError, match="of another network"):
+        load_state(tmp_path / "state", run.modules, run.optimizer)
+
+
+def test_a_state_cut_off_is_refused(tmp_path: Path) -> None:
+    run = Run(0).steps(range(1))
+    save_state(tmp_path / "state", run.modules, run.optimizer, {})
+    os.truncate(tmp_path / "state", 1000)
+    with pytest.raises(TrainingError, match="cannot be resumed"):
+        load_state(tmp_path / "state", run.modules, run.optimizer)
