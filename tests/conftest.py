@@ -1,10 +1,14 @@
 """Fixtures every test may use, and --full."""
 
+import dataclasses
 from pathlib import Path
 
+import PIL.Image
 import pytest
+import toy_model
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,3 +32,55 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no research data at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The sample gallery: people/NAME/*.jpg, held_back/*.jpg, strangers/*.jpg."""
+    return ROOT / "gallery"
+
+
+@pytest.fixture(scope="session")
+def small_samples(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample gallery with its photos scaled down, so that detection takes a moment only."""
+    folder = tmp_path_factory.mktemp("samples")
+    for path in samples.glob("**/*.jpg"):
+        (folder / path.relative_to(samples)).parent.mkdir(parents=True, exist_ok=True)
+        with PIL.Image.open(path) as image:
+            image.thumbnail((320, 320))
+            image.save(folder / path.relative_to(samples))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX model whose vectors one can predict; see toy_model.py."""
+    return toy_model.write_model(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: a small network of seeded random weights, good for nothing but running."""
+    import torch
+
+    from facerec.models.checkpoint import describe, save_model
+    from facerec.models.network import Network
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Network("squeezenet1_1", 32)
+    save_model(network, folder, dataclasses.replace(describe(network, "tiny"), threshold=toy_model.THRESHOLD))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Aligned photos of made-up people: people/NAME/*.png, ann.png (not among them) and stranger.png. Do not change."""
+    folder = tmp_path_factory.mktemp("crops")
+    for person, name in enumerate(("Ann Lee", "Bob O'Ray", "Çelik 王")):
+        for photo in range(2):
+            toy_model.save_crop(folder / "people" / name / f"{photo}.png", person, photo)
+    toy_model.save_crop(folder / "ann.png", 0, 2)
+    toy_model.save_crop(folder / "stranger.png", 9, 0)
+    return folder

@@ -1,0 +1,1 @@
+"""The command line: parse, one library call, print. The only place that prints."""

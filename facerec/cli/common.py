@@ -1,0 +1,118 @@
+"""What the commands share: options, errors at the edge, JSON lines, progress."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from platformdirs import user_data_path
+
+from facerec.config import DetectorSettings
+from facerec.errors import FacerecError
+from facerec.images import printable
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
+
+
+class Failure(click.ClickException):
+    """One line on stderr; nothing could be done."""
+
+    exit_code = NOTHING_DONE
+
+
+class FacerecCommand(click.Command):
+    """A command whose library errors, and the system's, become one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, turning the errors of files and library into click's error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # who reads us has gone away: click ends in silence
+            raise
+        except OSError as error:  # a full disk or a forbidden folder where no room below has a better word for it
+            raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
+        except FacerecError as error:
+            raise Failure(printable(str(error))) from error  # one line, whatever names are in it
+
+
+command = functools.partial(click.command, cls=FacerecCommand)
+PHOTOS = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
+model_option = click.option(
+    "--model", metavar="DIR|FILE|NAME", help="Model folder, FILE.onnx with its card, or 'default' (the shipped model)."
+)
+gallery_option = click.option(
+    "--gallery",
+    "gallery_folder",
+    type=click.Path(path_type=Path, file_okay=True),
+    envvar="FACEREC_GALLERY",
+    default=lambda: user_data_path() / "facerec-gallery",
+    show_default="$FACEREC_GALLERY, else facerec-gallery in your data directory",
+    metavar="DIR",
+    help="The gallery's folder.",
+)
+threshold_option = click.option(
+    "--threshold", type=float, metavar="D", help="Largest distance (0 to 4) of a match, instead of the measured one."
+)
+
+
+def face_options(f: F) -> F:
+    """--aligned, --min-face-size, --min-confidence: how faces are found; `make_detector` takes them."""
+    defaults = DetectorSettings()
+    f = click.option(
+        "--min-confidence", type=click.FloatRange(0, 1), default=defaults.min_confidence, show_default=True,
+        help="Faces the detector is less sure of are passed over.",
+    )(f)  # fmt: skip
+    f = click.option(
+        "--min-face-size", type=click.IntRange(min=12), default=defaults.min_face_size, show_default=True,
+        help="Smallest face looked for, in pixels.",
+    )(f)  # fmt: skip
+    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(f)
+
+
+def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
+    """The detector these options ask for."""
+    from facerec.detect import AlignedDetector, MTCNNDetector
+
+    if aligned:
+        return AlignedDetector(crop_size)
+    return MTCNNDetector(DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence), crop_size)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """One JSON line on stdout; the bytes of a file name that are no UTF-8 are escaped as JSON has it."""
+    click.echo(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    click.echo(printable(message), err=True)
+
+
+def show_progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """`items` with a bar on stderr, when stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, label, total=total, console=Console(stderr=True), transient=True)
+
+
+def finish(failed: int, done: int) -> None:
+    """Exit 0 when nothing failed, 1 when some inputs failed, 2 when nothing could be done."""
+    if failed:
+        click.get_current_context().exit(SOME_FAILED if done else NOTHING_DONE)
+
+
+def one_line(path: Path) -> str:
+    """A path as it is printed."""
+    return printable(path)

@@ -1,0 +1,99 @@
+"""`facerec evaluate`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facerec.cli import common
+from facerec.errors import DataError
+
+
+class EvaluateGroup(click.Group):
+    """Its commands are FacerecCommands."""
+
+    command_class = common.FacerecCommand
+
+
+@click.group(cls=EvaluateGroup)
+def evaluate() -> None:
+    """Measure a model.
+
+    \b
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt
+    """
+
+
+@evaluate.command()
+@click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="The photos the pairs name.")
+@click.option("--pairs", "pairs_file", required=True, type=common.PHOTOS, metavar="FILE", help="LFW pairs.txt or CSV.")
+@common.face_options
+@common.model_option
+@common.json_option
+def verification(images: Path, pairs_file: Path, model: str | None, as_json: bool, **faces: Any) -> None:
+    """LFW-style pairs: accuracy over folds, ROC AUC, EER, TAR at fixed FMR, with 95 % intervals over people.
+
+    \b
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
+    """
+    from facerec.embed import load_embedder
+    from facerec.evaluate import read_pairs
+    from facerec.evaluate import verification as measure
+    from facerec.recognise import embed_photos, main_vectors
+
+    pairs = read_pairs(pairs_file)
+    names = pairs.photos
+    if not os.path.isdir(images):
+        raise DataError(f"{common.one_line(images)}: not a folder; give the folder the pairs' photos are in")
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    began = time.monotonic()
+    photos = embed_photos([images / name for name in names], detector, embedder, main_only=True)
+    vectors = main_vectors(_watched(photos, len(names)), names)
+    seconds = time.monotonic() - began
+    failed = sum(vector is None for vector in vectors.values())
+    if failed == len(names):
+        raise DataError(f"{common.one_line(images)}: not one of the {len(names)} photos has a usable face")
+    line = measure(pairs, vectors).to_json() | {
+        "model": embedder.card.name,
+        "model_fingerprint": embedder.card.fingerprint,
+        "seconds": round(seconds, 1),
+        "photos_per_second": round(len(names) / seconds, 2),
+    }
+    if as_json:
+        common.emit(line)
+    else:
+        _print_table(line)
+    common.finish(failed, len(names) - failed)
+
+
+def _watched(photos: Any, total: int) -> Any:
+    for photo in common.show_progress(photos, "Embedding", total):
+        if photo.error is not None:
+            common.warn(str(photo.error))
+        yield photo
+
+
+def _print_table(line: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measure", "value", "95 % interval", title=f"{line['model']} ({line['model_fingerprint']})")
+    ci = line["ci95"]
+    for name in ("accuracy_mean", "auc", "eer"):
+        table.add_row(name, _number(line[name]), _interval(ci.get(name)))
+    for fmr, value in line["tar_at_fmr"].items():
+        table.add_row(f"TAR at FMR {fmr}", _number(value), _interval(ci["tar_at_fmr"].get(fmr)))
+    for name in ("pairs", "genuine", "impostor", "failures_to_enrol", "accuracy_se", "photos_per_second"):
+        table.add_row(name, _number(line[name]), "")
+    Console().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.5f}"
+
+
+def _interval(bounds: list[float] | None) -> str:
+    return "-" if not bounds else f"{bounds[0]:.5f} to {bounds[1]:.5f}"

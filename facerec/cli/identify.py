@@ -1,0 +1,129 @@
+"""`facerec identify` and `facerec verify`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facerec.cli import common
+from facerec.errors import FacerecError, NoFaceError
+from facerec.images import find_photos
+from facerec.types import Threshold
+
+if TYPE_CHECKING:
+    from facerec.recognise import Identification
+
+
+@common.command()
+@click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates listed per face.")
+@common.threshold_option
+@common.face_options
+@common.gallery_option
+@common.model_option
+@common.json_option
+def identify(
+    photos: tuple[Path, ...],
+    top: int,
+    threshold: float | None,
+    gallery_folder: Path,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
+) -> None:
+    """Say who is in each photo (or folder of photos): every face, a person or unknown.
+
+    \b
+    facerec identify party.jpg
+    facerec identify --json inbox/ > answers.jsonl
+    """
+    from facerec.embed import load_embedder
+    from facerec.recognise import choose_threshold, open_gallery
+    from facerec.recognise import identify as identify_photos
+
+    paths, empty = _expand(photos)
+    for line in empty:
+        common.warn(line)
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    failed, done = len(empty), 0
+    with open_gallery(gallery_folder, embedder) as gallery:
+        limit = choose_threshold(threshold, gallery.threshold, embedder.card.name)
+        results = identify_photos(gallery, paths, detector, embedder, limit, top)
+        for result in common.show_progress(results, "Identifying"):
+            failed, done = failed + (result.error is not None), done + (result.error is None)
+            if result.error is not None:
+                common.warn(str(result.error))
+            if as_json:
+                common.emit(_as_json(result, limit, top))
+            elif result.decision is not None:
+                click.echo(_as_text(result))
+    common.finish(failed, done)
+
+
+def _expand(photos: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    """Folders replaced by the photos in them, and a line for each that has none."""
+    paths, empty = [], []
+    for path in photos:
+        try:
+            found = find_photos(path) if os.path.isdir(path) else [path]
+        except FacerecError as error:
+            empty.append(str(error))
+            continue
+        paths += found
+        if not found:
+            empty.append(f"{common.one_line(path)}: no photos in this folder; give another")
+    return paths, empty
+
+
+def _as_text(result: "Identification") -> str:
+    assert result.decision is not None
+    where = common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
+    return f"{where}: {result.decision.person or 'unknown'}\n    {result.decision.reason}"
+
+
+def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
+    """One line of the fixed format; what a photo without a usable face cannot have is null."""
+    face, decision = result.face, result.decision
+    line: dict[str, Any] = {"image": str(result.path), "face": None, "box": None, "detection_confidence": None}
+    line |= {"decision": "no_face" if isinstance(result.error, NoFaceError) else "error", "person": None}
+    line |= {"distance": None, "threshold": threshold.distance, "threshold_source": threshold.source}
+    line |= {"margin": None, "candidates": [], "reason": str(result.error)}
+    if face is not None and decision is not None:
+        line |= {"face": result.position, "box": [round(side, 1) for side in face.box]}
+        line |= {"detection_confidence": round(face.confidence, 4), "person": decision.person}
+        line |= {"decision": "match" if decision.person is not None else "unknown", "distance": decision.distance}
+        line |= {"margin": decision.margin, "reason": decision.reason}
+        line["candidates"] = [{"person": c.person, "distance": c.distance} for c in decision.candidates[:top]]
+    return line
+
+
+@common.command()
+@click.argument("photo_a", type=common.PHOTOS)
+@click.argument("photo_b", type=common.PHOTOS)
+@common.threshold_option
+@common.face_options
+@common.model_option
+@common.json_option
+def verify(
+    photo_a: Path, photo_b: Path, threshold: float | None, model: str | None, as_json: bool, **faces: Any
+) -> None:
+    """Say whether two photos show the same person (the main face of each).
+
+    \b
+    facerec verify passport.jpg selfie.jpg
+    """
+    from facerec.embed import load_embedder
+    from facerec.recognise import choose_threshold
+    from facerec.recognise import verify as verify_photos
+
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
+    answer = verify_photos(photo_a, photo_b, detector, embedder, limit)
+    if as_json:
+        line = {"image_a": str(photo_a), "image_b": str(photo_b), "same": answer.same, "distance": answer.distance}
+        common.emit(line | {"threshold": limit.distance, "reason": answer.reason})
+    else:
+        click.echo(f"{'the same person' if answer.same else 'different people'}: {answer.reason}")

@@ -1,0 +1,49 @@
+"""`facerec`: finds the command and imports only that one, so that help and small commands answer at once."""
+
+import importlib
+import logging
+import sys
+
+import click
+
+COMMANDS = {
+    "doctor": "facerec.cli.models:doctor",
+    "enroll": "facerec.cli.enroll:enroll",
+    "evaluate": "facerec.cli.evaluate:evaluate",
+    "gallery": "facerec.cli.gallery:gallery",
+    "identify": "facerec.cli.identify:identify",
+    "models": "facerec.cli.models:models",
+    "train": "facerec.cli.train:train",
+    "verify": "facerec.cli.identify:verify",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called `cmd_name`, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="facerec")
+def main() -> None:
+    """Enroll faces, identify people in photos, and refuse strangers.
+
+    \b
+    facerec enroll people/              # people/Ann Lee/*.jpg, people/Bob Ray/*.jpg, ...
+    facerec identify party.jpg
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+
+
+if __name__ == "__main__":
+    main()

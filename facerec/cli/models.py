@@ -1,0 +1,112 @@
+"""`facerec models` and `facerec doctor`."""
+
+import dataclasses
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facerec.cli import common
+from facerec.errors import FacerecError
+
+PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "onnxruntime", "numpy", "pillow")
+
+
+@common.command()
+@common.model_option
+@common.json_option
+def models(model: str | None, as_json: bool) -> None:
+    """The backbones and strategies there are to train, and the card of a model (the shipped one).
+
+    \b
+    facerec models
+    facerec models --model models/mine
+    """
+    from facerec.embed import model_card
+    from facerec.models.backbones import BACKBONES
+    from facerec.models.freezing import STRATEGIES
+
+    card = dataclasses.asdict(model_card(model))
+    backbones = {name: [stage for stage, _ in row.stages] for name, row in BACKBONES.items()}
+    if as_json:
+        common.emit({"backbones": backbones, "strategies": list(STRATEGIES), "card": card})
+        return
+    click.echo("Backbones (stages, first layers first):")
+    for name, stages in backbones.items():
+        click.echo(f"  {name}: {', '.join(stages)}")
+    click.echo(f"Strategies: {', '.join(STRATEGIES)}")
+    click.echo(f"Model {card['name']}:")
+    for key in ("fingerprint", "backbone", "embedding_dim", "input_size", "licence", "source"):
+        click.echo(f"  {key}: {card[key]}")
+    for part in ("threshold", "results"):
+        for key, value in card[part].items():
+            click.echo(f"  {part}.{key}: {value}")
+
+
+@common.command()
+@common.gallery_option
+@common.model_option
+@common.json_option
+def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
+    """Versions, devices, and whether model and gallery are sound.
+
+    \b
+    facerec doctor
+    """
+    checks = {"versions": _versions(), "device": _device(), "model": _model(model), "gallery": _gallery(gallery_folder)}
+    problems = [value for value in checks.values() if value.startswith("problem: ")]
+    for problem in problems:
+        common.warn(problem.removeprefix("problem: "))
+    if as_json:
+        common.emit(checks)
+    else:
+        for name, value in checks.items():
+            click.echo(f"{name}: {value}")
+    common.finish(len(problems), len(checks) - len(problems))
+
+
+def _versions() -> str:
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    return f"Python {platform.python_version()}, " + ", ".join(found)
+
+
+def _device() -> str:
+    import importlib
+
+    torch: Any = importlib.import_module("torch")
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _model(model: str | None) -> str:
+    import numpy as np
+
+    from facerec.embed import load_embedder
+
+    try:
+        embedder = load_embedder(model)
+        size = embedder.card.input_size
+        vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
+    except FacerecError as error:
+        return f"problem: {error}"
+    if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
+        return f"problem: {embedder.card.name} does not give unit vectors; copy the model again"
+    return f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"
+
+
+def _gallery(folder: Path) -> str:
+    from facerec.gallery import Gallery
+
+    if not folder.exists():
+        return f"none at {common.one_line(folder)} yet; facerec enroll makes it"
+    try:
+        with Gallery.open(folder) as gallery:
+            report = gallery.check()
+    except FacerecError as error:
+        return f"problem: {error}"
+    if report.problems:
+        return f"problem: {common.one_line(folder)}: {report.problems[0]}; see facerec gallery check"
+    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, sound"

