@@ -72,7 +72,8 @@ def test_a_killed_enrolment_loses_nothing_it_acknowledged(folder: Path) -> None:
         lines = [child.stdout.readline() for _ in range(chance.randint(1, 3))]
         time.sleep(chance.random() * 0.1)
         child.send_signal(signal.SIGKILL)
-        rest, _ = child.communicate()
+        rest = child.stdout.read()  # not communicate(), which passes over what readline() has read ahead
+        child.wait()
         acknowledged += [int(line) for line in [*lines, *rest.splitlines(keepends=True)] if line.endswith("\n")]
         assert child.returncode == -signal.SIGKILL
         with opened(folder) as gallery:
