@@ -312,6 +312,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     error_of(path).encode()
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_printable_is_one_line_and_leaves_letters_alone(text: str) -> None:
     shown = printable(text)
