@@ -33,8 +33,10 @@ def history_of(run: Path) -> list[dict[str, object]]:
     card = read_card(run / "model.json")
     start = Path(card.training["settings"]["init"])
     before = history_of(start) if (start / "model.json").exists() else []
-    training = {**card.training, **card.results}
-    return [*before, {**training, "run": run.name}]
+    training = {**card.training, **card.results, "run": run.name}
+    if before:  # a name among these runs, not a place on somebody's disk
+        training["settings"] = {**card.training["settings"], "init": start.name}
+    return [*before, training]
 
 
 def ship(run: Path, data: Path) -> ModelCard:
