@@ -103,6 +103,15 @@ def test_what_a_killed_save_left_harms_nobody(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CARD, WEIGHTS])
 
 
+def test_weights_that_cannot_be_written_are_one_line_and_the_old_ones_stay(tmp_path: Path) -> None:
+    card = save(tmp_path)
+    (tmp_path / f"{WEIGHTS}.part").mkdir()
+    with pytest.raises(ModelError, match=rf"{WEIGHTS}: cannot be written .* make its folder writable") as caught:
+        save(tmp_path, new_network(1))
+    assert "\n" not in str(caught.value)
+    assert load_model(tmp_path)[1] == card
+
+
 # ------------------------------------------------------------------------------------------------- the fingerprint
 
 
@@ -149,7 +158,7 @@ def test_any_changed_tensor_is_another_fingerprint(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- broken folders
 
 
-def card_with(**changes: Any) -> Callable[[Path], None]:
+def card_with(**changes: Any) -> Callable[[Path], object]:
     """Change fields of the card; None takes the field away."""
 
     def change(folder: Path) -> None:
@@ -159,11 +168,11 @@ def card_with(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def card_text(text: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / CARD).write_bytes(text) and None
+def card_text(text: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / CARD).write_bytes(text)
 
 
-def cut_weights(size: int) -> Callable[[Path], None]:
+def cut_weights(size: int) -> Callable[[Path], object]:
     return lambda folder: os.truncate(folder / WEIGHTS, size)
 
 
@@ -172,9 +181,9 @@ def other_weights(folder: Path) -> None:
     (folder.parent / "other" / WEIGHTS).rename(folder / WEIGHTS)
 
 
-def forged(**changes: Any) -> Callable[[Path], None]:
+def forged(**changes: Any) -> Callable[[Path], object]:
     """A folder whose card and fingerprint agree, but for a network that this is not."""
-    return lambda folder: save(folder, None, **changes) and None
+    return lambda folder: save(folder, None, **changes)
 
 
 def without_a_tensor(folder: Path) -> None:
@@ -188,7 +197,7 @@ def without_a_tensor(folder: Path) -> None:
     write_card(dataclasses.replace(card, fingerprint=_fingerprint(card, tensors)), folder / CARD)
 
 
-def a_folder(name: str) -> Callable[[Path], None]:
+def a_folder(name: str) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         (folder / name).unlink()
         (folder / name).mkdir()
@@ -196,7 +205,7 @@ def a_folder(name: str) -> Callable[[Path], None]:
     return change
 
 
-BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no card": (lambda folder: (folder / CARD).unlink(), "no such file; a model needs its card"),
     "card a folder": (a_folder(CARD), "cannot be read"),
     "empty card": (card_text(b""), "not a model card"),
@@ -240,7 +249,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_model_folder_is_one_line_that_names_it(
-    change: Callable[[Path], None], message: str, tmp_path: Path
+    change: Callable[[Path], object], message: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
     save(folder)

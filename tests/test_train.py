@@ -161,8 +161,8 @@ def test_another_seed_gives_another_run(whole_run: Path, data: Data, tmp_path: P
 
 
 def test_training_goes_on_from_a_model_folder(whole_run: Path, data: Data, tmp_path: Path) -> None:
-    """With a rate of nothing it stays that model, but for the BatchNorm statistics of the head."""
-    settings = small(init=str(whole_run), strategy="frozen", head_lr=0.0, epochs=1)
+    """With a rate of next to nothing it stays that model, but for the BatchNorm statistics of the head."""
+    settings = small(init=str(whole_run), strategy="frozen", head_lr=1e-20, epochs=1)
     train(data.folder, tmp_path / "run", settings, splits=data.splits)
     before, after = (load_model(run)[0].state_dict() for run in (whole_run, tmp_path / "run"))
     assert [name for name in before if not torch.equal(before[name], after[name])] == [
@@ -364,6 +364,8 @@ def test_the_command_line_resumes_with_the_settings_of_the_run(whole_run: Path, 
         ({"embedding_dim": 0}, "embedding_dim must be at least 1"),
         ({"train_size": 16}, "train_size must be at least 32"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"lr": -1e-3}, "lr must be a number above 0, not -0.001"),
+        ({"head_lr": math.inf}, "head_lr must be a number above 0, not inf"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_anything_is_written(
@@ -397,6 +399,12 @@ def test_validation_photos_that_cannot_be_read_are_one_line(tmp_path: Path) -> N
     settings = small(epochs=1)
     message = "not one validation photo can be read"
     assert_refused(message, DataError, data.folder, tmp_path / "run", settings, splits=data.splits)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(data: Data, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    output = tmp_path / "file" / "run"
+    assert_refused("cannot be made .* give another --output", TrainingError, data.folder, output, SMALL)
 
 
 # ------------------------------------------------------------------------------------------------- going wrong

@@ -8,14 +8,19 @@ from PIL import Image
 from facerec.data import FaceSet, read_faces
 
 
+def pattern(person: int) -> np.ndarray:
+    """(4, 4, 3) colours, -2..2, the left half the mirror image of the right."""
+    half = np.random.default_rng(person).uniform(-1, 1, (4, 4, 3))
+    return half + half[:, ::-1]
+
+
 def photo(person: int, number: int, size: int = 128) -> np.ndarray:
-    """Photo `number` of `person`, (size, size, 3) uint8: their pattern, made symmetric, in a light of its own."""
-    grid = np.random.default_rng(person).uniform(-1, 1, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
-    grid += grid[:, ::-1]
+    """Photo `number` of `person`, (size, size, 3) uint8: their pattern in a light of its own, with noise."""
     rng = np.random.default_rng((person, number, 7))
     light = rng.uniform(-25, 25, 3)
-    noise = rng.normal(0, 10, grid.shape)
-    return np.clip(128 + 40 * grid + light + noise, 0, 255).astype(np.uint8)
+    noise = rng.normal(0, 10, (size, size, 3))
+    face = pattern(person).repeat(size // 4, 0).repeat(size // 4, 1)
+    return np.clip(128 + 40 * face + light + noise, 0, 255).astype(np.uint8)
 
 
 def write_people(folder: Path, counts: dict[str, int], size: int = 128) -> Path:
@@ -38,8 +43,8 @@ def face_set(folder: Path, people: int, photos: int) -> FaceSet:
 
 
 def write_teacher(path: Path, faces: FaceSet) -> Path:
-    """What a perfect teacher would say: one direction per person (`pNNN`), whatever the photo."""
-    rows = [np.random.default_rng(int(faces.people[label][1:])).standard_normal(8) for label in faces.labels]
+    """What a perfect teacher would say of `pNNN`, whatever the photo: their pattern."""
+    rows = [pattern(int(faces.people[label][1:])).ravel() for label in faces.labels]
     np.savez(path, names=np.array(faces.keys()), embeddings=np.array(rows, np.float16))
     return path
 
