@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import struct
+import threading
 import unicodedata
 import warnings
 import zlib
@@ -39,6 +40,9 @@ _DECODING_ERRORS = (
     *(NotImplementedError, MemoryError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
 )
 
+_ALONE = threading.Lock()
+"""Held while Pillow works: what keeps its warnings from stderr belongs to the process, and threads would mix it up."""
+
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -64,7 +68,7 @@ def read_image(path: Path) -> Image:
     float grey are scaled to 8 bits, transparency is laid on white. Raises ImageError (one line) for anything else,
     damaged files and photos above MAX_PIXELS.
     """
-    with _opened(path) as file, warnings.catch_warnings():
+    with _opened(path) as file, _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = _identify(path, file)
         if image.width * image.height > MAX_PIXELS:
@@ -86,13 +90,24 @@ def photo_hash(path: Path) -> str:
 def find_photos(folder: Path) -> list[Path]:
     """All photos in `folder` and below, by extension, sorted; hidden files and folders are passed over.
 
+    A folder below that cannot be read stands there itself, for the photos in it: reading it as a photo says why.
     Raises DataError when `folder` is not a readable folder. It may be empty of photos.
     """
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        _unreadable_folder(error)
+    return _walk(folder)
+
+
+def _walk(folder: Path) -> list[Path]:
+    """As find_photos, for a folder that is below another."""
     photos: list[Path] = []
-    for parent, folders, files in os.walk(folder, onerror=_unreadable_folder):
+    closed: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         photos += [Path(parent, name) for name in files if _is_photo(name)]
-    return sorted(photos)
+    return sorted([*photos, *(Path(error.filename) for error in closed)])
 
 
 def identity_folders(folder: Path) -> dict[str, list[Path]]:
@@ -104,7 +119,7 @@ def identity_folders(folder: Path) -> dict[str, list[Path]]:
         names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         _unreadable_folder(error)
-    people = {name: find_photos(folder / name) for name in names}
+    people = {name: _walk(folder / name) for name in names}
     if not any(people.values()):
         raise DataError(
             f"{printable(folder)}: no folders with photos in it; make one per person, as in people/Ann Lee/1.jpg"
@@ -117,13 +132,16 @@ def aligned_crop(image: Image, size: int = 112) -> Image:
 
     A 112x112 input is the 112 template itself. Any other square (128x128, 80x80) is the template with 8/128 of its
     side as margin all around; it is resized to 128x128 (antialiased) first. Then the centre is cut out, or black put
-    around it where there is less. Raises ImageError when it is not square.
+    around it where there is less; for a `size` that is neither 112 nor 128 the template is scaled. Raises ImageError
+    when it is not square.
     """
     height, width = image.shape[:2]
     if height != width:
         raise ImageError(f"{width}x{height} is not an aligned crop: give square crops, or leave out --aligned")
     if width not in (112, 128):
         image = np.asarray(PIL.Image.fromarray(image).resize((128, 128), Resampling.BICUBIC))
+    if size not in (112, 128):
+        return np.asarray(PIL.Image.fromarray(aligned_crop(image)).resize((size, size), Resampling.BICUBIC))
     margin = (image.shape[0] - size) // 2
     if margin < 0:
         return np.pad(image, ((-margin, -margin), (-margin, -margin), (0, 0)))
@@ -147,6 +165,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         # Asked first, because opening a named pipe would wait for ever.
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
+            os.scandir(path).close()
             raise ImageError(f"{printable(path)}: a folder, not a photo; name the photos in it")
         if not stat.S_ISREG(mode):
             raise ImageError(f"{printable(path)}: not a regular file; give a photo file")

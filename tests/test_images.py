@@ -5,9 +5,12 @@ import io
 import os
 import struct
 import sys
+import tempfile
 import unicodedata
 import warnings
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +230,50 @@ def test_no_permission(tmp_path: Path) -> None:
         photo_hash(path)
 
 
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder that everybody may read; until the test is over this process is nobody, to whom permissions apply."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(before)
+
+
+def test_a_closed_folder_hides_nothing_beside_it(nobody: Path) -> None:
+    _album(nobody, ["Ann Lee/1.jpg", "Bob/2.jpg", "Bob/deep/3.jpg", "Cy/4.jpg"])
+    closed = [nobody / "Bob" / "deep", nobody / "Cy"]
+    for folder in closed:
+        folder.chmod(0)
+    try:
+        assert find_photos(nobody) == sorted([nobody / "Ann Lee" / "1.jpg", nobody / "Bob" / "2.jpg", *closed])
+        assert identity_folders(nobody)["Cy"] == [nobody / "Cy"]
+        for folder in closed:
+            assert "cannot be read (Permission denied)" in error_of(folder)
+            with pytest.raises(ImageError, match="Permission denied"):
+                photo_hash(folder)
+            with pytest.raises(DataError, match="Permission denied"):
+                find_photos(folder)
+    finally:
+        for folder in closed:
+            folder.chmod(0o700)
+
+
+def test_threads_that_read_tiffs_leave_stderr_and_warnings_alone(tmp_path: Path) -> None:
+    """libtiff's complaints are kept from stderr by redirecting it, for the whole process, for a moment."""
+    PIL.Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_lzw")
+    before, filters = os.fstat(2), list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(read_image, [tmp_path / "a.tif"] * 300))) == 300
+    after = os.fstat(2)
+    assert (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino)
+    assert warnings.filters == filters
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.bmp", "a.tif", "a.gif"])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_cut_off(tmp_path: Path, name: str, share: float) -> None:
@@ -368,6 +415,7 @@ def test_aligned_crop() -> None:
     assert np.array_equal(aligned_crop(small), small)
     assert np.array_equal(aligned_crop(small, 128)[8:120, 8:120], small)
     assert not aligned_crop(small, 128)[:8].any()
+    assert np.array_equal(aligned_crop(small, 160), np.asarray(PIL.Image.fromarray(small).resize((160, 160))))
     assert np.array_equal(aligned_crop(stored), stored[8:120, 8:120])
     assert np.array_equal(aligned_crop(stored, 128), stored)
     with pytest.raises(ImageError, match="100x120 is not an aligned crop"):
