@@ -6,7 +6,8 @@
         list(facerec.enrol(gallery, {"Ann Lee": [photo]}, detector, embedder))
         facerec.identify(gallery, [other], detector, embedder, gallery.threshold)
 
-Names are imported when first used, so that `import facerec` needs neither torch nor anything else heavy.
+Names are imported when first used, so that `import facerec` needs neither torch nor anything else heavy. What is named
+as its module (`facerec.train.train`, `facerec.decide.decide`) is imported from there.
 """
 
 import importlib
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from facerec.config import TrainSettings as TrainSettings
     from facerec.data import align_folder as align_folder
     from facerec.decide import Verification as Verification
-    from facerec.decide import decide as decide
     from facerec.detect import AlignedDetector as AlignedDetector
     from facerec.detect import Detector as Detector
     from facerec.detect import MTCNNDetector as MTCNNDetector
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from facerec.recognise import identify as identify
     from facerec.recognise import open_gallery as open_gallery
     from facerec.recognise import verify as verify
-    from facerec.train import train as train
     from facerec.types import Candidate as Candidate
     from facerec.types import Decision as Decision
     from facerec.types import Face as Face
@@ -57,7 +56,6 @@ _HOMES = {
     "TrainSettings": "config",
     "Verification": "decide",
     "align_folder": "data",
-    "decide": "decide",
     "embed_photos": "recognise",
     "enrol": "recognise",
     "identify": "recognise",
@@ -65,7 +63,6 @@ _HOMES = {
     "load_embedder": "embed",
     "open_gallery": "recognise",
     "read_image": "images",
-    "train": "train",
     "verify": "recognise",
 }
 
@@ -86,7 +83,6 @@ __all__ = [
     "TrainSettings",
     "Verification",
     "align_folder",
-    "decide",
     "embed_photos",
     "enrol",
     "identify",
@@ -94,7 +90,6 @@ __all__ = [
     "load_embedder",
     "open_gallery",
     "read_image",
-    "train",
     "verify",
 ]
 

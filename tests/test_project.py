@@ -1,12 +1,15 @@
 """What holds the project together: imports, packaging, scripts and the sample gallery's licences."""
 
+import importlib
 import itertools
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from PIL import Image
@@ -33,8 +36,12 @@ def test_importing_facerec_stays_light() -> None:
 def test_public_names_are_sorted_and_resolve() -> None:
     assert facerec.__all__ == sorted(facerec.__all__)
     assert len(set(facerec.__all__)) == len(facerec.__all__)
-    for name in facerec.__all__:
-        assert getattr(facerec, name) is not None
+    first = {name: getattr(facerec, name) for name in facerec.__all__}
+    for module in pkgutil.iter_modules(facerec.__path__, "facerec."):  # which sets attributes of the package
+        importlib.import_module(module.name)
+    for name, value in first.items():
+        assert getattr(facerec, name) is value
+        assert not isinstance(value, ModuleType), name
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
