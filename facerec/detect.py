@@ -121,8 +121,8 @@ def faces_in_photos(
 
 
 def template(size: int) -> Floats:
-    """(5, 2) landmarks of a size x size crop: the 112 template with an even margin around it (128: + 8 px)."""
-    return TEMPLATE + (size - 112) / 2
+    """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
+    return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
 
 
 def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:

@@ -138,7 +138,13 @@ def test_landmarks_on_one_point_are_refused() -> None:
 # ---- aligned inputs, streams ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("side", "crop_size"), [(112, 112), (128, 112), (128, 128), (80, 112), (256, 128)])
+@pytest.mark.parametrize("size", [96, 160, 224])
+def test_a_crop_of_another_size_shows_the_same_part_of_the_face(size: int) -> None:
+    """For networks of others with another input: the places are the same shares of the side."""
+    np.testing.assert_allclose((template(size) + 0.5) / size, (template(112) + 0.5) / 112, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "crop_size"), [(112, 112), (128, 112), (128, 128), (80, 112), (256, 128), (160, 160)])
 def test_aligned_detector(side: int, crop_size: int) -> None:
     """Its landmarks are where `align` would have to take them from to cut the very crop it gives."""
     image = smooth(side, side)
