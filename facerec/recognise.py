@@ -102,15 +102,25 @@ def _enrol_batch(
 def _add(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo | None) -> Enrolment:
     if photo is not None and photo.error is not None:
         return Enrolment(path, person, "failed", str(photo.error))
+    if photo is not None and _added(gallery, person, path, digest, photo):
+        return Enrolment(path, person, "added", "")
     owner = gallery.find_photo(digest)
     if owner == person:
         return Enrolment(path, person, "skipped", "this photo is enrolled already")
-    if owner is not None or photo is None:
-        reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-        return Enrolment(path, person, "failed", reason)
+    reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
+    return Enrolment(path, person, "failed", reason)
+
+
+def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo) -> bool:
+    """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
     face = photo.faces[0]
-    gallery.add(person, Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0]))
-    return Enrolment(path, person, "added", "")
+    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0])
+    try:
+        return gallery.add(person, template)
+    except GalleryError:
+        if gallery.find_photo(digest) is None:
+            raise
+        return False
 
 
 def identify(

@@ -14,7 +14,7 @@ from facerec.embed import OnnxEmbedder
 from facerec.errors import ConfigError, ForeignModelError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery
 from facerec.recognise import choose_threshold, embed_photos, enrol, identify, main_vectors, open_gallery, verify
-from facerec.types import Face, Image, Threshold
+from facerec.types import Face, Image, Template, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")
 
@@ -278,3 +278,24 @@ def test_the_threshold_asked_for_goes_over_the_measured_one() -> None:
 
 def test_a_batch_is_smaller_than_these_tests_assume(mixed: list[Path]) -> None:
     assert len(mixed) > recognise.BATCH
+
+
+@pytest.mark.parametrize(("owner", "status"), [("Ann", "skipped"), ("Bob", "failed")])
+def test_a_photo_another_process_enrolled_a_moment_ago(
+    owner: str, status: str, gallery: Gallery, embedder: OnnxEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look into the gallery and the writing: the run goes on, and says what came of the photo."""
+    photos = [toy_model.save_crop(tmp_path / f"{i}.png", i, 0) for i in range(2)]
+    with open_gallery(gallery.folder, embedder) as other:
+        add = Gallery.add
+
+        def late(self: Gallery, person: str, template: Template) -> bool:
+            if template.source == str(photos[0].resolve()) and self is gallery:
+                add(other, owner, template)
+            return add(self, person, template)
+
+        monkeypatch.setattr(Gallery, "add", late)
+        first, second = enrol(gallery, {"Ann": photos}, AlignedDetector(), embedder)
+    assert (first.status, second.status) == (status, "added")
+    assert (f"enrolled as {owner}" in first.reason) == (status == "failed")
+    assert gallery.templates == 2
