@@ -7,6 +7,7 @@ import click
 
 from facerec.cli import common
 from facerec.gallery import Gallery
+from facerec.images import printable
 
 
 class GalleryGroup(click.Group):
@@ -56,7 +57,8 @@ def show(name: str, gallery_folder: Path, as_json: bool) -> None:
             if as_json:
                 common.emit({"person": name, **dataclasses.asdict(template)})
             else:
-                click.echo(f"{template.source}: confidence {template.quality:.3f}, enrolled {template.enrolled}")
+                source = printable(template.source)
+                click.echo(f"{source}: confidence {template.quality:.3f}, enrolled {template.enrolled}")
 
 
 @gallery.command()

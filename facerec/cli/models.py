@@ -68,8 +68,14 @@ def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
 
 
 def _versions() -> str:
-    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    return f"Python {platform.python_version()}, " + ", ".join(found)
+    return f"Python {platform.python_version()}, " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # conda calls some of them otherwise
+        return "(not under this name)"
 
 
 def _device() -> str:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.error import URLError
 
 import torchvision
@@ -68,7 +69,7 @@ def build_stages(name: str, pretrained: bool) -> nn.Sequential:
     row = find_backbone(name)
     try:
         whole = torchvision.models.get_model(row.builder, weights=row.weights if pretrained else None)
-    except (URLError, OSError) as error:
+    except (URLError, HTTPException, OSError, RuntimeError) as error:  # the last: not the file its hash speaks of
         raise ModelError(
             f"ImageNet weights of {name} cannot be downloaded ({error}); "
             f"connect once, put the file in torch's cache, or train with --init random"
