@@ -246,7 +246,10 @@ def test_a_person_s_folder_without_photos(gallery: Path, toy: Path, tmp_path: Pa
     (tmp_path / "people" / "Carla").mkdir()
     result = enroll(gallery, toy, tmp_path / "people")
     assert f"{tmp_path / 'people' / 'Carla'}: no photos" in complaint(result, 1)
-    assert json_lines(result)[0]["status"] == "added"
+    failed, added, summary = json_lines(result)
+    assert (failed["image"], failed["person"], failed["status"]) == (str(tmp_path / "people" / "Carla"), None, "failed")
+    assert (added["person"], added["status"]) == ("Bob", "added")
+    assert (summary["added"], summary["failed"]) == (1, 1)
 
 
 def test_a_photo_in_nobody_s_folder(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:
@@ -291,7 +294,7 @@ def test_a_folder_of_people_that_is_not_there(good: Path, gallery: Path, toy: Pa
     toy_model.save_crop(tmp_path / "people" / "Bob" / "1.png", 1, 0)
     result = enroll(gallery, toy, tmp_path / "nowhere", tmp_path / "people")
     assert str(tmp_path / "nowhere") in complaint(result, 1)
-    assert json_lines(result)[0]["status"] == "added"
+    assert [line["status"] for line in json_lines(result)[:-1]] == ["failed", "added"]
 
 
 def test_a_link_that_leads_back_up(gallery: Path, toy: Path, tmp_path: Path) -> None:

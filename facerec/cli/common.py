@@ -96,15 +96,35 @@ def warn(message: str) -> None:
     click.echo(printable(message), err=True)
 
 
-def show_progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """`items` with a bar on stderr, when stderr is a terminal."""
+def show_progress(
+    items: Iterable[T], label: str, total: int, counts: Callable[[T], bool] = lambda item: True
+) -> Iterator[T]:
+    """`items` with a bar on stderr, when stderr is a terminal; `counts` says which of them are among the `total`.
+
+    The bar is there while an item is waited for, and gone while it is printed.
+    """
     if not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    yield from track(items, label, total=total, console=Console(stderr=True), transient=True)
+    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
+    task, waiting = bar.add_task(label, total=total), iter(items)
+    while True:
+        with bar:
+            item = next(waiting, _NO_MORE)
+        if isinstance(item, _NoMore):
+            return
+        bar.advance(task, counts(item))
+        yield item
+
+
+class _NoMore:
+    """What comes after the last item."""
+
+
+_NO_MORE = _NoMore()
 
 
 def finish(failed: int, done: int) -> None:

@@ -12,6 +12,8 @@ from facerec.errors import DataError, FacerecError
 from facerec.gallery import clean_name
 from facerec.images import find_photos, identity_folders, printable
 
+Failure = tuple[Path, str]  # what could not be used, and the line that says why
+
 
 @common.command()
 @click.argument("paths", nargs=-1, required=True, type=common.PHOTOS)
@@ -30,7 +32,7 @@ def enroll(
     facerec enroll ann1.jpg ann2.jpg --name "Ann Lee"
     """
     people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
-    for failure in failures:
+    for _, failure in failures:
         common.warn(failure)
     if not people:
         common.finish(len(failures), 0)
@@ -41,25 +43,24 @@ def enroll(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
+        for path, reason in failures if as_json else ():
+            _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
         for result in common.show_progress(enrol(gallery, people, detector, embedder), "Enrolling", total):
             counts[result.person][result.status] += 1
             if result.status == "failed":
                 common.warn(result.reason)
             if as_json:
-                common.emit(
-                    {
-                        "image": str(result.path),
-                        "person": result.person,
-                        "status": result.status,
-                        "reason": result.reason,
-                    }
-                )
+                _emit(result.path, result.person, result.status, result.reason)
         _print_summary(gallery, counts, len(failures), as_json)
 
 
-def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[str]]:
-    """Person -> photos, and a line for every path that gave none."""
+def _emit(path: Path, person: str | None, status: str, reason: str) -> None:
+    common.emit({"image": str(path), "person": person, "status": status, "reason": reason})
+
+
+def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
+    """Person -> photos, and every path that gave none, with a line that says why."""
     people: dict[str, list[Path]] = defaultdict(list)
     failures = []
     for path in paths:
@@ -67,14 +68,14 @@ def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[s
             for person, photos in _people_at(path, name).items():
                 people[person] += photos
                 if not photos:
-                    failures.append(f"{common.one_line(path / person)}: no photos in this folder; add some")
+                    failures.append((path / person, f"{common.one_line(path / person)}: no photos here; add some"))
             if name is None:
                 failures += [
-                    f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder"
+                    (photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder")
                     for photo in _loose_photos(path)
                 ]
         except FacerecError as error:
-            failures.append(str(error))
+            failures.append((path, str(error)))
     return {person: photos for person, photos in people.items() if photos}, failures
 
 

@@ -51,7 +51,7 @@ def identify(
     with open_gallery(gallery_folder, embedder) as gallery:
         limit = choose_threshold(threshold, gallery.threshold, embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top)
-        for result in common.show_progress(results, "Identifying"):
+        for result in common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0):
             failed, done = failed + (result.error is not None), done + (result.error is None)
             if result.error is not None:
                 common.warn(str(result.error))
