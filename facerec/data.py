@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +19,11 @@ from facerec.detect import Detector, faces_in_photos
 from facerec.errors import DataError, ImageError
 from facerec.images import aligned_crop, identity_folders, printable, read_image
 from facerec.sampler import Batch
-from facerec.types import Image
+from facerec.types import Face, Image
 
 log = logging.getLogger(__name__)
+
+Detected = Iterator[tuple[Path, list[Face] | ImageError]]
 
 STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
 READ_AHEAD = 3  # batches decoded while the network works
@@ -185,17 +187,23 @@ def still_batches(faces: FaceSet, batch_size: int) -> Iterator[tuple[Tensor, NDA
                 yield to_tensor(list(good.values())), np.array(list(good))
 
 
-def align_folder(folder: Path, output: Path, detector: Detector) -> tuple[Path, list[str]]:
+def align_folder(
+    folder: Path, output: Path, detector: Detector, watch: Callable[[Detected, int], Detected] = lambda i, _: i
+) -> tuple[Path, list[str]]:
     """Detect and align the photos in the identity folders of `folder`, for training; `detector` cuts 128x128 crops.
 
-    The main face of each photo becomes output/FOLDER/PERSON/NAME.png; what is there already is kept. Returns the
-    folder of identity folders and one line for every photo that could not be used.
+    The main face of each photo becomes output/FOLDER/PERSON/NAME.png; one that is there already and newer than its
+    photo is kept, one whose photo is gone is deleted. `watch` is handed the photos as they are done, and how many
+    there will be. Returns the folder of identity folders and one line for every photo that could not be used.
     """
     source, target = folder.resolve(), output / folder.resolve().name
     photos = [path for paths in identity_folders(source).values() for path in paths]
     crops = {path: target / path.relative_to(source).with_name(path.name + ".png") for path in photos}
+    for stale in set(target.glob("**/*.png")) - {crop for path, crop in crops.items() if _is_newer(crop, path)}:
+        stale.unlink()
+    todo = [path for path in photos if not crops[path].exists()]
     failures = []
-    for path, faces in faces_in_photos([p for p in photos if not crops[p].exists()], detector, 16):
+    for path, faces in watch(faces_in_photos(todo, detector, 16), len(todo)):
         if isinstance(faces, ImageError) or not faces:
             failures.append(str(faces) if faces else f"{printable(path)}: no face found; left out of training")
             continue
@@ -204,3 +212,7 @@ def align_folder(folder: Path, output: Path, detector: Detector) -> tuple[Path, 
         PIL.Image.fromarray(faces[0].crop).save(part, "PNG")
         part.replace(crops[path])
     return target, failures
+
+
+def _is_newer(crop: Path, photo: Path) -> bool:
+    return crop.exists() and photo.exists() and crop.stat().st_mtime_ns >= photo.stat().st_mtime_ns

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 from pathlib import Path
@@ -15,6 +16,8 @@ from facerec.data import FaceSet
 from facerec.errors import TrainingError
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
+
+log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # one epoch of the history
 
@@ -39,10 +42,15 @@ def _describe_faces(faces: FaceSet) -> dict[str, Any]:
     }
 
 
-def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
-    """Make the folder, or check that it holds the same run; raises TrainingError with the remedy otherwise."""
+def require_free(output: Path, resume: bool) -> None:
+    """Raise TrainingError when a new run would take the place of another."""
     if not resume and (output / CHECKPOINT).exists():
         raise TrainingError(f"{output}: already holds a run; go on with --resume or give another --output")
+
+
+def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
+    """Make the folder, or check that it holds the same run; raises TrainingError with the remedy otherwise."""
+    require_free(output, resume)
     if resume:
         before = read_run(output)
         for part in ("settings", "train", "validation"):
@@ -52,6 +60,10 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
                     f"{output}: cannot resume, its {part} differs in {', '.join(changed)}; "
                     f"give what it was started with"
                 )
+        for part in ("versions", "threads"):
+            if before[part] != run[part]:
+                log.warning("%s: was started with other %s (%s): its numbers may differ", output, part, before[part])
+        return
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

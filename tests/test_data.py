@@ -12,6 +12,7 @@ from PIL import Image
 from toy_faces import face_set, photo, some_people, write_people, write_splits
 
 from facerec.data import (
+    Detected,
     FaceSet,
     align_folder,
     augment,
@@ -321,3 +322,18 @@ def test_photos_are_aligned_for_training_once(small_samples: Path, tmp_path: Pat
     _, failures = align_folder(folder, tmp_path / "crops", MTCNNDetector(crop_size=128))
     assert {crop: crop.stat().st_mtime_ns for crop in crops} == before, "what is there already is kept"
     assert len(failures) == 2
+
+    gone, changed = crops[0], crops[1]
+    (folder / gone.relative_to(target).with_suffix("")).unlink()
+    (folder / changed.relative_to(target).with_suffix("")).touch()
+    asked: list[int] = []
+
+    def watch(photos: Detected, total: int) -> Detected:
+        asked.append(total)
+        return photos
+
+    align_folder(folder, tmp_path / "crops", MTCNNDetector(crop_size=128), watch)
+    left = {crop: crop.stat().st_mtime_ns for crop in target.rglob("*.png")}
+    assert left.keys() == before.keys() - {gone}, "a withdrawn photo is not trained on"
+    assert [crop for crop in left if left[crop] != before[crop]] == [changed]
+    assert asked == [3]  # the changed photo, and the two that cannot be used

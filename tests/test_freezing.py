@@ -108,8 +108,8 @@ def test_partial_freezes_as_many_stages_as_asked() -> None:
 def test_another_strategy_can_follow_on_the_same_network() -> None:
     """Frozen first, then full: nothing of the first freezing is left."""
     network = Network("squeezenet1_1", 16)
-    freeze(network, stage_factors(network, TrainSettings(strategy="frozen")))
-    factors = stage_factors(network, TrainSettings(strategy="full"))
+    freeze(network, stage_factors(TrainSettings(backbone="squeezenet1_1", strategy="frozen")))
+    factors = stage_factors(TrainSettings(backbone="squeezenet1_1", strategy="full"))
     freeze(network, factors)
     assert network.frozen == frozenset()
     assert all(p.requires_grad for p in network.parameters())

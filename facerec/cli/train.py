@@ -5,17 +5,20 @@ python -m facerec.cli.train people/ --output models/mine
 """
 
 import dataclasses
+import logging
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from facerec.cli import common
 from facerec.config import TrainSettings, build_settings, read_settings
 from facerec.errors import ConfigError
+
+T = TypeVar("T")
 
 
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,12 +61,15 @@ def train(
     given = {key: value for key, value in options.items() if value is not None}
     settings = _settings(given, config, output if resume else None)
     from facerec.data import align_folder
+    from facerec.train import check_run
     from facerec.train import train as fine_tune
 
+    check_run(output, settings, resume)  # before the photos, which may take hours
+    logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # a line on stderr at the end of every epoch
     failures: list[str] = []
     if not aligned:
         detector = common.make_detector(False, min_face_size, min_confidence, crop_size=128)
-        folder, failures = align_folder(folder, output / "crops", detector)
+        folder, failures = align_folder(folder, output / "crops", detector, _bar)
         for failure in failures:
             common.warn(failure)
     card = fine_tune(folder, output, settings, splits=splits, resume=resume, watch=_Bar())
@@ -78,6 +84,8 @@ def train(
 
 def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
     """Options over the file's settings; a resumed run keeps its own and may not be given others."""
+    if resumed is not None and config is not None:
+        raise ConfigError(f"{resumed}: keeps the settings it was started with; resume it without --config")
     if resumed is None:
         settings = read_settings(TrainSettings, config) if config else TrainSettings()
         return build_settings(TrainSettings, dataclasses.asdict(settings) | given, "options")
@@ -89,6 +97,10 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
             name = key.replace("_", "-")
             raise ConfigError(f"{resumed}: was started with --{name} {getattr(settings, key)}; resume it with that")
     return settings
+
+
+def _bar(photos: Iterator[T], total: int) -> Iterator[T]:
+    return common.show_progress(photos, "Aligning", total)
 
 
 class _Bar:

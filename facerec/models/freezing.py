@@ -37,11 +37,11 @@ STRATEGIES: dict[str, Callable[[int, TrainSettings], Factors]] = {
 }
 
 
-def stage_factors(network: Network, settings: TrainSettings) -> dict[str, float]:
-    """Stage name -> learning-rate factor under the strategy of `settings`; raises ConfigError for an unknown one."""
+def stage_factors(settings: TrainSettings) -> dict[str, float]:
+    """Stage name -> learning-rate factor; raises ConfigError for an unknown strategy or backbone, or an unfit cut."""
     if settings.strategy not in STRATEGIES:
         raise ConfigError(f"no strategy '{settings.strategy}'; known are {', '.join(STRATEGIES)}")
-    names = [name for name, _ in network.named_stages()]
+    names = [name for name, _ in find_backbone(settings.backbone).stages]
     return dict(zip(names, STRATEGIES[settings.strategy](len(names), settings), strict=True))
 
 
