@@ -1,0 +1,68 @@
+"""Compare models on the validation people, side by side, with intervals over people.
+
+    .venv/bin/python scripts/compare_runs.py ../runs/teacher ../runs/full ../runs/frozen --data ../shared/data
+
+Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
+one row a model: AUC, TAR at FMR 1e-3, and how far its TAR is from the first model's. Every bootstrap replicate draws
+the same people for all models, so that the last interval is of the difference itself.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.data import FaceSet, read_faces, split_people
+from facerec.models.checkpoint import load_model
+from facerec.train import VALIDATION_FMR, embed_faces
+
+REPLICATES = 200
+SEED = 0
+
+Floats = NDArray[np.float64]
+
+
+def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats]:
+    """(2,) AUC and TAR of the model in `run`, and (REPLICATES, 2) bootstrap values of both."""
+    vectors, labels = embed_faces(load_model(run)[0], faces)
+    distances, genuine = metrics.all_pairs(vectors, labels)
+    order = np.argsort(distances)  # once, instead of in every replicate
+    first, second = (side[order] for side in np.triu_indices(len(labels), 1))
+    distances, genuine = distances[order], genuine[order]
+
+    def statistics(weights: Floats) -> Floats:
+        curve = metrics.roc(distances, genuine, weights)
+        return np.stack([metrics.auc(curve), metrics.tar_at_fmr(curve, VALIDATION_FMR)], axis=-1)
+
+    point = statistics(np.ones((1, len(distances))))[0]
+    return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED)
+
+
+def shown(value: float, replicates: Floats) -> str:
+    """A share in percent with its 95 % interval."""
+    low, high = metrics.percentile_interval(replicates)
+    return f"{100 * value:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+
+
+def main() -> None:
+    """Parse, measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    _, faces = split_people(read_faces(options.data / "faces"), options.data / "splits", seed=0)
+    print(f"{len(faces.people)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
+    print("| model | AUC | TAR at FMR 1e-3 | TAR less the first model's |\n|---|---|---|---|")
+    first: tuple[Floats, Floats] | None = None
+    for run in options.runs:
+        point, values = measure(run, faces)
+        first = first or (point, values)
+        gain = shown(point[1] - first[0][1], values[:, 1] - first[1][:, 1])
+        measured = " | ".join(map(shown, point, values.T))
+        print(f"| {run.name} | {measured} | {gain} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
