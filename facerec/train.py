@@ -32,7 +32,7 @@ from facerec.distill import TeacherLoss, read_teacher
 from facerec.errors import ConfigError, DataError, TrainingError
 from facerec.losses import batch_facts, triplet_loss
 from facerec.models.card import ModelCard
-from facerec.models.checkpoint import describe, load_model, load_state, save_model, save_state
+from facerec.models.checkpoint import describe, load_model, load_module, load_state, save_model, save_state
 from facerec.models.freezing import freeze, parameter_groups, stage_factors
 from facerec.models.network import Network
 from facerec.runs import CHECKPOINT, Entry, describe_run, require_free, start_run, write_history
@@ -175,6 +175,7 @@ class Learner:
         self.teacher_loss = None
         if self.teacher is not None:
             self.teacher_loss = TeacherLoss(self.network.embedding_dim, self.teacher.shape[1])
+            load_module(Path(settings.init) / CHECKPOINT, "teacher", self.teacher_loss)  # from there it goes on
         if self.triplet is None and self.teacher_loss is None:
             raise ConfigError("nothing to learn from: give --loss triplet, or --teacher FILE.npz with --loss none")
 

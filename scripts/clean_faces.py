@@ -1,27 +1,56 @@
-"""Make a folder of links to the training crops whose labels a teacher does not doubt.
+"""Make one folder of the training crops whose labels a teacher does not doubt, and the teacher's file for it.
 
     .venv/bin/python scripts/clean_faces.py ../shared/data ../runs/clean
 
-DATA holds `faces/`, `splits/` and `teacher/sface.npz`; OUTPUT/faces gets a folder per person, as DATA/faces has.
+DATA holds `faces/`, `faces_small/`, `splits/` and `teacher/sface.npz`. OUTPUT/faces gets a folder of links per person
+(those of faces_small as small_ID), OUTPUT/teacher.npz the teacher's embeddings under the new names.
 Labels from the web are wrong for some crops, and a wrong label is the hardest triplet of its batch. Left out are crops
 that are less like the mean of their person's other crops than like another person's mean, or unlike their own (cosine
-below 0.3), crops with nobody to compare to, and of two folders that look like one person (means above cosine 0.6) the
-smaller. Only people to train on are looked at; the validation people are linked as they are, the others not at all.
-Expected of the crops this was written for: 25,722 of 1,044 people, of which 24,900 of 1,007 are left (11 people
-are second folders, 26 have no two crops that agree).
+below 0.3), and of two folders that look like one person (means above cosine 0.6) the smaller. A person's only crop
+stays: no triplet sees it, and a teacher needs no label. Nobody named in `splits/` is judged; the validation people are
+linked as they are, the others not at all.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from facerec.data import FaceSet, read_faces, split_people
+from facerec.data import FaceSet, read_faces
 from facerec.distill import read_teacher
 from facerec.types import Vectors
 
 UNLIKE = 0.3
 SAME = 0.6
+SOURCES = {"faces": "", "faces_small": "small_"}  # folder -> what its people's names begin with in OUTPUT
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop: its file, `folder/person` as the splits name them, its key in OUTPUT (faces/person/file)."""
+
+    path: Path
+    listed: str
+    key: str
+
+    @property
+    def person(self) -> str:
+        """The person's name in OUTPUT."""
+        return self.key.split("/")[1]
+
+
+def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
+    """All N crops of the sources, and the teacher's (N, T) unit rows."""
+    crops, rows = [], []
+    for folder, prefix in SOURCES.items():
+        if (data / folder).is_dir():
+            faces: FaceSet = read_faces(data / folder)
+            rows.append(read_teacher(data / "teacher" / "sface.npz", faces.keys()).numpy())
+            for path in faces.paths:
+                person, file = path.relative_to(faces.root).parts
+                crops.append(Crop(path, f"{folder}/{person}", f"faces/{prefix}{person}/{file}"))
+    return crops, np.concatenate(rows)
 
 
 def unit(rows: Vectors) -> Vectors:
@@ -29,25 +58,19 @@ def unit(rows: Vectors) -> Vectors:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def doubtful(faces: FaceSet, vectors: Vectors) -> tuple[np.ndarray, set[str]]:
-    """(N,) bool, which crops are doubtful, and the people who are somebody else's second folder."""
-    own = np.eye(len(faces.people), dtype=np.float32)[faces.labels]  # (N, P)
-    sums = own.T @ vectors  # (P, D)
+def doubtful(people: list[str], vectors: Vectors) -> tuple[np.ndarray, set[str]]:
+    """(N,) bool, which crops are doubtful, and the names that are somebody else's second folder."""
+    names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(names), vectors.shape[1]), np.float32)  # (P, T)
+    np.add.at(sums, labels, vectors)
     means = unit(sums)
-    to_own = (unit(sums[faces.labels] - vectors) * vectors).sum(1)
-    to_others = (vectors @ means.T - 4 * own).max(1)
-    counts = np.bincount(faces.labels)
+    to_own = (unit(sums[labels] - vectors) * vectors).sum(1)
+    similar = vectors @ means.T  # (N, P)
+    similar[np.arange(len(labels)), labels] = -1
+    doubt = (to_own < similar.max(1)) | (to_own < UNLIKE)
     alike = np.argwhere(np.triu(means @ means.T, 1) > SAME)
-    second = {faces.people[a if counts[a] < counts[b] else b] for a, b in alike}
-    return (to_own < to_others) | (to_own < UNLIKE), second
-
-
-def link(paths: list[Path], root: Path, output: Path) -> None:
-    """Links under output/PERSON to these photos under root/PERSON."""
-    for path in paths:
-        place = output / path.relative_to(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(path)
+    second = {str(names[a if counts[a] < counts[b] else b]) for a, b in alike}
+    return doubt & (counts[labels] > 1), second
 
 
 def main() -> None:
@@ -56,13 +79,24 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
-    train, validation = split_people(read_faces(options.data / "faces"), options.data / "splits", seed=0)
-    vectors = read_teacher(options.data / "teacher" / "sface.npz", train.keys()).numpy()
-    crops, second = doubtful(train, vectors)
-    kept = [path for path, bad in zip(train.paths, crops, strict=True) if not bad and path.parent.name not in second]
-    link([*kept, *validation.paths], train.root, options.output / "faces")
-    people = len({path.parent for path in kept})
-    print(f"{len(kept)} of {len(train)} crops and {people} of {len(train.people)} people left; {crops.sum()} doubtful")
+    crops, vectors = read_crops(options.data)
+    lists = {path.stem: set(path.read_text("utf-8").split()) for path in (options.data / "splits").glob("*.txt")}
+    listed = set().union(*lists.values())
+    train = [i for i, crop in enumerate(crops) if crop.listed not in listed]
+    doubt, second = doubtful([crops[i].person for i in train], vectors[train])
+    kept = [i for i, bad in zip(train, doubt, strict=True) if not bad and crops[i].person not in second]
+    validation = [i for i, crop in enumerate(crops) if crop.listed in lists["validation"]]
+
+    for i in (*kept, *validation):
+        place = options.output / crops[i].key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(crops[i].path)
+    chosen = [*kept, *validation]
+    names = np.array([crops[i].key for i in chosen])
+    np.savez(options.output / "teacher.npz", names=names, embeddings=vectors[chosen].astype(np.float16))
+    left, before = ({crops[i].person for i in some} for some in (kept, train))
+    print(f"{len(kept)} of {len(train)} crops and {len(left)} of {len(before)} people left; ", end="")
+    print(f"{doubt.sum()} crops doubtful, {len(second)} second folders")
 
 
 if __name__ == "__main__":

@@ -8,34 +8,46 @@ import numpy as np
 from running import ROOT
 from toy_faces import write_people, write_splits
 
+from facerec.data import read_faces
+from facerec.distill import read_teacher
+
 DIRECTIONS = np.eye(8)
 # person -> the teacher's direction of each of their crops, as indices of DIRECTIONS
-SAYS = {
+FACES = {
     "ann": [0, 0, 0, 1],  # the last crop shows bob
     "bob": [1, 1, 1],
-    "bob_again": [1, 1],
     "cleo": [2, 2, 3],  # the last crop shows nobody known
     "dan": [4],
     "val": [5, 6],  # validates: not judged
     "test": [7, 7],  # left out of training
 }
+SMALL = {"1": [1, 1], "2": [3, 3], "3": [7]}  # 1 is bob again; 3 is a stranger for calibration
 
 
-def test_wrong_labels_second_folders_and_lonely_crops_are_left_out(tmp_path: Path) -> None:
-    faces = write_people(tmp_path / "faces", {person: len(rows) for person, rows in SAYS.items()}, size=32)
-    write_splits(tmp_path / "splits", validation=["faces/val", "faces/val2"], test=["faces/test"])
-    write_people(tmp_path / "faces", {"val2": 1}, size=32)
-    photos = {person: sorted((faces / person).iterdir()) for person in SAYS}
-    names = [f"faces/{path.relative_to(faces)}" for person in SAYS for path in photos[person]]
-    rows = DIRECTIONS[[row for person in SAYS for row in SAYS[person]]].astype(np.float16)
+def test_wrong_labels_and_second_folders_are_left_out(tmp_path: Path) -> None:
+    names, rows = [], []
+    for folder, says in (("faces", FACES), ("faces_small", SMALL)):
+        root = write_people(tmp_path / folder, {person: len(places) for person, places in says.items()}, size=32)
+        names += read_faces(root).keys()
+        rows += [place for person in sorted(says) for place in says[person]]
+    write_splits(tmp_path / "splits", validation=["faces/val"], test=["faces/test"], cohort=["faces_small/3"])
     (tmp_path / "teacher").mkdir()
-    np.savez(tmp_path / "teacher" / "sface.npz", names=np.array(names), embeddings=rows)
+    embeddings = DIRECTIONS[rows].astype(np.float16)
+    np.savez(tmp_path / "teacher" / "sface.npz", names=np.array(names), embeddings=embeddings)
 
     command = [sys.executable, str(ROOT / "scripts" / "clean_faces.py"), str(tmp_path), str(tmp_path / "clean")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    clean = tmp_path / "clean" / "faces"
-    left = {person.name: len(list(person.iterdir())) for person in clean.iterdir()}
-    assert left == {"ann": 3, "bob": 3, "cleo": 2, "val": 2, "val2": 1}
-    assert said == "8 of 13 crops and 3 of 5 people left; 3 doubtful\n"
-    assert sorted(path.name for path in (clean / "ann").iterdir()) == [path.name for path in photos["ann"][:3]]
-    assert all(path.resolve().parents[2] == tmp_path.resolve() for path in clean.glob("*/*"))
+    assert said == "11 of 15 crops and 5 of 6 people left; 2 crops doubtful, 1 second folders\n"
+    clean = read_faces(tmp_path / "clean" / "faces")
+    left = {person: [path.stem for path in clean.photos_of(person)] for person in clean.people}
+    assert left == {
+        "ann": ["000", "001", "002"],
+        "bob": ["000", "001", "002"],
+        "cleo": ["000", "001"],
+        "dan": ["000"],
+        "small_2": ["000", "001"],
+        "val": ["000", "001"],
+    }
+    assert (clean.root / "small_2" / "000.png").resolve() == (tmp_path / "faces_small" / "2" / "000.png").resolve()
+    teacher = read_teacher(tmp_path / "clean" / "teacher.npz", clean.keys()).numpy()
+    assert teacher.argmax(1).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 4, 3, 3, 5, 6]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import running
 import torch
+from safetensors.torch import load_file
 from toy_faces import some_people, write_splits, write_teacher
 
 from facerec.config import TrainSettings
@@ -510,6 +511,19 @@ def test_a_photo_that_cannot_be_read_does_not_end_a_run(tmp_path: Path, caplog: 
         train(data.folder, tmp_path / "run", small(epochs=1), splits=data.splits)
     assert read_history(tmp_path / "run")[0]["photos"] == 15
     assert str(data.folder / "p006" / "002.png") in caplog.text
+
+
+def test_a_run_that_starts_from_another_goes_on_with_its_teachers_projection(data: Data, tmp_path: Path) -> None:
+    faces, _ = data.sets()
+    settings = small(teacher=str(write_teacher(tmp_path / "teacher.npz", faces)), epochs=1)
+    train(data.folder, tmp_path / "first", settings, splits=data.splits)
+    stored = load_file(tmp_path / "first" / CHECKPOINT)["teacher/projection.weight"]
+    following = Learner(dataclasses.replace(settings, init=str(tmp_path / "first")), faces)
+    assert following.teacher_loss is not None
+    assert torch.equal(following.teacher_loss.projection.weight, stored)
+    fresh = Learner(settings, faces)
+    assert fresh.teacher_loss is not None
+    assert not torch.equal(fresh.teacher_loss.projection.weight, stored)
 
 
 # ------------------------------------------------------------------------------------------------- rates, precision

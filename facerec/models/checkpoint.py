@@ -134,6 +134,18 @@ def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim
     return read_facts(path)
 
 
+def load_module(path: Path, name: str, module: nn.Module) -> bool:
+    """Put one module of a run's state into another run; False where there is no such file, or none that fits."""
+    if not path.exists():
+        return False
+    own = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    stored = _under(_read_tensors(path), f"{name}/")
+    if {key: tensor.shape for key, tensor in stored.items()} != own:
+        return False
+    module.load_state_dict(stored)
+    return True
+
+
 def read_facts(path: Path) -> dict[str, Any]:
     """The JSON part of a run's state, without its tensors."""
     with safe_open(path, "pt") as file:
