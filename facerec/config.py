@@ -76,6 +76,10 @@ class TrainSettings:
         112, "Pixels training crops are scaled to: 80 costs half of 112. Validation is always at 112."
     )
 
+    strong_augmentation: bool = _setting(
+        False, "Besides shift and mirror: light, colour, grey, low resolution, parts covered. Against overfitting."
+    )
+
     checkpoint_minutes: float = _setting(
         3.0, "A checkpoint is written at least this often, and at the end of each epoch."
     )

@@ -13,6 +13,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL.Image import Resampling
 from torch import Tensor
 
 from facerec.detect import Detector, faces_in_photos
@@ -121,6 +122,24 @@ def augment(crop: Image, rng: np.random.Generator) -> Image:
     return cut[:, ::-1] if rng.random() < 0.5 else cut
 
 
+def disturb(crop: Image, rng: np.random.Generator) -> Image:
+    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, of low resolution, or partly covered."""
+    side = crop.shape[0]
+    pixels = crop.astype(np.float32)
+    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
+    pixels = (pixels - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
+    crop = np.clip(pixels, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        small = int(side * rng.uniform(0.3, 0.7))
+        image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
+        crop = np.array(image.resize((side, side), Resampling.BICUBIC))
+    if rng.random() < 0.3:
+        height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
+        top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+        crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    return crop
+
+
 def _read_crop(path: Path, size: int) -> Image | None:
     """The aligned crop in a file, or None, and a line in the log, when there is none."""
     try:
@@ -135,9 +154,13 @@ def _read_crop(path: Path, size: int) -> Image | None:
         return None
 
 
-def _train_pixels(path: Path, seed: tuple[int, int, int]) -> Image | None:
+def _train_pixels(path: Path, seed: tuple[int, int, int], strong: bool) -> Image | None:
     crop = _read_crop(path, STORED_SIZE)
-    return None if crop is None else augment(crop, np.random.default_rng(seed))
+    if crop is None:
+        return None
+    rng = np.random.default_rng(seed)
+    crop = augment(crop, rng)
+    return disturb(crop, rng) if strong else crop
 
 
 def to_tensor(crops: Sequence[Image], size: int = 112) -> Tensor:
@@ -149,16 +172,16 @@ def to_tensor(crops: Sequence[Image], size: int = 112) -> Tensor:
 
 
 def training_batches(
-    faces: FaceSet, batches: Sequence[Batch], size: int, seed: int, epoch: int
+    faces: FaceSet, batches: Sequence[Batch], size: int, seed: int, epoch: int, strong: bool = False
 ) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
     """Augmented pixels (B, 3, size, size) and the positions they belong to, decoded ahead in threads.
 
-    Each photo's augmentation follows from (seed, epoch, position). A photo that cannot be read is named in the log
-    and missing from its batch.
+    Each photo's augmentation (`augment`, and `disturb` if strong) follows from (seed, epoch, position). A photo that
+    cannot be read is named in the log and missing from its batch.
     """
 
     def load(batch: Batch) -> tuple[Tensor, NDArray[np.int64]]:
-        loaded = {i: _train_pixels(faces.paths[i], (seed, epoch, int(i))) for i in batch}
+        loaded = {i: _train_pixels(faces.paths[i], (seed, epoch, int(i)), strong) for i in batch}
         good = {i: crop for i, crop in loaded.items() if crop is not None}
         if len(good) < 2:  # the head's BatchNorm needs two
             raise DataError(f"{faces.root}: fewer than two photos of a batch can be read; check the folder")

@@ -89,7 +89,10 @@ def train(
             batches = epoch_batches(faces, settings, state.epoch)
             clock = Clock()
             todo = batches[state.batch :]
-            for crops, positions in training_batches(faces, todo, settings.train_size, settings.seed, state.epoch):
+            pixels = training_batches(
+                faces, todo, settings.train_size, settings.seed, state.epoch, settings.strong_augmentation
+            )
+            for crops, positions in pixels:
                 facts = learner.step(crops, positions, state.epoch + state.batch / len(batches))
                 state.count(facts, len(positions))
                 watch(Progress(state.epoch, state.batch, len(batches), facts["loss"], clock.rate(len(positions))))

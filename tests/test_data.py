@@ -16,6 +16,7 @@ from facerec.data import (
     FaceSet,
     align_folder,
     augment,
+    disturb,
     limit_people,
     read_faces,
     split_people,
@@ -293,6 +294,41 @@ def test_crops_of_112_pixels_can_be_trained_on_too(tmp_path: Path) -> None:
     assert pixels.shape == (4, 3, 112, 112)
     ((still, _),) = still_batches(faces, 4)
     assert np.array_equal(still[3].permute(1, 2, 0).numpy(), photo(1, 1, 112))
+
+
+def test_strong_augmentation_changes_light_colour_sharpness_and_covers_parts() -> None:
+    crop = photo(0, 0, 112)
+    before = crop.copy()
+    views = [disturb(crop, np.random.default_rng(i)) for i in range(200)]
+    assert np.array_equal(crop, before), "the crop itself is left alone"
+    assert all(view.shape == crop.shape and view.dtype == np.uint8 for view in views)
+    assert len({view.tobytes() for view in views}) == 200
+    grey = [bool((np.ptp(view.astype(int), axis=2) == 0).mean() > 0.75) for view in views]
+    assert 20 <= sum(grey) <= 60  # a fifth
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    even = [
+        np.mean(np.abs(np.diff(disturb(noise, np.random.default_rng(i)).astype(int), axis=1)).sum(2) == 0)
+        for i in range(200)
+    ]
+    assert 40 <= (np.array(even) > 0.02).sum() <= 85  # three in ten have a part of one colour
+    contrast = [view.std() / crop.std() for view in views]
+    assert min(contrast) < 0.85
+    assert max(contrast) > 1.15
+    sharpness = np.array([np.abs(np.diff(view.astype(float).mean(2), axis=0)).mean() for view in views])
+    assert 20 <= (sharpness < 0.5 * np.median(sharpness)).sum() <= 80  # a quarter is of low resolution
+
+
+def test_strong_augmentation_follows_from_seed_epoch_and_place(tmp_path: Path) -> None:
+    faces = face_set(tmp_path / "faces", 2, 2)
+    everything = [np.arange(4)]
+
+    def pixels(epoch: int, strong: bool) -> torch.Tensor:
+        ((crops, _),) = training_batches(faces, everything, 112, 0, epoch, strong)
+        return crops
+
+    assert torch.equal(pixels(0, True), pixels(0, True))
+    assert not torch.equal(pixels(0, True), pixels(1, True))
+    assert not torch.equal(pixels(0, True), pixels(0, False))
 
 
 # ------------------------------------------------------------------------------------------------- photos to crops

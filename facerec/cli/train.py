@@ -27,6 +27,7 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
         kind = next(t for t in (typing.get_args(field.type) or (field.type,)) if t is not type(None))
         default = "" if field.default is None else f"  [default: {field.default}]"
         name = "--" + field.name.replace("_", "-")
+        name += "/--no-" + field.name.replace("_", "-") if kind is bool else ""
         f = click.option(name, type=kind, default=None, help=field.metadata["help"] + default)(f)
     return f
 
