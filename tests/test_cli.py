@@ -2,8 +2,12 @@
 
 import importlib.metadata
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -409,3 +413,30 @@ def test_the_program_itself(gallery: Path, crops: Path, toy: Path) -> None:
     assert result.returncode == 1
     assert [json.loads(line)["decision"] for line in result.stdout.splitlines()] == ["match", "error"]
     assert len(result.stderr.splitlines()) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- a terminal
+
+
+def test_the_progress_bar_is_gone_when_a_line_is_printed() -> None:
+    """On a terminal that shows both stdout and stderr, as people have it."""
+    code = """
+import click
+from facerec.cli import common
+for i in common.show_progress(iter(range(3)), "Looking", 2, lambda i: i < 2):
+    click.echo(f"answer {i}")
+"""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(follower)
+        shown = b""
+        with suppress(OSError):  # what a terminal that nobody writes to any more answers
+            while block := os.read(leader, 4096):
+                shown += block
+    os.close(leader)
+    assert process.returncode == 0
+    assert b"Looking" in shown
+    before = re.findall(rb"(.{4})answer \d\r\n", shown, re.DOTALL)
+    assert before == [b"\x1b[2K"] * 3, "each answer stands on a line that was cleared"
+    assert b"100%" in shown
