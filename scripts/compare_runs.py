@@ -3,8 +3,8 @@
     .venv/bin/python scripts/compare_runs.py ../runs/teacher ../runs/full ../runs/frozen --data ../shared/data
 
 Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
-one row a model: AUC, TAR at FMR 1e-3, and how far its TAR is from the first model's. Every bootstrap replicate draws
-the same people for all models, so that the last interval is of the difference itself.
+one row a model: AUC and TAR at FMR 1e-3, each also less the first model's. Every bootstrap replicate draws the same
+people for all models, so that the intervals of the differences are paired.
 """
 
 import argparse
@@ -54,14 +54,14 @@ def main() -> None:
     options = parser.parse_args()
     _, faces = split_people(read_faces(options.data / "faces"), options.data / "splits", seed=0)
     print(f"{len(faces.people)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
-    print("| model | AUC | TAR at FMR 1e-3 | TAR less the first model's |\n|---|---|---|---|")
+    print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's |\n|---|---|---|---|---|")
     first: tuple[Floats, Floats] | None = None
     for run in options.runs:
         point, values = measure(run, faces)
         first = first or (point, values)
-        gain = shown(point[1] - first[0][1], values[:, 1] - first[1][:, 1])
-        measured = " | ".join(map(shown, point, values.T))
-        print(f"| {run.name} | {measured} | {gain} |", flush=True)
+        gains = map(shown, point - first[0], (values - first[1]).T)
+        cells = [cell for pair in zip(map(shown, point, values.T), gains, strict=True) for cell in pair]
+        print(f"| {run.name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
