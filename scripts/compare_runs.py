@@ -4,7 +4,8 @@
 
 Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
 one row a model: AUC and TAR at FMR 1e-3, each also less the first model's. Every bootstrap replicate draws the same
-people for all models, so that the intervals of the differences are paired.
+people for all models, so that the intervals of the differences are paired. The last column says whom the false
+matches at that FMR are between: few pairs of people mean that the model cannot tell some group of people apart.
 """
 
 import argparse
@@ -24,8 +25,8 @@ SEED = 0
 Floats = NDArray[np.float64]
 
 
-def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats]:
-    """(2,) AUC and TAR of the model in `run`, and (REPLICATES, 2) bootstrap values of both."""
+def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats, str]:
+    """(2,) AUC and TAR of the model in `run`, (REPLICATES, 2) bootstrap values of both, and its false matches."""
     vectors, labels = embed_faces(load_model(run)[0], faces)
     distances, genuine = metrics.all_pairs(vectors, labels)
     order = np.argsort(distances)  # once, instead of in every replicate
@@ -37,7 +38,10 @@ def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats]:
         return np.stack([metrics.auc(curve), metrics.tar_at_fmr(curve, VALIDATION_FMR)], axis=-1)
 
     point = statistics(np.ones((1, len(distances))))[0]
-    return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED)
+    nearest = np.flatnonzero(~genuine)[: int(VALIDATION_FMR * (~genuine).sum())]
+    pairs = set(zip(labels[first[nearest]], labels[second[nearest]], strict=True))
+    matches = f"{len(nearest)} in {len(pairs)} pairs of people"
+    return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED), matches
 
 
 def shown(value: float, replicates: Floats) -> str:
@@ -54,14 +58,15 @@ def main() -> None:
     options = parser.parse_args()
     _, faces = split_people(read_faces(options.data / "faces"), options.data / "splits", seed=0)
     print(f"{len(faces.people)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
-    print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's |\n|---|---|---|---|---|")
+    print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's | false matches |")
+    print("|---|---|---|---|---|---|")
     first: tuple[Floats, Floats] | None = None
     for run in options.runs:
-        point, values = measure(run, faces)
+        point, values, matches = measure(run, faces)
         first = first or (point, values)
         gains = map(shown, point - first[0], (values - first[1]).T)
         cells = [cell for pair in zip(map(shown, point, values.T), gains, strict=True) for cell in pair]
-        print(f"| {run.name} | {' | '.join(cells)} |", flush=True)
+        print(f"| {' | '.join([run.name, *cells, matches])} |", flush=True)
 
 
 if __name__ == "__main__":
