@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 Detected = Iterator[tuple[Path, list[Face] | ImageError]]
 
 STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
+_MARK = ".facerec-crops"  # in a folder of crops made by align_folder
 READ_AHEAD = 3  # batches decoded while the network works
 
 
@@ -218,10 +220,12 @@ def align_folder(
     The main face of each photo becomes output/FOLDER/PERSON/NAME.png; one that is there already and newer than its
     photo is kept, one whose photo is gone is deleted. `watch` is handed the photos as they are done, and how many
     there will be. Returns the folder of identity folders and one line for every photo that could not be used.
+    Raises DataError when output/FOLDER holds anything that was not put there by this function, or photos to align.
     """
-    source, target = folder.resolve(), output / folder.resolve().name
+    source, target = folder.resolve(), output.resolve() / folder.resolve().name
+    _claim(target, source)
     photos = [path for paths in identity_folders(source).values() for path in paths]
-    crops = {path: target / path.relative_to(source).with_name(path.name + ".png") for path in photos}
+    crops = {path: target / path.relative_to(source).with_name(_crop_name(path)) for path in photos}
     for stale in set(target.glob("**/*.png")) - {crop for path, crop in crops.items() if _is_newer(crop, path)}:
         stale.unlink()
     todo = [path for path in photos if not crops[path].exists()]
@@ -235,6 +239,24 @@ def align_folder(
         PIL.Image.fromarray(faces[0].crop).save(part, "PNG")
         part.replace(crops[path])
     return target, failures
+
+
+def _claim(target: Path, source: Path) -> None:
+    """Make `target` a folder of our crops, where stale ones may be deleted; raises DataError for any other folder."""
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise DataError(f"{printable(target)}: the photos themselves are here; give another --output, or --aligned")
+    if target.is_dir() and any(target.iterdir()) and not (target / _MARK).exists():
+        raise DataError(f"{printable(target)}: holds files that are no crops of facerec's; give another --output")
+    target.mkdir(parents=True, exist_ok=True)
+    (target / _MARK).touch()
+
+
+def _crop_name(photo: Path) -> str:
+    """NAME.png, of a length that file systems take, with room for `.part`."""
+    name = os.fsencode(photo.name)
+    if len(name) <= 240:
+        return photo.name + ".png"
+    return f"{os.fsdecode(name[:200])}-{hashlib.sha256(name).hexdigest()[:16]}.png"
 
 
 def _is_newer(crop: Path, photo: Path) -> bool:

@@ -24,7 +24,7 @@ from facerec.data import (
     to_tensor,
     training_batches,
 )
-from facerec.detect import MTCNNDetector
+from facerec.detect import AlignedDetector, MTCNNDetector
 from facerec.errors import DataError
 
 
@@ -343,7 +343,7 @@ def test_photos_are_aligned_for_training_once(small_samples: Path, tmp_path: Pat
 
     target, failures = align_folder(folder, tmp_path / "crops", MTCNNDetector(crop_size=128))
     assert target == tmp_path / "crops" / "people"
-    crops = sorted(p for p in target.rglob("*") if p.is_file())
+    crops = sorted(target.rglob("*.png"))
     assert [str(p.relative_to(target)) for p in crops] == [f"{p}.png" for p in photos]
     for crop in crops:
         with Image.open(crop) as image:
@@ -373,3 +373,31 @@ def test_photos_are_aligned_for_training_once(small_samples: Path, tmp_path: Pat
     assert left.keys() == before.keys() - {gone}, "a withdrawn photo is not trained on"
     assert [crop for crop in left if left[crop] != before[crop]] == [changed]
     assert asked == [3]  # the changed photo, and the two that cannot be used
+
+
+@pytest.mark.parametrize("place", ["the photos", "below them", "above them", "a folder of something else"])
+def test_nothing_but_stale_crops_is_ever_deleted(place: str, tmp_path: Path) -> None:
+    """Somebody's own pictures may lie where the crops would go: then nothing is made, and nothing deleted."""
+    folder, output = tmp_path / "run" / "crops" / "people", tmp_path / "run" / "crops"
+    write_people(folder, {"ann": 2, "bob": 2}, size=128)
+    if place == "below them":
+        output = folder / "models"
+    elif place == "above them":
+        write_people(folder / "2020" / "people", {"eve": 1}, size=128)
+        folder = folder / "2020" / "people"
+    elif place == "a folder of something else":
+        folder = write_people(tmp_path / "people", {"cyd": 1}, size=128)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="give another --output"):
+        align_folder(folder, output, AlignedDetector(128))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_photo_with_the_longest_name_gets_a_crop(tmp_path: Path) -> None:
+    folder = write_people(tmp_path / "people", {"ann": 2}, size=128)
+    long = [folder / "ann" / f"{'n' * 250}{i}.png" for i in range(2)]
+    for path, new in zip(sorted((folder / "ann").iterdir()), long, strict=True):
+        path.rename(new)
+    target, failures = align_folder(folder, tmp_path / "crops", AlignedDetector(128))
+    assert failures == []
+    assert len(list((target / "ann").iterdir())) == 2
