@@ -140,6 +140,8 @@ class Database:
             _use_wal(self._db)
             self._db.executescript(SCHEMA)
         self._require_known()
+        if scalar(self._db, "PRAGMA quick_check(1)") != "ok" or not scalar(self._db, "SELECT count(*) FROM gallery"):
+            raise DamagedGalleryError(f"{self.path}: damaged; {_DAMAGED}")
 
     def _is_empty(self) -> bool:
         return not scalar(self._db, "PRAGMA user_version") and not scalar(
@@ -165,7 +167,10 @@ class Database:
             name = getattr(error, "sqlite_errorname", "")
             fallback = (GalleryError, "run `facerec gallery check`")
             kind, meaning = next((m for start, m in _MEANINGS.items() if name.startswith(start)), fallback)
-            raise kind(f"{self.path}: {meaning} ({error})") from error
+            words = " ".join(str(error).split())  # it may quote the schema, line by line
+            raise kind(f"{self.path}: {meaning} ({words})") from error
+        except UnicodeDecodeError as error:  # of SQLite's words, where they quote a damaged page
+            raise DamagedGalleryError(f"{self.path}: damaged; {_DAMAGED}") from error
         except OSError as error:
             raise GalleryError(
                 f"{error.filename}: {error.strerror}; choose another folder (`--gallery DIR`)"

@@ -127,7 +127,7 @@ class Gallery:
         if (stored, stored_dimension) != (fingerprint, dimension) and _count(db, "templates"):
             raise ForeignModelError(
                 f"{self.folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-                f"use `--model {stored_name}`, or enroll again into a new gallery (`--gallery DIR`)"
+                f"give that model's folder or file as --model, or enroll again into a new gallery (`--gallery DIR`)"
             )
 
     def _require_model(self, db: sqlite3.Connection) -> int:
@@ -138,7 +138,9 @@ class Gallery:
         if self._model is None:
             raise GalleryError(f"{self.folder}: no model chosen yet; call bind_model first")
         if self._model != fingerprint:
-            raise ForeignModelError(f"{self.folder}: now of model {name}; run the command again with `--model {name}`")
+            raise ForeignModelError(
+                f"{self.folder}: now of model {name}; give that one as --model and run the command again"
+            )
         return dimension
 
     # ------------------------------------------------------------------------------------------------ enrolling
@@ -187,24 +189,28 @@ class Gallery:
             dimension, generation = self._require_model(db), _generation(db)
             if known is not None and self._generation == generation:
                 return known
-            cached = FlatIndex.load(self._index_path, generation) if known is None else None
-            if cached is not None:
-                people = PeopleIndex(cached, *_owners(db))
-            else:
-                people = self._refreshed(db, known or _nobody(dimension))
+            cached = self._cached(db, generation) if known is None else None
+            people = cached or self._refreshed(db, known or _nobody(dimension))
         self._people, self._generation = people, generation
         if known is None and cached is None:
             with suppress(GalleryError):  # a cache that cannot be written costs time, not truth
                 self._save(people.index, generation)
         return people
 
+    def _cached(self, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
+        """Everybody by the index file, None if it is not of this generation or not of these templates."""
+        index, (ids, owners) = FlatIndex.load(self._index_path, generation), _owners(db)
+        return PeopleIndex(index, ids, owners) if index is not None and np.array_equal(index.ids, ids) else None
+
     def _refreshed(self, db: sqlite3.Connection, known: PeopleIndex) -> PeopleIndex:
         """Bring an index up to date, in place. Ids are never used twice, so new templates have higher ones."""
         ids, owners = _owners(db)
         last = int(known.ids[-1]) if len(known.ids) else 0
         blobs = [blob for (blob,) in db.execute("SELECT vector FROM templates WHERE id > ? ORDER BY id", (last,))]
-        if any(len(blob) != 4 * known.index.dimension for blob in blobs):
-            raise DamagedGalleryError(f"{self.folder}: a stored vector is cut off; `facerec gallery check` names it")
+        if len(blobs) != (ids > last).sum() or any(len(blob) != 4 * known.index.dimension for blob in blobs):
+            raise DamagedGalleryError(
+                f"{self.folder}: a vector is cut off or nobody's; `facerec gallery check` names it"
+            )
         known.index.remove(np.setdiff1d(known.ids, ids))
         new = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), known.index.dimension)
         known.index.add(ids[ids > last], new)

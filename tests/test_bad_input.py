@@ -422,7 +422,7 @@ def test_a_damaged_index_is_made_again_in_silence(good: Path, gallery: Path, toy
 
 
 def test_a_gallery_of_another_model(good: Path, gallery: Path, tiny_model: Path) -> None:
-    refused(identify(gallery, tiny_model, good), gallery, "made with model toy", "--model toy")
+    refused(identify(gallery, tiny_model, good), gallery, "made with model toy", "as --model")
 
 
 @pytest.mark.parametrize("command", [["show", "Bob"], ["remove", "Bob"], ["rename", "Bob", "Carla"]])

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_gallery
 from toy_gallery import MODEL, nearest, opened, sql, template
@@ -152,6 +153,37 @@ def test_a_damaged_database(folder: Path, damage: str) -> None:
     with pytest.raises(DamagedGalleryError) as error:
         list_people(folder)
     one_line(error, str(path), "from a backup")
+
+
+def test_a_flipped_bit_is_found_or_harmless(folder: Path) -> None:
+    """Wherever it is: each operation works, or ends in one line; no other error gets out."""
+    with opened(folder) as gallery:
+        for number in range(4):
+            gallery.add(f"Person {number}", template(number))
+        assert nearest(gallery, 0) == "Person 0"
+    path, content = folder / "gallery.db", bytearray((folder / "gallery.db").read_bytes())
+    rng = np.random.default_rng(0)
+    headers = [place for place in range(len(content)) if place % 4096 < 120 and content[place]]
+    said = []
+    for place in rng.choice(headers, 150):
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        for look in (list_people, look_around):
+            try:
+                look(folder)
+            except GalleryError as error:
+                said.append(str(error))
+    assert len(said) > 50
+    assert not [message for message in said if "\n" in message]
+
+
+def look_around(folder: Path) -> None:
+    with opened(folder) as gallery:
+        gallery.check()
+        gallery.rebuild()
+        nearest(gallery, 0)
+        gallery.show("Person 1")
 
 
 def test_a_newer_gallery(folder: Path) -> None:

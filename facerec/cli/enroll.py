@@ -80,7 +80,7 @@ def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[s
 
 
 def _loose_photos(folder: Path) -> list[Path]:
-    return [photo for photo in find_photos(folder) if photo.parent == folder]
+    return [photo for photo in find_photos(folder) if photo.parent == folder and not os.path.isdir(photo)]
 
 
 def _people_at(path: Path, name: str | None) -> dict[str, list[Path]]:
