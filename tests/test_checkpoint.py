@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -229,6 +230,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "input size negative": (card_with(input_size=-112), "must be positive"),
     "mean too short": (card_with(mean=[1, 2]), "three numbers"),
     "std words": (card_with(std=["a", "b", "c"]), "three numbers"),
+    "std infinite": (card_with(std=[math.inf, 1, 1]), "three numbers"),
+    "mean beyond all floats": (card_with(mean=[10**400, 0, 0]), "three numbers"),
+    "nested without end": (card_text(b"[" * 100_000), "not a model card"),
     "std zero": (card_with(std=[0, 1, 1]), "must be positive"),
     "another fingerprint": (card_with(fingerprint="0" * 16), "not the file its model.json was written for"),
     "no fingerprint": (card_with(fingerprint=None), "not the file its model.json was written for"),

@@ -1,6 +1,7 @@
 """`facerec`: finds the command and imports only that one, so that help and small commands answer at once."""
 
 import importlib
+import io
 import logging
 import sys
 
@@ -42,6 +43,9 @@ def main() -> None:
     facerec enroll people/              # people/Ann Lee/*.jpg, people/Bob Ray/*.jpg, ...
     facerec identify party.jpg
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name the terminal has no letters for
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
 
 

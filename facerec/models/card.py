@@ -62,7 +62,7 @@ def read_card(path: Path) -> ModelCard:
         raise ModelError(f"{path}: no such file; a model needs its card") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model card (bad JSON: {error})") from error
     return _card_from(values, path)
 
@@ -99,8 +99,12 @@ def _positive(value: object) -> bool:
     return type(value) is int and value > 0
 
 
+def _moderate(value: object) -> bool:
+    return isinstance(value, int | float) and -1e9 < value < 1e9  # nor nan
+
+
 def _triple(value: Any, path: Path) -> tuple[float, float, float]:
-    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int | float) for v in value):
+    if not isinstance(value, list) or len(value) != 3 or not all(_moderate(v) for v in value):
         raise ModelError(f"{path}: mean and std must be three numbers, of red, green and blue 0..255")
     return (float(value[0]), float(value[1]), float(value[2]))
 
