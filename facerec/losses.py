@@ -4,6 +4,7 @@ The distance is the project's: squared Euclidean between unit vectors, d = |a - 
 max(|a - p|^2 - |a - n|^2 + alpha, 0) (Schroff et al. 2015, FaceNet, eq. 3).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -35,7 +36,7 @@ def triplet_loss(settings: TrainSettings) -> Loss:
     distance = squared_euclidean()
     if settings.mining not in MINING:
         raise ConfigError(f"no mining '{settings.mining}'; known are {', '.join(MINING)}")
-    if settings.margin < 0:
+    if not 0 <= settings.margin < math.inf:
         raise ConfigError(f"the margin must be 0 (soft) or positive, not {settings.margin}")
     if settings.mining == "semihard" and settings.margin == 0:
         raise ConfigError("semihard mining needs a margin above 0; use --mining hard or all with the soft margin")

@@ -5,6 +5,9 @@ import json
 import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,43 @@ from facerec.errors import TrainingError
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
 
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, nothing keeps two processes apart
+    fcntl = None
+
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # one epoch of the history
+
+
+@dataclass(slots=True)
+class State:
+    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    best: float = -1.0
+    photos: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: list[Entry] = dataclasses.field(default_factory=list)
+
+    def count(self, facts: dict[str, float], photos: int) -> None:
+        """A batch is done."""
+        self.batch += 1
+        self.photos += photos
+        for key, value in facts.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value * photos
+
+    def means(self) -> dict[str, float]:
+        """The epoch's facts, averaged over its photos."""
+        return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
+
+    def close_epoch(self, entry: Entry) -> None:
+        """An epoch is done."""
+        self.history.append(entry)
+        self.best = max(self.best, entry["validation_tar"])
+        self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}
 
 
 def describe_run(settings: TrainSettings, faces: FaceSet, validation: FaceSet) -> dict[str, Any]:
@@ -43,13 +80,34 @@ def _describe_faces(faces: FaceSet) -> dict[str, Any]:
 
 
 def require_free(output: Path, resume: bool) -> None:
-    """Raise TrainingError when a new run would take the place of another."""
-    if not resume and (output / CHECKPOINT).exists():
+    """Raise TrainingError when a new run would take the place of another, or there is none to resume."""
+    if resume:
+        read_run(output)
+    elif (output / CHECKPOINT).exists():
         raise TrainingError(f"{output}: already holds a run; go on with --resume or give another --output")
+    elif (output / "model.json").exists():
+        raise TrainingError(f"{output}: already holds a model; give another --output")
+
+
+@contextmanager
+def hold_folder(output: Path) -> Iterator[None]:
+    """Make the folder and keep other processes from training in it; raises TrainingError when one does already."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+    except OSError as error:
+        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
+    with lock:
+        try:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(f"{output}: another process trains here; wait, or give another --output") from error
+        yield
 
 
 def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
-    """Make the folder, or check that it holds the same run; raises TrainingError with the remedy otherwise."""
+    """Note what is run, or check that the folder holds the same run; raises TrainingError with the remedy otherwise."""
     require_free(output, resume)
     if resume:
         before = read_run(output)
@@ -64,18 +122,15 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
             if before[part] != run[part]:
                 log.warning("%s: was started with other %s (%s): its numbers may differ", output, part, before[part])
         return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
     write_json(output / RUN, run)
 
 
 def read_run(output: Path) -> dict[str, Any]:
     """What `describe_run` said when the run began; raises TrainingError when there is none."""
     try:
-        return json.loads((output / RUN).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        run = json.loads((output / RUN).read_text("utf-8"))
+        return {part: run[part] for part in ("settings", "train", "validation", "versions", "threads")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{output}: holds no run to resume; start without --resume") from error
 
 

@@ -35,7 +35,7 @@ from facerec.models.card import ModelCard
 from facerec.models.checkpoint import describe, load_model, load_module, load_state, save_model, save_state
 from facerec.models.freezing import freeze, parameter_groups, stage_factors
 from facerec.models.network import Network
-from facerec.runs import CHECKPOINT, Entry, describe_run, require_free, start_run, write_history
+from facerec.runs import CHECKPOINT, Entry, State, describe_run, hold_folder, require_free, start_run, write_history
 from facerec.runs import settings_of as settings_of
 from facerec.sampler import Batch, identity_batches, shuffled_batches
 from facerec.types import Vectors
@@ -79,11 +79,13 @@ def train(
         faces = limit_people(faces, settings.limit_people, settings.seed)
     keep_freed_memory()
     learner = Learner(settings, faces)
+    if not resume:
+        validate(learner.network, validation)  # what cannot be validated is refused before hours of training
     run = describe_run(settings, faces, validation)
-    start_run(output, run, resume)
-    state = learner.load(output / CHECKPOINT) if (output / CHECKPOINT).exists() else State()
 
-    with _interrupts() as interrupted:
+    with hold_folder(output), _interrupts() as interrupted:
+        start_run(output, run, resume)
+        state = learner.load(output / CHECKPOINT) if (output / CHECKPOINT).exists() else State()
         while state.epoch < settings.epochs:
             # ---- one epoch
             batches = epoch_batches(faces, settings, state.epoch)
@@ -118,35 +120,6 @@ def train(
                 *(100 * entry["validation_tar"], entry["spread"]),
             )
     return load_model(output)[1]
-
-
-@dataclass(slots=True)
-class State:
-    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far."""
-
-    epoch: int = 0
-    batch: int = 0
-    best: float = -1.0
-    photos: int = 0
-    sums: dict[str, float] = dataclasses.field(default_factory=dict)
-    history: list[Entry] = dataclasses.field(default_factory=list)
-
-    def count(self, facts: dict[str, float], photos: int) -> None:
-        """A batch is done."""
-        self.batch += 1
-        self.photos += photos
-        for key, value in facts.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value * photos
-
-    def means(self) -> dict[str, float]:
-        """The epoch's facts, averaged over its photos."""
-        return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
-
-    def close_epoch(self, entry: Entry) -> None:
-        """An epoch is done."""
-        self.history.append(entry)
-        self.best = max(self.best, entry["validation_tar"])
-        self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}
 
 
 class Clock:
@@ -262,6 +235,8 @@ def check_settings(settings: TrainSettings) -> None:
         raise ConfigError(f"stage_decay must be above 0 and at most 1, not {settings.stage_decay}")
     if not 0 <= settings.warmup < 1:
         raise ConfigError(f"warmup must be from 0 to below 1, not {settings.warmup}")
+    if settings.embedding_dim > 65536:
+        raise ConfigError(f"embedding_dim must be at most 65536, not {settings.embedding_dim}")
     if settings.seed >= 2**63:
         raise ConfigError(f"seed must be below 2^63, not {settings.seed}")
     stage_factors(settings)
@@ -316,6 +291,8 @@ def validate(network: Network, faces: FaceSet) -> dict[str, float]:
     In float32 however the network trains, as the threshold is for vectors that are computed so.
     """
     curve = metrics.roc(*metrics.all_pairs(*embed_faces(network, faces)))
+    if not (curve.impostors and curve.genuine):
+        raise DataError(f"{faces.root}: no two photos of one and of two validation people can be read; add photos")
     return {
         "validation_impostors": int(curve.impostors),
         "validation_auc": float(metrics.auc(curve)),

@@ -25,7 +25,7 @@ from facerec.data import FaceSet, read_faces, split_people
 from facerec.errors import ConfigError, DataError, FacerecError, TrainingError
 from facerec.models.checkpoint import load_model, read_facts, save_model
 from facerec.models.network import Network
-from facerec.runs import CHECKPOINT, HISTORY, PLOT, RUN, settings_of
+from facerec.runs import CHECKPOINT, HISTORY, PLOT, RUN, hold_folder, settings_of
 from facerec.train import Learner, Progress, check_settings, lr_factor, make_card, train, use_bf16, validate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,7 +124,7 @@ def test_training_learns_to_tell_strangers_apart(changes: dict[str, Any], more_d
 
 
 def test_a_run_leaves_its_settings_history_plot_checkpoint_and_a_model(whole_run: Path, data: Data) -> None:
-    names = ["checkpoint.safetensors", "history.json", "history.png", "model.json", "run.json", "weights.safetensors"]
+    names = [".lock", CHECKPOINT, HISTORY, PLOT, "model.json", RUN, "weights.safetensors"]
     assert sorted(path.name for path in whole_run.iterdir()) == names
     assert settings_of(whole_run) == SMALL
     run = json.loads((whole_run / RUN).read_text("utf-8"))
@@ -336,10 +336,41 @@ def test_other_versions_are_named_when_a_run_is_resumed(
     (tmp_path / "run" / RUN).write_text(written, "utf-8")
     with caplog.at_level(logging.WARNING):
         train(data.folder, tmp_path / "run", small(epochs=1), splits=data.splits, resume=True)
-    (message,) = [record.getMessage() for record in caplog.records]
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "'torch': '1.0'" in message
     assert "its numbers may differ" in message
     assert (tmp_path / "run" / RUN).read_text("utf-8") == written, "what it was started with stays on record"
+
+
+def test_a_folder_another_process_trains_in_is_refused(data: Data, tmp_path: Path) -> None:
+    with hold_folder(tmp_path / "run"):
+        message = "another process trains here; wait, or give another --output"
+        assert_refused(message, TrainingError, data.folder, tmp_path / "run", SMALL, splits=data.splits)
+    assert not (tmp_path / "run" / RUN).exists()
+
+
+def test_a_model_is_not_trained_over(whole_run: Path, data: Data, tmp_path: Path) -> None:
+    for name in ("model.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((whole_run / name).read_bytes())
+    assert_refused("already holds a model; give another", TrainingError, data.folder, tmp_path, SMALL)
+    assert load_model(tmp_path)[1] == load_model(whole_run)[1]
+
+
+def test_a_broken_record_of_the_run_is_one_line(whole_run: Path, data: Data, tmp_path: Path) -> None:
+    for content in ("{}", "[]", "{"):
+        (tmp_path / RUN).write_text(content)
+        result = running.run("train", data.folder, "--aligned", "--output", tmp_path, "--resume")
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "holds no run to resume" in result.stderr
+
+
+def test_what_cannot_be_validated_is_refused_before_it_is_trained(data: Data, tmp_path: Path) -> None:
+    folder = some_people(tmp_path / "faces", 12, 4)
+    for person in VALIDATION:
+        for path in sorted((folder / person).iterdir())[1:]:
+            path.write_bytes(b"broken")
+    message = "no two photos of one and of two validation people can be read"
+    assert_refused(message, DataError, folder, tmp_path / "run", SMALL, splits=data.splits)
 
 
 def test_a_folder_that_holds_a_run_is_refused_before_photos_are_aligned(
@@ -399,6 +430,8 @@ def test_the_command_line_resumes_with_the_settings_of_the_run(whole_run: Path, 
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"step_epochs": 0}, "step_epochs must be at least 1"),
         ({"embedding_dim": 0}, "embedding_dim must be at least 1"),
+        ({"embedding_dim": 2 * 10**9}, "embedding_dim must be at most 65536"),
+        ({"margin": math.nan}, "the margin must be 0"),
         ({"train_size": 16}, "train_size must be at least 32"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"lr": -1e-3}, "lr must be a number above 0, not -0.001"),
@@ -476,7 +509,7 @@ def test_a_collapse_is_warned_of_in_one_line(data: Data, tmp_path: Path, caplog:
     settings = small(init=str(collapsed_model(tmp_path / "collapsed")), epochs=1, lr=1e-9, head_lr=1e-9)
     with caplog.at_level(logging.WARNING):
         card = train(data.folder, tmp_path / "run", settings, splits=data.splits)
-    (message,) = [record.getMessage() for record in caplog.records]
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert message.startswith("training has collapsed: different people are at a mean distance of 0.00")
     assert "--mining all or semihard, a lower --lr, or --margin 0" in message
     assert "\n" not in message
@@ -501,7 +534,7 @@ def test_a_threshold_says_no_more_than_its_pairs_can_show(pairs: int, source: st
 def test_a_sound_run_is_not_called_collapsed(data: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         train(data.folder, tmp_path / "run", small(epochs=1), splits=data.splits)
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_photo_that_cannot_be_read_does_not_end_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
