@@ -5,10 +5,12 @@
 Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
 one row a model: AUC and TAR at FMR 1e-3, each also less the first model's. Every bootstrap replicate draws the same
 people for all models, so that the intervals of the differences are paired. The last column says whom the false
-matches at that FMR are between: few pairs of people mean that the model cannot tell some group of people apart.
+matches at that FMR are between, and how many of them among the seven people who have most: few people mean that the
+model cannot tell some group apart.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +41,11 @@ def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats, str]:
 
     point = statistics(np.ones((1, len(distances))))[0]
     nearest = np.flatnonzero(~genuine)[: int(VALIDATION_FMR * (~genuine).sum())]
-    pairs = set(zip(labels[first[nearest]], labels[second[nearest]], strict=True))
-    matches = f"{len(nearest)} in {len(pairs)} pairs of people"
+    pairs = Counter(zip(labels[first[nearest]], labels[second[nearest]], strict=True))
+    people = Counter(np.concatenate([labels[first[nearest]], labels[second[nearest]]]).tolist())
+    most = {person for person, _ in people.most_common(7)}
+    among = sum(count for pair, count in pairs.items() if most.issuperset(pair))
+    matches = f"{len(nearest)} in {len(pairs)} pairs of people, {among} among seven"
     return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED), matches
 
 
