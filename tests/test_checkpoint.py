@@ -16,19 +16,23 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from facerec.embed import SHIPPED_MODEL
 from facerec.errors import ModelError, TrainingError
+from facerec.models.backbones import BACKBONES
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import (
     CARD,
     WEIGHTS,
     describe,
     load_model,
+    load_module,
     load_state,
+    network_of,
     read_facts,
     save_model,
     save_state,
 )
-from facerec.models.network import Network
+from facerec.models.network import MODES, Network
 
 ROOT = Path(__file__).resolve().parents[1]
 THRESHOLD = {"distance": 1.08, "fmr": 0.001, "source": "made up"}
@@ -111,6 +115,68 @@ def test_weights_that_cannot_be_written_are_one_line_and_the_old_ones_stay(tmp_p
         save(tmp_path, new_network(1))
     assert "\n" not in str(caught.value)
     assert load_model(tmp_path)[1] == card
+
+
+# ------------------------------------------------------------------------------------------------- modes, cuts, heads
+
+CUTS = [(name, kept) for name in ("squeezenet1_1", "mobilenet_v3_small") for kept in range(len(BACKBONES[name].stages))]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("backbone", "kept"), CUTS)
+def test_every_mode_cut_and_head_comes_back_as_it_was(
+    backbone: str, kept: int, layers: int, mode: str, tmp_path: Path
+) -> None:
+    network = Network(backbone, 3, mode=mode, kept_stages=kept, head_layers=layers, input_size=64)
+    network.train()(PIXELS)
+    names = ("ant", "bee", "Çelik 王") if mode == "classify" else ()
+    saved = save_model(network, tmp_path, describe(network, "made up", names))
+    loaded, card = load_model(tmp_path)
+    assert card == saved
+    assert (card.mode, card.kept_stages, card.head_layers, card.input_size) == (mode, kept, layers, 64)
+    assert (card.classes, card.alignment) == (list(names), "none" if names else "arcface")
+    assert torch.equal(embed(loaded), embed(network.eval()))
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_the_card_of_every_row_describes_the_network_it_was_made_of(name: str, tmp_path: Path) -> None:
+    """On torch's `meta` device, where networks have shapes and no weights."""
+    with torch.device("meta"):
+        network = Network(name, 3, mode="classify", kept_stages=2, head_layers=2)
+    write_card(describe(network, "made up", "abc"), tmp_path / CARD)
+    with torch.device("meta"):
+        again = network_of(read_card(tmp_path / CARD))
+    shapes, expected = ({key: t.shape for key, t in n.state_dict().items()} for n in (again, network))
+    assert shapes == expected
+    assert again.input_size == network.input_size == BACKBONES[name].input_size
+
+
+OLD = ("name", "embedding_dim", "input_size", "mean", "std", "alignment", "backbone", "licence", "source")
+OLD += ("threshold", "training", "results", "fingerprint", "format")  # of a card before there were classes
+
+
+def test_a_card_from_before_there_were_modes_loads_with_its_fingerprint(tmp_path: Path) -> None:
+    network = new_network()
+    saved = save(tmp_path, network, training={"epoch": 3})
+    values = json.loads((tmp_path / CARD).read_text("utf-8"))
+    (tmp_path / CARD).write_text(json.dumps({key: values[key] for key in OLD}), "utf-8")
+    loaded, card = load_model(tmp_path)
+    assert card == saved
+    assert torch.equal(embed(loaded), embed(network))
+
+
+def test_the_shipped_model_is_the_one_it_was() -> None:
+    network, card = load_model(SHIPPED_MODEL)
+    assert card.fingerprint == "dc5a0bf71b3acb8b"
+    assert (network.mode, network.kept_stages, network.head_layers, network.dim) == ("metric", 0, 1, 512)
+
+
+def test_other_class_names_are_another_fingerprint(tmp_path: Path) -> None:
+    network = Network("squeezenet1_1", 3, mode="classify")
+    orders = (("a", "b", "c"), ("b", "a", "c"), ("a", "b", "d"))
+    cards = [save_model(network, tmp_path, describe(network, "x", names)) for names in orders]
+    assert len({card.fingerprint for card in cards}) == 3
 
 
 # ------------------------------------------------------------------------------------------------- the fingerprint
@@ -247,6 +313,18 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "backbone not known": (forged(backbone="vit_b_16"), "no backbone 'vit_b_16'"),
     "backbone that does not fit": (forged(backbone="resnet18"), "do not fit a resnet18"),
     "dimension that does not fit": (forged(embedding_dim=32), "do not fit a squeezenet1_1"),
+    "mode not known": (card_with(mode="rank"), "mode 'rank' is not known; known are metric, classify"),
+    "classes a word": (card_with(classes="abc"), "classes must be list"),
+    "heads a word": (card_with(head_layers="two"), "must be positive"),
+    "cut a word": (card_with(kept_stages="two"), "kept_stages must be int"),
+    "alignment of the other mode": (card_with(alignment="none"), "alignment 'none' is not known"),
+    "classes not named": (card_with(mode="classify", alignment="none"), "must name 16 different classes"),
+    "a class twice": (card_with(mode="classify", alignment="none", classes=["a"] * 16), "must name 16 different"),
+    "cut that there is not": (forged(kept_stages=9), "do not fit a squeezenet1_1"),
+    "cut negative": (forged(kept_stages=-1), "do not fit a squeezenet1_1"),
+    "cut that does not fit": (forged(kept_stages=2), "do not fit a squeezenet1_1"),
+    "head that does not fit": (forged(head_layers=2), "do not fit a squeezenet1_1"),
+    "head without layers": (forged(head_layers=0), "must be positive"),
     "a tensor missing": (without_a_tensor, "do not fit a squeezenet1_1"),
 }
 
@@ -326,6 +404,20 @@ def test_what_a_killed_save_left_does_not_hurt_a_run(tmp_path: Path) -> None:
     save_state(tmp_path / "state", run.modules, run.optimizer, {"epoch": 1})
     (tmp_path / "state.part").write_bytes(b"half")
     assert load_state(tmp_path / "state", run.modules, run.optimizer) == {"epoch": 1}
+
+
+def test_one_module_can_be_taken_into_another_run_if_it_fits(tmp_path: Path) -> None:
+    run = Run(0).steps(range(2))
+    save_state(tmp_path / "state", run.modules, run.optimizer, {})
+    other, larger = Run(1), nn.Linear(7, 2)
+    before = larger.weight.clone()
+    assert load_module(tmp_path / "state", "teacher", other.projection)
+    assert torch.equal(other.projection.weight, run.projection.weight)
+    assert not torch.equal(other.network[0].weight, run.network[0].weight)  # type: ignore[arg-type]
+    assert not load_module(tmp_path / "state", "teacher", larger)
+    assert not load_module(tmp_path / "state", "average", other.projection)
+    assert not load_module(tmp_path / "nowhere", "teacher", larger)
+    assert torch.equal(larger.weight, before)
 
 
 @pytest.mark.parametrize(

@@ -1,56 +1,180 @@
 """THE TABLE of backbones. Everything that differs between them stands in a row; no other file asks for a name."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import pairwise
 from urllib.error import URLError
 
+import torch
 import torchvision
 from torch import nn
 
 from facerec.errors import ConfigError, ModelError
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of RGB 0..255
+IMAGENET_STD = (58.395, 57.12, 57.375)
+HALF = (127.5, 127.5, 127.5)
+
+Layer = str | Callable[[], nn.Module]  # the path of one of the network's own modules, or a layer without parameters
+Stage = tuple[str, tuple[Layer, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """One row: torchvision's name and weights, and how its layers group into stages.
+    """One row.
 
-    stages: name -> paths of torchvision's modules in the order of computation; together they map (N, 3, S, S) to
-    (N, width, s, s), with s = S / 32 rounded up (SqueezeNet: S / 16 - 1), and leave nothing out but the pooling and the
-    ImageNet classifier. A stage ends where the resolution falls, so that "the first N stages" means the same kind of
-    thing for every row.
+    build: pretrained -> the whole network as its authors wrote it, classifier and all.
+    stages: name -> its layers in the order of computation. Together they leave nothing out but the last linear layer,
+    pooling or dropout just before it, and the auxiliary classifiers of GoogLeNet and Inception v3 (which help to train
+    those from nothing and are no part of the network that is used; Szegedy et al. 2015). A stage begins where the
+    resolution has fallen or falls, so that "the first N stages" means the same kind of thing for every row; the fully
+    connected layers of AlexNet, VGG and MobileNet v3 are a stage of their own, `fc`.
+    width: features that come out, (N, width, s, s) or (N, width).
+    input_size: side in pixels of the pictures it was trained on.
     default_cut: how many first stages `partial` freezes unless told otherwise.
+    mean, std: of RGB 0..255, x = (rgb - mean) / std, as its weights want it.
     """
 
-    builder: str
-    weights: str
-    stages: tuple[tuple[str, tuple[str, ...]], ...]
+    build: Callable[[bool], nn.Module]
+    stages: tuple[Stage, ...]
     width: int
-    default_cut: int
+    input_size: int = 224
+    default_cut: int = 2
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
 
-def _features(*ends: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Stages of a network whose layers are `features.0`, `features.1`, ...: each ends before the index given."""
-    starts = (0, *ends)
-    return tuple(
-        (f"stage{i}", tuple(f"features.{n}" for n in range(start, end)))
-        for i, (start, end) in enumerate(zip(starts, ends, strict=False))
-    )
+def _torchvision(name: str, weights: str = "IMAGENET1K_V1", **fresh: bool) -> Callable[[bool], nn.Module]:
+    """torchvision's builder; `fresh` are its arguments where the weights are random.
+
+    V1 weights unless said otherwise: what the later recipes add (label smoothing above all) makes better classifiers
+    but worse features to build on (Kornblith et al. 2019, section 4.3), and features are what this is for.
+    """
+
+    def build(pretrained: bool) -> nn.Module:
+        options = {"weights": weights} if pretrained else {"weights": None, **fresh}
+        return torchvision.models.get_model(name, **options)
+
+    return build
 
 
-_RESNET = (
+def _inception_resnet_v1(pretrained: bool) -> nn.Module:
+    from facenet_pytorch import InceptionResnetV1
+
+    return InceptionResnetV1(pretrained="vggface2" if pretrained else None)
+
+
+def _numbered(prefix: str, *ends: int) -> tuple[Stage, ...]:
+    """Stages of a network whose layers are PREFIX.0, PREFIX.1, ...: each ends before the index given."""
+    bounds = pairwise((0, *ends))
+    return tuple((f"stage{i}", tuple(f"{prefix}.{n}" for n in range(*bound))) for i, bound in enumerate(bounds))
+
+
+def _fc(last: int) -> Stage:
+    """The classifier's layers before index `last`, on the pooled and flattened features."""
+    return ("fc", ("avgpool", nn.Flatten, *(f"classifier.{i}" for i in range(last))))
+
+
+_RESNET: tuple[Stage, ...] = (
     ("stem", ("conv1", "bn1", "relu", "maxpool")),
-    ("layer1", ("layer1",)),
-    ("layer2", ("layer2",)),
-    ("layer3", ("layer3",)),
-    ("layer4", ("layer4",)),
+    *((f"layer{i}", (f"layer{i}",)) for i in (1, 2, 3, 4)),
 )
+_DENSENET: tuple[Stage, ...] = (
+    ("stem", ("features.conv0", "features.norm0", "features.relu0", "features.pool0")),
+    ("block1", ("features.denseblock1",)),
+    ("block2", ("features.transition1", "features.denseblock2")),
+    ("block3", ("features.transition2", "features.denseblock3")),
+    ("block4", ("features.transition3", "features.denseblock4", "features.norm5", nn.ReLU)),
+)
+_SHUFFLENET: tuple[Stage, ...] = (
+    ("stem", ("conv1", "maxpool")),
+    *((f"stage{i}", (f"stage{i}",)) for i in (2, 3)),
+    ("stage4", ("stage4", "conv5")),
+)
+_GOOGLENET: tuple[Stage, ...] = (
+    ("stem", ("conv1", "maxpool1", "conv2", "conv3", "maxpool2")),
+    ("inception3", ("inception3a", "inception3b")),
+    ("inception4", ("maxpool3", *(f"inception4{x}" for x in "abcde"))),
+    ("inception5", ("maxpool4", "inception5a", "inception5b")),
+)
+_INCEPTION_V3: tuple[Stage, ...] = (
+    ("stem1", ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1")),
+    ("stem2", ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2")),
+    ("mixed5", tuple(f"Mixed_5{x}" for x in "bcd")),
+    ("mixed6", tuple(f"Mixed_6{x}" for x in "abcde")),
+    ("mixed7", tuple(f"Mixed_7{x}" for x in "abc")),
+)
+_INCEPTION_RESNET_V1: tuple[Stage, ...] = (
+    ("stem1", ("conv2d_1a", "conv2d_2a", "conv2d_2b", "maxpool_3a")),
+    ("stem2", ("conv2d_3b", "conv2d_4a", "conv2d_4b")),
+    ("block35", ("repeat_1",)),
+    ("block17", ("mixed_6a", "repeat_2")),
+    ("block8", ("mixed_7a", "repeat_3", "block8")),
+)
+# Where the resolution falls, as indices of `features` (VGG with BatchNorm has a layer more for every convolution).
+_VGG = {
+    "vgg11": (3, 6, 11, 16, 21),
+    "vgg13": (5, 10, 15, 20, 25),
+    "vgg16": (5, 10, 17, 24, 31),
+    "vgg19": (5, 10, 19, 28, 37),
+    "vgg11_bn": (4, 8, 15, 22, 29),
+    "vgg13_bn": (7, 14, 21, 28, 35),
+    "vgg16_bn": (7, 14, 24, 34, 44),
+    "vgg19_bn": (7, 14, 27, 40, 53),
+}
+_EFFICIENTNET = {0: (1280, 224), 1: (1280, 240), 2: (1408, 288), 3: (1536, 300)}  # width, input size
+_EFFICIENTNET |= {4: (1792, 380), 5: (2048, 456), 6: (2304, 528), 7: (2560, 600)}
+_BOTTLENECK = ("resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
+_BOTTLENECK += ("wide_resnet50_2", "wide_resnet101_2")
 
 BACKBONES: dict[str, Backbone] = {
-    "mobilenet_v2": Backbone("mobilenet_v2", "IMAGENET1K_V1", _features(2, 4, 7, 14, 19), 1280, 2),
-    "resnet18": Backbone("resnet18", "IMAGENET1K_V1", _RESNET, 512, 2),
-    "resnet50": Backbone("resnet50", "IMAGENET1K_V2", _RESNET, 2048, 2),
-    "squeezenet1_1": Backbone("squeezenet1_1", "IMAGENET1K_V1", _features(3, 6, 9, 13), 512, 2),
+    "alexnet": Backbone(_torchvision("alexnet"), (*_numbered("features", 3, 6, 13), _fc(6)), 4096),
+    **{
+        name: Backbone(_torchvision(name), _DENSENET, width)
+        for name, width in {"densenet121": 1024, "densenet161": 2208, "densenet169": 1664, "densenet201": 1920}.items()
+    },
+    **{
+        f"efficientnet_b{i}": Backbone(
+            _torchvision(f"efficientnet_b{i}"), _numbered("features", 2, 3, 4, 6, 9), width, size
+        )
+        for i, (width, size) in _EFFICIENTNET.items()
+    },
+    "googlenet": Backbone(
+        _torchvision("googlenet", aux_logits=False, init_weights=True), _GOOGLENET, 1024, mean=HALF, std=HALF
+    ),
+    "inception_resnet_v1": Backbone(
+        _inception_resnet_v1, _INCEPTION_RESNET_V1, 1792, 160, mean=HALF, std=(128.0, 128.0, 128.0)
+    ),
+    "inception_v3": Backbone(
+        _torchvision("inception_v3", aux_logits=False, init_weights=True), _INCEPTION_V3, 2048, 299, mean=HALF, std=HALF
+    ),
+    **{
+        f"mnasnet{size}": Backbone(_torchvision(f"mnasnet{size}"), _numbered("layers", 8, 9, 10, 12, 17), 1280)
+        for size in ("0_5", "0_75", "1_0", "1_3")
+    },
+    "mobilenet_v2": Backbone(_torchvision("mobilenet_v2"), _numbered("features", 2, 4, 7, 14, 19), 1280),
+    "mobilenet_v3_large": Backbone(
+        _torchvision("mobilenet_v3_large"), (*_numbered("features", 2, 4, 7, 13, 17), _fc(2)), 1280
+    ),
+    "mobilenet_v3_small": Backbone(
+        _torchvision("mobilenet_v3_small"), (*_numbered("features", 1, 2, 4, 9, 13), _fc(2)), 1024
+    ),
+    "resnet18": Backbone(_torchvision("resnet18"), _RESNET, 512),
+    "resnet34": Backbone(_torchvision("resnet34"), _RESNET, 512),
+    "resnet50": Backbone(_torchvision("resnet50", "IMAGENET1K_V2"), _RESNET, 2048),
+    **{name: Backbone(_torchvision(name), _RESNET, 2048) for name in _BOTTLENECK},
+    **{
+        f"shufflenet_v2_x{size}": Backbone(_torchvision(f"shufflenet_v2_x{size}"), _SHUFFLENET, width)
+        for size, width in {"0_5": 1024, "1_0": 1024, "1_5": 1024, "2_0": 2048}.items()
+    },
+    "squeezenet1_0": Backbone(_torchvision("squeezenet1_0"), _numbered("features", 3, 7, 12, 13), 512),
+    "squeezenet1_1": Backbone(_torchvision("squeezenet1_1"), _numbered("features", 3, 6, 9, 13), 512),
+    **{
+        name: Backbone(_torchvision(name), (*_numbered("features", *ends), _fc(6)), 4096, default_cut=3)
+        for name, ends in _VGG.items()
+    },
 }
 
 
@@ -61,20 +185,37 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def build_stages(name: str, pretrained: bool) -> nn.Sequential:
-    """The backbone's stages in order, with torchvision's ImageNet weights or random ones.
+def find_stages(name: str, kept: int | None = None) -> tuple[Stage, ...]:
+    """The first `kept` stages of a backbone, all of them for None; raises ConfigError for a cut it does not have."""
+    stages = find_backbone(name).stages
+    if kept is not None and not 0 < kept <= len(stages):
+        raise ConfigError(f"{name} has {len(stages)} stages; keep between 1 and {len(stages)} of them, not {kept}")
+    return stages[:kept]
+
+
+def build_stages(name: str, pretrained: bool, kept: int | None = None) -> nn.Sequential:
+    """The backbone's first `kept` stages (None: all) in order, with the authors' weights or random ones.
 
     Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
     """
-    row = find_backbone(name)
     try:
-        whole = torchvision.models.get_model(row.builder, weights=row.weights if pretrained else None)
+        whole = find_backbone(name).build(pretrained)
     except (URLError, HTTPException, OSError, RuntimeError) as error:  # the last: not the file its hash speaks of
         raise ModelError(
-            f"ImageNet weights of {name} cannot be downloaded ({error}); "
+            f"the pre-trained weights of {name} cannot be downloaded ({error}); "
             f"connect once, put the file in torch's cache, or train with --init random"
         ) from error
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    for stage, paths in row.stages:
-        stages[stage] = nn.Sequential(*(whole.get_submodule(path) for path in paths))
-    return nn.Sequential(stages)
+    stages = ((stage, _assemble(whole, layers)) for stage, layers in find_stages(name, kept))
+    return nn.Sequential(OrderedDict(stages))
+
+
+def _assemble(whole: nn.Module, layers: Sequence[Layer]) -> nn.Sequential:
+    return nn.Sequential(*(whole.get_submodule(layer) if isinstance(layer, str) else layer() for layer in layers))
+
+
+def feature_width(name: str, stages: nn.Sequential, kept: int | None = None) -> int:
+    """How many features per position the first `kept` stages give."""
+    if kept in (None, len(find_backbone(name).stages)):
+        return find_backbone(name).width
+    with torch.no_grad():
+        return stages.eval()(torch.zeros(1, 3, 96, 96)).shape[1]

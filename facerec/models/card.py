@@ -12,15 +12,19 @@ from facerec.errors import ModelError
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
-ALIGNMENT = "arcface"  # the 5-point template of detect.py
+ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> the 5-point template of detect.py, or whole pictures
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """The readable half of a model: `model.json` in a model folder, NAME.json beside NAME.onnx.
 
-    input_size: side of the aligned crop in pixels. mean, std: of RGB 0..255, x = (rgb - mean) / std.
-    backbone: a name of the backbone table; "" for an ONNX file.
+    input_size: side of the aligned crop (of the picture, to classify) in pixels.
+    mean, std: of RGB 0..255, x = (rgb - mean) / std.
+    mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
+    embedding_dim: length of the output row, D or the number of classes.
+    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all.
+    head_layers: linear layers of the head.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
     fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
     """
@@ -30,8 +34,12 @@ class ModelCard:
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    alignment: str = ALIGNMENT
+    alignment: str = ALIGNMENTS["metric"]
+    mode: str = "metric"
+    classes: list[str] = field(default_factory=list)
     backbone: str = ""
+    kept_stages: int = 0
+    head_layers: int = 1
     licence: str = ""
     source: str = ""
     threshold: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +59,7 @@ class ModelCard:
 def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
     """A SHA-256 begun with all that decides the numbers besides the weights; feed it the weights."""
     parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
+    parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
     return hashlib.sha256(json.dumps(parts).encode())
 
 
@@ -82,8 +91,9 @@ def _card_from(values: Any, path: Path) -> ModelCard:
 
 
 def _require_sense(card: ModelCard, path: Path) -> None:
-    if not (_positive(card.embedding_dim) and _positive(card.input_size) and all(s > 0 for s in card.std)):
-        raise ModelError(f"{path}: embedding_dim, input_size and std must be positive")
+    sizes = (card.embedding_dim, card.input_size, card.head_layers)
+    if not all(map(_positive, sizes)) or not all(s > 0 for s in card.std):
+        raise ModelError(f"{path}: embedding_dim, input_size, head_layers and std must be positive")
     for f in dataclasses.fields(ModelCard):
         kind = get_origin(f.type) or f.type
         if not isinstance(getattr(card, f.name), kind):  # type: ignore[arg-type]
@@ -91,8 +101,14 @@ def _require_sense(card: ModelCard, path: Path) -> None:
     limit = card.threshold.get("distance", 0)
     if not isinstance(limit, int | float) or not 0 <= limit <= 4:
         raise ModelError(f"{path}: the threshold's distance must be from 0 to 4, not {limit!r}; correct the card")
-    if card.alignment != ALIGNMENT:
-        raise ModelError(f"{path}: alignment '{card.alignment}' is not known; facerec aligns to '{ALIGNMENT}'")
+    if card.mode not in ALIGNMENTS:
+        raise ModelError(f"{path}: mode '{card.mode}' is not known; known are {', '.join(ALIGNMENTS)}")
+    if card.alignment != ALIGNMENTS[card.mode]:
+        aligned = ALIGNMENTS[card.mode]
+        raise ModelError(f"{path}: alignment '{card.alignment}' is not known; facerec aligns to '{aligned}'")
+    names = card.classes
+    if card.mode == "classify" and (len(names) != card.embedding_dim or len(set(map(str, names))) != len(names)):
+        raise ModelError(f"{path}: must name {card.embedding_dim} different classes; correct the card")
 
 
 def _positive(value: object) -> bool:

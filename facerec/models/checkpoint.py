@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,41 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from facerec.errors import ModelError, TrainingError
-from facerec.models.backbones import BACKBONES
-from facerec.models.card import ModelCard, preprocessing_hash, read_card, write_card
-from facerec.models.network import IMAGENET_MEAN, IMAGENET_STD, INPUT_SIZE, Network
+from facerec.errors import ConfigError, ModelError, TrainingError
+from facerec.models.backbones import BACKBONES, find_backbone
+from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
+from facerec.models.network import Network
 
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
-def describe(network: Network, name: str) -> ModelCard:
-    """A card with the facts that follow from the network alone."""
+def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelCard:
+    """A card with the facts that follow from the network alone, and the names of its classes."""
+    row = find_backbone(network.backbone)
     return ModelCard(
         name=name,
-        embedding_dim=network.embedding_dim,
-        input_size=INPUT_SIZE,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        embedding_dim=network.dim,
+        input_size=network.input_size,
+        mean=row.mean,
+        std=row.std,
+        alignment=ALIGNMENTS[network.mode],
+        mode=network.mode,
+        classes=list(classes),
         backbone=network.backbone,
+        kept_stages=network.kept_stages,
+        head_layers=network.head_layers,
+    )
+
+
+def network_of(card: ModelCard) -> Network:
+    """The network a card describes, its weights not loaded."""
+    return Network(
+        card.backbone,
+        card.embedding_dim,
+        mode=card.mode,
+        kept_stages=card.kept_stages,
+        head_layers=card.head_layers,
+        input_size=card.input_size,
     )
 
 
@@ -73,10 +92,10 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
         raise ModelError(
             f"{folder}: no backbone '{card.backbone}' in this facerec; upgrade it, or copy the folder again"
         )
-    network = Network(card.backbone, card.embedding_dim)
     try:
+        network = network_of(card)
         network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
-    except RuntimeError as error:
+    except (RuntimeError, ConfigError) as error:
         raise ModelError(f"{folder}: weights do not fit a {card.backbone}; the folder is incomplete") from error
     return network.eval(), card
 

@@ -1,4 +1,4 @@
-"""Backbone + embedding head: aligned pixels in, unit vectors out."""
+"""Backbone + head: pixels in; unit vectors out, or the logits of classes."""
 
 from collections.abc import Iterator
 
@@ -6,18 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facerec.models.backbones import build_stages, find_backbone
+from facerec.errors import ConfigError
+from facerec.models.backbones import build_stages, feature_width, find_backbone
 
-INPUT_SIZE = 112  # pixels; the side of an aligned face
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of RGB 0..255
-IMAGENET_STD = (58.395, 57.12, 57.375)
+FACE_SIZE = 112  # pixels; the side of an aligned face
+HIDDEN = 512  # units of the new layers before the last
+METRIC, CLASSIFY = MODES = ("metric", "classify")
 
 
 class Network(nn.Module):
-    """A backbone's stages, global average pooling and an embedding head (Linear, BatchNorm).
+    """A backbone's stages, global average pooling and a new head.
 
-    The head's BatchNorm centres the embedding: pooled ImageNet features are all positive, so a bare linear map starts
-    with every face near every other, from where hard triplets collapse.
+    mode "metric": the head ends in Linear and BatchNorm, and the output is made unit-length. The BatchNorm centres the
+    embedding: pooled ImageNet features are all positive, so a bare linear map starts with every face near every other,
+    from where hard triplets collapse. mode "classify": it ends in Linear, whose outputs are the logits.
 
     The normalisation constants are buffers and the output is made unit-length here, so that preprocessing and
     convention travel with the weights.
@@ -26,25 +28,64 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: str, embedding_dim: int, *, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        dim: int,
+        *,
+        mode: str = METRIC,
+        kept_stages: int = 0,
+        head_layers: int = 1,
+        input_size: int = 0,
+        pretrained: bool = False,
+    ) -> None:
+        """dim: length of the output, D or the number of classes. kept_stages: the first ones of the backbone, 0: all.
+
+        head_layers: linear layers of the head; all but the last with HIDDEN units, BatchNorm and ReLU. input_size: side
+        of the pixels in use, 0: FACE_SIZE for faces and the backbone's own for pictures. Raises ConfigError for a
+        backbone, mode or cut that does not exist.
+        """
         super().__init__()
-        self.backbone = backbone
-        self.embedding_dim = embedding_dim
+        if mode not in MODES:
+            raise ConfigError(f"no mode '{mode}'; known are {', '.join(MODES)}")
+        row = find_backbone(backbone)
+        self.backbone, self.dim, self.mode = backbone, dim, mode
+        self.kept_stages, self.head_layers = kept_stages, head_layers
+        self.input_size = input_size or (FACE_SIZE if mode == METRIC else row.input_size)
         self.frozen: frozenset[str] = frozenset()  # names of stages that must not move; see freezing.py
-        self.stages = build_stages(backbone, pretrained)
-        self.head = nn.Sequential(
-            nn.Linear(find_backbone(backbone).width, embedding_dim, bias=False), nn.BatchNorm1d(embedding_dim)
-        )
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
+        self.stages = build_stages(backbone, pretrained, kept_stages or None)
+        self.width = feature_width(backbone, self.stages, kept_stages or None)
+        self.head = _head(self.width, dim, mode, head_layers)
+        self.register_buffer("mean", torch.tensor(row.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(row.std).view(3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, D) float32 of length 1."""
+        """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: of length 1, or logits."""
+        return self.output(self.prefix(pixels, len(self.stages)))
+
+    def prefix(self, pixels: Tensor, count: int) -> Tensor:
+        """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) pooled where those are all.
+
+        With 0 it is the normalised pixels themselves.
+        """
         assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
         x = (pixels.float() - self.mean) / self.std
-        x = self.stages(x.contiguous(memory_format=torch.channels_last))  # (N, width, s, s)
-        x = x.mean((2, 3))  # (N, width)
-        return F.normalize(self.head(x).float(), dim=1)  # (N, D)
+        return self._run(x, 0, count)
+
+    def suffix(self, x: Tensor, count: int) -> Tensor:
+        """What `prefix` gave for `count` stages -> (N, width) pooled features."""
+        return x if count == len(self.stages) else self._run(x, count, len(self.stages))
+
+    def output(self, features: Tensor) -> Tensor:
+        """(N, width) pooled features -> (N, dim) float32: of length 1, or logits."""
+        x = self.head(features).float()
+        return F.normalize(x, dim=1) if self.mode == METRIC else x
+
+    def _run(self, x: Tensor, start: int, end: int) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        for stage in self.stages[start:end]:
+            x = stage(x)
+        return x.mean((2, 3)) if end == len(self.stages) and x.ndim == 4 else x
 
     def named_stages(self) -> Iterator[tuple[str, nn.Module]]:
         """The stages from the first layers to the last, the head not among them."""
@@ -57,3 +98,12 @@ class Network(nn.Module):
             if name in self.frozen:
                 stage.eval()
         return self
+
+
+def _head(width: int, dim: int, mode: str, layers: int) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for _ in range(layers - 1):
+        parts += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True)]
+        width = HIDDEN
+    last = [nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim)] if mode == METRIC else [nn.Linear(width, dim)]
+    return nn.Sequential(*parts, *last)
