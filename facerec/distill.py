@@ -1,24 +1,75 @@
-"""Learning from a teacher that only gives embeddings.
+"""Learning from teachers that only give embeddings.
 
-The student's embedding is pulled, through a linear projection, towards the teacher's direction (cosine), and the
-similarities within a batch towards the teacher's similarities (relational distillation, Park et al. 2019). The second
-part matters: the projection has a null space the first part cannot see, and distances are taken without it.
+The student's embedding is pulled, through a linear projection, towards the teacher's direction (`cosine`) or
+vector (`mse`), and the similarities within a batch towards the teacher's similarities
+(`relational` distillation, Park et al. 2019). The last part matters: the projection has a null space the others cannot
+see, and distances are taken without it.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facerec.errors import DataError
+from facerec.types import Vectors
 
-RELATIONAL_WEIGHT = 10.0  # brings mean squared differences of cosines (about 0.02) to the scale of 1 - cos
+TERMS = ("cosine", "mse", "relational")
+
+
+class Teacher(Protocol):
+    """Whoever gives embeddings of the photos in a batch."""
+
+    @property
+    def dim(self) -> int:
+        """T, the length of the embeddings."""
+        ...
+
+    def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
+        """(B, T) float32 unit rows for the photos at `positions`, whose augmented pixels are (B, 3, S, S) uint8."""
+        ...
+
+
+class StoredTeacher:
+    """Embeddings computed before, whatever the augmentation; an .npz of `names` (N,) and `embeddings` (N, T)."""
+
+    def __init__(self, path: Path, keys: Sequence[str]) -> None:
+        """keys: folder/person/file of each photo. Raises DataError naming what is missing."""
+        self._table = read_teacher(path, keys)
+        self.dim = self._table.shape[1]
+
+    def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
+        """See Teacher; needs no pixels."""
+        return self._table[positions]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTeacher:
+    """A network run on the very pixels the student sees (Beyer et al. 2022: teacher and student see one view).
+
+    embed: (B, size, size, 3) uint8 crops -> (B, dim) unit rows.
+    """
+
+    embed: Callable[[NDArray[np.uint8]], Vectors]
+    dim: int
+    size: int
+
+    def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
+        """See Teacher."""
+        assert pixels is not None, "a teacher that is run needs the pixels"
+        if pixels.shape[-1] != self.size:
+            side = (self.size, self.size)
+            pixels = F.interpolate(pixels.float(), side, mode="bilinear", antialias=True).round().clamp(0, 255).byte()
+        return torch.from_numpy(self.embed(np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())))
 
 
 def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
@@ -46,15 +97,27 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
 
 
 class TeacherLoss(nn.Module):
-    """Cosine loss through a learned projection, plus the relational loss."""
+    """The weighted terms against one teacher, the first two through a learned projection."""
 
-    def __init__(self, student_dim: int, teacher_dim: int) -> None:
+    def __init__(self, student_dim: int, teacher_dim: int, weights: dict[str, float]) -> None:
+        """weights: of each of TERMS in use."""
         super().__init__()
+        self.weights = weights
         self.projection = nn.Linear(student_dim, teacher_dim, bias=False)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """(B, D) and (B, T) unit rows -> scalar."""
-        cosine = 1 - F.cosine_similarity(self.projection(student), teacher).mean()
-        relational = (student @ student.T - teacher @ teacher.T).square()  # (B, B)
-        others = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
-        return cosine + RELATIONAL_WEIGHT * relational[others].mean()
+        projected = self.projection(student)  # (B, T)
+        terms: dict[str, Callable[[], Tensor]] = {
+            "cosine": lambda: 1 - F.cosine_similarity(projected, teacher).mean(),
+            "mse": lambda: (projected - teacher).square().sum(1).mean(),
+            "relational": lambda: _relational(student, teacher),
+        }
+        return torch.stack([weight * terms[name]() for name, weight in self.weights.items()]).sum()
+
+
+def _relational(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the cosines of all pairs."""
+    difference = (student @ student.T - teacher @ teacher.T).square()  # (B, B)
+    others = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
+    return difference[others].mean()

@@ -39,7 +39,7 @@ def shuffled_batches(count: int, size: int, seed: int, epoch: int) -> list[Batch
     """The batches of one epoch without regard to people: all `count` photos once, the last short batch left out."""
     order = np.random.default_rng((seed, epoch)).permutation(count)
     if count < size:
-        raise DataError(f"a batch wants {size} photos and there are only {count}; lower --people-per-batch")
+        raise DataError(f"a batch wants {size} photos and there are only {count}; lower --batch-size")
     return [order[i : i + size] for i in range(0, count - size + 1, size)]
 
 

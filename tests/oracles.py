@@ -89,6 +89,26 @@ def distances_of_all_pairs(vectors: list[list[float]], people: list[str]) -> tup
     return distances, genuine
 
 
+# Classification: labels are numbers of classes, each photo has a list of probabilities.
+
+
+def class_auc_by_pairs(labels: list[int], probabilities: list[list[float]]) -> float:
+    """Mean over classes of `auc_by_pairs`, one against the rest; of two classes the second; nan if none has both."""
+    columns = range(len(probabilities[0]))
+    areas = []
+    for c in [1] if len(columns) == 2 else columns:
+        own = [label == c for label in labels]
+        if any(own) and not all(own):
+            areas.append(auc_by_pairs([-row[c] for row in probabilities], own))
+    return sum(areas) / len(areas) if areas else math.nan
+
+
+def confusion_by_loop(labels: list[int], predicted: list[int], classes: int) -> list[list[int]]:
+    """Count every pair of a true class and an answer."""
+    pairs = list(zip(labels, predicted, strict=True))
+    return [[pairs.count((true, answer)) for answer in range(classes)] for true in range(classes)]
+
+
 # Search: vectors are plain lists.
 
 
@@ -187,3 +207,111 @@ def most_batches(left: tuple[int, ...], people: int) -> int:
         after = tuple(sorted(count - (i in chosen) for i, count in enumerate(left)))
         best = max(best, 1 + most_batches(after, people))
     return best
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    """Of two vectors of any length."""
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
+
+
+def mean_of_nonzero(losses: list[float]) -> float:
+    """0 where there is none."""
+    losses = [loss for loss in losses if loss > 0]
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def contrastive_loss_by_loop(vectors: list[list[float]], labels: list[int]) -> float:
+    """Positives cost their d, negatives what they lack of d = 1; each kind is averaged over the pairs that cost."""
+    n = range(len(labels))
+    same = [squared_distance(vectors[i], vectors[j]) for i in n for j in n if i != j and labels[i] == labels[j]]
+    other = [1 - squared_distance(vectors[i], vectors[j]) for i in n for j in n if labels[i] != labels[j]]
+    return mean_of_nonzero(same) + mean_of_nonzero(other)
+
+
+def supcon_loss_by_loop(vectors: list[list[float]], labels: list[int], temperature: float = 0.1) -> float:
+    """Khosla et al. 2020, eq. 2: the mean log-probability of a positive among all others, over those who have any."""
+    n, losses = range(len(labels)), []
+    if len(set(labels)) in (1, len(labels)):
+        return 0.0
+    for i in n:
+        odds = {j: math.exp(cosine(vectors[i], vectors[j]) / temperature) for j in n if j != i}
+        positives = [j for j in odds if labels[j] == labels[i]]
+        if positives:
+            losses.append(-sum(math.log(odds[p] / sum(odds.values())) for p in positives) / len(positives))
+    return mean_of_nonzero(losses)
+
+
+def multi_similarity_loss_by_loop(vectors: list[list[float]], labels: list[int]) -> float:
+    """Wang et al. 2019, with their mining: eqs. 11 to 13, alpha 2, beta 50, lambda 0.5, epsilon 0.1."""
+    n, losses = range(len(labels)), []
+    for i in n:
+        positives = [cosine(vectors[i], vectors[j]) for j in n if j != i and labels[j] == labels[i]]
+        negatives = [cosine(vectors[i], vectors[j]) for j in n if labels[j] != labels[i]]
+        hard_positives = [s for s in positives if s - 0.1 < max(negatives, default=-math.inf)]
+        hard_negatives = [s for s in negatives if s + 0.1 > min(positives, default=math.inf)]
+        pull = math.log(1 + sum(math.exp(-2 * (s - 0.5)) for s in hard_positives)) / 2
+        push = math.log(1 + sum(math.exp(50 * (s - 0.5)) for s in hard_negatives)) / 50
+        losses.append(pull + push)
+    return sum(losses) / len(losses)
+
+
+def smoothed_cross_entropy(logits: list[float], label: int, smoothing: float) -> float:
+    """Against 1 - smoothing on the label and smoothing spread evenly over all classes, the label too."""
+    total = math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits)
+    costs = [total - x for x in logits]
+    return (1 - smoothing) * costs[label] + smoothing * sum(costs) / len(costs)
+
+
+def class_loss_by_loop(
+    name: str, vectors: list[list[float]], labels: list[int], classes: list[list[float]], smoothing: float = 0.0
+) -> float:
+    """arcface, cosface or cross-entropy over the cosines to a vector per class."""
+    losses = []
+    for vector, label in zip(vectors, labels, strict=True):
+        cosines = [cosine(vector, row) for row in classes]
+        if name == "arcface":
+            angle, margin = math.acos(cosines[label]), math.radians(28.6)
+            beyond = angle > math.pi - margin  # there the cosine would rise again
+            cosines[label] = math.cos(angle) - margin * math.sin(margin) if beyond else math.cos(angle + margin)
+        if name == "cosface":
+            cosines[label] -= 0.35
+        scale = 20 if name == "cross-entropy" else 64
+        losses.append(smoothed_cross_entropy([scale * c for c in cosines], label, smoothing))
+    return sum(losses) / len(losses)
+
+
+def proxy_anchor_loss_by_loop(vectors: list[list[float]], labels: list[int], classes: list[list[float]]) -> float:
+    """Kim et al. 2020, eq. 4: alpha 32, delta 0.1."""
+    pull = push = 0.0
+    for c, proxy in enumerate(classes):
+        own = [cosine(v, proxy) for v, label in zip(vectors, labels, strict=True) if label == c]
+        others = [cosine(v, proxy) for v, label in zip(vectors, labels, strict=True) if label != c]
+        pull += math.log(1 + sum(math.exp(-32 * (s - 0.1)) for s in own))
+        push += math.log(1 + sum(math.exp(32 * (s + 0.1)) for s in others))
+    return pull / len(set(labels)) + push / len(classes)
+
+
+def negative_odds_by_loop(vectors: list[list[float]], labels: list[int], anchor: int) -> list[float]:
+    """How probable each row is as the anchor's negative: 1 / q(distance) of Wu et al. 2017, distances from 0.5 up."""
+    dimension, weights = len(vectors[0]), []
+    for vector, label in zip(vectors, labels, strict=True):
+        distance = max(0.5, math.sqrt(squared_distance(vectors[anchor], vector)))
+        density = distance ** (dimension - 2) * max(0.0, 1 - distance**2 / 4) ** ((dimension - 3) / 2)
+        weights.append(0.0 if label == labels[anchor] else 1 / density)
+    return [weight / sum(weights) for weight in weights]
+
+
+def triplet_loss_with_memory_by_loop(
+    vectors: list[list[float]], labels: list[int], old: list[list[float]], old_labels: list[int], margin: float
+) -> float:
+    """Anchors from the batch, positives and negatives from the batch and from what is remembered."""
+    everyone, everybody = vectors + old, labels + old_labels
+    n, losses = range(len(everyone)), []
+    for a in range(len(vectors)):
+        for p in n:
+            for q in n:
+                if p != a and everybody[p] == labels[a] != everybody[q]:
+                    d = squared_distance(vectors[a], everyone[p]) - squared_distance(vectors[a], everyone[q])
+                    losses.append(d + margin)
+    return mean_of_nonzero(losses)
