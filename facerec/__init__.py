@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from facerec.detect import AlignedDetector as AlignedDetector
     from facerec.detect import Detector as Detector
     from facerec.detect import MTCNNDetector as MTCNNDetector
+    from facerec.embed import Classifier as Classifier
     from facerec.embed import Embedder as Embedder
+    from facerec.embed import load_classifier as load_classifier
     from facerec.embed import load_embedder as load_embedder
     from facerec.errors import FacerecError as FacerecError
     from facerec.gallery import Gallery as Gallery
     from facerec.images import identity_folders as identity_folders
     from facerec.images import read_image as read_image
+    from facerec.recognise import classify as classify
     from facerec.recognise import embed_photos as embed_photos
     from facerec.recognise import enrol as enrol
     from facerec.recognise import identify as identify
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AlignedDetector": "detect",
     "Candidate": "types",
+    "Classifier": "embed",
     "Decision": "types",
     "Detector": "detect",
     "DetectorSettings": "config",
@@ -56,10 +60,12 @@ _HOMES = {
     "TrainSettings": "config",
     "Verification": "decide",
     "align_folder": "data",
+    "classify": "recognise",
     "embed_photos": "recognise",
     "enrol": "recognise",
     "identify": "recognise",
     "identity_folders": "images",
+    "load_classifier": "embed",
     "load_embedder": "embed",
     "open_gallery": "recognise",
     "read_image": "images",
@@ -69,6 +75,7 @@ _HOMES = {
 __all__ = [
     "AlignedDetector",
     "Candidate",
+    "Classifier",
     "Decision",
     "Detector",
     "DetectorSettings",
@@ -83,10 +90,12 @@ __all__ = [
     "TrainSettings",
     "Verification",
     "align_folder",
+    "classify",
     "embed_photos",
     "enrol",
     "identify",
     "identity_folders",
+    "load_classifier",
     "load_embedder",
     "open_gallery",
     "read_image",

@@ -1,4 +1,6 @@
-"""Aligned faces -> unit vectors. Two runtimes behind one method: a model folder in torch, or anybody's ONNX file."""
+"""Pixels -> numbers. Aligned faces -> unit vectors, in two runtimes behind one method: a model folder in torch, or
+anybody's ONNX file. Whole pictures -> the probabilities of classes: a model folder in torch.
+"""
 
 import dataclasses
 import importlib
@@ -19,6 +21,12 @@ BATCH = 64  # crops that go through a network together
 
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
 
+_WRONG_MODE = {  # what a model is -> why it is refused where the other kind is wanted
+    "metric": "embeds faces and knows no classes; use it with facerec identify, or give a model of --mode classify",
+    "classify": "classifies pictures and embeds no faces; use it with facerec classify (or evaluate classification), "
+    "or give a model of --mode metric",
+}
+
 
 class Embedder(Protocol):
     """A network that embeds faces; vectors are only comparable under one `card.fingerprint`."""
@@ -33,10 +41,11 @@ class Embedder(Protocol):
         ...
 
 
-class TorchEmbedder:
-    """A model folder, run by torch in float32 on the first GPU or the CPU."""
+class _TorchModel:
+    """A model folder, run by torch in float32 on the first GPU or the CPU; ModelError when it is not of that mode."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: str) -> None:
+        _require_mode(read_card(folder / "model.json"), mode, folder)
         import torch  # seconds to import; commands that embed nothing should not wait for it
 
         from facerec.models.checkpoint import load_model
@@ -47,15 +56,44 @@ class TorchEmbedder:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def embed(self, crops: Crops) -> Vectors:
-        """See Embedder."""
+    def _run(self, crops: Crops) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 -> (N, embedding_dim): what the network gives."""
         torch = self._torch
         parts = [np.zeros((0, self.card.embedding_dim), np.float32)]
         with torch.inference_mode():
             for batch in _batches(crops, self.card):
                 pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (n, 3, S, S)
                 parts.append(self._network(pixels.to(self._device)).cpu().numpy())
-        return _require_unit(np.concatenate(parts), self._folder)
+        return np.concatenate(parts)
+
+
+class TorchEmbedder(_TorchModel):
+    """A model folder of mode "metric"."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "metric")
+
+    def embed(self, crops: Crops) -> Vectors:
+        """See Embedder."""
+        return _require_unit(self._run(crops), self._folder)
+
+
+class Classifier(_TorchModel):
+    """A model folder of mode "classify"; `card.classes` names the columns of its probabilities."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "classify")
+
+    def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
+
+        Raises ModelError where the network gives numbers that are not finite.
+        """
+        logits = self._run(pictures)
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{self._folder}: gives probabilities that are not finite; copy the model again")
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: nothing overflows
+        return odds / odds.sum(axis=1, keepdims=True)
 
 
 class OnnxEmbedder:
@@ -65,6 +103,7 @@ class OnnxEmbedder:
         import onnxruntime
 
         card = read_card(path.with_suffix(".json"))
+        _require_mode(card, "metric", path)
         data = _read_bytes(path)
         digest = preprocessing_hash(card)
         digest.update(data)
@@ -135,6 +174,11 @@ def _read_bytes(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); give an .onnx file") from error
 
 
+def _require_mode(card: ModelCard, mode: str, model: Path) -> None:
+    if card.mode != mode:
+        raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
+
+
 def _batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Crops]:
     expected = (card.input_size, card.input_size, 3)
     if crops.dtype != np.uint8 or crops.shape[1:] != expected:
@@ -152,10 +196,21 @@ def model_card(model: str | None) -> ModelCard:
 def load_embedder(model: str | None = None) -> Embedder:
     """An embedder for a model folder, a FILE.onnx, or the shipped model (None or "default").
 
-    Raises ModelError naming what is missing or broken.
+    Raises ModelError naming what is missing or broken, and for a model that classifies.
     """
     path = _model_path(model)
     return OnnxEmbedder(path) if path.suffix == ".onnx" else TorchEmbedder(path)
+
+
+def load_classifier(model: str) -> Classifier:
+    """A classifier for the model folder of a training with --mode classify.
+
+    Raises ModelError naming what is missing or broken, and for a model that embeds faces.
+    """
+    path = _model_path(model)
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: an ONNX file; to classify, give a model folder (facerec train --mode classify)")
+    return Classifier(path)
 
 
 def _model_path(model: str | None) -> Path:

@@ -148,6 +148,20 @@ def aligned_crop(image: Image, size: int = 112) -> Image:
     return np.ascontiguousarray(image[margin : margin + size, margin : margin + size])
 
 
+def centre_picture(image: Image, size: int) -> Image:
+    """The middle of a picture -> (size, size, 3) uint8 RGB, for networks that look at whole pictures.
+
+    As if the shorter side were resized (antialiased bilinear) to size * 256 / 224 and the centre cut out: torchvision's
+    usual evaluation transform (He et al. 2016). Small pictures are enlarged alike.
+    """
+    height, width = image.shape[:2]
+    side = min(height, width) * size / round(size * 256 / 224)
+    left, top = (width - side) / 2, (height - side) / 2
+    # Only the centre is ever computed: a picture of 1 x 100,000 pixels costs no more than any other.
+    box = (left, top, width - left, height - top)
+    return np.array(PIL.Image.fromarray(image).resize((size, size), Resampling.BILINEAR, box))
+
+
 def _is_photo(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 

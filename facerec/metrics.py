@@ -1,4 +1,5 @@
-"""Verification metrics over distances: ROC, AUC, EER, TAR@FMR, accuracy, and a bootstrap over people.
+"""Metrics of verification over distances (ROC, AUC, EER, TAR@FMR, accuracy, a bootstrap over people) and of
+classification over probabilities (accuracy, ROC AUC, confusion, intervals over photos).
 
 Distances are squared Euclidean between unit vectors, 0..4, smaller is more alike: a comparison matches when
 d <= threshold. A comparison that failed (no usable face in a photo) has d = +inf. It matches at no threshold: a false
@@ -248,6 +249,56 @@ def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[
     return np.clip(distances, 0, MAX_DISTANCE, out=distances), genuine
 
 
+def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Share of (N,) labels, numbers of classes, whose class is the likeliest of its row (N, C); nan for N = 0.
+
+    Among equally likely classes the first counts as the answer.
+    """
+    y, p = _checked_classes(labels, probabilities)
+    return float(_share((p.argmax(axis=1) == y).sum(), len(y)))
+
+
+def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Area under the ROC of (N, C) probabilities, 0..1, against (N,) labels, numbers of classes.
+
+    Two classes: of the second one's probability. More: of each class against the rest, then the mean over classes (not
+    over photos: rare classes count like common ones). A class that no photo or every photo belongs to has no ROC and
+    is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
+    """
+    return float(_mean_auc(*_checked_classes(labels, probabilities), None))
+
+
+def class_auc_bootstrap(labels: ArrayLike, probabilities: ArrayLike, replicates: int, seed: int) -> Floats:
+    """`class_auc` of `replicates` resamples of the photos, (replicates,); the seed fixes them.
+
+    Stratified: every class is resampled by itself and keeps its number of photos, so the same classes count in all
+    resamples. A class of one photo therefore stays as it is; with few photos the interval is on the narrow side. The
+    time grows with photos x classes: about 10 s for 10,000 photos of 30 classes.
+    """
+    y, p = _checked_classes(labels, probabilities)
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // max(1, len(y)))
+    sizes = [min(rows, replicates - start) for start in range(0, replicates, rows)]
+    return np.concatenate([_mean_auc(y, p, _photo_weights(y, size, rng)) for size in sizes])
+
+
+def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """How often (N,) labels of each class (rows) were taken for each class (columns): (C, C), C = `classes`."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.asarray(labels, np.intp), np.asarray(predicted, np.intp)), 1)
+    return counts
+
+
+def share_interval(part: int, whole: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of a share of independent trials, `part` of `whole`."""
+    from scipy.special import betaincinv  # here, because few commands need it
+
+    tail = (1 - level) / 2
+    low = float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
+    high = float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0
+    return low, high
+
+
 def _checked(
     distances: ArrayLike, genuine: ArrayLike, weights: ArrayLike | None
 ) -> tuple[NDArray[np.floating[Any]], Bools, Floats]:
@@ -293,3 +344,30 @@ def _last_allowed(curve: Roc, fmr: float) -> NDArray[np.intp]:
 def _end(curve: Roc) -> float:
     """The distance at which all that can match does."""
     return max(MAX_DISTANCE, float(curve.thresholds[-1]))
+
+
+def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
+    """Labels (N,) and probabilities (N, C), which must fit together; ValueError where they do not."""
+    y, p = np.asarray(labels), np.asarray(probabilities)
+    if p.ndim != 2 or y.shape != p.shape[:1]:
+        raise ValueError(f"one row of probabilities per label, not {p.shape} for {y.shape}")
+    if not np.isfinite(p).all():
+        raise ValueError("a probability is not finite")
+    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
+        raise ValueError(f"labels from 0 to {p.shape[1] - 1}, not {y.min()} to {y.max()}")
+    return y.astype(np.intp), p
+
+
+def _mean_auc(y: NDArray[np.intp], p: NDArray[np.floating[Any]], weights: Floats | None) -> Floats:
+    """`class_auc` under weights (..., N): the likelier a class, the smaller the distance to it."""
+    columns = [1] if p.shape[1] == 2 else range(p.shape[1])
+    decided = [c for c in columns if 0 < (y == c).sum() < len(y)]
+    return np.asarray(np.mean([auc(roc(-p[:, c], y == c, weights)) for c in decided], axis=0) if decided else np.nan)
+
+
+def _photo_weights(y: NDArray[np.intp], replicates: int, rng: np.random.Generator) -> Floats:
+    """How often each photo is drawn, (replicates, N), when each class is resampled by itself."""
+    weights = np.empty((replicates, len(y)))
+    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+        weights[:, y == label] = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return weights

@@ -1,4 +1,4 @@
-"""The way of a photo: read, detect, embed, then enrol it, search it, or compare it with another."""
+"""The way of a photo: read, detect, embed, then enrol it, search it, or compare it with another; or read, classify."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,17 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerec.decide import Verification, decide, same_person
 from facerec.detect import Detector, faces_in_photos
-from facerec.embed import Embedder
-from facerec.errors import ConfigError, FacerecError, GalleryError, NoFaceError
+from facerec.embed import Classifier, Embedder
+from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery, clean_name
-from facerec.images import photo_hash, printable
-from facerec.types import Decision, Face, Photo, Template, Threshold, Vectors
+from facerec.images import centre_picture, photo_hash, printable, read_image
+from facerec.types import Decision, Face, Image, Photo, Template, Threshold, Vectors
 
-BATCH = 16  # photos detected and embedded together
+BATCH = 16  # photos detected and embedded, or classified, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Identification:
     face: Face | None
     decision: Decision | None
     error: FacerecError | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classification:
+    """A photo and the probability of each class, (C,) float32; or None and the error, for one that cannot be read."""
+
+    path: Path
+    probabilities: NDArray[np.float32] | None
+    error: ImageError | None = None
 
 
 def embed_photos(
@@ -148,6 +158,25 @@ def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: 
         if photo.error is not None:
             raise photo.error
     return same_person(float(np.square(first.vectors[0] - second.vectors[0]).sum()), threshold)
+
+
+def classify(paths: Iterable[Path], classifier: Classifier) -> Iterator[Classification]:
+    """The probabilities of each photo's classes, in order; one photo and BATCH centres are held at a time."""
+    waiting = iter(paths)
+    while batch := list(islice(waiting, BATCH)):
+        pictures = [_picture(path, classifier.card.input_size) for path in batch]
+        sound = [picture for picture in pictures if not isinstance(picture, ImageError)]
+        rows = iter(classifier.probabilities(np.stack(sound)) if sound else ())
+        for path, picture in zip(batch, pictures, strict=True):
+            broken = isinstance(picture, ImageError)
+            yield Classification(path, None, picture) if broken else Classification(path, next(rows))
+
+
+def _picture(path: Path, size: int) -> Image | ImageError:
+    try:
+        return centre_picture(read_image(path), size)
+    except ImageError as error:
+        return error
 
 
 def main_vectors(photos: Iterable[Photo], names: Sequence[str]) -> dict[str, np.ndarray | None]:

@@ -18,10 +18,19 @@ import PIL.Image
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import v2
 
 from facerec import images
 from facerec.errors import DataError, ImageError
-from facerec.images import aligned_crop, find_photos, identity_folders, photo_hash, printable, read_image
+from facerec.images import (
+    aligned_crop,
+    centre_picture,
+    find_photos,
+    identity_folders,
+    photo_hash,
+    printable,
+    read_image,
+)
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:
@@ -435,3 +444,35 @@ def test_aligned_crop_does_not_alias() -> None:
     checks = np.indices((512, 512)).sum(0) % 2 * 255
     crop = aligned_crop(np.repeat(checks[..., None], 3, 2).astype(np.uint8))
     assert np.abs(crop.astype(int) - 128).max() <= 4
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(300, 300, 224), (90, 90, 224), (80, 80, 56)])
+def test_centre_picture_is_torchvision_s_evaluation_transform(height: int, width: int, size: int) -> None:
+    picture = scene(height, width)
+    prepare = v2.Compose([v2.Resize(size * 256 // 224), v2.CenterCrop(size)])
+    assert np.array_equal(centre_picture(picture, size), np.asarray(prepare(PIL.Image.fromarray(picture))))
+
+
+@pytest.mark.parametrize(("height", "width"), [(400, 200), (200, 400), (201, 400), (37, 1000)])
+def test_centre_picture_keeps_the_middle_and_the_proportions(height: int, width: int) -> None:
+    """Ramps in x and y: the colour of a pixel says where it came from."""
+    y, x = np.mgrid[:height, :width]
+    ramps = np.stack([x * 255 / (width - 1), y * 255 / (height - 1), 0 * x], axis=2)
+    crop = centre_picture(np.rint(ramps).astype(np.uint8), 112)
+    assert (crop.shape, crop.dtype) == ((112, 112, 3), np.uint8)
+    step = min(height, width) / 128  # pixels of the picture per pixel of the crop
+    places = (np.arange(112) - 55.5) * step
+    assert np.abs(crop[56, :, 0] - 255 * (0.5 + places / (width - 1))).max() <= 1.5
+    assert np.abs(crop[:, 56, 1] - 255 * (0.5 + places / (height - 1))).max() <= 1.5
+
+
+def test_centre_picture_of_next_to_nothing() -> None:
+    colour = np.array([10, 200, 30], np.uint8)
+    for shape in ((1, 1), (1, 100_000), (3, 2), (100_000, 2)):
+        assert (centre_picture(np.broadcast_to(colour, (*shape, 3)), 224) == colour).all()
+
+
+def test_centre_picture_does_not_alias() -> None:
+    checks = np.indices((512, 768)).sum(0) % 2 * 255
+    crop = centre_picture(np.repeat(checks[..., None], 3, 2).astype(np.uint8), 112)
+    assert np.abs(crop.astype(int) - 128).max() <= 8

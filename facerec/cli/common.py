@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
 from facerec.errors import FacerecError
-from facerec.images import printable
+from facerec.images import find_photos, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -47,6 +48,9 @@ PHOTOS = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 model_option = click.option(
     "--model", metavar="DIR|FILE|NAME", help="Model folder, FILE.onnx with its card, or 'default' (the shipped model)."
+)
+classifier_option = click.option(
+    "--model", required=True, metavar="DIR", help="Model folder that facerec train --mode classify made."
 )
 gallery_option = click.option(
     "--gallery",
@@ -84,6 +88,21 @@ def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop
     if aligned:
         return AlignedDetector(crop_size)
     return MTCNNDetector(DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence), crop_size)
+
+
+def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Folders replaced by the photos in them, and a line for each that has none."""
+    paths, empty = [], []
+    for path in photos:
+        try:
+            found = find_photos(path) if os.path.isdir(path) else [path]
+        except FacerecError as error:
+            empty.append(str(error))
+            continue
+        paths += found
+        if not found:
+            empty.append(f"{one_line(path)}: no photos in this folder; give another")
+    return paths, empty
 
 
 def emit(value: dict[str, Any]) -> None:

@@ -1,14 +1,12 @@
 """`facerec identify` and `facerec verify`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facerec.cli import common
-from facerec.errors import FacerecError, NoFaceError
-from facerec.images import find_photos
+from facerec.errors import NoFaceError
 from facerec.types import Threshold
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def identify(
     from facerec.recognise import choose_threshold, open_gallery
     from facerec.recognise import identify as identify_photos
 
-    paths, empty = _expand(photos)
+    paths, empty = common.expand_photos(photos)
     for line in empty:
         common.warn(line)
     embedder = load_embedder(model)
@@ -60,21 +58,6 @@ def identify(
             elif result.decision is not None:
                 click.echo(_as_text(result))
     common.finish(failed, done)
-
-
-def _expand(photos: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
-    """Folders replaced by the photos in them, and a line for each that has none."""
-    paths, empty = [], []
-    for path in photos:
-        try:
-            found = find_photos(path) if os.path.isdir(path) else [path]
-        except FacerecError as error:
-            empty.append(str(error))
-            continue
-        paths += found
-        if not found:
-            empty.append(f"{common.one_line(path)}: no photos in this folder; give another")
-    return paths, empty
 
 
 def _as_text(result: "Identification") -> str:

@@ -8,6 +8,8 @@ import sys
 import click
 
 COMMANDS = {
+    "check-data": "facerec.cli.check_data:check_data",
+    "classify": "facerec.cli.classify:classify",
     "doctor": "facerec.cli.models:doctor",
     "enroll": "facerec.cli.enroll:enroll",
     "evaluate": "facerec.cli.evaluate:evaluate",

@@ -10,6 +10,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import FacerecError
+from facerec.images import printable
 
 PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "onnxruntime", "numpy", "pillow")
 
@@ -38,8 +39,10 @@ def models(model: str | None, as_json: bool) -> None:
         click.echo(f"  {name}: {', '.join(stages)}")
     click.echo(f"Strategies: {', '.join(STRATEGIES)}")
     click.echo(f"Model {card['name']}:")
-    for key in ("fingerprint", "backbone", "embedding_dim", "input_size", "licence", "source"):
+    for key in ("fingerprint", "mode", "backbone", "embedding_dim", "input_size", "licence", "source"):
         click.echo(f"  {key}: {card[key]}")
+    if card["classes"]:
+        click.echo(f"  classes: {', '.join(map(printable, card['classes']))}")
     for part in ("threshold", "results"):
         for key, value in card[part].items():
             click.echo(f"  {part}.{key}: {value}")
@@ -88,16 +91,33 @@ def _device() -> str:
 
 
 def _model(model: str | None) -> str:
+    from facerec.embed import model_card
+
+    try:
+        return _classifier(str(model)) if model_card(model).mode == "classify" else _embedder(model)
+    except FacerecError as error:
+        return f"problem: {error}"
+
+
+def _classifier(model: str) -> str:
+    import numpy as np
+
+    from facerec.embed import load_classifier
+
+    classifier = load_classifier(model)
+    size = classifier.card.input_size
+    classifier.probabilities(np.full((1, size, size, 3), 127, np.uint8))
+    return f"{classifier.card.name} ({classifier.card.fingerprint}), {len(classifier.card.classes)} classes, works"
+
+
+def _embedder(model: str | None) -> str:
     import numpy as np
 
     from facerec.embed import load_embedder
 
-    try:
-        embedder = load_embedder(model)
-        size = embedder.card.input_size
-        vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
-    except FacerecError as error:
-        return f"problem: {error}"
+    embedder = load_embedder(model)
+    size = embedder.card.input_size
+    vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
     if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
         return f"problem: {embedder.card.name} does not give unit vectors; copy the model again"
     return f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"

@@ -1,0 +1,66 @@
+"""`facerec classify`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from facerec.cli import common
+from facerec.images import printable
+
+if TYPE_CHECKING:
+    from facerec.recognise import Classification
+
+
+@common.command()
+@click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: one, --json: all]"
+)
+@common.classifier_option
+@common.json_option
+def classify(photos: tuple[Path, ...], top: int | None, model: str, as_json: bool) -> None:
+    """Say what is on each picture (or on those in a folder): the likeliest class of a model of --mode classify.
+
+    \b
+    facerec classify garden.jpg --model models/flowers
+    facerec classify --json --top 3 inbox/ --model models/flowers > answers.jsonl
+    """
+    from facerec.embed import load_classifier
+    from facerec.recognise import classify as classify_photos
+
+    paths, empty = common.expand_photos(photos)
+    for line in empty:
+        common.warn(line)
+    classifier = load_classifier(model)
+    failed, done = len(empty), 0
+    for result in common.show_progress(classify_photos(paths, classifier), "Classifying", len(paths)):
+        failed, done = failed + (result.error is not None), done + (result.error is None)
+        if result.error is not None:
+            common.warn(str(result.error))
+        likeliest = _likeliest(result, classifier.card.classes)
+        if as_json:
+            common.emit(_as_json(result, dict(likeliest[:top])))
+        elif likeliest:
+            click.echo(_as_text(result, likeliest[: top or 1]))
+    common.finish(failed, done)
+
+
+def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, float]]:
+    """(class, probability) from the likeliest down; none for a photo that could not be read."""
+    if result.probabilities is None:
+        return []
+    order = np.argsort(-result.probabilities, kind="stable")
+    return [(classes[i], float(result.probabilities[i])) for i in order]
+
+
+def _as_text(result: "Classification", likeliest: list[tuple[str, float]]) -> str:
+    answers = ", ".join(f"{printable(name)} ({100 * probability:.1f} %)" for name, probability in likeliest)
+    return f"{common.one_line(result.path)}: {answers}"
+
+
+def _as_json(result: "Classification", probabilities: dict[str, float]) -> dict[str, Any]:
+    name, probability = next(iter(probabilities.items()), (None, None))
+    line = {"image": str(result.path), "class": name, "probability": probability, "probabilities": probabilities}
+    return line if result.error is None else line | {"error": str(result.error)}
