@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.data import FaceSet, read_faces
+from facerec.data import PhotoSet, read_photos
 from facerec.distill import read_teacher
+from facerec.likeness import leave_one_out
 from facerec.types import Vectors
 
 UNLIKE = 0.3
@@ -45,7 +46,7 @@ def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
     crops, rows = [], []
     for folder, prefix in SOURCES.items():
         if (data / folder).is_dir():
-            faces: FaceSet = read_faces(data / folder)
+            faces: PhotoSet = read_photos(data / folder)
             rows.append(read_teacher(data / "teacher" / "sface.npz", faces.keys()).numpy())
             for path in faces.paths:
                 person, file = path.relative_to(faces.root).parts
@@ -53,24 +54,14 @@ def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
     return crops, np.concatenate(rows)
 
 
-def unit(rows: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-
-
 def doubtful(people: list[str], vectors: Vectors) -> tuple[np.ndarray, set[str]]:
     """(N,) bool, which crops are doubtful, and the names that are somebody else's second folder."""
     names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), vectors.shape[1]), np.float32)  # (P, T)
-    np.add.at(sums, labels, vectors)
-    means = unit(sums)
-    to_own = (unit(sums[labels] - vectors) * vectors).sum(1)
-    similar = vectors @ means.T  # (N, P)
-    similar[np.arange(len(labels)), labels] = -1
-    doubt = (to_own < similar.max(1)) | (to_own < UNLIKE)
-    alike = np.argwhere(np.triu(means @ means.T, 1) > SAME)
+    fit = leave_one_out(vectors, labels)
+    doubt = (fit.own > fit.rival) | (fit.own > 2 - 2 * UNLIKE)  # neither where there is no other crop
+    alike = np.argwhere(np.triu(fit.means @ fit.means.T, 1) > SAME)
     second = {str(names[a if counts[a] < counts[b] else b]) for a, b in alike}
-    return doubt & (counts[labels] > 1), second
+    return doubt, second
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from running import ROOT
 from toy_faces import write_people, write_splits
 
-from facerec.data import read_faces
+from facerec.data import read_photos
 from facerec.distill import read_teacher
 
 DIRECTIONS = np.eye(8)
@@ -28,7 +28,7 @@ def test_wrong_labels_and_second_folders_are_left_out(tmp_path: Path) -> None:
     names, rows = [], []
     for folder, says in (("faces", FACES), ("faces_small", SMALL)):
         root = write_people(tmp_path / folder, {person: len(places) for person, places in says.items()}, size=32)
-        names += read_faces(root).keys()
+        names += read_photos(root).keys()
         rows += [place for person in sorted(says) for place in says[person]]
     write_splits(tmp_path / "splits", validation=["faces/val"], test=["faces/test"], cohort=["faces_small/3"])
     (tmp_path / "teacher").mkdir()
@@ -38,8 +38,8 @@ def test_wrong_labels_and_second_folders_are_left_out(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "clean_faces.py"), str(tmp_path), str(tmp_path / "clean")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said == "11 of 15 crops and 5 of 6 people left; 2 crops doubtful, 1 second folders\n"
-    clean = read_faces(tmp_path / "clean" / "faces")
-    left = {person: [path.stem for path in clean.photos_of(person)] for person in clean.people}
+    clean = read_photos(tmp_path / "clean" / "faces")
+    left = {person: [path.stem for path in clean.photos_of(person)] for person in clean.names}
     assert left == {
         "ann": ["000", "001", "002"],
         "bob": ["000", "001", "002"],

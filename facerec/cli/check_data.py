@@ -1,0 +1,107 @@
+"""`facerec check-data`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facerec.cli import common
+from facerec.errors import DataError
+from facerec.images import identity_folders, printable
+
+SHOWN = 10  # findings of a kind that are told to people
+
+MEANING = {  # of the library's KINDS
+    "unreadable": "photos that cannot be read",
+    "no_face": "photos without a face",
+    "duplicate": "files that are there more than once",
+    "near_duplicate": "photos that are there more than once, saved, scaled, cut or lit differently",
+    "single_photo": "people with one usable photo",
+    "wrong_label": "photos that are probably somebody else's",
+    "same_person": "people who look like one person",
+    "shared_name": "people whose name is in the other folder too",
+    "shared_person": "people who look like somebody of the other folder",
+    "shared_photo": "photos that are in the other folder too",
+}
+
+
+@common.command("check-data")
+@click.argument("folder", type=common.PHOTOS)
+@click.option("--against", type=common.PHOTOS, metavar="OTHER", help="Also find what FOLDER shares with this folder.")
+@click.option("--against-aligned", is_flag=True, help="As --aligned, for OTHER.")
+@click.option("--output", type=common.PHOTOS, metavar="FILE", help="List suspect photos for facerec train --exclude.")
+@common.face_options
+@common.model_option
+@common.json_option
+def check_data(
+    folder: Path,
+    against: Path | None,
+    against_aligned: bool,
+    output: Path | None,
+    model: str | None,
+    as_json: bool,
+    aligned: bool,
+    **faces: Any,
+) -> None:
+    """Look over identity folders: unreadable, duplicate and mislabelled photos, people with two names or one photo.
+
+    With --against, of a training and a test set, also the people and photos in both. --aligned is said of FOLDER alone.
+
+    \b
+    facerec check-data people/ --output suspects.txt
+    facerec check-data train/ --aligned --against test/ --json
+    """
+    folders = [path for path in (folder, against) if path is not None]
+    people = [identity_folders(path) for path in folders]
+    from facerec.embed import load_embedder
+    from facerec.hygiene import check, read_album
+
+    embedder = load_embedder(model)
+    albums = []
+    for path, photos, crops in zip(folders, people, (aligned, against_aligned), strict=False):
+        detector = common.make_detector(crops, **faces, crop_size=embedder.card.input_size)
+        albums.append(read_album(path, photos, detector, embedder, _watched))
+    report = check(*albums, threshold=embedder.card.default_threshold)
+    if as_json:
+        _emit(report)
+    else:
+        _print(report)
+    if output is not None:
+        _write(output, report.exclusions())
+    common.finish(sum(len(album.faults) for album in albums), len(albums[0]))
+
+
+def _watched(photos: Any, total: int) -> Any:
+    for photo in common.show_progress(photos, "Reading", total):
+        if photo.error is not None:
+            common.warn(str(photo.error))
+        yield photo
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be written ({error.strerror}); give another --output") from error
+
+
+def _emit(report: Any) -> None:
+    for finding in report.findings:
+        common.emit(finding.to_json())
+    counts = {"photos": report.photos, "people": report.people, **report.counts(), "suspects": len(report.suspects())}
+    common.emit({"summary": True, **counts, "limits": report.limits.to_json()})
+
+
+def _print(report: Any) -> None:
+    for kind, count in report.counts().items():
+        if count:
+            click.echo(f"{MEANING[kind]}: {count}")
+            reasons = [finding.reason for finding in report.findings if finding.kind == kind]
+            for reason in reasons[:SHOWN]:
+                click.echo(f"    {printable(reason)}")
+            if count > SHOWN:
+                click.echo(f"    ... and {count - SHOWN} more; --json tells them all")
+    click.echo(
+        f"{report.photos} usable photos of {report.people} people; {len(report.suspects())} suspect."
+        f" Judged by {printable(report.limits.source)}."
+    )
