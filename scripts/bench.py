@@ -1,0 +1,168 @@
+"""Ratios, measured side by side in one run; each side is a process of its own, and the sides take turns.
+
+    scripts/bench train     # triplet + teacher training of ResNet-50: facerec's loop against a plain one
+    scripts/bench cache     # `frozen` ResNet-50, epochs after the first: cached prefix against computing it every time
+
+DATA (default ../shared/data) holds `faces/`, `splits/` and `teacher/sface.npz`.
+train: both sides make the same steps on the same crops (112x112, 16 people x 4, semi-hard triplets + SFace's
+embeddings, AdamW, everything trains). The plain loop is fp32, channels first, with the memory allocator as it is;
+facerec's is what `facerec train` does: bf16 autocast where the CPU has it, channels last, freed memory kept.
+cache: both sides are `facerec train` with one augmented view, with and without --cache-gb; an epoch is its batches,
+its validation on 80 people, and writing the model and the checkpoint. The histories are compared, too.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+WARM_UP, STEPS = 3, 12
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# ------------------------------------------------------------------------------------------ sides, each in its process
+
+
+def time_steps(data: Path, plain: bool) -> float:
+    """Crops per second of STEPS training steps."""
+    import torch
+
+    from facerec.config import TrainSettings
+    from facerec.training import processes
+    from facerec.training.learner import Learner
+    from facerec.training.runs import State
+    from facerec.training.tasks import read_task
+
+    settings = TrainSettings(strategy="full", teacher=(str(data / "teacher" / "sface.npz"),), limit_people=200)
+    if plain:
+        settings = TrainSettings(**{**_fields(settings), "precision": "fp32"})
+    else:
+        processes.keep_freed_memory()
+    task = read_task(data / "faces", settings, data / "splits", None, None)
+    learner = Learner(settings, task)
+    if plain:
+        learner.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    step = plain_step(learner) if plain else lambda given: learner.step(given, State(), 1)
+    began, crops = 0.0, 0
+    for i, given in enumerate(learner.feed.train(task.batches(0)[: WARM_UP + STEPS], 0)):
+        if i == WARM_UP:
+            began = time.perf_counter()
+        step(given)
+        crops += len(given.positions) if i >= WARM_UP else 0
+    return crops / (time.perf_counter() - began)
+
+
+def plain_step(learner):  # type: ignore[no-untyped-def]
+    """A step as a tutorial would write it, with the learner's network, losses and optimiser."""
+    import torch.nn.functional as F
+
+    network, teacher, loss_of = learner.network, learner.teachers[0], learner.teacher_losses[0]
+
+    def step(given) -> None:  # type: ignore[no-untyped-def]
+        x = given.x.contiguous()  # the normalised pixels, channels first
+        vectors = F.normalize(network.head(network.stages(x).mean((2, 3))), dim=1)
+        labels = learner.labels[given.positions]
+        loss = learner.objective(vectors, labels)["triplet"] + loss_of(vectors, teacher.rows(given.positions, None))
+        learner.optimizer.zero_grad()
+        loss.backward()
+        learner.optimizer.step()
+
+    return step
+
+
+def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
+    """Seconds of each epoch after the first."""
+    from facerec.config import TrainSettings
+    from facerec.train import Progress, train
+
+    starts: dict[int, float] = {}
+
+    def watch(progress: Progress) -> None:
+        starts.setdefault(progress.epoch, time.perf_counter())
+
+    settings = TrainSettings(
+        strategy="frozen", limit_people=200, views=1, epochs=4, cache_gb=4.0 if cached else 0.0, checkpoint_minutes=60.0
+    )
+    train(data / "faces", output, settings, splits=data / "splits", watch=watch)
+    times = [starts[epoch] for epoch in sorted(starts)] + [time.perf_counter()]
+    return [end - start for start, end in pairwise(times[1:])]
+
+
+def _fields(settings):  # type: ignore[no-untyped-def]
+    import dataclasses
+
+    return dataclasses.asdict(settings)
+
+
+# ------------------------------------------------------------------------------------------ both sides, in turns
+
+
+def run_side(words: list[str], cache: Path) -> list[float]:
+    """This script once more, with a cache of its own, in a process of its own."""
+    env = {**os.environ, "FACEREC_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, __file__, *words], env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def bench_train(data: Path, rounds: int, folder: Path) -> None:
+    """Print crops per second of both loops and their ratio."""
+    rates: dict[str, list[float]] = {"plain": [], "facerec": []}
+    for _ in range(rounds):
+        for side, found in rates.items():
+            found += run_side(["train", "--data", str(data), "--side", side], folder)
+    _print_side("plain fp32, channels first", rates["plain"], "crops/s")
+    _print_side("facerec", rates["facerec"], "crops/s")
+    ratios = [ours / plain for ours, plain in zip(rates["facerec"], rates["plain"], strict=True)]
+    print(f"ratio, round by round: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; {statistics.median(ratios):.2f}")
+
+
+def bench_cache(data: Path, rounds: int, folder: Path) -> None:
+    """Print seconds per epoch of both, their ratio, and how far their validation curves are apart."""
+    seconds: dict[str, list[float]] = {"plain": [], "cached": []}
+    for number in range(rounds):
+        for side, found in seconds.items():
+            words = ["cache", "--data", str(data), "--side", side, "--output", str(folder / f"{side}{number}")]
+            found += run_side(words, folder / f"cache{number}")
+    _print_side("computed every time", seconds["plain"], "s per epoch")
+    _print_side("cached", seconds["cached"], "s per epoch")
+    print(f"ratio of the medians: {statistics.median(seconds['plain']) / statistics.median(seconds['cached']):.1f}")
+    curves = [json.loads((folder / f"{side}0" / "history.json").read_text("utf-8")) for side in seconds]
+    for key in ("validation_auc", "validation_tar"):
+        apart = max(abs(a[key] - b[key]) for a, b in zip(*curves, strict=True))
+        print(f"{key}: {', '.join(f'{entry[key]:.4f}' for entry in curves[1])}; at most {apart:.1g} apart")
+
+
+def _print_side(name: str, values: list[float], unit: str) -> None:
+    print(f"{name}: median {statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})", flush=True)
+
+
+def main() -> None:
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "cache"))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--rounds", type=int, default=0, help="turns each side takes (default 3, cache 1)")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        if options.what == "train":
+            print(json.dumps([time_steps(options.data, options.side == "plain")]))
+        else:
+            print(json.dumps(time_epochs(options.data, options.output, options.side == "cached")))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if options.what == "train":
+            bench_train(options.data, options.rounds or 3, Path(folder))
+        else:
+            bench_cache(options.data, options.rounds or 1, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
