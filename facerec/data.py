@@ -1,43 +1,32 @@
-"""Training data: identity folders of aligned crops, identity-disjoint splits, and batches of augmented pixels."""
+"""Training data: identity folders of aligned crops, class folders of pictures, and how they are split."""
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL.Image import Resampling
-from torch import Tensor
 
 from facerec.detect import Detector, faces_in_photos
 from facerec.errors import DataError, ImageError
-from facerec.images import aligned_crop, identity_folders, printable, read_image
-from facerec.sampler import Batch
-from facerec.types import Face, Image
-
-log = logging.getLogger(__name__)
+from facerec.images import identity_folders, photo_hash, printable
+from facerec.types import Face
 
 Detected = Iterator[tuple[Path, list[Face] | ImageError]]
 
-STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
 _MARK = ".facerec-crops"  # in a folder of crops made by align_folder
-READ_AHEAD = 3  # batches decoded while the network works
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class FaceSet:
-    """Photos of people: `paths` (N,), `labels` (N,) int64 into `people`. `root` is the folder of identity folders."""
+class PhotoSet:
+    """Photos of people or of classes: `paths` (N,), `labels` (N,) int64 into `names`, whose folders are in `root`."""
 
     root: Path
-    people: tuple[str, ...]
+    names: tuple[str, ...]
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
 
@@ -48,32 +37,69 @@ class FaceSet:
         """folder/person/file of every photo: how a teacher's file names them."""
         return [f"{self.root.name}/{path.relative_to(self.root).as_posix()}" for path in self.paths]
 
+    def hashes(self) -> list[str]:
+        """SHA-256 of every file's content, in hex; of what cannot be read, of nothing."""
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(_content_hash, self.paths))
+
     def fingerprint(self) -> str:
-        """Changes when a photo comes, goes or is renamed."""
-        return hashlib.sha256("\n".join(self.keys()).encode()).hexdigest()[:16]
+        """Changes when a photo comes, goes, is renamed or changes."""
+        lines = map(" ".join, zip(self.hashes(), self.keys(), strict=True))
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
-    def only(self, people: Sequence[str]) -> "FaceSet":
-        """The photos of these people, in the order of the names."""
-        return _face_set(self.root, {name: self.photos_of(name) for name in sorted(people)})
+    def only(self, names: Sequence[str]) -> "PhotoSet":
+        """The photos of these people or classes, in the order of the names."""
+        return _photo_set(self.root, {name: self.photos_of(name) for name in sorted(names)})
 
-    def photos_of(self, person: str) -> list[Path]:
-        """The photos of one person."""
-        label = self.people.index(person)
+    def take(self, positions: NDArray[np.int64]) -> "PhotoSet":
+        """The photos at these positions, under all the names there were."""
+        return PhotoSet(self.root, self.names, tuple(self.paths[i] for i in positions), self.labels[positions])
+
+    def photos_of(self, name: str) -> list[Path]:
+        """The photos of one person or class."""
+        label = self.names.index(name)
         return [self.paths[i] for i in np.flatnonzero(self.labels == label)]
 
 
-def _face_set(root: Path, folders: dict[str, list[Path]]) -> FaceSet:
+def _photo_set(root: Path, folders: dict[str, list[Path]]) -> PhotoSet:
     labels = np.repeat(np.arange(len(folders), dtype=np.int64), [len(paths) for paths in folders.values()])
-    return FaceSet(root, tuple(folders), tuple(path for paths in folders.values() for path in paths), labels)
+    return PhotoSet(root, tuple(folders), tuple(path for paths in folders.values() for path in paths), labels)
 
 
-def read_faces(folder: Path) -> FaceSet:
-    """The identity folders under `folder` that hold photos; raises DataError when there are none."""
-    people = identity_folders(folder.resolve())
-    return _face_set(folder.resolve(), {name: photos for name, photos in people.items() if photos})
+def _content_hash(path: Path) -> str:
+    try:
+        return photo_hash(path)
+    except ImageError:  # named when it is to be read
+        return hashlib.sha256().hexdigest()
 
 
-def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSet, FaceSet]:
+def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
+    """The identity or class folders under `folder` that hold photos, less those a list names (read_exclusions).
+
+    Raises DataError when there are none.
+    """
+    root = folder.resolve()
+    left_out = read_exclusions(exclude) if exclude else set()
+
+    def is_left_out(path: Path) -> bool:
+        key = f"{root.name}/{path.relative_to(root).as_posix()}"
+        return not left_out.isdisjoint((key, key.removesuffix(".png")))  # a crop of align_folder: PHOTO.png
+
+    folders = {
+        name: [path for path in photos if not is_left_out(path)] for name, photos in identity_folders(root).items()
+    }
+    photos = _photo_set(root, {name: paths for name, paths in folders.items() if paths})
+    if not len(photos):
+        raise DataError(f"{printable(folder)}: {exclude} leaves no photo of it; shorten the list")
+    return photos
+
+
+def read_exclusions(path: Path) -> set[str]:
+    """The photos a text file lists as folder/person/file, a line each; `#` begins a comment. Raises DataError."""
+    return {line for line in _read_lines(path, "folder/person/file") if line and not line.startswith("#")}
+
+
+def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
     """Training and validation photos, with no person in both.
 
     splits: a folder of lists `validation.txt`, `test.txt`, ... with one `folder/person` a line. Who is listed in
@@ -82,16 +108,16 @@ def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSe
     of one.
     """
     if splits is None:
-        count = max(2, len(faces.people) // 10)
-        validation = set(np.random.default_rng(seed).permutation(faces.people)[:count].tolist())
+        count = max(2, len(faces.names) // 10)
+        validation = set(np.random.default_rng(seed).permutation(faces.names)[:count].tolist())
         left_out: set[str] = set()
     else:
         lists = {path.stem: _read_list(path, faces.root.name) for path in sorted(splits.glob("*.txt"))}
         if "validation" not in lists:
             raise DataError(f"{splits}: holds no validation.txt; list the validation people there, a line each")
-        validation = lists.pop("validation") & set(faces.people)
+        validation = lists.pop("validation") & set(faces.names)
         left_out = set().union(*lists.values())
-    train = set(faces.people) - validation - left_out
+    train = set(faces.names) - validation - left_out
     if len(train) < 2 or len(validation) < 2:
         raise DataError(
             f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more"
@@ -103,113 +129,56 @@ def split_people(faces: FaceSet, splits: Path | None, seed: int) -> tuple[FaceSe
 
 
 def _read_list(path: Path, root: str) -> set[str]:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{printable(path)}: cannot be read ({error}); give a text file, a folder/person a line"
-        ) from error
+    lines = _read_lines(path, "folder/person")
     return {line.split("/", 1)[1] for line in lines if line.startswith(f"{root}/")}
 
 
-def limit_people(faces: FaceSet, count: int, seed: int) -> FaceSet:
-    """A seeded choice of `count` people."""
-    return faces.only(np.random.default_rng(seed).permutation(faces.people)[:count].tolist())
-
-
-def augment(crop: Image, rng: np.random.Generator) -> Image:
-    """(128, 128, 3) -> (112, 112, 3): shifted by up to 8 px each way, mirrored half the time."""
-    top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
-    cut = crop[top : top + 112, left : left + 112]
-    return cut[:, ::-1] if rng.random() < 0.5 else cut
-
-
-def disturb(crop: Image, rng: np.random.Generator) -> Image:
-    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, of low resolution, or partly covered."""
-    side = crop.shape[0]
-    pixels = crop.astype(np.float32)
-    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
-    pixels = (pixels - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
-    crop = np.clip(pixels, 0, 255).astype(np.uint8)
-    if rng.random() < 0.25:
-        small = int(side * rng.uniform(0.3, 0.7))
-        image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
-        crop = np.array(image.resize((side, side), Resampling.BICUBIC))
-    if rng.random() < 0.3:
-        height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
-        top, left = rng.integers(0, side - height), rng.integers(0, side - width)
-        crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
-    return crop
-
-
-def _read_crop(path: Path, size: int) -> Image | None:
-    """The aligned crop in a file, or None, and a line in the log, when there is none."""
+def _read_lines(path: Path, what: str) -> list[str]:
     try:
-        image = read_image(path)
-    except ImageError as error:
-        log.warning("left out: %s", error)
-        return None
-    try:
-        return aligned_crop(image, size)
-    except ImageError as error:
-        log.warning("left out: %s: %s", printable(path), error)
-        return None
+        return [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, a {what} a line") from error
 
 
-def _train_pixels(path: Path, seed: tuple[int, int, int], strong: bool) -> Image | None:
-    crop = _read_crop(path, STORED_SIZE)
-    if crop is None:
-        return None
+def split_classes(photos: PhotoSet, validation: Path | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
+    """Training and validation photos of the same classes.
+
+    validation: a folder of class folders to validate on. Without it a seeded fifth of each class's photos validates
+    (one at least). Raises DataError for fewer than two classes, a class of fewer than two photos, or a folder to
+    validate on whose classes are not those that are trained.
+    """
+    if len(photos.names) < 2:
+        raise DataError(
+            f"{photos.root}: holds one class, {', '.join(photos.names)}; give a folder for each of two or more"
+        )
+    if validation is not None:
+        return photos, _same_classes(read_photos(validation), photos.names)
     rng = np.random.default_rng(seed)
-    crop = augment(crop, rng)
-    return disturb(crop, rng) if strong else crop
+    held_back: list[NDArray[np.int64]] = []
+    for label, name in enumerate(photos.names):
+        own = rng.permutation(np.flatnonzero(photos.labels == label))
+        if len(own) < 2:
+            raise DataError(
+                f"{photos.root}: class {name} has one photo, and one to train and one to validate is needed"
+            )
+        held_back.append(own[: max(1, len(own) // 5)])
+    chosen = np.sort(np.concatenate(held_back))
+    return photos.take(np.setdiff1d(np.arange(len(photos)), chosen)), photos.take(chosen)
 
 
-def to_tensor(crops: Sequence[Image], size: int = 112) -> Tensor:
-    """Crops (S, S, 3) -> (N, 3, size, size): uint8, or float32 0..255 where they had to be scaled."""
-    pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)  # (N, 3, S, S)
-    if size == pixels.shape[-1]:
-        return pixels
-    return F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+def _same_classes(photos: PhotoSet, names: tuple[str, ...]) -> PhotoSet:
+    """The photos with their labels as places in `names`."""
+    foreign = [name for name in photos.names if name not in names]
+    if foreign:
+        raise DataError(f"{photos.root}: class {foreign[0]} is not trained; trained are {', '.join(names)}")
+    labels = np.array([names.index(name) for name in photos.names], np.int64)[photos.labels]
+    return PhotoSet(photos.root, names, photos.paths, labels)
 
 
-def training_batches(
-    faces: FaceSet, batches: Sequence[Batch], size: int, seed: int, epoch: int, strong: bool = False
-) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
-    """Augmented pixels (B, 3, size, size) and the positions they belong to, decoded ahead in threads.
-
-    Each photo's augmentation (`augment`, and `disturb` if strong) follows from (seed, epoch, position). A photo that
-    cannot be read is named in the log and missing from its batch.
-    """
-
-    def load(batch: Batch) -> tuple[Tensor, NDArray[np.int64]]:
-        loaded = {i: _train_pixels(faces.paths[i], (seed, epoch, int(i)), strong) for i in batch}
-        good = {i: crop for i, crop in loaded.items() if crop is not None}
-        if len(good) < 2:  # the head's BatchNorm needs two
-            raise DataError(f"{faces.root}: fewer than two photos of a batch can be read; check the folder")
-        return to_tensor(list(good.values()), size), np.array(list(good))
-
-    with ThreadPoolExecutor(READ_AHEAD) as pool:
-        waiting = iter(batches)
-        running = [pool.submit(load, batch) for batch in islice(waiting, READ_AHEAD)]
-        while running:
-            done = running.pop(0).result()
-            running += [pool.submit(load, batch) for batch in islice(waiting, 1)]
-            yield done
-
-
-def still_batches(faces: FaceSet, batch_size: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
-    """All photos in order without augmentation: pixels (B, 3, 112, 112) and positions.
-
-    A photo that cannot be read is named in the log and missing.
-    """
-    with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for start in range(0, len(faces), batch_size):
-            positions = range(start, min(start + batch_size, len(faces)))
-            loaded = pool.map(lambda i: _read_crop(faces.paths[i], 112), positions)
-            good = {i: crop for i, crop in zip(positions, loaded, strict=True) if crop is not None}
-            if good:
-                yield to_tensor(list(good.values())), np.array(list(good))
+def limit_names(photos: PhotoSet, count: int, seed: int) -> PhotoSet:
+    """A seeded choice of `count` people or classes."""
+    return photos.only(np.random.default_rng(seed).permutation(photos.names)[:count].tolist())
 
 
 def align_folder(

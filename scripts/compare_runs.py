@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.data import FaceSet, read_faces, split_people
+from facerec.data import PhotoSet, read_photos, split_people
 from facerec.models.checkpoint import load_model
-from facerec.train import VALIDATION_FMR, embed_faces
+from facerec.training.feed import photo_rows
+from facerec.training.tasks import VALIDATION_FMR
+from facerec.views import Views
 
 REPLICATES = 200
 SEED = 0
@@ -27,9 +29,11 @@ SEED = 0
 Floats = NDArray[np.float64]
 
 
-def measure(run: Path, faces: FaceSet) -> tuple[Floats, Floats, str]:
+def measure(run: Path, faces: PhotoSet) -> tuple[Floats, Floats, str]:
     """(2,) AUC and TAR of the model in `run`, (REPLICATES, 2) bootstrap values of both, and its false matches."""
-    vectors, labels = embed_faces(load_model(run)[0], faces)
+    network, card = load_model(run)
+    views = Views(faces=True, size=card.input_size, strong=False, count=0, seed=0)
+    vectors, labels = photo_rows(network, views, faces)
     distances, genuine = metrics.all_pairs(vectors, labels)
     order = np.argsort(distances)  # once, instead of in every replicate
     first, second = (side[order] for side in np.triu_indices(len(labels), 1))
@@ -61,8 +65,8 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
-    _, faces = split_people(read_faces(options.data / "faces"), options.data / "splits", seed=0)
-    print(f"{len(faces.people)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
+    _, faces = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
+    print(f"{len(faces.names)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
     print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's | false matches |")
     print("|---|---|---|---|---|---|")
     first: tuple[Floats, Floats] | None = None

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import torch
 
-from facerec.data import read_faces, split_people
+from facerec.config import TrainSettings
+from facerec.data import read_photos, split_people
 from facerec.embed import SHIPPED_MODEL
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import load_model, save_model
-from facerec.train import make_card, validate
+from facerec.train import make_card
+from facerec.training.feed import photo_rows
+from facerec.training.tasks import PeopleTask
 
 NAME = "facerec-resnet50"
 LICENCE = (
@@ -50,10 +53,10 @@ def ship(run: Path, data: Path) -> ModelCard:
     save_model(network, SHIPPED_MODEL, dataclasses.replace(read_card(run / "model.json"), name=NAME), torch.float16)
     network, _ = load_model(SHIPPED_MODEL)
     seed = runs[-1]["settings"]["seed"]  # type: ignore[index]
-    _, validation = split_people(read_faces(data / "faces"), data / "splits", seed)
-    card = make_card(
-        network, NAME, read_card(run / "model.json").training, {"epoch": 0, **validate(network, validation)}
-    )
+    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed)
+    task = PeopleTask(TrainSettings(), validation, validation)  # to judge, not to train
+    measured = task.measure(*photo_rows(network, task.views, validation))
+    card = make_card(network, task, NAME, read_card(run / "model.json").training, {"epoch": 0, **measured})
     card = dataclasses.replace(card, licence=LICENCE, source=SOURCE, training={"runs": runs})
     return save_model(network, SHIPPED_MODEL, card, torch.float16)
 

@@ -1,11 +1,16 @@
 """Fixtures every test may use, and --full."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import PIL.Image
 import pytest
 import toy_model
+
+if TYPE_CHECKING:  # slow to import
+    from toy_runs import Data
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -24,6 +29,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("full"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What frozen stages make of photos is kept in a folder of the tests, by other processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FACEREC_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +98,39 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy_model.save_crop(folder / "ann.png", 0, 2)
     toy_model.save_crop(folder / "stranger.png", 9, 0)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For toy networks; see toy_runs.py."""
+    import toy_runs
+
+    with toy_runs.one_thread():
+        yield
+
+
+@pytest.fixture(scope="session")
+def some_faces(tmp_path_factory: pytest.TempPathFactory) -> "Data":
+    """12 people with 4 photos each, 8 of them to train on: 4 batches an epoch. Do not change."""
+    import toy_runs
+
+    return toy_runs.make_people(tmp_path_factory.mktemp("people"), 12, 4)
+
+
+@pytest.fixture(scope="session")
+def some_classes(tmp_path_factory: pytest.TempPathFactory) -> "Data":
+    """Three classes of 5 pictures each, 4 of them to train on: 3 batches of 4 an epoch. Do not change."""
+    import toy_runs
+
+    return toy_runs.make_classes(tmp_path_factory.mktemp("classes") / "colours", 5, 5, 5)
+
+
+@pytest.fixture(scope="session")
+def whole_run(some_faces: "Data", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What toy_runs.SMALL leaves of some_faces when nothing interrupts it. Do not change."""
+    import toy_runs
+
+    output = tmp_path_factory.mktemp("whole") / "run"
+    with toy_runs.one_thread():
+        some_faces.train(output, toy_runs.SMALL)
+    return output

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facerec.data import FaceSet, read_faces
+from facerec.data import PhotoSet, read_photos
 
 
 def pattern(person: int) -> np.ndarray:
@@ -37,14 +37,14 @@ def some_people(folder: Path, people: int, photos: int) -> Path:
     return write_people(folder, {f"p{i:03}": photos for i in range(people)})
 
 
-def face_set(folder: Path, people: int, photos: int) -> FaceSet:
+def face_set(folder: Path, people: int, photos: int) -> PhotoSet:
     """As `some_people`, read."""
-    return read_faces(some_people(folder, people, photos))
+    return read_photos(some_people(folder, people, photos))
 
 
-def write_teacher(path: Path, faces: FaceSet) -> Path:
+def write_teacher(path: Path, faces: PhotoSet) -> Path:
     """What a perfect teacher would say of `pNNN`, whatever the photo: their pattern."""
-    rows = [pattern(int(faces.people[label][1:])).ravel() for label in faces.labels]
+    rows = [pattern(int(faces.names[label][1:])).ravel() for label in faces.labels]
     np.savez(path, names=np.array(faces.keys()), embeddings=np.array(rows, np.float16))
     return path
 

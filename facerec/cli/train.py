@@ -1,16 +1,17 @@
 """`facerec train`.
 
 facerec train people/ --output models/mine
-python -m facerec.cli.train people/ --output models/mine
+torchrun --nproc-per-node 2 -m facerec.cli.train people/ --aligned --output models/mine
 """
 
 import dataclasses
 import logging
+import os
 import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,17 +19,23 @@ from facerec.cli import common
 from facerec.config import TrainSettings, build_settings, read_settings
 from facerec.errors import ConfigError
 
+if TYPE_CHECKING:  # slow to import
+    from facerec.models.card import ModelCard
+    from facerec.train import Progress
+
 T = TypeVar("T")
 
 
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
     """An option for every field of TrainSettings; what is not given on the command line stays None."""
     for field in reversed(dataclasses.fields(TrainSettings)):
-        kind = next(t for t in (typing.get_args(field.type) or (field.type,)) if t is not type(None))
-        default = "" if field.default is None else f"  [default: {field.default}]"
+        kinds = typing.get_args(field.type) or (field.type,)
+        kind, several = next(t for t in kinds if t is not type(None)), ... in kinds
+        default = "" if field.default in (None, "", ()) else f"  [default: {field.default}]"
         name = "--" + field.name.replace("_", "-")
         name += "/--no-" + field.name.replace("_", "-") if kind is bool else ""
-        f = click.option(name, type=kind, default=None, help=field.metadata["help"] + default)(f)
+        text = field.metadata["help"] + default
+        f = click.option(name, type=kind, default=None, multiple=several, help=text)(f)
     return f
 
 
@@ -37,6 +44,10 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--output", required=True, type=common.PHOTOS, metavar="DIR", help="The run, and the model, go here.")
 @click.option("--config", type=common.PHOTOS, metavar="FILE", help="TOML file of settings; options go over it.")
 @click.option("--splits", type=common.PHOTOS, metavar="DIR", help="Lists of people: validation.txt; others left out.")
+@click.option(
+    "--validation", type=common.PHOTOS, metavar="DIR", help="Class folders to validate on; else a fifth of the photos."
+)
+@click.option("--exclude", type=common.PHOTOS, metavar="FILE", help="Photos to leave out, as check-data lists them.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --output, to the same numbers.")
 @common.face_options
 @_settings_options
@@ -46,6 +57,8 @@ def train(
     output: Path,
     config: Path | None,
     splits: Path | None,
+    validation: Path | None,
+    exclude: Path | None,
     resume: bool,
     aligned: bool,
     min_face_size: int,
@@ -53,34 +66,50 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a backbone on the identity folders of FOLDER.
+    """Fine-tune a backbone on the identity folders, or to classify on the class folders, of FOLDER.
 
     \b
     facerec train people/ --output models/mine
     facerec train crops/ --aligned --strategy discriminative --output models/mine
+    facerec train insects/ --mode classify --backbone mobilenet_v2 --strategy frozen --output models/insects
     """
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value not in (None, ())}
     settings = _settings(given, config, output if resume else None)
     from facerec.data import align_folder
     from facerec.train import check_run
     from facerec.train import train as fine_tune
 
     check_run(output, settings, resume)  # before the photos, which may take hours
-    logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # a line on stderr at the end of every epoch
+    if _is_first():
+        logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # a line on stderr at the end of every epoch
     failures: list[str] = []
-    if not aligned:
+    if settings.mode == "metric" and not aligned:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
         detector = common.make_detector(False, min_face_size, min_confidence, crop_size=128)
         folder, failures = align_folder(folder, output / "crops", detector, _bar)
         for failure in failures:
             common.warn(failure)
-    card = fine_tune(folder, output, settings, splits=splits, resume=resume, watch=_Bar())
+    with _Bar() as bar:
+        data = {"splits": splits, "validation": validation, "exclude": exclude}
+        card = fine_tune(folder, output, settings, **data, resume=resume, watch=bar)
+    if _is_first():
+        _report(output, card, as_json)
+    common.finish(len(failures), 1)
+
+
+def _is_first() -> bool:
+    """Whether this is the process that speaks, of several that torchrun may have started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
     if as_json:
         common.emit({"output": str(output), "fingerprint": card.fingerprint, **card.results})
-    else:
-        measured = ", ".join(f"{key} {value:.4f}" for key, value in card.results.items())
-        click.echo(f"{common.one_line(output)}: best epoch {card.training['epoch'] + 1}: {measured}")
-        click.echo(f"use it with --model {common.one_line(output)}")
-    common.finish(len(failures), 1)
+        return
+    measured = ", ".join(f"{key} {value:.4f}" for key, value in card.results.items())
+    click.echo(f"{common.one_line(output)}: best epoch {card.training['epoch'] + 1}: {measured}")
+    click.echo(f"use it with --model {common.one_line(output)}")
 
 
 def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
@@ -95,8 +124,8 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
     settings = settings_of(resumed)
     for key, value in given.items():
         if getattr(settings, key) != value:
-            name = key.replace("_", "-")
-            raise ConfigError(f"{resumed}: was started with --{name} {getattr(settings, key)}; resume it with that")
+            name, before = key.replace("_", "-"), getattr(settings, key)
+            raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
     return settings
 
 
@@ -105,15 +134,41 @@ def _bar(photos: Iterator[T], total: int) -> Iterator[T]:
 
 
 class _Bar:
-    """Watches a run: a line on stderr that is rewritten where stderr is a terminal."""
+    """Watches a run: a bar on stderr, where that is a terminal, with loss, rate, and the time this epoch has left."""
 
-    def __call__(self, p: Any) -> None:
-        if sys.stderr.isatty():
-            text = (
-                f"epoch {p.epoch + 1}, batch {p.batch}/{p.batches}, loss {p.loss:.4f}, {p.crops_per_second:.0f} crops/s"
-            )
-            click.echo(f"\r{text}  ", nl=p.batch == p.batches, err=True)
+    def __enter__(self) -> "_Bar":
+        self._progress: Any = None
+        self._epoch = -1
+        return self
+
+    def __call__(self, p: "Progress") -> None:
+        """A batch is done; after the last one of an epoch the bar makes room for what is printed of it."""
+        if not sys.stderr.isatty() or not _is_first():
+            return
+        if p.epoch != self._epoch:
+            self._start(p)
+        text = f"epoch {p.epoch + 1}/{p.epochs}, loss {p.loss:.4f}, {p.photos_per_second:.0f} photos/s"
+        self._progress.update(self._task, completed=p.batch, description=text, refresh=p.batch == p.batches)
+        if p.batch == p.batches:
+            self._progress.stop()
+
+    def _start(self, p: "Progress") -> None:
+        from rich import progress
+        from rich.console import Console
+
+        columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
+        self._progress = progress.Progress(
+            *columns, progress.TimeRemainingColumn(), console=Console(stderr=True), transient=True
+        )
+        self._epoch, self._task = p.epoch, self._progress.add_task("", total=p.batches)
+        self._progress.start()
+
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
 
 
 if __name__ == "__main__":
-    train()
+    from facerec.cli.main import main
+
+    main(["train", *sys.argv[1:]], prog_name="facerec")

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from facerec.config import TrainSettings, build_settings
-from facerec.data import FaceSet
+from facerec.data import PhotoSet
 from facerec.errors import TrainingError
+from facerec.training.processes import is_first, process_count
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
 
@@ -28,17 +29,21 @@ except ImportError:  # not on Windows: there, nothing keeps two processes apart
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # one epoch of the history
+PARTS = ("settings", "train", "validation", "versions", "threads", "processes")
 
 
 @dataclass(slots=True)
 class State:
-    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far."""
+    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far.
+
+    scores: of the epochs done, larger is better.
+    """
 
     epoch: int = 0
     batch: int = 0
-    best: float = -1.0
     photos: int = 0
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    scores: list[float] = dataclasses.field(default_factory=list)
     history: list[Entry] = dataclasses.field(default_factory=list)
 
     def count(self, facts: dict[str, float], photos: int) -> None:
@@ -52,30 +57,40 @@ class State:
         """The epoch's facts, averaged over its photos."""
         return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
 
-    def close_epoch(self, entry: Entry) -> None:
+    def is_best(self, score: float) -> bool:
+        """Whether no epoch so far was as good."""
+        return score > max(self.scores, default=-1.0)
+
+    def has_stalled(self, epochs: int) -> bool:
+        """Whether the last `epochs` epochs (0: never) brought nothing better than those before them."""
+        best = self.scores.index(max(self.scores)) if self.scores else 0
+        return epochs > 0 and len(self.scores) - 1 - best >= epochs
+
+    def close_epoch(self, entry: Entry, score: float) -> None:
         """An epoch is done."""
         self.history.append(entry)
-        self.best = max(self.best, entry["validation_tar"])
+        self.scores.append(score)
         self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}
 
 
-def describe_run(settings: TrainSettings, faces: FaceSet, validation: FaceSet) -> dict[str, Any]:
-    """Exactly what is run: settings, data (with a fingerprint of the file names), versions, threads."""
+def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:
+    """Exactly what is run: settings, data (with a fingerprint of names and contents), versions, threads, processes."""
     return {
-        "settings": dataclasses.asdict(settings),
-        "train": _describe_faces(faces),
-        "validation": _describe_faces(validation),
+        "settings": dataclasses.asdict(settings) | {"teacher": list(settings.teacher)},  # as JSON gives them back
+        "train": _describe_photos(train, settings.mode),
+        "validation": _describe_photos(validation, settings.mode),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
+        "processes": process_count(),
     }
 
 
-def _describe_faces(faces: FaceSet) -> dict[str, Any]:
+def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
     return {
-        "folder": faces.root.name,
-        "people": len(faces.people),
-        "photos": len(faces),
-        "fingerprint": faces.fingerprint(),
+        "folder": photos.root.name,
+        "classes" if mode == "classify" else "people": len(photos.names),
+        "photos": len(photos),
+        "fingerprint": photos.fingerprint(),
     }
 
 
@@ -91,23 +106,37 @@ def require_free(output: Path, resume: bool) -> None:
 
 @contextmanager
 def hold_folder(output: Path) -> Iterator[None]:
-    """Make the folder and keep other processes from training in it; raises TrainingError when one does already."""
+    """Make the folder and keep other runs from it; raises TrainingError when another process trains there already."""
+    if not is_first():
+        yield
+        return
     try:
         output.mkdir(parents=True, exist_ok=True)
-        lock = (output / ".lock").open("w")
+        lock = lock_file(output / ".lock")
+    except BlockingIOError as error:
+        raise TrainingError(f"{output}: another process trains here; wait, or give another --output") from error
     except OSError as error:
         raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
     with lock:
-        try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(f"{output}: another process trains here; wait, or give another --output") from error
         yield
+
+
+def lock_file(path: Path) -> IO[str]:
+    """The file, open and this process's own until it is closed; BlockingIOError while it is another's."""
+    file = path.open("w")
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
     """Note what is run, or check that the folder holds the same run; raises TrainingError with the remedy otherwise."""
+    if not is_first():
+        return
     require_free(output, resume)
     if resume:
         before = read_run(output)
@@ -118,7 +147,7 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
                     f"{output}: cannot resume, its {part} differs in {', '.join(changed)}; "
                     f"give what it was started with"
                 )
-        for part in ("versions", "threads"):
+        for part in ("versions", "threads", "processes"):
             if before[part] != run[part]:
                 log.warning("%s: was started with other %s (%s): its numbers may differ", output, part, before[part])
         return
@@ -129,7 +158,7 @@ def read_run(output: Path) -> dict[str, Any]:
     """What `describe_run` said when the run began; raises TrainingError when there is none."""
     try:
         run = json.loads((output / RUN).read_text("utf-8"))
-        return {part: run[part] for part in ("settings", "train", "validation", "versions", "threads")}
+        return {part: run[part] for part in PARTS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{output}: holds no run to resume; start without --resume") from error
 
@@ -147,30 +176,34 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_history(output: Path, history: list[Entry]) -> None:
-    """history.json and its plot."""
-    write_json(output / HISTORY, history)
-    _plot(output / PLOT, history)
+    """history.json."""
+    if is_first():
+        write_json(output / HISTORY, history)
 
 
-def _plot(path: Path, history: list[Entry]) -> None:
+def plot_history(output: Path, history: list[Entry]) -> None:
+    """history.png: losses, measures, triplets and learning rates over the epochs."""
+    if not is_first() or not history:
+        return
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
-    panels = [
-        ("loss", [key for key in ("loss", "triplet_loss", "teacher_loss") if key in history[-1]]),
-        ("validation", ["validation_auc", "validation_tar"]),
-        ("triplets within the margin, spread / 2", ["active_triplets", "spread"]),
-    ]
+    panels = {
+        "loss": [key for key in history[-1] if key.endswith("loss")],
+        "accuracy, AUC, TAR": [key for key in history[-1] if key.endswith(("accuracy", "auc", "tar"))],
+        "triplets within the margin, spread / 2": [key for key in ("active_triplets", "spread") if key in history[-1]],
+    }
+    panels = {title: keys for title, keys in panels.items() if keys}
     epochs = [entry["epoch"] + 1 for entry in history]
-    figure = Figure(figsize=(16, 3.6), layout="constrained")
-    axes = figure.subplots(1, 4)
-    for axis, (title, keys) in zip(axes, panels, strict=False):
+    figure = Figure(figsize=(4 * (len(panels) + 1), 3.6), layout="constrained")
+    *axes, last = figure.subplots(1, len(panels) + 1)
+    for axis, (title, keys) in zip(axes, panels.items(), strict=True):
         for key in keys:
             scale = 2 if key == "spread" else 1
-            axis.plot(epochs, [entry[key] / scale for entry in history], marker="o", label=key)
+            axis.plot(epochs, [entry.get(key, np.nan) / scale for entry in history], marker="o", label=key)
         axis.set(title=title, xlabel="epoch")
         axis.legend()
     for name in history[-1]["lr"]:
-        axes[3].plot(epochs, [entry["lr"].get(name, 0.0) for entry in history], marker="o", label=name)
-    axes[3].set(title="learning rate", xlabel="epoch", yscale="log")
-    axes[3].legend()
-    figure.savefig(path, dpi=100)
+        last.plot(epochs, [entry["lr"].get(name, np.nan) for entry in history], marker="o", label=name)
+    last.set(title="learning rate", xlabel="epoch", yscale="log")
+    last.legend()
+    figure.savefig(output / PLOT, dpi=100)

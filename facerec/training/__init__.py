@@ -1,0 +1,1 @@
+"""Parts of train.py: the learner, what it is fed, how it goes on, what it leaves."""

@@ -1,0 +1,167 @@
+"""What the part of a network that trains is given: photos, through the frozen stages or out of their cache."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facerec.config import TrainSettings
+from facerec.data import PhotoSet
+from facerec.errors import DataError
+from facerec.models.network import Network
+from facerec.sampler import Batch
+from facerec.training.cache import RowStore, store_key
+from facerec.training.processes import own_share
+from facerec.training.tasks import Labels, Rows, Task
+from facerec.views import Pixels, Views, still_batches, training_batches
+
+STILL_BATCH = 64  # photos that are validated together
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Given:
+    """One batch, or this process's share of it.
+
+    x: (b, ...) what `Network.prefix` gives for the frozen stages, the normalised pixels where none is frozen.
+    positions: (b,) of the photos.
+    pixels: (b, 3, S, S) uint8 of the same photos, or None where x came out of the cache.
+    """
+
+    x: Tensor
+    positions: Batch
+    pixels: Tensor | None
+
+
+class Feed:
+    """The photos of a run as the first `count` stages, which are frozen, leave them."""
+
+    def __init__(
+        self, network: Network, task: Task, settings: TrainSettings, *, autocast: bool, needs_pixels: bool
+    ) -> None:
+        """needs_pixels: a teacher looks at them, so that every view has to be decoded anyway."""
+        self.count = -1  # nothing is set up yet
+        self._network, self._task, self._settings = network, task, settings
+        self._autocast, self._needs_pixels = autocast, needs_pixels
+        self._size = settings.train_size or network.input_size
+        self._train_store: RowStore | None = None
+        self._still_store: RowStore | None = None
+
+    def freeze(self, count: int) -> None:
+        """From now on the first `count` stages do not change: what they give is kept."""
+        if count == self.count:
+            return
+        self.close()
+        self.count = count
+        if not count or not self._settings.cache_gb:
+            return
+        self._still_store = self._store(self._task.validation, 1, "still", self._network.input_size)
+        if self._settings.views and not self._needs_pixels:
+            facts = (self._size, self._autocast)
+            self._train_store = self._store(self._task.train, self._settings.views, "train", *facts)
+
+    def close(self) -> None:
+        """Leave the stores to other processes."""
+        for store in (self._train_store, self._still_store):
+            if store is not None:
+                store.close()
+        self._train_store = self._still_store = None
+
+    def train(self, batches: Sequence[Batch], epoch: int) -> Iterator[Given]:
+        """This process's shares of the batches, in the views of the epoch.
+
+        Raises DataError when fewer than two photos of a batch can be read.
+        """
+        photos, store = self._task.train, self._train_store
+        first = self._task.views.number(epoch) * len(photos) if store else 0
+        shares = [own_share(batch) for batch in batches]
+        absent = [share[~store.has(first + share)] for share in shares] if store else shares
+        fresh = training_batches(self._task.views, photos.paths, absent, epoch)
+        for share, pixels in zip(shares, fresh, strict=True):
+            given = self._given(share, pixels, store, first, self._size, self._autocast)
+            if len(given.positions) < 2:  # the head's BatchNorm needs two
+                raise DataError(f"{photos.root}: fewer than two photos of a batch can be read; check the folder")
+            yield given
+        if store is not None:
+            store.flush()
+
+    def validation(self) -> Iterator[Given]:
+        """This process's share of the validation photos, without augmentation and in float32."""
+        photos, store = self._task.validation, self._still_store
+        shares = still_shares(len(photos))
+        absent = [share[~store.has(share)] for share in shares] if store else shares
+        fresh = still_batches(self._task.views, photos.paths, absent)
+        for share, pixels in zip(shares, fresh, strict=True):
+            given = self._given(share, pixels, store, 0, self._network.input_size, False)
+            if len(given.positions):
+                yield given
+        if store is not None:
+            store.flush()
+
+    def _given(
+        self, share: Batch, fresh: Pixels, store: RowStore | None, first: int, size: int, autocast: bool
+    ) -> Given:
+        """The share's rows in its order: the fresh ones computed (and kept), the others out of the store."""
+        pixels, positions = fresh
+        x = self._prefix(pixels, size, autocast) if len(positions) else None
+        if store is None:
+            return Given(x if x is not None else pixels, positions, pixels)
+        if x is not None:
+            store.put(first + positions, x)
+        kept = np.setdiff1d(share[store.has(first + share)], positions)
+        if not len(kept):
+            return Given(x if x is not None else pixels, positions, pixels)
+        rows, all_positions = store.get(first + kept).to(self._network.mean.device), np.concatenate([kept, positions])
+        place = {position: i for i, position in enumerate(share.tolist())}
+        order = np.argsort([place[position] for position in all_positions.tolist()])
+        rows = rows if x is None else torch.cat([rows, x])
+        return Given(rows[torch.from_numpy(order)], all_positions[order], None)
+
+    @torch.no_grad()
+    def _prefix(self, pixels: Tensor, size: int, autocast: bool) -> Tensor:
+        device = self._network.mean.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            return self._network.prefix(scale_pixels(pixels.to(device), size), self.count)
+
+    def _store(self, photos: PhotoSet, views: int, *facts: object) -> RowStore:
+        key = store_key(self._network, self.count, photos.hashes(), self._task.views, *facts)
+        return RowStore(key, views * len(photos), self._settings.cache_gb)
+
+
+def still_shares(count: int) -> list[Batch]:
+    """This process's part of each batch of `count` photos in order."""
+    return [own_share(np.arange(i, min(i + STILL_BATCH, count))) for i in range(0, count, STILL_BATCH)]
+
+
+def scale_pixels(pixels: Tensor, size: int) -> Tensor:
+    """(N, 3, S, S) -> (N, 3, size, size): uint8, or float32 0..255 where they had to be scaled."""
+    if pixels.shape[-1] == size:
+        return pixels
+    return F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+
+
+@torch.inference_mode()
+def network_rows(network: Network, batches: Iterable[Given], count: int) -> tuple[Rows, Batch]:
+    """(n, dim) float32 output in eval mode for what the first `count` stages gave, and (n,) positions."""
+    was_training = network.training
+    network.eval()
+    rows, positions = [np.zeros((0, network.dim), np.float32)], [np.zeros(0, np.int64)]
+    for given in batches:
+        rows.append(network.output(network.suffix(given.x, count)).cpu().numpy())
+        positions.append(given.positions)
+    network.train(was_training)
+    return np.concatenate(rows), np.concatenate(positions)
+
+
+def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, Labels]:
+    """(N, dim) float32 output and (N,) labels of the photos that can be read, all by this process."""
+    device = network.mean.device
+    whole = [np.arange(i, min(i + STILL_BATCH, len(photos))) for i in range(0, len(photos), STILL_BATCH)]
+    stills = still_batches(views, photos.paths, whole)
+    batches = (
+        Given(network.prefix(pixels.to(device), 0), positions, None) for pixels, positions in stills if len(positions)
+    )
+    rows, positions = network_rows(network, batches, 0)
+    return rows, photos.labels[positions]

@@ -1,0 +1,224 @@
+"""The network with its losses, teachers and optimiser: one step, one validation, one checkpoint."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from facerec.config import TrainSettings
+from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
+from facerec.embed import load_embedder
+from facerec.errors import ConfigError, DataError, TrainingError
+from facerec.losses import Objective, read_terms
+from facerec.models.checkpoint import load_model, load_module, load_state, save_state
+from facerec.models.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
+from facerec.models.network import METRIC, Network
+from facerec.training import processes
+from facerec.training.feed import Feed, Given, network_rows
+from facerec.training.runs import CHECKPOINT, State
+from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+from facerec.training.tasks import Labels, Rows, Task
+
+
+class Learner:
+    """What a run learns with; a step is all that differs from one batch to the next."""
+
+    def __init__(self, settings: TrainSettings, task: Task) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.task = settings, task
+        self.device = processes.own_device()
+        self.autocast = use_bf16(settings.precision, self.device)
+        self.labels = torch.from_numpy(task.train.labels)
+        self.network = start_network(settings, len(task.classes))
+        self.objective = Objective(settings, len(task.train.names)).to(self.device)
+        self.teachers = [read_teacher(given, task) for given in settings.teacher]
+        self.teacher_losses = self._teacher_losses().to(self.device)
+        self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = self._optimizer()
+        self.average = None
+        if settings.ema:
+            average = get_ema_multi_avg_fn(settings.ema)
+            self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        live = any(isinstance(teacher, LiveTeacher) for teacher in self.teachers)
+        self.feed = Feed(self.network, task, settings, autocast=self.autocast, needs_pixels=live)
+        self._waiting = 0  # batches whose gradients no step has used yet
+        self.start_epoch(State())
+
+    def _teacher_losses(self) -> nn.ModuleList:
+        weights = read_terms(self.settings.teacher_loss, TERMS, "teacher loss")
+        student = self.network.dim if self.settings.mode == METRIC else self.network.width
+        teacher_losses = nn.ModuleList(TeacherLoss(student, teacher.dim, weights) for teacher in self.teachers)
+        if len(teacher_losses):
+            load_module(Path(self.settings.init) / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
+        return teacher_losses
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Over everything that will ever train: what is still frozen has no gradient, and no step moves it."""
+        settings = self.settings
+        factors = stage_factors(settings, settings.epochs - 1)
+        groups = parameter_groups(self.network, factors, settings)
+        for name, module in (("loss", self.objective), ("teacher", self.teacher_losses)):
+            if params := list(module.parameters()):
+                groups.append({"name": name, "params": params, "lr": settings.head_lr, "base_lr": settings.head_lr})
+        return OPTIMIZERS[settings.optimizer](groups, weight_decay=settings.weight_decay)
+
+    def start_epoch(self, state: State) -> None:
+        """Freeze what the strategy freezes in this epoch."""
+        factors = stage_factors(self.settings, state.epoch)
+        freeze(self.network, factors)
+        self.feed.freeze(frozen_prefix(factors))
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether a checkpoint would hold everything: no gradients are waiting for others."""
+        return self._waiting == 0
+
+    def step(self, given: Given, state: State, batches: int) -> tuple[dict[str, float], int]:
+        """Learn from one batch of the epoch's `batches`; every `accumulate` of them, and the last, end in an update.
+
+        Returns what there is to watch, and how many photos, of all processes, it was.
+        """
+        settings = self.settings
+        place = (settings.seed, state.epoch, state.batch)
+        processes.seed_step(*place, own=True)  # dropout
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            features = self.network.suffix(given.x, self.feed.count)  # (b, width)
+            outputs = self.network.output(features)  # (b, dim)
+        outputs, labels = processes.gather_rows(outputs), self._gathered_labels(given)
+        processes.seed_step(*place, own=False)  # mining
+        losses = {f"{name.replace('-', '_')}_loss": part for name, part in self.objective(outputs, labels).items()}
+        weights = dict(zip(losses, self.objective.weights.values(), strict=True))
+        if self.teachers:
+            losses["teacher_loss"] = self._teacher_loss(given, features, outputs)
+            weights["teacher_loss"] = settings.teacher_weight
+        loss = torch.stack([weights[name] * part for name, part in losses.items()]).sum()
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {loss.item()}; lower --lr or --head-lr")
+        begun = state.batch - self._waiting
+        (loss / min(settings.accumulate, batches - begun)).backward()
+        self._waiting += 1
+        if self._waiting == settings.accumulate or state.batch + 1 == batches:
+            self._update(self.rates(state.epoch + state.batch / batches, state.scores))
+        facts = self.task.facts(outputs.detach(), labels)
+        return {"loss": loss.item(), **{name: part.item() for name, part in losses.items()}, **facts}, len(labels)
+
+    def _gathered_labels(self, given: Given) -> Tensor:
+        return processes.gather_rows(self.labels[given.positions].to(self.device))
+
+    def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
+        """The mean over the teachers, of the embedding, or of the features' direction where there are classes."""
+        student = outputs
+        if self.settings.mode != METRIC:
+            student = processes.gather_rows(F.normalize(features.float(), dim=1))
+        parts = []
+        for teacher, loss in zip(self.teachers, self.teacher_losses, strict=True):
+            rows = teacher.rows(given.positions, given.pixels).to(self.device)
+            parts.append(loss(student, processes.gather_rows(rows)))
+        return torch.stack(parts).mean()
+
+    def _update(self, rates: dict[str, float]) -> None:
+        processes.sum_gradients(self.network, (self.objective, self.teacher_losses))
+        processes.average_buffers(self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates[group["name"]]
+        if self.settings.clip_norm:
+            params = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(params, self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._waiting = 0
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def rates(self, progress: float, scores: Sequence[float] = ()) -> dict[str, float]:
+        """Learning rate of each parameter group after `progress` epochs with these scores; 0 while it is frozen."""
+        factor = lr_factor(self.settings, progress, scores)
+        return {
+            group["name"]: 0.0 if group["name"] in self.network.frozen else group["base_lr"] * factor
+            for group in self.optimizer.param_groups
+        }
+
+    @property
+    def best_network(self) -> Network:
+        """What is validated and kept: the moving average of the weights, where there is one."""
+        return self.network if self.average is None else self.average.module  # type: ignore[return-value]
+
+    def validation_rows(self) -> tuple[Rows, Labels, Labels]:
+        """(N, dim) output, (N,) labels and positions of all validation photos that can be read, in their order.
+
+        In float32 however the network trains, as the threshold is for vectors that are computed so.
+        """
+        validation = self.task.validation
+        own = network_rows(self.best_network, self.feed.validation(), self.feed.count)
+        rows, positions = (np.concatenate(part) for part in zip(*processes.gather_objects(own), strict=True))
+        if not len(rows):
+            raise DataError(f"{validation.root}: not one validation photo can be read; check the folder")
+        if not np.isfinite(rows).all():
+            raise TrainingError("the network no longer gives finite numbers; lower --lr or --head-lr")
+        order = np.argsort(positions)
+        return rows[order], validation.labels[positions[order]], positions[order]
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules = {"network": self.network, "loss": self.objective, "teacher": self.teacher_losses}
+        return modules if self.average is None else {**modules, "average": self.average}
+
+    def save(self, path: Path, state: State) -> None:
+        """Write a checkpoint; of several processes the first does."""
+        if processes.is_first():
+            save_state(path, self._modules(), self.optimizer, dataclasses.asdict(state))
+
+    def load(self, path: Path) -> State:
+        """Go back to a checkpoint."""
+        return State(**load_state(path, self._modules(), self.optimizer))
+
+
+def start_network(settings: TrainSettings, classes: int) -> Network:
+    """The network training begins with: ImageNet or random weights, or those of a model folder.
+
+    A model folder's head stays where it gives what is to be learned, else only its stages are taken. Raises ConfigError
+    when its backbone is another.
+    """
+    pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
+    dim = settings.embedding_dim if settings.mode == METRIC else classes
+    options = {"kept_stages": settings.kept_stages, "head_layers": settings.head_layers}
+    network = Network(
+        settings.backbone, dim, mode=settings.mode, input_size=settings.input_size, pretrained=pretrained, **options
+    )
+    if settings.init not in ("imagenet", "random"):
+        _start_from(network, Path(settings.init))
+    return network
+
+
+def _start_from(network: Network, folder: Path) -> None:
+    start, card = load_model(folder)
+    if (start.backbone, start.kept_stages) != (network.backbone, network.kept_stages):
+        raise ConfigError(
+            f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --kept-stages {start.kept_stages}"
+        )
+    same_mode = start.mode == network.mode
+    if same_mode and network.mode == METRIC and (start.dim, start.head_layers) != (network.dim, network.head_layers):
+        raise ConfigError(
+            f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --embedding-dim {card.embedding_dim} "
+            f"--head-layers {card.head_layers}"
+        )
+    network.stages.load_state_dict(start.stages.state_dict())
+    if same_mode and (start.dim, start.head_layers) == (network.dim, network.head_layers):
+        network.head.load_state_dict(start.head.state_dict())
+
+
+def _shown(network: Network) -> str:
+    kept = f"{network.kept_stages} stages of " if network.kept_stages else ""
+    return f"{kept}a {network.backbone} with {network.dim} dimensions"
+
+
+def read_teacher(given: str, task: Task) -> Teacher:
+    """A teacher's stored embeddings of the training photos, or a network to run on them."""
+    if given.endswith(".npz"):
+        return StoredTeacher(Path(given), task.train.keys())
+    embedder = load_embedder(given)
+    return LiveTeacher(embedder.embed, embedder.card.embedding_dim, embedder.card.input_size)

@@ -1,0 +1,111 @@
+"""How fast a run learns, in which precision, and which settings no run can have."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import optim
+
+from facerec.config import TrainSettings
+from facerec.distill import TERMS
+from facerec.errors import ConfigError
+from facerec.losses import Objective, compares_photos, loss_terms, read_terms
+from facerec.models.freezing import stage_factors
+from facerec.models.network import CLASSIFY, MODES
+from facerec.training.runs import require_free
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": partial(optim.SGD, momentum=0.9),
+    "adagrad": optim.Adagrad,
+}
+
+
+def lr_factor(settings: TrainSettings, progress: float, scores: Sequence[float] = ()) -> float:
+    """The share of its base rate every group learns at, after `progress` epochs with these validation scores."""
+    if settings.schedule == "step":
+        return 0.1 ** (int(progress) // settings.step_epochs)
+    if settings.schedule == "plateau":
+        return _plateau_factor(scores, settings.step_epochs)
+    if settings.schedule == "cosine":
+        share = progress / settings.epochs
+        if share < settings.warmup:
+            return (share + 1e-3) / (settings.warmup + 1e-3)
+        return 0.5 * (1 + math.cos(math.pi * (share - settings.warmup) / (1 - settings.warmup)))
+    raise ConfigError(f"no schedule '{settings.schedule}'; known are step, cosine, plateau")
+
+
+def _plateau_factor(scores: Sequence[float], epochs: int) -> float:
+    """torch's ReduceLROnPlateau, shown all scores again: it has no state of its own that a resumed run could lose."""
+    stand_in = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = optim.lr_scheduler.ReduceLROnPlateau(stand_in, "max", patience=epochs - 1, threshold=0.0)
+    for score in scores:
+        schedule.step(score)
+    return stand_in.param_groups[0]["lr"]
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16; `auto` asks the hardware. Raises ConfigError for an unknown precision."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ConfigError(f"no precision '{precision}'; known are auto, bf16, fp32")
+    if precision == "auto":
+        return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return precision == "bf16"
+
+
+def check_run(output: Path, settings: TrainSettings, resume: bool) -> None:
+    """Raise what `train` would of its settings (ConfigError) and its folder (TrainingError), before any work."""
+    check_settings(settings)
+    require_free(output, resume)
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Raise ConfigError for a value that no run can have."""
+    _check_ranges(settings)
+    if settings.mode not in MODES:
+        raise ConfigError(f"no mode '{settings.mode}'; known are {', '.join(MODES)}")
+    if settings.optimizer not in OPTIMIZERS:
+        raise ConfigError(f"no optimizer '{settings.optimizer}'; known are {', '.join(OPTIMIZERS)}")
+    if settings.strategy == "scratch" and settings.init not in ("imagenet", "random"):
+        raise ConfigError("the strategy scratch starts from random weights; leave --init out, or train full")
+    if settings.memory and not compares_photos(settings):
+        raise ConfigError("memory is for losses that compare photos: triplet, contrastive, multi-similarity, supcon")
+    if settings.memory and settings.memory < settings.people_per_batch * settings.photos_per_person:
+        raise ConfigError("memory must hold a whole batch, people_per_batch x photos_per_person embeddings")
+    if not loss_terms(settings) and not settings.teacher:
+        what = "cross-entropy" if settings.mode == CLASSIFY else "triplet"
+        raise ConfigError(f"nothing to learn from: give --loss {what}, or --teacher FILE.npz with --loss none")
+    read_terms(settings.teacher_loss, TERMS, "teacher loss")
+    Objective(settings, 2)
+    stage_factors(settings)
+    lr_factor(settings, 0.0)
+
+
+def _check_ranges(settings: TrainSettings) -> None:
+    comparing = compares_photos(settings)
+    least = {"people_per_batch": 2, "photos_per_person": 2 if comparing else 1, "embedding_dim": 1, "batch_size": 2}
+    least |= {"epochs": 1, "step_epochs": 1, "seed": 0, "views": 0, "memory": 0, "early_stopping": 0, "kept_stages": 0}
+    least |= {"accumulate": 1, "head_layers": 1, "unfreeze_epochs": 1, "limit_people": 2}
+    for name, value in least.items():
+        _require(settings, name, f"at least {value}", lambda x, low=value: x is None or x >= low)
+    for name in ("train_size", "input_size"):
+        _require(settings, name, "0 or at least 32", lambda x: x == 0 or x >= 32)
+    for name in ("lr", "head_lr"):
+        _require(settings, name, "a number above 0", lambda x: 0 < x < math.inf)
+    for name in ("weight_decay", "teacher_weight", "checkpoint_minutes", "clip_norm", "cache_gb"):
+        _require(settings, name, "a number from 0", lambda x: 0 <= x < math.inf)
+    for name in ("warmup", "ema", "label_smoothing"):
+        _require(settings, name, "from 0 to below 1", lambda x: 0 <= x < 1)
+    _require(settings, "stage_decay", "above 0 and at most 1", lambda x: 0 < x <= 1)
+    _require(settings, "embedding_dim", "at most 65536", lambda x: x <= 65536)
+    _require(settings, "seed", "below 2^63", lambda x: x < 2**63)
+
+
+def _require(settings: TrainSettings, name: str, what: str, holds: Callable[[Any], bool]) -> None:
+    value = getattr(settings, name)
+    if not holds(value):
+        raise ConfigError(f"{name} must be {what}, not {value}")

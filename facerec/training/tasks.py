@@ -1,0 +1,165 @@
+"""The two tasks a network is trained for: what it is shown in which batches, how it is judged, what its card says."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facerec import metrics
+from facerec.config import TrainSettings
+from facerec.data import PhotoSet, limit_names, read_photos, split_classes, split_people
+from facerec.errors import ConfigError, DataError
+from facerec.losses import batch_facts, compares_photos
+from facerec.models.backbones import find_backbone
+from facerec.models.network import FACE_SIZE, METRIC
+from facerec.sampler import Batch, identity_batches, shuffled_batches
+from facerec.training.runs import Entry
+from facerec.views import Views
+
+VALIDATION_FMR = 1e-3
+
+Rows = NDArray[np.float32]  # (N, D) unit rows, or (N, C) logits
+Labels = NDArray[np.int64]  # (N,)
+
+
+class Task(Protocol):
+    """score: the key of `measure` by which epochs are compared, larger is better. classes: the names of the logits."""
+
+    train: PhotoSet
+    validation: PhotoSet
+    views: Views
+    score: str
+    classes: tuple[str, ...]
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """The batches of an epoch."""
+        ...
+
+    def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """What to watch in a training batch."""
+        ...
+
+    def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
+        """How good the network's output for the validation photos is; keys begin with `validation_`."""
+        ...
+
+    def card_facts(self, entry: Entry) -> dict[str, Any]:
+        """`threshold` and `results` of the card, from the entry of the best epoch."""
+        ...
+
+
+def read_task(
+    folder: Path, settings: TrainSettings, splits: Path | None, validation: Path | None, exclude: Path | None
+) -> Task:
+    """The task on the photos in `folder`, less those that the list `exclude` names; raises DataError, ConfigError."""
+    photos = read_photos(folder, exclude)
+    if settings.mode == METRIC:
+        if validation is not None:
+            raise ConfigError("--validation is for --mode classify; people to validate on are named by --splits")
+        return PeopleTask(settings, *split_people(photos, splits, settings.seed))
+    if splits is not None:
+        raise ConfigError("--splits is for --mode metric; classes to validate on are given by --validation")
+    if settings.limit_people:
+        photos = limit_names(photos, settings.limit_people, settings.seed)
+    return ClassTask(settings, *split_classes(photos, validation, settings.seed))
+
+
+class PeopleTask:
+    """Telling people apart, judged on people who are not trained on."""
+
+    score = "validation_tar"
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
+        count = settings.limit_people
+        self.train = limit_names(train, count, settings.seed) if count else train
+        self.validation = validation
+        self.views = _views(settings, settings.input_size or FACE_SIZE)
+        self._settings = settings
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """P x K batches for the losses that compare photos, else batches of anybody; all of a small folder are one."""
+        s = self._settings
+        if compares_photos(s):
+            return identity_batches(self.train.labels, s.people_per_batch, s.photos_per_person, s.seed, epoch)
+        return shuffled_batches(len(self.train), min(s.batch_size, len(self.train)), s.seed, epoch)
+
+    def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """See Task."""
+        return batch_facts(outputs, labels, self._settings.margin)
+
+    def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
+        """AUC, TAR@FMR 1e-3 and the threshold it is reached at, over all pairs of validation photos."""
+        curve = metrics.roc(*metrics.all_pairs(rows, labels))
+        if not (curve.impostors and curve.genuine):
+            raise DataError(
+                f"{self.validation.root}: no two photos of one and of two validation people can be read; add photos"
+            )
+        return {
+            "validation_impostors": int(curve.impostors),
+            "validation_auc": float(metrics.auc(curve)),
+            "validation_tar": float(metrics.tar_at_fmr(curve, VALIDATION_FMR)),
+            "validation_threshold": float(metrics.threshold_at_fmr(curve, VALIDATION_FMR)),
+        }
+
+    def card_facts(self, entry: Entry) -> dict[str, Any]:
+        """The default threshold is where validation has FMR 1e-3.
+
+        With fewer than 1,000 impostor pairs it lies just below the nearest of them, and says that this is no FMR 1e-3.
+        A collapsed network, for which even d = 0 lets too many match, gets none.
+        """
+        people, pairs = len(self.validation.names), entry["validation_impostors"]
+        source = f"FMR {100 * VALIDATION_FMR:g} % on {people} validation people"
+        if pairs * VALIDATION_FMR < 1:
+            source = (
+                f"no false match in {pairs} pairs of {people} validation people, "
+                f"too few for FMR {100 * VALIDATION_FMR:g} %"
+            )
+        distance = entry["validation_threshold"]
+        threshold = {"distance": distance, "fmr": VALIDATION_FMR, "people": people, "pairs": pairs, "source": source}
+        results = {key: entry[key] for key in ("validation_auc", "validation_tar")}
+        return {"threshold": threshold if distance >= 0 else {}, "results": results}
+
+
+class ClassTask:
+    """Telling classes apart, judged on photos of them that are not trained on."""
+
+    score = "validation_accuracy"
+
+    def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
+        self.train, self.validation = train, validation
+        self.classes = train.names
+        self.views = _views(settings, settings.input_size or find_backbone(settings.backbone).input_size)
+        self._settings = settings
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """Batches of photos of any class; all of a small folder are one."""
+        size = min(self._settings.batch_size, len(self.train))
+        return shuffled_batches(len(self.train), size, self._settings.seed, epoch)
+
+    def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """See Task."""
+        return {"accuracy": (outputs.argmax(1) == labels).float().mean().item()}
+
+    def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
+        """Cross-entropy, accuracy and ROC AUC (binary, or one against the rest, the mean over classes)."""
+        logits = torch.from_numpy(rows)
+        probabilities = logits.softmax(1).numpy()
+        measured = {
+            "validation_loss": torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item(),
+            "validation_accuracy": metrics.class_accuracy(labels, probabilities),
+            "validation_auc": metrics.class_auc(labels, probabilities),
+        }
+        return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
+
+    def card_facts(self, entry: Entry) -> dict[str, Any]:
+        """See Task."""
+        return {"results": {key: value for key, value in entry.items() if key.startswith("validation_")}}
+
+
+def _views(settings: TrainSettings, size: int) -> Views:
+    faces = settings.mode == METRIC
+    return Views(faces, size, settings.strong_augmentation, settings.views, settings.seed)

@@ -1,0 +1,152 @@
+"""Photos -> pixels: crops of faces and whole pictures, as they are or in augmented views, in batches decoded ahead."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from PIL.Image import Resampling, Transpose
+from torch import Tensor
+
+from facerec.errors import ImageError
+from facerec.images import aligned_crop, centre_picture, printable, read_image
+from facerec.sampler import Batch
+from facerec.types import Image
+
+log = logging.getLogger(__name__)
+
+STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
+READ_AHEAD = 3  # batches decoded while the network works
+PICTURE_SCALE = (0.25, 1.0)  # shares of a picture's area that a view may show
+PICTURE_RATIO = (3 / 4, 4 / 3)
+
+Pixels = tuple[Tensor, Batch]  # (B, 3, S, S) uint8 RGB, and the (B,) positions of the photos they are of
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How the photos of a run become pixels; all of it decides them, with the photo's content.
+
+    faces: aligned crops (else whole pictures). size: side of the pixels. strong: `disturb` them too.
+    count: so many views of each photo, shown in turn; 0: a new one every epoch. seed: of the augmentation.
+    """
+
+    faces: bool
+    size: int
+    strong: bool
+    count: int
+    seed: int
+
+    def number(self, epoch: int) -> int:
+        """Which view an epoch shows."""
+        return epoch % self.count if self.count else epoch
+
+    def still(self, path: Path) -> Image | None:
+        """(size, size, 3) without augmentation, or None, and a line in the log, for a photo that cannot be used."""
+        return _read(path, lambda image: (aligned_crop if self.faces else centre_picture)(image, self.size))
+
+    def train(self, path: Path, epoch: int, position: int) -> Image | None:
+        """The view of one epoch: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`."""
+        rng = np.random.default_rng((self.seed, self.number(epoch), position))
+        crop = (
+            _read(path, lambda image: augment(aligned_crop(image, STORED_SIZE), rng))
+            if self.faces
+            else _read(path, lambda image: augment_picture(image, self.size, rng))
+        )
+        return disturb(crop, rng) if self.strong and crop is not None else crop
+
+
+def augment(crop: Image, rng: np.random.Generator) -> Image:
+    """(128, 128, 3) -> (112, 112, 3): shifted by up to 8 px each way, mirrored half the time."""
+    top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
+    cut = crop[top : top + 112, left : left + 112]
+    return cut[:, ::-1] if rng.random() < 0.5 else cut
+
+
+def disturb(crop: Image, rng: np.random.Generator) -> Image:
+    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, of low resolution, or partly covered."""
+    side = crop.shape[0]
+    pixels = crop.astype(np.float32)
+    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
+    pixels = (pixels - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
+    crop = np.clip(pixels, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        small = int(side * rng.uniform(0.3, 0.7))
+        image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
+        crop = np.array(image.resize((side, side), Resampling.BICUBIC))
+    if rng.random() < 0.3:
+        height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
+        top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+        crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    return crop
+
+
+def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
+    """(H, W, 3) -> (size, size, 3): a random part of it, scaled, mirrored half the time (Szegedy et al. 2015).
+
+    Its area is a quarter of the picture's or more: transfer learning has few pictures, and what is to be learned must
+    be on them.
+    """
+    height, width = image.shape[:2]
+    area, ratio = height * width * rng.uniform(*PICTURE_SCALE), np.exp(rng.uniform(*np.log(PICTURE_RATIO)))
+    across, down = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
+    left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
+    picture = PIL.Image.fromarray(image)
+    part = picture.resize((size, size), Resampling.BILINEAR, box=(left, top, left + across, top + down))
+    return np.asarray(part.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+
+
+def _read(path: Path, prepare: Callable[[Image], Image]) -> Image | None:
+    """The prepared image in a file, or None, and a line in the log, when there is none."""
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        log.warning("left out: %s", error)
+        return None
+    try:
+        return prepare(image)
+    except ImageError as error:
+        log.warning("left out: %s: %s", printable(path), error)
+        return None
+
+
+def to_tensor(crops: Sequence[Image]) -> Tensor:
+    """Crops (S, S, 3) -> (N, 3, S, S) uint8."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch], epoch: int) -> Iterator[Pixels]:
+    """The views of one epoch, batch by batch, decoded ahead in threads.
+
+    A photo that cannot be read is named in the log and missing from its batch; of a batch without any there is
+    (0, 3, 1, 1).
+    """
+
+    def load(batch: Batch) -> Pixels:
+        return _stack({int(i): views.train(paths[i], epoch, int(i)) for i in batch})
+
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        waiting = iter(batches)
+        running = [pool.submit(load, batch) for batch in islice(waiting, READ_AHEAD)]
+        while running:
+            done = running.pop(0).result()
+            running += [pool.submit(load, batch) for batch in islice(waiting, 1)]
+            yield done
+
+
+def still_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch]) -> Iterator[Pixels]:
+    """The photos as they are, batch by batch; missing ones as in training_batches."""
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for batch in batches:
+            yield _stack(dict(zip(batch.tolist(), pool.map(lambda i: views.still(paths[i]), batch), strict=True)))
+
+
+def _stack(loaded: dict[int, Image | None]) -> Pixels:
+    good = {i: crop for i, crop in loaded.items() if crop is not None}
+    pixels = to_tensor(list(good.values())) if good else torch.zeros((0, 3, 1, 1), dtype=torch.uint8)
+    return pixels, np.array(list(good), np.int64)

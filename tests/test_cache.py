@@ -1,0 +1,381 @@
+"""What frozen stages make of photos is computed once, and changes no number of a run."""
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from toy_runs import (
+    Data,
+    classes,
+    command,
+    given_photos,
+    interrupt_at,
+    make_classes,
+    make_people,
+    read_history,
+    small,
+    start,
+    wait_for_checkpoint,
+)
+
+from facerec.config import TrainSettings
+from facerec.errors import TrainingError
+from facerec.models.network import Network
+from facerec.train import Progress
+from facerec.training.cache import RowStore, cache_folder, store_key
+from facerec.training.learner import Learner
+from facerec.training.runs import lock_file
+
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
+
+FROZEN = small(strategy="frozen", views=2, epochs=4)
+PARTIAL = small(strategy="partial", views=2, epochs=4)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's stores lie."""
+    monkeypatch.setenv("FACEREC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def stores(folder: Path) -> dict[str, int]:
+    """Each store and the size of its rows."""
+    return {path.parent.name: path.stat().st_size for path in folder.glob("*/rows")}
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def uncached(settings: TrainSettings) -> TrainSettings:
+    return dataclasses.replace(settings, cache_gb=0.0)
+
+
+def assert_same_numbers(one: Path, other: Path) -> None:
+    """Within the tolerance that batches of other sizes give floats."""
+    histories = [[{**entry, "lr": 0} for entry in read_history(run)] for run in (one, other)]
+    for before, after in zip(*histories, strict=True):
+        assert before == pytest.approx(after, rel=1e-4, abs=1e-5)
+
+
+@contextmanager
+def prefixes_of(learner: Learner) -> Iterator[list[int]]:
+    """How many photos went through the first stage, batch by batch."""
+    seen: list[int] = []
+    handle = learner.network.stages[0].register_forward_hook(lambda stage, given, out: seen.append(len(given[0])))
+    yield seen
+    handle.remove()
+
+
+# ------------------------------------------------------------------------------------------------- whole runs
+
+
+@pytest.mark.parametrize("settings", [FROZEN, PARTIAL], ids=["frozen", "partial"])
+def test_a_run_has_the_same_numbers_with_and_without(
+    settings: TrainSettings, some_faces: Data, own_cache: Path, tmp_path: Path
+) -> None:
+    some_faces.train(tmp_path / "without", uncached(settings))
+    assert stores(own_cache) == {}
+    for name in ("first", "second"):  # the second finds all rows
+        some_faces.train(tmp_path / name, settings)
+        assert_same_numbers(tmp_path / "without", tmp_path / name)
+    assert len(stores(own_cache)) == 2, "the training photos' and the validation photos'"
+
+
+def test_gradual_unfreezing_keeps_what_each_epoch_can_use(some_faces: Data, own_cache: Path, tmp_path: Path) -> None:
+    settings = small(strategy="gradual", views=1, epochs=4, unfreeze_epochs=2)
+    some_faces.train(tmp_path / "without", uncached(settings))
+    some_faces.train(tmp_path / "with", settings)
+    assert_same_numbers(tmp_path / "without", tmp_path / "with")
+    assert len(stores(own_cache)) == 4, "of all stages, and of all but the last"
+
+
+def test_no_photo_is_read_once_all_views_are_kept(tmp_path: Path) -> None:
+    """All photos are gone after the second of the two views; the run does not notice."""
+    data = make_people(tmp_path, 12, 4)
+
+    def delete(progress: Progress) -> None:
+        if (progress.epoch, progress.batch) == (2, 1):
+            for path in data.folder.rglob("*.png"):
+                path.unlink()
+
+    data.train(tmp_path / "run", FROZEN, watch=delete)
+    assert [entry["photos"] for entry in read_history(tmp_path / "run")] == [32] * 4
+    assert not list(data.folder.rglob("*.png"))
+
+
+def test_frozen_stages_see_each_view_of_a_photo_once(some_faces: Data) -> None:
+    learner = some_faces.learner(PARTIAL)
+    with prefixes_of(learner) as seen:
+        for epoch in range(4):
+            given_photos(learner, epoch)
+            learner.validation_rows()
+    assert sum(seen) == 2 * 32 + 16
+    given = given_photos(learner)[0]
+    assert given.pixels is None
+    assert given.positions.tolist() == learner.task.batches(0)[0].tolist()
+    learner.feed.close()
+
+
+def test_without_a_number_of_views_only_validation_is_kept(some_faces: Data, own_cache: Path) -> None:
+    learner = some_faces.learner(small(strategy="partial"))
+    with prefixes_of(learner) as seen:
+        for epoch in range(2):
+            given_photos(learner, epoch)
+            learner.validation_rows()
+    assert sum(seen) == 2 * 32 + 16
+    assert len(stores(own_cache)) == 1
+    learner.feed.close()
+
+
+def test_a_photo_that_cannot_be_read_is_missing_whether_rows_are_kept_or_not(tmp_path: Path) -> None:
+    data = make_classes(tmp_path / "kinds", 6, 6)
+    settings = classes(strategy="partial", views=1, batch_size=5)
+    task = data.task(settings)
+    task.train.paths[2].write_bytes(b"")
+    task.validation.paths[0].write_bytes(b"")
+    learner = data.learner(settings)
+    for _ in range(2):
+        given = given_photos(learner)
+        expected = [[i for i in batch if i != 2] for batch in learner.task.batches(0)]
+        assert [one.positions.tolist() for one in given] == expected
+        assert [len(one.x) for one in given] == [len(batch) for batch in expected]
+        assert learner.validation_rows()[2].tolist() == [1]
+    learner.feed.close()
+
+
+def test_rows_come_in_the_order_of_the_batch_however_few_are_kept(some_faces: Data) -> None:
+    learner, kept = some_faces.learner(uncached(PARTIAL)), some_faces.learner(PARTIAL)
+    for batch in ([9, 4, 30], [9, 12, 4, 0], [30, 2, 12, 9], [0, 2, 4, 9]):
+        (plain,), (given,) = (list(each.feed.train([np.array(batch)], 0)) for each in (learner, kept))
+        assert given.positions.tolist() == batch
+        torch.testing.assert_close(given.x, plain.x, rtol=1e-4, atol=1e-4)
+    kept.feed.close()
+
+
+# ------------------------------------------------------------------------------------------------- keys
+
+
+def test_other_photos_weights_or_views_have_another_store(some_faces: Data, own_cache: Path, tmp_path: Path) -> None:
+    def keys_of(settings: TrainSettings, data: Data = some_faces) -> set[str]:
+        before = set(stores(own_cache))
+        learner = data.learner(settings)
+        given_photos(learner)
+        learner.feed.close()
+        return set(stores(own_cache)) - before
+
+    assert len(keys_of(PARTIAL)) == 1
+    assert keys_of(PARTIAL) == set(), "the same run"
+    assert keys_of(small(strategy="partial", views=2, margin=0.5, lr=1e-5)) == set(), "what is not in the rows"
+    others: list[dict[str, Any]] = [{"views": 3}, {"train_size": 40}, {"strong_augmentation": True}, {"seed": 1}]
+    others += [{"frozen_stages": 1}, {"precision": "bf16"}]
+    for change in others:
+        assert len(keys_of(small(**{"strategy": "partial", "views": 2} | change))) == 1, change
+    copy = make_people(tmp_path / "copy", 12, 4)
+    assert keys_of(PARTIAL, copy) == set(), "the same photos elsewhere"
+    path = copy.folder / "p007" / "000.png"
+    path.write_bytes(path.read_bytes() + b"!")
+    assert len(keys_of(PARTIAL, copy)) == 1
+
+
+def test_a_key_names_the_weights_of_the_frozen_stages_only() -> None:
+    network = Network("mobilenet_v3_small", 8)
+    key = store_key(network, 2, ["a", "b"], "facts")
+    with torch.no_grad():
+        next(network.stages[2].parameters()).add_(1)
+    assert store_key(network, 2, ["a", "b"], "facts") == key
+    assert store_key(network, 2, ["a", "c"], "facts") != key
+    assert store_key(network, 3, ["a", "b"], "facts") != key
+    next(buffer for name, buffer in network.stages[1].named_buffers() if "running_mean" in name).add_(1)
+    assert store_key(network, 2, ["a", "b"], "facts") != key
+
+
+# ------------------------------------------------------------------------------------------------- a store
+
+
+def rows(first: int, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(count, 5, 50) rows that tell each other apart; 1000 bytes each in float32."""
+    return (torch.arange(first, first + count)[:, None, None] + torch.rand(5, 50)).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8])
+def test_rows_come_back_bit_by_bit_also_to_the_next_process(dtype: torch.dtype) -> None:
+    given, slots = rows(0, 3, dtype).to(memory_format=torch.contiguous_format), np.array([4, 0, 2])
+    store = RowStore("key", 6, 1.0)
+    assert not store.has(np.arange(6)).any()
+    store.put(slots, given)
+    for _ in range(2):
+        assert store.has(np.arange(6)).tolist() == [True, False, True, False, True, False]
+        back = store.get(np.array([0, 4]))
+        assert back.dtype == dtype
+        assert torch.equal(back, given[[1, 0]])
+        store.close()
+        assert not store.has(slots).any(), "a closed store has nothing"
+        store = RowStore("key", 6, 1.0)
+    store.close()
+
+
+def test_what_does_not_fit_is_not_kept(own_cache: Path) -> None:
+    store = RowStore("key", 10, 3500e-9)
+    for first in (0, 5):
+        store.put(np.arange(first, first + 5), rows(first, 5))
+    assert store.has(np.arange(10)).tolist() == [True] * 3 + [False] * 7
+    assert stores(own_cache) == {"key": 3000}
+    store.close()
+    larger = RowStore("key", 10, 1.0)
+    assert larger.has(np.arange(10)).sum() == 3
+    larger.put(np.array([9]), rows(9, 1))
+    assert larger.has(np.array([9])).all()
+    larger.close()
+
+
+def test_a_run_whose_rows_do_not_all_fit_has_the_same_numbers(
+    some_faces: Data, own_cache: Path, tmp_path: Path
+) -> None:
+    some_faces.train(tmp_path / "all", FROZEN)
+    whole = sum(stores(own_cache).values())
+    for path in own_cache.iterdir():
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+    some_faces.train(tmp_path / "some", small(strategy="frozen", views=2, epochs=4, cache_gb=0.5 * whole / 1e9))
+    assert 0 < sum(stores(own_cache).values()) <= 0.5 * whole
+    assert_same_numbers(tmp_path / "all", tmp_path / "some")
+
+
+def test_the_longest_unused_store_makes_room(own_cache: Path) -> None:
+    for age, key in enumerate(("new", "middle", "old")):
+        store = RowStore(key, 4, 1.0)
+        store.put(np.arange(4), rows(0, 4))
+        store.close()
+        for file in (own_cache / key).iterdir():
+            os.utime(file, (1e9 - age, 1e9 - age))
+    sizes = sum(path.stat().st_size for path in own_cache.glob("*/*"))
+    fourth = RowStore("fourth", 4, (sizes + 200) / 1e9)
+    fourth.put(np.arange(4), rows(0, 4))
+    assert fourth.has(np.arange(4)).all()
+    assert stores(own_cache).keys() == {"new", "middle", "fourth"}
+    fourth.close()
+
+
+def test_a_store_in_use_is_neither_used_nor_deleted(own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = RowStore("first", 4, 1.0)
+    first.put(np.arange(4), rows(0, 4))
+    same = RowStore("first", 4, 1.0)
+    for _ in range(3):
+        same.put(np.arange(4), rows(0, 4))
+    assert not same.has(np.arange(4)).any()
+    (message,) = warnings_of(caplog)
+    assert message.startswith(f"{own_cache / 'first'}: nothing is kept there (")
+    other = RowStore("other", 4, 5600e-9)
+    other.put(np.arange(4), rows(0, 4))
+    assert other.has(np.arange(4)).tolist() == [True, False, False, False], "what the one in use leaves"
+    assert torch.equal(first.get(np.arange(4)), rows_of(own_cache / "first", 4))
+    for store in (first, same, other):
+        store.close()
+
+
+def rows_of(store: Path, count: int) -> Tensor:
+    """As they lie in the file."""
+    return torch.from_numpy(np.fromfile(store / "rows", np.float32)).view(count, 5, 50)
+
+
+def test_an_interrupted_run_leaves_its_stores_to_others(some_faces: Data, own_cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError):
+        some_faces.train(tmp_path / "run", FROZEN, watch=interrupt_at(0, 2))
+    assert len(stores(own_cache)) == 2
+    for store in stores(own_cache):
+        lock_file(own_cache / store / "lock").close()
+        assert np.fromfile(own_cache / store / "done", np.bool_).any()
+
+
+def test_what_a_kill_leaves_is_right(some_faces: Data, own_cache: Path, tmp_path: Path) -> None:
+    """Killed in the second epoch: the first one's rows are noted, and every row that is noted is the right one."""
+    process = start(*command(some_faces, tmp_path / "killed", small(strategy="frozen", views=2, epochs=90)))
+    wait_for_checkpoint(process, tmp_path / "killed", 1, 0)
+    process.kill()
+    process.communicate()
+    noted = [np.fromfile(own_cache / store / "done", np.bool_) for store in stores(own_cache)]
+    assert sorted(len(done) for done in noted) == [16, 64]
+    assert all(done.sum() >= 16 for done in noted)
+    some_faces.train(tmp_path / "with", FROZEN)
+    some_faces.train(tmp_path / "without", uncached(FROZEN))
+    assert_same_numbers(tmp_path / "with", tmp_path / "without")
+
+
+def test_a_store_without_its_note_is_filled_anew(own_cache: Path) -> None:
+    """As after a kill between the rows and the note that they are there."""
+    store = RowStore("key", 4, 1.0)
+    store.put(np.arange(4), rows(0, 4))
+    store.close()
+    (own_cache / "key" / "done").unlink()
+    again = RowStore("key", 4, 1.0)
+    assert not again.has(np.arange(4)).any()
+    again.put(np.array([2]), rows(7, 1))
+    assert again.get(np.array([2])).min() >= 7
+    again.close()
+
+
+# ------------------------------------------------------------------------------------------------- no place to keep
+
+
+def a_file(cache: Path) -> None:
+    cache.write_bytes(b"")
+
+
+def a_link_to_nowhere(cache: Path) -> None:
+    cache.symlink_to("/proc/nothing")
+
+
+@pytest.mark.parametrize("spoil", [a_file, a_link_to_nowhere])
+def test_a_place_that_cannot_be_written_is_a_warning_each_store(
+    spoil: Callable[[Path], None], some_faces: Data, own_cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(own_cache)
+    some_faces.train(tmp_path / "run", FROZEN)
+    messages = warnings_of(caplog)
+    assert len(messages) == 2, messages
+    assert all("nothing is kept there" in message and "\n" not in message for message in messages)
+    some_faces.train(tmp_path / "without", uncached(FROZEN))
+    assert_same_numbers(tmp_path / "run", tmp_path / "without")
+
+
+FULL_DISK = """
+import logging, resource, sys
+import numpy as np, torch
+from facerec.training.cache import RowStore
+logging.basicConfig(format="%(message)s")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+store = RowStore("key", 2000, 1.0)
+for first in range(0, 8, 2):
+    store.put(np.arange(first, first + 2), torch.ones(2, 250))
+    store.flush()
+print(store.has(np.arange(8)).any())
+store.close()
+"""
+
+
+def test_a_full_disk_is_one_warning(own_cache: Path) -> None:
+    """No file may grow beyond 1 MB: the rows do not fit, and that is known before one is written."""
+    pytest.importorskip("resource", reason="no limits on file sizes here")
+    done = subprocess.run([sys.executable, "-c", FULL_DISK], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{own_cache / 'key'}: nothing is kept there (")
+
+
+def test_the_place_is_what_the_environment_says(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() == own_cache
+    monkeypatch.delenv("FACEREC_CACHE")
+    assert "facerec" in cache_folder().parts

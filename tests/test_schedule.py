@@ -1,0 +1,113 @@
+"""How fast a run learns, how it is optimised, in which precision."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import optim
+from toy_runs import Data, given_photos, small
+
+from facerec.config import TrainSettings
+from facerec.errors import ConfigError
+from facerec.training.runs import State
+from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    ("progress", "factor"), [(0, 1), (1, 1), (6.99, 1), (7, 0.1), (13.99, 0.1), (14, 0.01), (21, 0.001)]
+)
+def test_steps_of_the_step_schedule(progress: float, factor: float) -> None:
+    assert lr_factor(TrainSettings(schedule="step", step_epochs=7), progress) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    ("progress", "factor"), [(0, 0.001 / 0.101), (0.5, 0.051 / 0.101), (1, 1), (5.5, 0.5), (3.25, 0.853553), (10, 0)]
+)
+def test_points_of_the_cosine_schedule(progress: float, factor: float) -> None:
+    """10 epochs, the first warms up; 3.25 is a quarter of the way down: (1 + cos 45 degrees) / 2."""
+    settings = TrainSettings(schedule="cosine", epochs=10, warmup=0.1)
+    assert lr_factor(settings, progress) == pytest.approx(factor, abs=1e-6)
+
+
+def test_cosine_without_warm_up_begins_at_the_top() -> None:
+    assert lr_factor(TrainSettings(schedule="cosine", warmup=0.0), 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "steps"),
+    [
+        ([], 0),
+        ([0.5], 0),
+        ([0.5, 0.6, 0.7, 0.8], 0),
+        ([0.5, 0.5], 0),
+        ([0.5, 0.5, 0.5], 1),
+        ([0.5, 0.4, 0.45], 1),
+        ([0.5, 0.4, 0.6, 0.5, 0.6], 1),
+        ([0.5, 0.4, 0.4, 0.4, 0.4], 2),
+        ([0.5, 0.4, 0.4, 0.7, 0.4, 0.4], 2),
+        ([0.0, 0.0, 0.0], 1),
+    ],
+)
+def test_a_plateau_of_two_epochs_is_a_tenth_of_the_rate(scores: list[float], steps: int) -> None:
+    settings = TrainSettings(schedule="plateau", step_epochs=2)
+    assert plateau_by_hand(scores, 2) == pytest.approx(0.1**steps)
+    for progress in (0, 3.5):
+        assert lr_factor(settings, progress, scores) == pytest.approx(0.1**steps)
+
+
+def plateau_by_hand(scores: Sequence[float], epochs: int) -> float:
+    """A tenth after every so many epochs in a row that bring no better score than the best before."""
+    factor, best, waited = 1.0, float("-inf"), 0
+    for score in scores:
+        waited = 0 if score > best else waited + 1
+        best = max(best, score)
+        if waited == epochs:
+            factor, waited = factor / 10, 0
+    return factor
+
+
+def test_steps_use_the_rates_of_the_schedule(some_faces: Data) -> None:
+    learner = some_faces.learner(small(strategy="discriminative", stage_decay=0.5, step_epochs=1))
+    learner.step(given_photos(learner)[0], State(epoch=1, batch=1), 4)
+    rates = {group["name"]: group["lr"] for group in learner.optimizer.param_groups}
+    expected = {"stage0": 6.25e-6, "stage1": 1.25e-5, "stage2": 2.5e-5, "stage3": 5e-5, "head": 2e-4}
+    assert rates == pytest.approx(expected)
+    assert learner.rates(1.25) == rates
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_steps_as_torchs_own(name: str, some_faces: Data) -> None:
+    """Two steps, with weight decay, against one written out here."""
+    learner = some_faces.learner(small(optimizer=name, lr=1e-3, head_lr=1e-3, weight_decay=0.1))
+    copies = [parameter.detach().clone().requires_grad_() for parameter in learner.network.parameters()]
+    build = {
+        "adam": lambda: optim.Adam(copies, 1e-3, weight_decay=0.1),
+        "adamw": lambda: optim.AdamW(copies, 1e-3, weight_decay=0.1),
+        "sgd": lambda: optim.SGD(copies, 1e-3, momentum=0.9, weight_decay=0.1),
+        "adagrad": lambda: optim.Adagrad(copies, 1e-3, weight_decay=0.1),
+    }
+    reference = build[name]()
+
+    def note(*_: object) -> None:
+        for copy, parameter in zip(copies, learner.network.parameters(), strict=True):
+            assert parameter.grad is not None
+            copy.grad = parameter.grad.clone()
+
+    learner.optimizer.register_step_pre_hook(note)
+    state = State()
+    for given in given_photos(learner)[:2]:
+        state.count(*learner.step(given, state, 4))
+        reference.step()
+    for copy, parameter in zip(copies, learner.network.parameters(), strict=True):
+        torch.testing.assert_close(parameter, copy, rtol=1e-5, atol=1e-7)
+
+
+def test_names_of_precisions() -> None:
+    cpu = torch.device("cpu")
+    assert use_bf16("bf16", cpu)
+    assert not use_bf16("fp32", cpu)
+    assert use_bf16("auto", cpu) in (True, False)
+    with pytest.raises(ConfigError, match="no precision 'half'; known are auto, bf16, fp32"):
+        use_bf16("half", cpu)

@@ -1,0 +1,110 @@
+"""`facerec train` at the command line: what it prints where, and what its options become."""
+
+import json
+import os
+import pty
+import re
+from pathlib import Path
+
+import pytest
+import running
+from toy_faces import write_teacher
+from toy_runs import CLASSES, SMALL, Data, classes, command, make_classes, make_people, read_history, read_run, start
+
+from facerec.models.checkpoint import load_model
+from facerec.train import settings_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def options_of(data: Data, output: Path, *more: object) -> list[object]:
+    settings = SMALL if data.splits else CLASSES
+    return ["train", *command(data, output, settings)[1:], *more]
+
+
+def test_the_plan_comes_first_then_the_epochs_and_only_the_result_on_stdout(some_faces: Data, tmp_path: Path) -> None:
+    result = running.run_process(*options_of(some_faces, tmp_path / "run", "--strategy", "partial", "--json"))
+    assert result.returncode == 0, result.stderr
+    plan, epochs = result.stderr.splitlines()[:-2], result.stderr.splitlines()[-2:]
+    assert [re.sub(r"\s+", " ", line) for line in plan] == [
+        "stage0 1,792 parameters frozen",
+        "stage1 23,840 parameters frozen",
+        "stage2 94,784 parameters trains at 0.0005",
+        "stage3 602,080 parameters trains at 0.0005",
+        "head 8,224 parameters trains at 0.002",
+    ]
+    for number, line in enumerate(epochs):
+        entry = read_history(tmp_path / "run")[number]
+        assert line.startswith(f"epoch {number + 1} of 2: loss {entry['loss']:.4f}, triplet loss ")
+    (line,) = [json.loads(line) for line in result.stdout.splitlines()]
+    card = load_model(tmp_path / "run")[1]
+    assert line == {"output": str(tmp_path / "run"), "fingerprint": card.fingerprint, **card.results}
+
+
+def test_a_classifier_by_command_for_people(some_classes: Data, tmp_path: Path) -> None:
+    judge = make_classes(tmp_path / "judge", 2, 2, 2)
+    result = running.run(*options_of(some_classes, tmp_path / "run", "--validation", judge.folder))
+    assert result.exit_code == 0, result.stderr
+    card = load_model(tmp_path / "run")[1]
+    first, second = result.stdout.splitlines()
+    assert first.startswith(f"{tmp_path / 'run'}: best epoch {card.training['epoch'] + 1}: validation_loss")
+    assert f"{card.results['validation_accuracy']:.4f}" in first
+    assert second == f"use it with --model {tmp_path / 'run'}"
+    assert read_run(tmp_path / "run")["validation"]["folder"] == "judge"
+
+
+def test_an_option_that_is_given_several_times(some_faces: Data, tmp_path: Path) -> None:
+    teacher = write_teacher(tmp_path / "teacher.npz", some_faces.task(SMALL).train)
+    other = write_teacher(tmp_path / "other.npz", some_faces.task(SMALL).train)
+    words = options_of(some_faces, tmp_path / "run", "--epochs", 1, "--teacher", teacher, "--teacher", other)
+    assert running.run(*words).exit_code == 0
+    assert settings_of(tmp_path / "run").teacher == (str(teacher), str(other))
+    resume = ["train", some_faces.folder, "--aligned", "--splits", some_faces.splits, "--output", tmp_path / "run"]
+    assert running.run(*resume, "--resume").exit_code == 0
+    result = running.run(*resume, "--resume", "--teacher", teacher)
+    assert result.exit_code == 2
+    assert "was started with --teacher" in result.stderr
+
+
+def test_settings_from_a_file_and_options_over_them(some_classes: Data, tmp_path: Path) -> None:
+    lines = ['mode = "classify"', 'backbone = "squeezenet1_1"', 'init = "random"', "input_size = 32", "epochs = 7"]
+    (tmp_path / "train.toml").write_text("\n".join([*lines, "lr = 1", "tensorboard = false"]), "utf-8")
+    words = ["train", some_classes.folder, "--output", tmp_path / "run", "--config", tmp_path / "train.toml"]
+    assert running.run(*words, "--epochs", 1, "--lr", 0.001, "--strategy", "frozen").exit_code == 0
+    settings = settings_of(tmp_path / "run")
+    assert (settings.mode, settings.input_size, settings.epochs, settings.lr) == ("classify", 32, 1, 0.001)
+
+
+def test_photos_a_list_names_are_left_out(tmp_path: Path) -> None:
+    data = make_people(tmp_path, 8, 3)
+    (tmp_path / "out.txt").write_text("# worse than none\nfaces/p005/001.png\n", "utf-8")
+    words = ["--epochs", 1, "--exclude", tmp_path / "out.txt"]
+    assert running.run(*options_of(data, tmp_path / "run", *words)).exit_code == 0
+    assert read_run(tmp_path / "run")["train"]["photos"] == 11
+    words = ["train", data.folder, "--aligned", "--splits", data.splits, "--output", tmp_path / "run", "--resume"]
+    result = running.run(*words)
+    assert result.exit_code == 2
+    assert "cannot resume, its train differs in photos, fingerprint; give what it was started with" in result.stderr
+    assert running.run(*words, "--exclude", tmp_path / "out.txt").exit_code == 0
+
+
+def test_a_terminal_sees_a_bar_with_rate_and_time_left(some_classes: Data, tmp_path: Path) -> None:
+    """stderr is a pseudo-terminal; every line of an epoch and of the plan is on a line of its own."""
+    ours, theirs = pty.openpty()
+    process = start(*command(some_classes, tmp_path / "run", classes()), stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:  # Linux says EIO where the other end is closed
+        pass
+    process.communicate()
+    assert process.returncode == 0
+    text = seen.decode()
+    assert re.search(r"epoch 1/2, loss \d+\.\d{4}, \d+ photos/s", text)
+    assert re.search(r"3/3", text)
+    assert re.search(r"\d:\d\d:\d\d", text)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
+    assert [line[:12] for line in lines if re.match(r"epoch \d of", line)] == ["epoch 1 of 2", "epoch 2 of 2"]
