@@ -5,11 +5,14 @@ default run takes two of its ten folds: 1,583 photos and 1,200 pairs, two to thr
 """
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from running import ROOT, json_lines, run
+from torchvision.models import MobileNet_V2_Weights
 
 SHIPPED = "default"
 
@@ -93,6 +96,37 @@ def test_the_shipped_model_says_what_it_is() -> None:
     assert 0 < card["threshold"]["distance"] < 2
     for field in ("name", "licence", "source", "training", "results", "fingerprint"):
         assert card[field], field
+
+
+# ---------------------------------------------------------------------------------------------------- ants and bees
+
+
+@pytest.fixture(scope="session")
+def imagenet_weights(shared_data: Path) -> None:
+    """MobileNetV2's weights where torchvision looks for them; the research folder has a tool that puts them there."""
+    weights = MobileNet_V2_Weights.IMAGENET1K_V1
+    tool = shared_data.parent / "tools" / "offline_imagenet_weights.py"
+    if (Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name).exists():
+        return
+    made = subprocess.run([sys.executable, tool, "mobilenet_v2"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no ImageNet weights of MobileNetV2: {made.stderr.strip().splitlines()[-1]}")
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("imagenet_weights")
+def test_frozen_imagenet_features_tell_ants_from_bees(shared_data: Path, tmp_path: Path) -> None:
+    """The PyTorch tutorial's task; 8 epochs over one view of each photo, so that the features are computed once."""
+    insects = shared_data / "hymenoptera"
+    options = ["--mode", "classify", "--backbone", "mobilenet_v2", "--strategy", "frozen", "--views", 1]
+    options += ["--epochs", 8, "--batch-size", 16, "--output", tmp_path / "run"]
+    trained = run("train", insects / "train", *options)
+    assert trained.exit_code == 0, trained.stderr
+    result = run("evaluate", "classification", "--images", insects / "val", "--model", tmp_path / "run", "--json")
+    (line,) = json_lines(result)
+    assert (line["images"], line["classes"], line["failures"]) == (153, 2, 0)
+    assert line["roc_auc"] >= 0.97
+    assert line["accuracy"] >= 0.88
 
 
 # ---------------------------------------------------------------------------------------------------- LFW, two folds
