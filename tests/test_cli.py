@@ -358,7 +358,7 @@ def test_evaluate_verification_for_people(crops: Path, pairs: Path, toy: Path) -
 def test_models(tiny_model: Path) -> None:
     (line,) = json_lines(run("models", "--model", tiny_model, "--json"))
     assert {"resnet50", "resnet18", "mobilenet_v2", "squeezenet1_1"} <= line["backbones"].keys()
-    assert line["strategies"] == ["full", "frozen", "partial", "discriminative"]
+    assert line["strategies"] == ["full", "frozen", "partial", "discriminative", "gradual", "scratch"]
     assert line["card"] == json.loads((tiny_model / "model.json").read_text("utf-8"))
     shown = run("models", "--model", tiny_model).stdout
     for word in ("resnet50: ", "discriminative", "Model tiny:", line["card"]["fingerprint"], "made up for tests"):

@@ -134,7 +134,7 @@ def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:
     try:
         facts = json.loads(path.read_text("utf-8"))
         return tuple(map(int, facts["shape"])), getattr(torch, facts["dtype"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
