@@ -1,6 +1,7 @@
 """Fixtures every test may use, and --full."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ import toy_model
 
 if TYPE_CHECKING:  # slow to import
     from toy_runs import Data
+
+# Small tensors gain nothing from threads, which wait for each other busily; of the tests' own processes, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -19,6 +19,8 @@ Factors = list[float]
 
 
 def _partial(stages: int, settings: TrainSettings, epoch: int) -> Factors:
+    if stages < 2:
+        raise ConfigError("partial needs two stages or more; keep more of them, or use full or frozen")
     cut = settings.frozen_stages
     if cut is None:
         cut = min(find_backbone(settings.backbone).default_cut, stages - 1)

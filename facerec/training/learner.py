@@ -191,7 +191,20 @@ def start_network(settings: TrainSettings, classes: int) -> Network:
     )
     if settings.init not in ("imagenet", "random"):
         _start_from(network, Path(settings.init))
+    _require_room(network, settings.train_size or network.input_size)
+    _require_room(network, network.input_size)
     return network
+
+
+@torch.no_grad()
+def _require_room(network: Network, size: int) -> None:
+    """Raise ConfigError when pixels of this size are too few for the backbone to make features of."""
+    try:
+        network.eval().prefix(torch.zeros(1, 3, size, size), len(network.stages))
+    except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
+        raise ConfigError(
+            f"{size} pixels are too few for {network.backbone}; give a larger --train-size or --input-size"
+        ) from error
 
 
 def _start_from(network: Network, folder: Path) -> None:
