@@ -82,6 +82,7 @@ def _triplet_miner(settings: TrainSettings) -> nn.Module | None:
 class DistanceWeightedMiner(miners.BaseMiner):
     """The odds of a negative are 1 / q(distance) among those of its anchor; distances below 0.5 count as 0.5.
 
+    Those beyond 1.4, which are far enough, are drawn only where an anchor has no others, as in the authors' code.
     pytorch-metric-learning's miner of this name takes them relative to the largest of the batch: one pair of people
     who look alike, and in 512 dimensions all others' are 0 in float32 and give no triplets.
     """
@@ -91,7 +92,9 @@ class DistanceWeightedMiner(miners.BaseMiner):
         dim = embeddings.shape[1]
         d = torch.cdist(embeddings, ref_emb).square().clamp(0.25, 3.999)  # (B, R)
         log_odds = (2 - dim) / 2 * d.log() - (dim - 3) / 2 * (1 - d / 4).log()
-        log_odds[labels[:, None] == ref_labels[None, :]] = -math.inf
+        negative = labels[:, None] != ref_labels[None, :]  # (B, R)
+        near = negative & (d <= 1.96)
+        log_odds[~torch.where(near.any(1, keepdim=True), near, negative)] = -math.inf
         return get_random_triplet_indices(labels, ref_labels=ref_labels, weights=log_odds.softmax(1))
 
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
 READ_AHEAD = 3  # batches decoded while the network works
+VIEWS_VERSION = 1  # goes up whenever this file makes other pixels of a photo: what caches hold of them is then void
 PICTURE_SCALE = (0.25, 1.0)  # shares of a picture's area that a view may show
 PICTURE_RATIO = (3 / 4, 4 / 3)
 

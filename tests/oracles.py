@@ -293,12 +293,16 @@ def proxy_anchor_loss_by_loop(vectors: list[list[float]], labels: list[int], cla
 
 
 def negative_odds_by_loop(vectors: list[list[float]], labels: list[int], anchor: int) -> list[float]:
-    """How probable each row is as the anchor's negative: 1 / q(distance) of Wu et al. 2017, distances from 0.5 up."""
+    """How probable each row is as the anchor's negative: 1 / q(distance) of Wu et al. 2017, distances from 0.5 to 1.4.
+
+    At least one negative must be that near.
+    """
     dimension, weights = len(vectors[0]), []
     for vector, label in zip(vectors, labels, strict=True):
         distance = max(0.5, math.sqrt(squared_distance(vectors[anchor], vector)))
         density = distance ** (dimension - 2) * max(0.0, 1 - distance**2 / 4) ** ((dimension - 3) / 2)
-        weights.append(0.0 if label == labels[anchor] else 1 / density)
+        weights.append(0.0 if label == labels[anchor] or distance > 1.4 else 1 / density)
+    assert any(weights)
     return [weight / sum(weights) for weight in weights]
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from facerec.models.network import Network
 from facerec.training.processes import process_number
 from facerec.training.runs import lock_file, write_json
+from facerec.views import VIEWS_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def cache_folder() -> Path:
 
 def store_key(network: Network, count: int, hashes: Sequence[str], *facts: Any) -> str:
     """Names what the first `count` stages make of photos of these content hashes; `facts`: what else it depends on."""
-    digest = hashlib.sha256(repr((network.backbone, count, process_number(), *facts)).encode())
+    code = (VIEWS_VERSION, torch.__version__)
+    digest = hashlib.sha256(repr((network.backbone, count, process_number(), *code, *facts)).encode())
     digest.update("".join(hashes).encode())
     for part in (network.mean, network.std, *(t for s in network.stages[:count] for t in s.state_dict().values())):
         digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
