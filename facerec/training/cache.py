@@ -29,6 +29,8 @@ from facerec.views import VIEWS_VERSION
 
 log = logging.getLogger(__name__)
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # what a stage may give
+
 Slots = NDArray[np.int64]  # (B,) places in a store
 
 
@@ -114,7 +116,7 @@ class RowStore:
                 self._rows = self._map(capacity, width)
         except OSError as error:
             log.warning("%s: nothing is kept there (%s); frozen stages are computed every time", self._folder, error)
-            self._rows = None
+            self._rows, self._done[:] = None, False
 
     def _map(self, capacity: int, width: int) -> NDArray[np.uint8]:
         path = self._folder / "rows"
@@ -124,8 +126,9 @@ class RowStore:
                 os.posix_fallocate(file.fileno(), 0, capacity * width)  # a full disk is an error now, not a crash later
             capacity = min(self._slots, max(capacity, size // width))
         if (self._folder / "done").exists():
-            done = np.frombuffer((self._folder / "done").read_bytes(), np.bool_)
-            self._done[: len(done)] = done
+            done = np.frombuffer((self._folder / "done").read_bytes(), np.uint8)
+            if len(done) == self._slots:  # else it is not what `flush` wrote
+                self._done[:capacity] = done[:capacity] == 1
         facts = {"shape": list(self._shape), "dtype": str(self._dtype).removeprefix("torch.")}
         write_json(self._folder / "rows.json", facts)
         return np.memmap(path, np.uint8, "r+", shape=(capacity, width))
@@ -135,9 +138,10 @@ def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:
     """Shape and type of a store's rows; None for a new store, or a file that is not what `_map` wrote."""
     try:
         facts = json.loads(path.read_text("utf-8"))
-        return tuple(map(int, facts["shape"])), getattr(torch, facts["dtype"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        shape, dtype = tuple(map(int, facts["shape"])), DTYPES[facts["dtype"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return (shape, dtype) if min(shape, default=0) > 0 else None
 
 
 def _room(own: Path, budget: int, wanted: int) -> int:
