@@ -41,8 +41,9 @@ def cache_folder() -> Path:
 
 def store_key(network: Network, count: int, hashes: Sequence[str], *facts: Any) -> str:
     """Names what the first `count` stages make of photos of these content hashes; `facts`: what else it depends on."""
-    code = (VIEWS_VERSION, torch.__version__)
-    digest = hashlib.sha256(repr((network.backbone, count, process_number(), *code, *facts)).encode())
+    pooled = count == len(network.stages)
+    what = (network.backbone, count, pooled, process_number(), VIEWS_VERSION, torch.__version__, *facts)
+    digest = hashlib.sha256(repr(what).encode())
     digest.update("".join(hashes).encode())
     for part in (network.mean, network.std, *(t for s in network.stages[:count] for t in s.state_dict().values())):
         digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -174,7 +174,11 @@ class Learner:
 
     def load(self, path: Path) -> State:
         """Go back to a checkpoint."""
-        return State(**load_state(path, self._modules(), self.optimizer))
+        state = State(**load_state(path, self._modules(), self.optimizer))
+        self.feed.close()
+        self.feed.count = -1  # the stores were those of the weights it began with
+        self.start_epoch(state)
+        return state
 
 
 def start_network(settings: TrainSettings, classes: int) -> Network:

@@ -106,9 +106,11 @@ def sum_gradients(shared: nn.Module, whole: Iterable[nn.Module]) -> None:
 
 
 def average_buffers(network: nn.Module) -> None:
-    """Make the running statistics of BatchNorm the mean over the processes."""
-    if process_count() > 1:
-        _reduce([buffer for buffer in network.buffers() if buffer.is_floating_point()], process_count())
+    """Make the running statistics of BatchNorm the mean over the processes; what is frozen, or constant, stays."""
+    if process_count() == 1:
+        return
+    moving = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    _reduce([buffer for m in moving for buffer in m.buffers() if buffer.is_floating_point()], process_count())
 
 
 def _reduce(tensors: list[Tensor], divisor: int) -> None:
