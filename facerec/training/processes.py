@@ -29,6 +29,8 @@ Batch = NDArray[np.int64]
 def join_processes() -> None:
     """Find the other processes, where torchrun started this one as one of several."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(own_device())  # nccl gathers on the current one
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
