@@ -269,6 +269,31 @@ def test_the_longest_unused_store_makes_room(own_cache: Path) -> None:
     fourth.close()
 
 
+def test_what_is_no_store_is_never_deleted(own_cache: Path) -> None:
+    """$FACEREC_CACHE may be a folder in which somebody keeps other things."""
+    kept = [own_cache / "Documents" / "thesis.txt", own_cache / "Photos" / "2020" / "a.jpg", own_cache / "mixed" / "x"]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"precious")
+    (own_cache / "mixed" / "lock").touch()
+    store = RowStore("store", 4, 1e-8)
+    store.put(np.arange(4), rows(0, 4))
+    store.close()
+    assert [path.read_bytes() for path in kept] == [b"precious"] * 3
+
+
+@pytest.mark.parametrize("size", [0, 100, 2500])
+def test_rows_that_were_cut_off_are_not_there(size: int, own_cache: Path) -> None:
+    store = RowStore("store", 4, 1.0)
+    store.put(np.arange(4), rows(0, 4))
+    store.close()
+    os.truncate(own_cache / "store" / "rows", size)
+    again = RowStore("store", 4, 1.0)
+    there = size // 1000  # bytes of a row
+    assert again.has(np.arange(4)).tolist() == [i < there for i in range(4)]
+    again.close()
+
+
 def test_a_store_in_use_is_neither_used_nor_deleted(own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = RowStore("first", 4, 1.0)
     first.put(np.arange(4), rows(0, 4))

@@ -190,3 +190,16 @@ def test_a_list_that_cannot_be_written_costs_no_findings(folder: Path, check: An
     assert "9 usable photos" in result.stdout
     (line,) = result.stderr.splitlines()
     assert line.endswith("cannot be written (Is a directory); give another --output")
+
+
+def test_a_photo_is_never_overwritten_by_the_list_but_an_older_list_is(
+    folder: Path, check: Any, tmp_path: Path
+) -> None:
+    photo = next(path for path in sorted(folder.rglob("*.png")) if path.stat().st_size > 1000)
+    before = photo.read_bytes()
+    result = check(folder, "--output", photo)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("is there and no list of check-data; give another --output\n")
+    assert photo.read_bytes() == before
+    for _ in range(2):
+        assert check(folder, "--output", tmp_path / "list.txt").exit_code in (0, 1)

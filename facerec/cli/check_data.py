@@ -79,7 +79,10 @@ def _watched(photos: Any, total: int) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write the list, over an older one but over no other file: not over a photo."""
     try:
+        if path.is_file() and b"facerec check-data" not in path.read_bytes()[:99]:
+            raise DataError(f"{printable(path)}: is there and no list of check-data; give another --output")
         path.write_text(text, "utf-8")
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be written ({error.strerror}); give another --output") from error

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # what a stage may give
 
+FILES = {"done", "lock", "rows", "rows.json"}  # of a store
+
 Slots = NDArray[np.int64]  # (B,) places in a store
 
 
@@ -129,7 +131,8 @@ class RowStore:
         if (self._folder / "done").exists():
             done = np.frombuffer((self._folder / "done").read_bytes(), np.uint8)
             if len(done) == self._slots:  # else it is not what `flush` wrote
-                self._done[:capacity] = done[:capacity] == 1
+                there = min(capacity, size // width)  # fewer where the file was cut off
+                self._done[:there] = done[:there] == 1
         facts = {"shape": list(self._shape), "dtype": str(self._dtype).removeprefix("torch.")}
         write_json(self._folder / "rows.json", facts)
         return np.memmap(path, np.uint8, "r+", shape=(capacity, width))
@@ -148,13 +151,21 @@ def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:
 def _room(own: Path, budget: int, wanted: int) -> int:
     """Bytes a store that wants so many may take: by the budget and half the free disk, once old ones are gone."""
     allowed = min(budget, _size(own) + shutil.disk_usage(own).free // 2)
-    others = sorted((path for path in own.parent.iterdir() if path != own and path.is_dir()), key=_last_used)
+    others = sorted((path for path in own.parent.iterdir() if path != own and _is_store(path)), key=_last_used)
     for oldest in list(others):
         if sum(map(_size, others)) + wanted <= allowed:
             break
         _delete(oldest)
         others = [path for path in others if path.exists()]  # one in use is still there
     return min(wanted, allowed - sum(map(_size, others)))
+
+
+def _is_store(folder: Path) -> bool:
+    """Whether a folder is one of ours and nothing else is in it: nobody's other files may be deleted."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    names = {path.name.removesuffix(".part") for path in folder.iterdir() if path.is_file()}
+    return "lock" in names <= FILES and not any(path.is_dir() for path in folder.iterdir())
 
 
 def _size(folder: Path) -> int:
