@@ -3,7 +3,6 @@
 `class_labels` makes numbers of the folders' names, the caller classifies the photos, `classification` reports.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.errors import DataError
-from facerec.images import printable
+from facerec.images import printable, same_form
 
 REPLICATES = 1000
 """Resamples of the photos behind the interval of ROC AUC."""
@@ -54,13 +53,13 @@ def class_labels(folders: Mapping[str, Sequence[Path]], classes: Sequence[str]) 
     Names are compared as Unicode NFC: some file systems take accents apart. A class without a folder, or without photos
     in it, is left alone; raises DataError for a folder that is none of the classes.
     """
-    places = {_nfc(name): place for place, name in enumerate(classes)}
-    if unknown := [name for name in folders if _nfc(name) not in places]:
+    places = {same_form(name): place for place, name in enumerate(classes)}
+    if unknown := [name for name in folders if same_form(name) not in places]:
         raise DataError(
             f"{printable(unknown[0])}: no class of the model has this folder's name; rename or remove it, "
             f"known are {_listed(classes)}"
         )
-    pairs = [(photo, places[_nfc(name)]) for name, photos in folders.items() for photo in photos]
+    pairs = [(photo, places[same_form(name)]) for name, photos in folders.items() for photo in photos]
     return [photo for photo, _ in pairs], [label for _, label in pairs]
 
 
@@ -89,10 +88,6 @@ def classification(
         confusion=counts.tolist(),
         ci95={**ci95, "replicates": REPLICATES},
     )
-
-
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _listed(classes: Sequence[str], most: int = 20) -> str:

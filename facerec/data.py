@@ -1,6 +1,7 @@
 """Training data: identity folders of aligned crops, class folders of pictures, and how they are split."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 
 from facerec.detect import Detector, faces_in_photos
 from facerec.errors import DataError, ImageError
-from facerec.images import identity_folders, photo_hash, printable
+from facerec.images import identity_folders, photo_hash, printable, same_form
 from facerec.types import Face
+
+log = logging.getLogger(__name__)
 
 Detected = Iterator[tuple[Path, list[Face] | ImageError]]
 
+_NO_CONTENT = hashlib.sha256().hexdigest()
 _MARK = ".facerec-crops"  # in a folder of crops made by align_folder
 
 
@@ -70,7 +74,7 @@ def _content_hash(path: Path) -> str:
     try:
         return photo_hash(path)
     except ImageError:  # named when it is to be read
-        return hashlib.sha256().hexdigest()
+        return _NO_CONTENT
 
 
 def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
@@ -79,24 +83,28 @@ def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
     Raises DataError when there are none.
     """
     root = folder.resolve()
-    left_out = read_exclusions(exclude) if exclude else set()
-
-    def is_left_out(path: Path) -> bool:
-        key = f"{root.name}/{path.relative_to(root).as_posix()}"
-        return not left_out.isdisjoint((key, key.removesuffix(".png")))  # a crop of align_folder: PHOTO.png
-
-    folders = {
-        name: [path for path in photos if not is_left_out(path)] for name, photos in identity_folders(root).items()
-    }
-    photos = _photo_set(root, {name: paths for name, paths in folders.items() if paths})
+    photos = _photo_set(root, {name: paths for name, paths in identity_folders(root).items() if paths})
+    if exclude is None:
+        return photos
+    left_out, keys = read_exclusions(exclude), list(map(same_form, photos.keys()))
+    crops = [key.removesuffix(".png") for key in keys]  # PHOTO.png, where align_folder made it of PHOTO
+    _warn_of_unknown(exclude, left_out, {*keys, *crops})
+    kept = [key not in left_out and crop not in left_out for key, crop in zip(keys, crops, strict=True)]
+    photos = photos.take(np.flatnonzero(kept))
     if not len(photos):
         raise DataError(f"{printable(folder)}: {exclude} leaves no photo of it; shorten the list")
-    return photos
+    return photos.only([photos.names[label] for label in np.unique(photos.labels)])
+
+
+def _warn_of_unknown(path: Path, listed: set[str], known: set[str]) -> None:
+    if unknown := sorted(listed - known):
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        log.warning("%s: names nothing that is there: %s%s", printable(path), printable(unknown[0]), more)
 
 
 def read_exclusions(path: Path) -> set[str]:
-    """The photos a text file lists as folder/person/file, a line each; `#` begins a comment. Raises DataError."""
-    return {line for line in _read_lines(path, "folder/person/file") if line and not line.startswith("#")}
+    """The photos a text file lists as folder/person/file, a line each; `# ` begins a comment. Raises DataError."""
+    return {line for line in _read_lines(path, "folder/person/file") if line and not line.startswith("# ")}
 
 
 def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
@@ -112,10 +120,14 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
         validation = set(np.random.default_rng(seed).permutation(faces.names)[:count].tolist())
         left_out: set[str] = set()
     else:
-        lists = {path.stem: _read_list(path, faces.root.name) for path in sorted(splits.glob("*.txt"))}
+        lists = {path.stem: _read_list(path, faces) for path in sorted(splits.glob("*.txt"))}
         if "validation" not in lists:
             raise DataError(f"{splits}: holds no validation.txt; list the validation people there, a line each")
-        validation = lists.pop("validation") & set(faces.names)
+        if not any(lists.values()):
+            raise DataError(
+                f"{splits}: its lists name nobody of {faces.root}; write {faces.root.name}/PERSON, a line each"
+            )
+        validation = lists.pop("validation")
         left_out = set().union(*lists.values())
     train = set(faces.names) - validation - left_out
     if len(train) < 2 or len(validation) < 2:
@@ -128,32 +140,34 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
     return faces.only(sorted(train)), validation_faces
 
 
-def _read_list(path: Path, root: str) -> set[str]:
-    lines = _read_lines(path, "folder/person")
-    return {line.split("/", 1)[1] for line in lines if line.startswith(f"{root}/")}
+def _read_list(path: Path, faces: PhotoSet) -> set[str]:
+    """Those of the people of `faces` whom a list names as folder/person."""
+    lines = set(_read_lines(path, "folder/person"))
+    return {name for name in faces.names if same_form(f"{faces.root.name}/{name}") in lines}
 
 
 def _read_lines(path: Path, what: str) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines()]
+        return [same_form(line.strip()) for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, a {what} a line") from error
 
 
-def split_classes(photos: PhotoSet, validation: Path | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
+def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
     """Training and validation photos of the same classes.
 
-    validation: a folder of class folders to validate on. Without it a seeded fifth of each class's photos validates
-    (one at least). Raises DataError for fewer than two classes, a class of fewer than two photos, or a folder to
-    validate on whose classes are not those that are trained.
+    validation: the photos to validate on. Without them a seeded fifth of each class's photos validates
+    (one at least). Raises DataError for fewer than two classes, a class of fewer than two photos, and photos to
+    validate on that are of other classes, or trained on.
     """
     if len(photos.names) < 2:
         raise DataError(
             f"{photos.root}: holds one class, {', '.join(photos.names)}; give a folder for each of two or more"
         )
     if validation is not None:
-        return photos, _same_classes(read_photos(validation), photos.names)
+        _require_unseen(photos, validation)
+        return photos, _same_classes(validation, photos.names)
     rng = np.random.default_rng(seed)
     held_back: list[NDArray[np.int64]] = []
     for label, name in enumerate(photos.names):
@@ -167,12 +181,21 @@ def split_classes(photos: PhotoSet, validation: Path | None, seed: int) -> tuple
     return photos.take(np.setdiff1d(np.arange(len(photos)), chosen)), photos.take(chosen)
 
 
+def _require_unseen(train: PhotoSet, validation: PhotoSet) -> None:
+    """Raise DataError when a photo, whatever its name, is in both."""
+    trained = set(train.hashes()) - {_NO_CONTENT}
+    for path, content in zip(validation.paths, validation.hashes(), strict=True):
+        if content in trained:
+            raise DataError(f"{printable(path)}: is among the training photos; validate on others")
+
+
 def _same_classes(photos: PhotoSet, names: tuple[str, ...]) -> PhotoSet:
     """The photos with their labels as places in `names`."""
-    foreign = [name for name in photos.names if name not in names]
+    places = {same_form(name): place for place, name in enumerate(names)}
+    foreign = [name for name in photos.names if same_form(name) not in places]
     if foreign:
         raise DataError(f"{photos.root}: class {foreign[0]} is not trained; trained are {', '.join(names)}")
-    labels = np.array([names.index(name) for name in photos.names], np.int64)[photos.labels]
+    labels = np.array([places[same_form(name)] for name in photos.names], np.int64)[photos.labels]
     return PhotoSet(photos.root, names, photos.paths, labels)
 
 

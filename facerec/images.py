@@ -61,6 +61,11 @@ def printable(path: Path | str) -> str:
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in unsafe else c for c in str(path))
 
 
+def same_form(name: str) -> str:
+    """A name as names are compared (Unicode NFC): some file systems take accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 def read_image(path: Path) -> Image:
     """Read a photo as (H, W, 3) uint8 RGB, 0..255, turned upright by its EXIF orientation.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,12 +231,12 @@ def test_a_seeded_fifth_of_each_class_is_held_back(tmp_path: Path) -> None:
 def test_a_folder_to_validate_on_is_labelled_as_the_trained_one(tmp_path: Path) -> None:
     """It may lack classes, and its own order of them is not that of the logits."""
     photos = read_photos(make_classes(tmp_path / "kinds", 2, 1, 2).folder)
-    make_classes(tmp_path / "judge", 0, 1, 3)
-    train, validation = split_classes(photos, tmp_path / "judge", seed=0)
+    judge = read_photos(make_classes(tmp_path / "judge", 0, 1, 3, first=50).folder)
+    train, validation = split_classes(photos, judge, seed=0)
     assert train is photos
     assert validation.names == ("c0", "c1", "c2")
     assert validation.labels.tolist() == [1, 2, 2, 2]
-    assert validation.keys()[0] == "judge/c1/00.png"
+    assert validation.keys()[0] == "judge/c1/50.png"
 
 
 @pytest.mark.parametrize(
@@ -250,10 +251,52 @@ def test_classes_that_cannot_be_split_are_one_line(
     counts: tuple[int, ...], judge: tuple[int, ...] | None, message: str, tmp_path: Path
 ) -> None:
     photos = read_photos(make_classes(tmp_path / "kinds", *counts).folder)
-    validation = make_classes(tmp_path / "judge", *judge).folder if judge else None
+    validation = read_photos(make_classes(tmp_path / "judge", *judge, first=50).folder) if judge else None
     with pytest.raises(DataError, match=message) as caught:
         split_classes(photos, validation, seed=0)
     assert "\n" not in str(caught.value)
+
+
+def test_a_photo_is_not_both_trained_and_validated_on_whatever_its_name(tmp_path: Path) -> None:
+    photos = read_photos(make_classes(tmp_path / "kinds", 2, 2).folder)
+    make_classes(tmp_path / "judge", 1, 1, first=50)
+    (tmp_path / "judge" / "c1" / "copy.png").write_bytes(photos.paths[3].read_bytes())
+    with pytest.raises(DataError, match=r"judge/c1/copy\.png: is among the training photos; validate on others"):
+        split_classes(photos, read_photos(tmp_path / "judge"), seed=0)
+
+
+def test_photos_that_cannot_be_read_are_not_taken_for_one_photo(tmp_path: Path) -> None:
+    for folder in ("kinds", "judge"):
+        make_classes(tmp_path / folder, 2, 2, first=50 * (folder == "judge"))
+        (tmp_path / folder / "c0" / "empty.png").touch()
+    train, validation = (read_photos(tmp_path / folder) for folder in ("kinds", "judge"))
+    assert len(split_classes(train, validation, seed=0)[1]) == 5
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+def test_a_listed_name_is_found_however_its_accents_are_written(listed: str, tmp_path: Path) -> None:
+    """A test person who is not recognised would be trained on."""
+    folded = {"NFC": "NFD", "NFD": "NFC"}[listed]
+    names = [unicodedata.normalize(folded, name) for name in ("José", "Zoë")]
+    faces = read_photos(write_people(tmp_path / "faces", {**dict.fromkeys(names, 2), "a": 2, "b": 2, "c": 2}))
+    lines = [unicodedata.normalize(listed, f"faces/{name}") for name in names]
+    splits = write_splits(tmp_path / "splits", validation=["faces/a", "faces/b", lines[0]], test=[lines[1]])
+    write_people(tmp_path / "faces", {"d": 2})
+    train, validation = split_people(read_photos(faces.root), splits, seed=0)
+    assert train.names == ("c", "d")
+    assert set(validation.names) == {"a", "b", names[0]}
+    (tmp_path / "out.txt").write_text(f"{lines[1]}/000.png\n", "utf-8")
+    assert len(read_photos(faces.root, tmp_path / "out.txt")) == 11
+
+
+def test_a_list_that_names_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    faces = face_set(tmp_path / "faces", 4, 2)
+    (tmp_path / "out.txt").write_text("# a comment\nfaces/p000/000.png\nrenamed/p000/001.png\n#x/y.png\n", "utf-8")
+    assert len(read_photos(faces.root, tmp_path / "out.txt")) == 7
+    assert caplog.messages == [f"{tmp_path / 'out.txt'}: names nothing that is there: #x/y.png and 1 more"]
+    splits = write_splits(tmp_path / "splits", validation=["other/p000"], test=["other/p001"])
+    with pytest.raises(DataError, match=r"its lists name nobody of .*; write faces/PERSON, a line each"):
+        split_people(faces, splits, seed=0)
 
 
 def test_limit_people_is_a_seeded_choice(tmp_path: Path) -> None:

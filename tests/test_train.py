@@ -99,11 +99,13 @@ def test_classes_are_learned_in_batches_of_four(count: int, tmp_path: Path) -> N
 
 
 def test_classes_are_judged_on_a_folder_that_is_given(some_classes: Data, tmp_path: Path) -> None:
-    judge = make_classes(tmp_path / "judge", 2, 0, 1)
+    judge = make_classes(tmp_path / "judge", 2, 0, 1, first=50)
     some_classes.train(tmp_path / "run", classes(epochs=1), validation=judge.folder)
     run = read_run(tmp_path / "run")
     assert (run["train"]["classes"], run["train"]["photos"]) == (3, 15)
     assert (run["validation"]["folder"], run["validation"]["photos"]) == ("judge", 3)
+    some_classes.train(tmp_path / "two", classes(epochs=1, limit_people=2), validation=judge.folder)
+    assert read_run(tmp_path / "two")["train"]["classes"] == read_run(tmp_path / "two")["validation"]["classes"] == 2
 
 
 # ------------------------------------------------------------------------------------------------- what a run leaves

@@ -42,7 +42,7 @@ def test_the_plan_comes_first_then_the_epochs_and_only_the_result_on_stdout(some
 
 
 def test_a_classifier_by_command_for_people(some_classes: Data, tmp_path: Path) -> None:
-    judge = make_classes(tmp_path / "judge", 2, 2, 2)
+    judge = make_classes(tmp_path / "judge", 2, 2, 2, first=50)
     result = running.run(*options_of(some_classes, tmp_path / "run", "--validation", judge.folder))
     assert result.exit_code == 0, result.stderr
     card = load_model(tmp_path / "run")[1]

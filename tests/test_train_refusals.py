@@ -193,7 +193,7 @@ def test_options_of_one_mode_are_refused_in_the_other(some_faces: Data, some_cla
     assert_refused(message, ConfigError, some_classes.folder, output, classes(), splits=some_faces.splits)
     message = "--validation is for --mode classify; people to validate on are named by --splits"
     assert_refused(message, ConfigError, some_faces.folder, output, SMALL, validation=some_faces.folder)
-    judge = make_classes(tmp_path / "judge", 1, 1)
+    judge = make_classes(tmp_path / "judge", 1, 1, first=50)
     (judge.folder / "c1").rename(judge.folder / "other")
     message = "class other is not trained; trained are c0, c1, c2"
     assert_refused(message, DataError, some_classes.folder, output, classes(), validation=judge.folder)

@@ -83,10 +83,10 @@ def make_people(folder: Path, people: int, photos: int) -> Data:
     return Data(some_people(folder / "faces", people, photos), splits)
 
 
-def make_classes(folder: Path, *counts: int) -> Data:
-    """Class folders c0, c1, ... (three at most) with so many pictures each."""
+def make_classes(folder: Path, *counts: int, first: int = 0) -> Data:
+    """Class folders c0, c1, ... (three at most) with so many pictures each, from number `first` on."""
     for kind, count in enumerate(counts):
-        for number in range(count):
+        for number in range(first, first + count):
             toy_classes.save_picture(folder / f"c{kind}" / f"{number:02}.png", kind, number)
     return Data(folder)
 

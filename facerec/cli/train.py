@@ -47,7 +47,9 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--validation", type=common.PHOTOS, metavar="DIR", help="Class folders to validate on; else a fifth of the photos."
 )
-@click.option("--exclude", type=common.PHOTOS, metavar="FILE", help="Photos to leave out, as check-data lists them.")
+@click.option(
+    "--exclude", type=common.PHOTOS, metavar="FILE", help="Photos of FOLDER to leave out, as check-data lists them."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --output, to the same numbers.")
 @common.face_options
 @_settings_options

@@ -62,9 +62,12 @@ def read_task(
         return PeopleTask(settings, *split_people(photos, splits, settings.seed))
     if splits is not None:
         raise ConfigError("--splits is for --mode metric; classes to validate on are given by --validation")
+    others = read_photos(validation) if validation else None
+    train, held_back = split_classes(photos, others, settings.seed)
     if settings.limit_people:
-        photos = limit_names(photos, settings.limit_people, settings.seed)
-    return ClassTask(settings, *split_classes(photos, validation, settings.seed))
+        train = limit_names(train, settings.limit_people, settings.seed)
+        held_back = held_back.only(train.names)
+    return ClassTask(settings, train, held_back)
 
 
 class PeopleTask:
