@@ -148,6 +148,8 @@ def build_settings(kind: type[Settings], values: dict[str, Any], where: str) -> 
         if key not in fields:
             raise ConfigError(f"{where}: unknown setting '{key}'; known are {', '.join(fields)}")
         allowed = fields[key].type
+        if isinstance(value, bool) and allowed is not bool:
+            raise ConfigError(f"{where}: '{key}' must be {getattr(allowed, '__name__', allowed)}, not {value!r}")
         if allowed is float and type(value) is int:
             values = {**values, key: float(value)}
         elif isinstance(value, list | tuple) and get_args(allowed) == (str, ...) and _all_text(value):

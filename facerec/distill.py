@@ -91,8 +91,10 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
     if missing:
         raise DataError(f"{path}: no embedding of {missing[0]} and {len(missing) - 1} more; let the teacher embed them")
     chosen = embeddings[[rows[key] for key in keys]].astype(np.float32)
-    if not np.isfinite(chosen).all():
-        raise DataError(f"{path}: holds embeddings that are not finite; let the teacher embed the photos again")
+    if not (np.isfinite(chosen).all() and np.linalg.norm(chosen, axis=1).all()):
+        raise DataError(
+            f"{path}: holds embeddings that are not finite, or zero; let the teacher embed the photos again"
+        )
     return F.normalize(torch.from_numpy(chosen), dim=1)
 
 

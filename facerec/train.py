@@ -80,7 +80,9 @@ def train(
     processes.join_processes()
     processes.keep_freed_memory()
     task = read_task(folder, settings, splits, validation, exclude)
-    learner = Learner(settings, task)
+    processes.require_shares(len(task.batches(0)[0]))
+    goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
+    learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
     if not resume:
         task.measure(*learner.validation_rows()[:2])  # what cannot be validated is refused before hours of training
     run = describe_run(settings, task.train, task.validation)
@@ -89,7 +91,7 @@ def train(
 
     with hold_folder(output), closing(learner.feed), processes.note_interrupts() as interrupted:
         start_run(output, run, resume)
-        state = learner.load(output / CHECKPOINT) if (output / CHECKPOINT).exists() else State()
+        state = learner.load(output / CHECKPOINT) if goes_on else State()
         board = open_board(output, learner.network, state.epoch) if settings.tensorboard else None
         while state.epoch < settings.epochs and not state.has_stalled(settings.early_stopping):
             # ---- one epoch
@@ -126,6 +128,7 @@ def train(
             if clock.minutes() > PLOT_MINUTES:
                 plot_history(output, state.history)
             log.info("epoch %d of %d: %s", state.epoch, settings.epochs, _shown(entry))
+        write_history(output, state.history)  # a kill may have come between checkpoint and history
         plot_history(output, state.history)
         if state.has_stalled(settings.early_stopping):
             log.info("stopped: the last %d epochs were no better", settings.early_stopping)

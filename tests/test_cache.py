@@ -269,6 +269,25 @@ def test_the_longest_unused_store_makes_room(own_cache: Path) -> None:
     fourth.close()
 
 
+def test_a_system_that_cannot_reserve_space_keeps_rows_too(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS and Windows have no posix_fallocate."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    store = RowStore("store", 4, 1.0)
+    store.put(np.arange(4), rows(0, 4))
+    store.close()
+    again = RowStore("store", 4, 1.0)
+    assert again.has(np.arange(4)).all()
+    again.close()
+
+
+def test_pooled_rows_are_not_those_of_a_longer_network() -> None:
+    """The same first stages, once all there are and once followed by others."""
+    whole, cut = (Network("squeezenet1_1", 8, kept_stages=kept).eval() for kept in (0, 2))
+    cut.stages.load_state_dict(whole.stages[:2].state_dict())
+    assert store_key(whole, 2, ["a"]) != store_key(cut, 2, ["a"])
+    assert store_key(whole, 1, ["a"]) == store_key(cut, 1, ["a"])
+
+
 def test_what_is_no_store_is_never_deleted(own_cache: Path) -> None:
     """$FACEREC_CACHE may be a folder in which somebody keeps other things."""
     kept = [own_cache / "Documents" / "thesis.txt", own_cache / "Photos" / "2020" / "a.jpg", own_cache / "mixed" / "x"]
@@ -302,7 +321,7 @@ def test_a_store_in_use_is_neither_used_nor_deleted(own_cache: Path, caplog: pyt
         same.put(np.arange(4), rows(0, 4))
     assert not same.has(np.arange(4)).any()
     (message,) = warnings_of(caplog)
-    assert message.startswith(f"{own_cache / 'first'}: nothing is kept there (")
+    assert message == f"{own_cache / 'first'}: another run uses it; frozen stages are computed every time"
     other = RowStore("other", 4, 5600e-9)
     other.put(np.arange(4), rows(0, 4))
     assert other.has(np.arange(4)).tolist() == [True, False, False, False], "what the one in use leaves"

@@ -83,6 +83,7 @@ BAD_FILES = {
     "a row too few": lambda path: write(path, names=NAMES, embeddings=ROWS[:2]),
     "one name for all": lambda path: write(path, names=NAMES[0], embeddings=ROWS),
     "words": lambda path: write(path, names=NAMES, embeddings=ROWS.astype(str)),
+    "zero": lambda path: write(path, names=NAMES, embeddings=np.zeros((3, 3))),
     "not finite": lambda path: write(path, names=NAMES, embeddings=np.full((3, 3), np.nan)),
 }
 

@@ -101,6 +101,14 @@ def test_two_processes_leave_one_run_that_resumes(some_faces: Data, tmp_path: Pa
     assert read_run(tmp_path / "whole")["processes"] == 2
 
 
+def test_batches_too_small_to_be_shared_are_refused(some_classes: Data, tmp_path: Path) -> None:
+    two = start_two("-m", *command(some_classes, tmp_path / "run", classes(batch_size=3)))
+    _, errors = two.communicate()
+    assert two.returncode != 0
+    assert "batches of 3 are too small for 2 processes; give larger batches" in errors
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_crops_are_not_made_by_several_processes_at_once(
     small_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,15 @@
 """Interrupted runs: that nothing of them is lost, whatever stops them, and that they end in the same numbers."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import toy_model
+from safetensors.torch import load_file, save_file
 from toy_faces import write_teacher
 from toy_runs import (
     CLASSES,
@@ -28,7 +31,7 @@ from facerec.config import TrainSettings
 from facerec.errors import TrainingError
 from facerec.models.checkpoint import load_model, read_facts
 from facerec.train import settings_of
-from facerec.training.runs import CHECKPOINT
+from facerec.training.runs import CHECKPOINT, HISTORY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -184,3 +187,41 @@ def test_classify_settings_are_the_runs_own(some_classes: Data, tmp_path: Path) 
     some_classes.train(tmp_path / "run", classes(epochs=1))
     with pytest.raises(TrainingError, match="its settings differs in epochs;"):
         some_classes.train(tmp_path / "run", CLASSES, resume=True)
+
+
+def test_a_run_resumes_though_the_model_it_began_with_is_gone(
+    whole_run: Path, some_faces: Data, tmp_path: Path
+) -> None:
+    """Every weight is in the checkpoint."""
+    settings = small(init=str(tmp_path / "start"), strategy="partial", views=1)
+    shutil.copytree(whole_run, tmp_path / "start")
+    some_faces.train(tmp_path / "whole", settings)
+    interrupt(some_faces, tmp_path / "run", settings, 1, 1)
+    shutil.rmtree(tmp_path / "start")
+    some_faces.train(tmp_path / "run", settings, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_another_teacher_is_no_resumption(some_faces: Data, tmp_path: Path) -> None:
+    teacher = write_teacher(tmp_path / "teacher.npz", some_faces.task(SMALL).train)
+    settings = small(teacher=(str(teacher),))
+    interrupt(some_faces, tmp_path / "run", settings, 0, 2)
+    with np.load(teacher) as arrays:
+        np.savez(teacher, names=arrays["names"], embeddings=-arrays["embeddings"])
+    with pytest.raises(TrainingError, match=r"cannot resume, its teachers differs in .*teacher\.npz"):
+        some_faces.train(tmp_path / "run", settings, resume=True)
+
+
+def test_a_history_that_a_kill_left_out_is_written_again(whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    (tmp_path / "run" / HISTORY).unlink()
+    some_faces.train(tmp_path / "run", SMALL, resume=True)
+    assert_same_run(whole_run, tmp_path / "run")
+
+
+@pytest.mark.parametrize("facts", ["{", '{"bogus": 1}'])
+def test_a_checkpoint_of_other_facts_is_one_line(facts: str, whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    save_file(load_file(whole_run / CHECKPOINT), tmp_path / "run" / CHECKPOINT, {"facts": facts})
+    with pytest.raises(TrainingError, match=r"cannot be resumed from \(broken\); give another --output"):
+        some_faces.train(tmp_path / "run", SMALL, resume=True)

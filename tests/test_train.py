@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from toy_runs import (
 )
 
 from facerec.embed import load_classifier
-from facerec.errors import TrainingError
+from facerec.errors import ConfigError, TrainingError
 from facerec.models.checkpoint import load_model, save_model
 from facerec.models.network import Network
 from facerec.recognise import classify
@@ -185,6 +186,25 @@ def test_bf16_learns_in_float32_weights(some_faces: Data, tmp_path: Path) -> Non
 
 
 # ------------------------------------------------------------------------------------------------- where it starts
+
+
+def test_a_head_for_other_classes_is_not_taken_over(some_classes: Data, tmp_path: Path) -> None:
+    some_classes.train(tmp_path / "first", classes(epochs=1))
+    shutil.copytree(some_classes.folder, tmp_path / "others")
+    (tmp_path / "others" / "c1").rename(tmp_path / "others" / "renamed")
+    first = load_model(tmp_path / "first")[0].state_dict()
+    for data, same in ((some_classes, True), (Data(tmp_path / "others"), False)):
+        following = data.learner(classes(init=str(tmp_path / "first"))).network.state_dict()
+        assert torch.equal(following["head.0.weight"], first["head.0.weight"]) == same
+        assert all(torch.equal(following[name], first[name]) for name in first if name.startswith("stages"))
+
+
+def test_another_input_size_must_be_asked_for(some_classes: Data, tmp_path: Path) -> None:
+    some_classes.train(tmp_path / "first", classes(epochs=1, input_size=48))
+    start = str(tmp_path / "first")
+    with pytest.raises(ConfigError, match="was trained at 48 pixels; give --input-size 48"):
+        some_classes.learner(classes(init=start, input_size=0))
+    assert some_classes.learner(classes(init=start, input_size=64)).network.input_size == 64
 
 
 def test_training_goes_on_from_a_model_folder(whole_run: Path, some_faces: Data, tmp_path: Path) -> None:

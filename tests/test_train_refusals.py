@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,12 @@ def test_options_of_one_mode_are_refused_in_the_other(some_faces: Data, some_cla
         ({"label_smoothing": -0.1}, "label_smoothing must be from 0 to below 1"),
         ({"limit_people": 0}, "limit_people must be at least 2, not 0"),
         ({"seed": 2**63}, "seed must be below 2"),
+        ({"views": 1001}, "views must be at most 1000"),
+        ({"memory": 10**7}, "memory must be at most 1000000"),
+        ({"head_layers": 17}, "head_layers must be at most 16"),
+        ({"cache_gb": 1e300}, "cache_gb must be at most 1000000"),
+        ({"train_size": 4096}, "train_size must be at most 2048"),
+        ({"input_size": 128}, "input_size 128 is that of stored crops, which have a margin; give another"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_anything_is_written(
@@ -269,7 +276,24 @@ def test_settings_that_make_no_sense_are_refused_before_anything_is_written(
 
 
 def test_batches_of_single_photos_suffice_a_teacher(tmp_path: Path) -> None:
-    check_run(tmp_path / "run", small(loss="none", photos_per_person=1, teacher=("any.npz",)), resume=False)
+    (tmp_path / "any.npz").touch()
+    teacher = (str(tmp_path / "any.npz"),)
+    check_run(tmp_path / "run", small(loss="none", photos_per_person=1, teacher=teacher), resume=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": ("none.npz",)}, "none.npz: no such teacher; give an .npz, a FILE.onnx or a model folder"),
+        ({"init": "no/model"}, "no/model/model.json: no such file"),
+        ({"precision": "fp16"}, "no precision 'fp16'"),
+    ],
+)
+def test_what_is_missing_is_said_before_photos_are_aligned(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FacerecError, match=re.escape(message)):
+        check_run(tmp_path / "run", small(**changes), resume=False)
 
 
 def test_a_model_folder_of_another_shape_is_refused(

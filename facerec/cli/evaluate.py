@@ -10,6 +10,7 @@ import click
 from facerec.cli import common
 from facerec.errors import DataError
 from facerec.images import printable
+from facerec.models.card import ModelCard
 
 
 class EvaluateGroup(click.Group):
@@ -58,16 +59,9 @@ def verification(images: Path, pairs_file: Path, model: str | None, as_json: boo
     failed = sum(vector is None for vector in vectors.values())
     if failed == len(names):
         raise DataError(f"{common.one_line(images)}: not one of the {len(names)} photos has a usable face")
-    line = measure(pairs, vectors).to_json() | {
-        "model": embedder.card.name,
-        "model_fingerprint": embedder.card.fingerprint,
-        "seconds": round(seconds, 1),
-        "photos_per_second": round(len(names) / seconds, 2),
-    }
-    if as_json:
-        common.emit(line)
-    else:
-        _print_table(line)
+    line = measure(pairs, vectors).to_json() | _of_model(embedder.card, seconds)
+    line |= {"photos_per_second": round(len(names) / seconds, 2)}
+    common.emit(line) if as_json else _print_table(line)
     common.finish(failed, len(names) - failed)
 
 
@@ -80,7 +74,7 @@ def classification(images: Path, model: str, as_json: bool) -> None:
 
     A photo that cannot be read counts as a wrong answer.
 
-    
+    \b
     facerec evaluate classification --images flowers/test --model models/flowers --json
     """
     from facerec.classification import class_labels
@@ -100,18 +94,14 @@ def classification(images: Path, model: str, as_json: bool) -> None:
     failed = sum(row is None for row in rows)
     if failed == len(paths):
         raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos can be read")
-    line = measure(labels, rows, len(classes)).to_json() | {
-        "class_names": classes,
-        "model": classifier.card.name,
-        "model_fingerprint": classifier.card.fingerprint,
-        "seconds": round(seconds, 1),
-        "images_per_second": round(len(paths) / seconds, 2),
-    }
-    if as_json:
-        common.emit(line)
-    else:
-        _print_classes(line)
+    line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
+    line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
+    common.emit(line) if as_json else _print_classes(line)
     common.finish(failed, len(paths) - failed)
+
+
+def _of_model(card: ModelCard, seconds: float) -> dict[str, Any]:
+    return {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
 
 
 def _watched(photos: Any, total: int, label: str = "Embedding") -> Any:

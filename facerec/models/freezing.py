@@ -44,7 +44,9 @@ STRATEGIES: dict[str, Callable[[int, TrainSettings, int], Factors]] = {
     "partial": _partial,
     "discriminative": lambda n, s, epoch: [s.stage_decay ** (n - 1 - i) for i in range(n)],
     "gradual": _gradual,
-    "scratch": lambda n, s, epoch: [1.0] * n,  # that the weights start at random is train.start_network's part
+    "scratch": lambda n, s, epoch: (
+        [1.0] * n
+    ),  # that the weights start at random is training.learner.start_network's part
 }
 
 

@@ -117,6 +117,8 @@ class RowStore:
             capacity = _room(self._folder, self._budget, self._slots * width) // width
             if capacity > 0:
                 self._rows = self._map(capacity, width)
+        except BlockingIOError:
+            log.warning("%s: another run uses it; frozen stages are computed every time", self._folder)
         except OSError as error:
             log.warning("%s: nothing is kept there (%s); frozen stages are computed every time", self._folder, error)
             self._rows, self._done[:] = None, False
@@ -126,7 +128,7 @@ class RowStore:
         with path.open("a+b") as file:
             size = os.fstat(file.fileno()).st_size
             if size < capacity * width:
-                os.posix_fallocate(file.fileno(), 0, capacity * width)  # a full disk is an error now, not a crash later
+                _reserve(file.fileno(), capacity * width)
             capacity = min(self._slots, max(capacity, size // width))
         if (self._folder / "done").exists():
             done = np.frombuffer((self._folder / "done").read_bytes(), np.uint8)
@@ -136,6 +138,14 @@ class RowStore:
         facts = {"shape": list(self._shape), "dtype": str(self._dtype).removeprefix("torch.")}
         write_json(self._folder / "rows.json", facts)
         return np.memmap(path, np.uint8, "r+", shape=(capacity, width))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the disk space now, where the system can: a full disk is an error then, and no crash later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
 
 
 def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:

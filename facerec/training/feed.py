@@ -57,10 +57,10 @@ class Feed:
         self.count = count
         if not count or not self._settings.cache_gb:
             return
-        self._still_store = self._store(self._task.validation, 1, "still", self._network.input_size)
+        views = self._task.views
+        self._still_store = self._store(self._task.validation, 1, views.faces, views.size)
         if self._settings.views and not self._needs_pixels:
-            facts = (self._size, self._autocast)
-            self._train_store = self._store(self._task.train, self._settings.views, "train", *facts)
+            self._train_store = self._store(self._task.train, views.count, views, self._size, self._autocast)
 
     def close(self) -> None:
         """Leave the stores to other processes."""
@@ -126,7 +126,7 @@ class Feed:
             return self._network.prefix(scale_pixels(pixels.to(device), size), self.count)
 
     def _store(self, photos: PhotoSet, views: int, *facts: object) -> RowStore:
-        key = store_key(self._network, self.count, photos.hashes(), self._task.views, *facts)
+        key = store_key(self._network, self.count, photos.hashes(), *facts)
         return RowStore(key, views * len(photos), self._settings.cache_gb)
 
 

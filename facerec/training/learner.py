@@ -34,7 +34,7 @@ class Learner:
         self.device = processes.own_device()
         self.autocast = use_bf16(settings.precision, self.device)
         self.labels = torch.from_numpy(task.train.labels)
-        self.network = start_network(settings, len(task.classes))
+        self.network = start_network(settings, task.classes)
         self.objective = Objective(settings, len(task.train.names)).to(self.device)
         self.teachers = [read_teacher(given, task) for given in settings.teacher]
         self.teacher_losses = self._teacher_losses().to(self.device)
@@ -174,27 +174,30 @@ class Learner:
 
     def load(self, path: Path) -> State:
         """Go back to a checkpoint."""
-        state = State(**load_state(path, self._modules(), self.optimizer))
+        try:
+            state = State(**load_state(path, self._modules(), self.optimizer))
+        except (TypeError, ValueError) as error:  # its JSON part is not what `save` wrote
+            raise TrainingError(f"{path}: cannot be resumed from (broken); give another --output") from error
         self.feed.close()
         self.feed.count = -1  # the stores were those of the weights it began with
         self.start_epoch(state)
         return state
 
 
-def start_network(settings: TrainSettings, classes: int) -> Network:
+def start_network(settings: TrainSettings, classes: Sequence[str]) -> Network:
     """The network training begins with: ImageNet or random weights, or those of a model folder.
 
-    A model folder's head stays where it gives what is to be learned, else only its stages are taken. Raises ConfigError
-    when its backbone is another.
+    A model folder's head stays where it gives what is to be learned, the very classes or an embedding, else only its
+    stages are taken. Raises ConfigError when its backbone, or its input size and none was asked for, is another.
     """
     pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
-    dim = settings.embedding_dim if settings.mode == METRIC else classes
+    dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
     options = {"kept_stages": settings.kept_stages, "head_layers": settings.head_layers}
     network = Network(
         settings.backbone, dim, mode=settings.mode, input_size=settings.input_size, pretrained=pretrained, **options
     )
     if settings.init not in ("imagenet", "random"):
-        _start_from(network, Path(settings.init))
+        _start_from(network, Path(settings.init), classes, any_size=settings.input_size > 0)
     _require_room(network, settings.train_size or network.input_size)
     _require_room(network, network.input_size)
     return network
@@ -211,20 +214,23 @@ def _require_room(network: Network, size: int) -> None:
         ) from error
 
 
-def _start_from(network: Network, folder: Path) -> None:
+def _start_from(network: Network, folder: Path, classes: Sequence[str], *, any_size: bool) -> None:
     start, card = load_model(folder)
     if (start.backbone, start.kept_stages) != (network.backbone, network.kept_stages):
         raise ConfigError(
             f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --kept-stages {start.kept_stages}"
         )
     same_mode = start.mode == network.mode
+    if same_mode and not any_size and start.input_size != network.input_size:
+        raise ConfigError(f"{folder}: was trained at {start.input_size} pixels; give --input-size {start.input_size}")
     if same_mode and network.mode == METRIC and (start.dim, start.head_layers) != (network.dim, network.head_layers):
         raise ConfigError(
             f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --embedding-dim {card.embedding_dim} "
             f"--head-layers {card.head_layers}"
         )
     network.stages.load_state_dict(start.stages.state_dict())
-    if same_mode and (start.dim, start.head_layers) == (network.dim, network.head_layers):
+    same_head = (start.dim, start.head_layers) == (network.dim, network.head_layers)
+    if same_mode and same_head and card.classes == list(classes):
         network.head.load_state_dict(start.head.state_dict())
 
 

@@ -23,6 +23,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facerec.errors import ConfigError
+
 Batch = NDArray[np.int64]
 
 
@@ -59,6 +61,12 @@ def own_device() -> torch.device:
 def own_share(batch: Batch) -> Batch:
     """This process's part of a batch; in the order of the processes the parts are the batch."""
     return np.array_split(batch, process_count())[process_number()]
+
+
+def require_shares(batch: int) -> None:
+    """Raise ConfigError for batches of which a process would get fewer than two photos: BatchNorm needs two."""
+    if process_count() > 1 and batch < 2 * process_count():
+        raise ConfigError(f"batches of {batch} are too small for {process_count()} processes; give larger batches")
 
 
 def wait_for_all() -> None:

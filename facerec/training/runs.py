@@ -17,6 +17,8 @@ import torch
 from facerec.config import TrainSettings, build_settings
 from facerec.data import PhotoSet
 from facerec.errors import TrainingError
+from facerec.images import photo_hash
+from facerec.models.card import read_card
 from facerec.training.processes import is_first, process_count
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
@@ -29,7 +31,8 @@ except ImportError:  # not on Windows: there, nothing keeps two processes apart
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # one epoch of the history
-PARTS = ("settings", "train", "validation", "versions", "threads", "processes")
+SAME = ("settings", "teachers", "train", "validation")  # what a resumed run must not find changed
+PARTS = (*SAME, "versions", "threads", "processes")
 
 
 @dataclass(slots=True)
@@ -74,15 +77,21 @@ class State:
 
 
 def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:
-    """Exactly what is run: settings, data (with a fingerprint of names and contents), versions, threads, processes."""
+    """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
     return {
         "settings": dataclasses.asdict(settings) | {"teacher": list(settings.teacher)},  # as JSON gives them back
+        "teachers": {teacher: _fingerprint(Path(teacher)) for teacher in settings.teacher},
         "train": _describe_photos(train, settings.mode),
         "validation": _describe_photos(validation, settings.mode),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "processes": process_count(),
     }
+
+
+def _fingerprint(teacher: Path) -> str:
+    """Of a file's content, or of the model in a folder."""
+    return read_card(teacher / "model.json").fingerprint if teacher.is_dir() else photo_hash(teacher)[:16]
 
 
 def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
@@ -140,7 +149,7 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
     require_free(output, resume)
     if resume:
         before = read_run(output)
-        for part in ("settings", "train", "validation"):
+        for part in SAME:
             if before[part] != run[part]:
                 changed = [key for key in run[part] if before[part].get(key) != run[part][key]]
                 raise TrainingError(
@@ -158,9 +167,14 @@ def read_run(output: Path) -> dict[str, Any]:
     """What `describe_run` said when the run began; raises TrainingError when there is none."""
     try:
         run = json.loads((output / RUN).read_text("utf-8"))
-        return {part: run[part] for part in PARTS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        parts = {part: run[part] for part in PARTS}
+        if not all(isinstance(parts[part], dict) for part in SAME):
+            raise ValueError("not what describe_run writes")
+        return parts
+    except FileNotFoundError as error:
         raise TrainingError(f"{output}: holds no run to resume; start without --resume") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{output}: holds no run to resume, {RUN} is broken; give another --output") from error
 
 
 def settings_of(output: Path) -> TrainSettings:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from facerec.config import TrainSettings
 from facerec.distill import TERMS
 from facerec.errors import ConfigError
 from facerec.losses import Objective, compares_photos, loss_terms, read_terms
+from facerec.models.card import read_card
 from facerec.models.freezing import stage_factors
-from facerec.models.network import CLASSIFY, MODES
+from facerec.models.network import CLASSIFY, METRIC, MODES
 from facerec.training.runs import require_free
+from facerec.views import STORED_SIZE
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,
@@ -61,6 +64,21 @@ def check_run(output: Path, settings: TrainSettings, resume: bool) -> None:
     """Raise what `train` would of its settings (ConfigError) and its folder (TrainingError), before any work."""
     check_settings(settings)
     require_free(output, resume)
+    _check_places(settings, resume)
+
+
+def _check_places(settings: TrainSettings, resume: bool) -> None:
+    """What is only read, or imported, when the photos are ready must be there now."""
+    for teacher in settings.teacher:
+        if not Path(teacher).exists():
+            raise ConfigError(f"{teacher}: no such teacher; give an .npz, a FILE.onnx or a model folder")
+    if settings.init not in ("imagenet", "random") and not resume:
+        read_card(Path(settings.init) / "model.json")
+    if settings.tensorboard:
+        try:
+            import_module("torch.utils.tensorboard")
+        except ImportError as error:
+            raise ConfigError("--tensorboard needs TensorBoard: pip install facerec[tensorboard]") from error
 
 
 def check_settings(settings: TrainSettings) -> None:
@@ -80,6 +98,9 @@ def check_settings(settings: TrainSettings) -> None:
         what = "cross-entropy" if settings.mode == CLASSIFY else "triplet"
         raise ConfigError(f"nothing to learn from: give --loss {what}, or --teacher FILE.npz with --loss none")
     read_terms(settings.teacher_loss, TERMS, "teacher loss")
+    use_bf16(settings.precision, torch.device("cpu"))
+    if settings.mode == METRIC and settings.input_size == STORED_SIZE:
+        raise ConfigError(f"input_size {STORED_SIZE} is that of stored crops, which have a margin; give another")
     Objective(settings, 2)
     stage_factors(settings)
     lr_factor(settings, 0.0)
@@ -101,7 +122,10 @@ def _check_ranges(settings: TrainSettings) -> None:
     for name in ("warmup", "ema", "label_smoothing"):
         _require(settings, name, "from 0 to below 1", lambda x: 0 <= x < 1)
     _require(settings, "stage_decay", "above 0 and at most 1", lambda x: 0 < x <= 1)
-    _require(settings, "embedding_dim", "at most 65536", lambda x: x <= 65536)
+    most = {"embedding_dim": 65536, "memory": 10**6, "head_layers": 16, "views": 1000, "cache_gb": 10**6}
+    most |= {"train_size": 2048, "input_size": 2048}
+    for name, value in most.items():
+        _require(settings, name, f"at most {value}", lambda x, high=value: x <= high)
     _require(settings, "seed", "below 2^63", lambda x: x < 2**63)
 
 
