@@ -166,9 +166,9 @@ def test_scratch_starts_at_random_weights_whatever_init_says(tmp_path: Path, mon
         monkeypatch.setenv(proxy, "http://127.0.0.1:1")
     for strategy in sorted(set(STRATEGIES) - {"scratch"}):
         with pytest.raises(ModelError, match="squeezenet1_1 cannot be downloaded"):
-            start_network(settings_of("squeezenet1_1", strategy, init="imagenet"), 0)
+            start_network(settings_of("squeezenet1_1", strategy, init="imagenet"), ())
     first, second = (
-        start_network(settings_of("squeezenet1_1", "scratch", init=init), 0).state_dict()
+        start_network(settings_of("squeezenet1_1", "scratch", init=init), ()).state_dict()
         for init in ("imagenet", "random")
     )
     assert not torch.equal(first["stages.stage0.0.weight"], second["stages.stage0.0.weight"])
