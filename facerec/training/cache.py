@@ -73,6 +73,10 @@ class RowStore:
         """(B,) whether a row is kept."""
         return self._done[slots]
 
+    def lacks(self, slots: Slots) -> NDArray[np.bool_]:
+        """(B,) whether there is room for a row that is not kept."""
+        return ~self._done[slots] & (slots < (0 if self._rows is None else len(self._rows)))
+
     def get(self, slots: Slots) -> Tensor:
         """(B, *shape) rows that are kept."""
         assert self._rows is not None, "nothing is kept yet"

@@ -84,8 +84,19 @@ class Feed:
             if len(given.positions) < 2:  # the head's BatchNorm needs two
                 raise DataError(f"{photos.root}: fewer than two photos of a batch can be read; check the folder")
             yield given
-        if store is not None:
+        if store is not None and len(shares):
+            self._keep_the_rest(store, first, np.concatenate(shares), epoch)
             store.flush()
+
+    def _keep_the_rest(self, store: RowStore, first: int, shown: Batch, epoch: int) -> None:
+        """Also keep what P x K batches left over of the people `shown`: another epoch's batches leave over others."""
+        photos = self._task.train
+        positions = np.flatnonzero(np.isin(photos.labels, photos.labels[shown]))
+        positions = own_share(positions[store.lacks(first + positions)])
+        batches = [positions[i : i + STILL_BATCH] for i in range(0, len(positions), STILL_BATCH)]
+        for pixels, readable in training_batches(self._task.views, photos.paths, batches, epoch):
+            if len(readable):
+                store.put(first + readable, self._prefix(pixels, self._size, self._autocast))
 
     def validation(self) -> Iterator[Given]:
         """This process's share of the validation photos, without augmentation and in float32."""
@@ -156,10 +167,9 @@ def network_rows(network: Network, batches: Iterable[Given], count: int) -> tupl
 
 
 def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, Labels]:
-    """(N, dim) float32 output and (N,) labels of the photos that can be read, all by this process."""
+    """(N, dim) float32 output and (N,) labels of this process's share of the photos, of those that can be read."""
     device = network.mean.device
-    whole = [np.arange(i, min(i + STILL_BATCH, len(photos))) for i in range(0, len(photos), STILL_BATCH)]
-    stills = still_batches(views, photos.paths, whole)
+    stills = still_batches(views, photos.paths, still_shares(len(photos)))
     batches = (
         Given(network.prefix(pixels.to(device), 0), positions, None) for pixels, positions in stills if len(positions)
     )

@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facerec.errors import ConfigError
-
-Batch = NDArray[np.int64]
+from facerec.sampler import Batch
 
 
 def join_processes() -> None:

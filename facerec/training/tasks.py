@@ -88,7 +88,7 @@ class PeopleTask:
         s = self._settings
         if compares_photos(s):
             return identity_batches(self.train.labels, s.people_per_batch, s.photos_per_person, s.seed, epoch)
-        return shuffled_batches(len(self.train), min(s.batch_size, len(self.train)), s.seed, epoch)
+        return _batches_of_any(self.train, s, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -140,8 +140,7 @@ class ClassTask:
 
     def batches(self, epoch: int) -> list[Batch]:
         """Batches of photos of any class; all of a small folder are one."""
-        size = min(self._settings.batch_size, len(self.train))
-        return shuffled_batches(len(self.train), size, self._settings.seed, epoch)
+        return _batches_of_any(self.train, self._settings, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -161,6 +160,10 @@ class ClassTask:
     def card_facts(self, entry: Entry) -> dict[str, Any]:
         """See Task."""
         return {"results": {key: value for key, value in entry.items() if key.startswith("validation_")}}
+
+
+def _batches_of_any(photos: PhotoSet, settings: TrainSettings, epoch: int) -> list[Batch]:
+    return shuffled_batches(len(photos), min(settings.batch_size, len(photos)), settings.seed, epoch)
 
 
 def _views(settings: TrainSettings, size: int) -> Views:
