@@ -55,11 +55,20 @@ class TrainSettings:
         0, "Only this many first stages of the backbone are used, for data unlike ImageNet; 0: all of them."
     )
     head_layers: int = _setting(1, "New layers in place of the last ones; more than one are 512 wide in between.")
+    pooling: str = _setting(
+        "mean",
+        "How the last feature maps become features: `mean`, each map's mean, or `flat`, every place of every map, for "
+        "pictures in which places have a meaning, as in aligned faces.",
+    )
     embedding_dim: int = _setting(512, "D, the length of an embedding.")
     input_size: int = _setting(
         0, "Side of the pixels the network sees; 0: 112 for faces, to classify what the backbone was made for."
     )
-    init: str = _setting("imagenet", "Where the weights start: `imagenet`, `random`, or a model folder to go on from.")
+    init: str = _setting(
+        "imagenet",
+        "Where the weights start: `imagenet`, `random`, `default` (the shipped model) or a model folder to go on from, "
+        "which stays what it was where no epoch does better.",
+    )
 
     # ---- what it learns from
     loss: str = _setting(
@@ -78,10 +87,12 @@ class TrainSettings:
     label_smoothing: float = _setting(0.0, "Share of the label spread over all classes in cross-entropy, 0..1.")
     teacher: tuple[str, ...] = _setting(
         (),
-        "Who the student is pulled towards: an .npz of `names` and `embeddings` (see facerec.distill), or a FILE.onnx "
-        "or model folder that is run on the augmented crops. May be given several times.",
+        "Who the student is pulled towards: an .npz of `names` and `embeddings` (see facerec.distill), or a FILE.onnx, "
+        "model folder or `default` that is run on the augmented crops. May be given several times.",
     )
-    teacher_loss: str = _setting("cosine + 10*relational", "Terms joined by +: cosine, mse, relational.")
+    teacher_loss: str = _setting(
+        "cosine + 10*relational", "Terms joined by +: cosine, mse, relational, direct (see facerec.distill)."
+    )
     teacher_weight: float = _setting(1.0, "Weight of the teachers' loss, averaged over them, beside `loss`.")
 
     # ---- how it is shown the photos
@@ -92,7 +103,14 @@ class TrainSettings:
         0, "Pixels training photos are scaled to: 80 costs half of 112. Validation is at the full size. 0: that, too."
     )
     strong_augmentation: bool = _setting(
-        False, "Besides shift and mirror: light, colour, grey, low resolution, parts covered. Against overfitting."
+        False,
+        "Besides shift and mirror: faces turned and stretched; light, colour, grey, low resolution, blur, parts "
+        "covered. Against overfitting.",
+    )
+    mix: float = _setting(
+        0.0,
+        "Share of the crops of a batch that are mixed with another one, blended or cut along a line: faces of nobody, "
+        "which only a teacher that is run can tell something about (--loss none).",
     )
     views: int = _setting(
         0, "Differently augmented views of a photo, shown epoch by epoch in turn; 0: always new ones."
@@ -166,12 +184,16 @@ def _all_text(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def read_settings(kind: type[Settings], path: Path) -> Settings:
-    """Read one TOML file of settings; raises ConfigError naming the file and the key."""
+def read_values(path: Path) -> dict[str, Any]:
+    """The settings a TOML file gives, not yet checked; raises ConfigError naming the file."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
-    return build_settings(kind, values, str(path))
+
+
+def read_settings(kind: type[Settings], path: Path) -> Settings:
+    """Read one TOML file of settings; raises ConfigError naming the file and the key."""
+    return build_settings(kind, read_values(path), str(path))

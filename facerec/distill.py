@@ -3,7 +3,8 @@
 The student's embedding is pulled, through a linear projection, towards the teacher's direction (`cosine`) or
 vector (`mse`), and the similarities within a batch towards the teacher's similarities
 (`relational` distillation, Park et al. 2019). The last part matters: the projection has a null space the others cannot
-see, and distances are taken without it.
+see, and distances are taken without it. `direct` is `cosine` without a projection: where both embeddings are equally
+long the student learns the teacher's own coordinates, and nothing is hidden from the loss.
 """
 
 import zlib
@@ -20,10 +21,10 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerec.errors import DataError
+from facerec.errors import ConfigError, DataError
 from facerec.types import Vectors
 
-TERMS = ("cosine", "mse", "relational")
+TERMS = ("cosine", "mse", "relational", "direct")
 
 
 class Teacher(Protocol):
@@ -99,10 +100,15 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
 
 
 class TeacherLoss(nn.Module):
-    """The weighted terms against one teacher, the first two through a learned projection."""
+    """The weighted terms against one teacher, cosine and mse through a learned projection."""
 
     def __init__(self, student_dim: int, teacher_dim: int, weights: dict[str, float]) -> None:
-        """weights: of each of TERMS in use."""
+        """weights: of each of TERMS in use. Raises ConfigError for `direct` between embeddings of unequal length."""
+        if "direct" in weights and student_dim != teacher_dim:
+            raise ConfigError(
+                f"the teacher's embedding has {teacher_dim} numbers, the student's {student_dim}: "
+                f"`direct` needs as many; give --embedding-dim {teacher_dim}, or cosine"
+            )
         super().__init__()
         self.weights = weights
         self.projection = nn.Linear(student_dim, teacher_dim, bias=False)
@@ -114,6 +120,7 @@ class TeacherLoss(nn.Module):
             "cosine": lambda: 1 - F.cosine_similarity(projected, teacher).mean(),
             "mse": lambda: (projected - teacher).square().sum(1).mean(),
             "relational": lambda: _relational(student, teacher),
+            "direct": lambda: 1 - F.cosine_similarity(student, teacher).mean(),
         }
         return torch.stack([weight * terms[name]() for name, weight in self.weights.items()]).sum()
 

@@ -4,7 +4,8 @@
     torchrun --nproc-per-node 2 -m facerec.cli.train ../shared/data/faces --aligned --output runs/second
 
 A run folder holds `run.json`, `history.json`, `history.png`, `checkpoint.safetensors` (to go on from) and the model
-of the best epoch (`model.json`, `weights.safetensors`): by validation TAR@FMR 1e-3, or accuracy when classifying.
+of the best epoch (`model.json`, `weights.safetensors`), by validation TAR@FMR 1e-3, or accuracy when classifying, or
+the model it began from while no epoch is better.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from facerec.models.freezing import plan
 from facerec.models.network import Network
 from facerec.training import processes
 from facerec.training.board import open_board
-from facerec.training.learner import Learner
+from facerec.training.learner import Learner, starts_whole
 from facerec.training.runs import (
     CHECKPOINT,
     Entry,
@@ -37,6 +38,7 @@ from facerec.training.runs import (
 )
 from facerec.training.runs import settings_of as settings_of
 from facerec.training.schedule import check_run as check_run
+from facerec.training.schedule import start_form as start_form
 from facerec.training.tasks import Task, read_task
 
 log = logging.getLogger(__name__)
@@ -83,8 +85,7 @@ def train(
     processes.require_shares(len(task.batches(0)[0]))
     goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
     learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
-    if not resume:
-        task.measure(*learner.validation_rows()[:2])  # what cannot be validated is refused before hours of training
+    measured = {} if goes_on else task.measure(*learner.validation_rows()[:2])  # refused before hours of training
     run = describe_run(settings, task.train, task.validation)
     for row in plan(learner.network, settings):
         log.info("%s", row)
@@ -92,6 +93,9 @@ def train(
     with hold_folder(output), closing(learner.feed), processes.note_interrupts() as interrupted:
         start_run(output, run, resume)
         state = learner.load(output / CHECKPOINT) if goes_on else State()
+        if not goes_on and starts_whole(settings, task.classes):
+            state.start = measured[task.score]
+            _keep(learner, output, task, run, {"epoch": -1, **measured})
         board = open_board(output, learner.network, state.epoch) if settings.tensorboard else None
         while state.epoch < settings.epochs and not state.has_stalled(settings.early_stopping):
             # ---- one epoch
@@ -116,8 +120,8 @@ def train(
             entry = {"epoch": state.epoch, **state.means(), **task.measure(rows, labels), "lr": rates}
             _warn_of_collapse(entry)
             best = state.is_best(entry[task.score])
-            if best and processes.is_first():
-                save_model(learner.best_network, output, make_card(learner.best_network, task, output.name, run, entry))
+            if best:
+                _keep(learner, output, task, run, entry)
             if board:
                 board.epoch(entry)
                 if best:
@@ -150,6 +154,13 @@ class Clock:
     def rate(self, photos: int) -> float:
         self.photos += photos
         return self.photos / (time.monotonic() - self.began)
+
+
+def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
+    """Make the run folder the model folder of this epoch; of several processes the first does."""
+    if processes.is_first():
+        network = learner.best_network
+        save_model(network, output, make_card(network, task, output.name, run, entry))
 
 
 def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:

@@ -47,7 +47,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person and the distance d of their nearest template to the searched face."""
+    """A person and the distance d of the mean of their templates (of length 1 again) to the searched face."""
 
     person: str
     distance: float

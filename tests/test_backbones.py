@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import facenet_pytorch
 import numpy as np
@@ -285,6 +286,37 @@ def test_the_size_of_the_pixels_is_the_rows_to_classify_and_112_for_faces() -> N
 def test_a_cut_that_there_is_not_is_refused(kept: int) -> None:
     with pytest.raises(ConfigError, match=rf"resnet18 has 5 stages; keep between 1 and 5 of them, not {kept}"):
         Network("resnet18", 5, kept_stages=kept)
+
+
+def test_flat_pooling_lets_every_place_of_every_map_into_the_head() -> None:
+    """Against the layers one by one; without it two places that change over make no difference."""
+    flat = Network("resnet18", 7, kept_stages=4, pooling="flat").eval()
+    assert flat.width == 256 * 7 * 7
+    with torch.inference_mode():
+        maps = flat.stages(flat.prefix(pixels(2, 112), 0))  # (2, 256, 7, 7)
+        features = flat.prefix(pixels(2, 112), 4)
+        torch.testing.assert_close(features, maps.reshape(2, -1))
+        convolution, norm = flat.head[1], flat.head[2]
+        mixed = torch.einsum("oc,nchw->nohw", convolution.get_parameter("weight")[:, :, 0, 0], maps)
+        by_hand = flat.head[5](flat.head[4](norm(mixed).reshape(2, -1)))
+        torch.testing.assert_close(flat(pixels(2, 112)), F.normalize(by_hand, dim=1), atol=1e-5, rtol=0)
+        turned = flat.output(maps.flip(3).reshape(2, -1))
+        assert (turned - flat.output(features)).abs().max() > 0.01
+        mean = Network("resnet18", 7, kept_stages=4).eval()
+        assert mean.width == 256
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options", "message"),
+    [
+        ("resnet18", {"pooling": "max"}, "no pooling 'max'; known are mean, flat"),
+        ("alexnet", {"pooling": "flat"}, "alexnet ends in fully connected layers"),
+        ("densenet121", {"pooling": "flat", "input_size": 8}, "8 pixels are too few for densenet121"),
+    ],
+)
+def test_a_pooling_that_there_is_not_is_refused(backbone: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Network(backbone, 5, **options)
 
 
 def test_an_unknown_mode_is_refused() -> None:

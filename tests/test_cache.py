@@ -114,7 +114,7 @@ def test_frozen_stages_see_each_view_of_a_photo_once(some_faces: Data) -> None:
         for epoch in range(4):
             given_photos(learner, epoch)
             learner.validation_rows()
-    assert sum(seen) == 2 * 32 + 16
+    assert sum(seen) == 2 * 32 + 2 * 16  # of validation photos the mirror images, too
     given = given_photos(learner)[0]
     assert given.pixels is None
     assert given.positions.tolist() == learner.task.batches(0)[0].tolist()
@@ -127,7 +127,7 @@ def test_without_a_number_of_views_only_validation_is_kept(some_faces: Data, own
         for epoch in range(2):
             given_photos(learner, epoch)
             learner.validation_rows()
-    assert sum(seen) == 2 * 32 + 16
+    assert sum(seen) == 2 * 32 + 2 * 16
     assert len(stores(own_cache)) == 1
     learner.feed.close()
 
@@ -235,7 +235,7 @@ def test_what_a_kill_leaves_is_right(some_faces: Data, own_cache: Path, tmp_path
     process.kill()
     process.communicate()
     noted = [np.fromfile(own_cache / store / "done", np.bool_) for store in stores(own_cache)]
-    assert sorted(len(done) for done in noted) == [16, 64]
+    assert sorted(len(done) for done in noted) == [32, 64]
     assert all(done.sum() >= 16 for done in noted)
     some_faces.train(tmp_path / "with", FROZEN)
     some_faces.train(tmp_path / "without", uncached(FROZEN))

@@ -36,6 +36,12 @@ def test_wrong_labels_and_second_folders_are_left_out(tmp_path: Path) -> None:
     np.savez(tmp_path / "teacher" / "sface.npz", names=np.array(names), embeddings=embeddings)
 
     command = [sys.executable, str(ROOT / "scripts" / "clean_faces.py"), str(tmp_path), str(tmp_path / "clean")]
+    subprocess.run([*command[:-1], str(tmp_path / "every"), "--all"], check=True)
+    every = read_photos(tmp_path / "every" / "faces")
+    assert {person: len(every.photos_of(person)) for person in every.names} == {
+        "ann": 4, "bob": 3, "cleo": 3, "dan": 1, "small_1": 2, "small_2": 2, "val": 2,
+    }  # fmt: skip
+
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said == "11 of 15 crops and 5 of 6 people left; 2 crops doubtful, 1 second folders\n"
     clean = read_photos(tmp_path / "clean" / "faces")

@@ -210,8 +210,22 @@ def test_every_part_and_sum_of_parts_agrees_with_loops(weights: dict[str, float]
 
 def test_the_default_is_the_cosine_and_ten_times_the_relational_part() -> None:
     assert read_terms(TrainSettings().teacher_loss, TERMS, "teacher loss") == {"cosine": 1.0, "relational": 10.0}
-    with pytest.raises(ConfigError, match="no teacher loss 'kl'; known are cosine, mse, relational"):
+    with pytest.raises(ConfigError, match="no teacher loss 'kl'; known are cosine, mse, relational, direct"):
         read_terms("kl", TERMS, "teacher loss")
+
+
+def test_the_direct_part_has_no_projection_to_learn() -> None:
+    student, loss = unit_rows(5, 4, seed=1).requires_grad_(), TeacherLoss(4, 4, {"direct": 2.0})
+    teacher = unit_rows(5, 4, seed=2)
+    expected = 2 * (1 - sum(cosine(s, t) for s, t in zip(student.tolist(), teacher.tolist(), strict=True)) / 5)
+    found = loss(student, teacher)
+    assert found.item() == pytest.approx(expected, abs=1e-5)
+    found.backward()
+    assert student.grad is not None
+    assert student.grad.abs().sum() > 0
+    assert loss.projection.weight.grad is None
+    with pytest.raises(ConfigError, match=r"has 4 numbers, the student's 6: .* give --embedding-dim 4"):
+        TeacherLoss(6, 4, {"direct": 1.0, "relational": 1.0})
 
 
 def test_the_relational_part_sees_what_the_projection_hides() -> None:

@@ -9,7 +9,7 @@ import pytest
 import toy_model
 from numpy.typing import NDArray
 
-from facerec.embed import BATCH, Embedder, OnnxEmbedder, TorchEmbedder, load_embedder, model_card
+from facerec.embed import BATCH, Embedder, OpenVINOEmbedder, TorchEmbedder, load_embedder, model_card
 from facerec.errors import ModelError
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import load_model
@@ -64,14 +64,23 @@ def test_torch_agrees_with_the_layers_one_by_one(tiny_model: Path) -> None:
 
     crops = some_crops(3)
     network, card = load_model(tiny_model)
-    with torch.no_grad():
-        x = (torch.from_numpy(crops.astype(np.float32)) - torch.tensor(card.mean)) / torch.tensor(card.std)
-        x = x.permute(0, 3, 1, 2)  # (3, 3, 112, 112)
-        for _, stage in network.named_stages():
-            x = stage(x)
-        x = network.head(x.mean(dim=(2, 3))).numpy().astype(np.float64)
-    expected = x / np.sqrt((x**2).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(TorchEmbedder(tiny_model).embed(crops), expected, atol=1e-5)
+    views = []
+    for pixels in (crops, np.ascontiguousarray(crops[:, :, ::-1])):
+        with torch.no_grad():
+            x = (torch.from_numpy(pixels.astype(np.float32)) - torch.tensor(card.mean)) / torch.tensor(card.std)
+            x = x.permute(0, 3, 1, 2)  # (3, 3, 112, 112)
+            for _, stage in network.named_stages():
+                x = stage(x)
+            x = network.head(x.mean(dim=(2, 3))).numpy().astype(np.float64)
+        views.append(x / np.sqrt((x**2).sum(axis=1, keepdims=True)))
+    assert card.mirrored
+    expected = (views[0] + views[1]) / np.sqrt(((views[0] + views[1]) ** 2).sum(axis=1, keepdims=True))
+    found = TorchEmbedder(tiny_model).embed(crops)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - views[0]).max() > 1e-3
+    np.testing.assert_allclose(
+        TorchEmbedder(tiny_model).embed(np.ascontiguousarray(crops[:, :, ::-1])), found, atol=1e-5
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- ONNX
@@ -80,22 +89,31 @@ def test_torch_agrees_with_the_layers_one_by_one(tiny_model: Path) -> None:
 @pytest.mark.parametrize("batch", ["N", 1], ids=["any batch", "one at a time"])
 def test_onnx_agrees_with_arithmetic(batch: str | int, tmp_path: Path) -> None:
     crops = np.concatenate([some_crops(3), [toy_model.crop(1, 2)]])
-    vectors = OnnxEmbedder(toy_model.write_model(tmp_path, batch=batch)).embed(crops)
+    vectors = OpenVINOEmbedder(toy_model.write_model(tmp_path, batch=batch)).embed(crops)
     np.testing.assert_allclose(vectors, [toy_model.vector(crop) for crop in crops], atol=1e-5)
+
+
+def test_a_card_may_ask_for_the_mirror_image_too(tmp_path: Path) -> None:
+    crops = some_crops(3)
+    plain = OpenVINOEmbedder(toy_model.write_model(tmp_path))
+    both = OpenVINOEmbedder(toy_model.write_model(tmp_path / "both", mirrored=True))
+    total = plain.embed(crops) + plain.embed(np.ascontiguousarray(crops[:, :, ::-1]))
+    np.testing.assert_allclose(both.embed(crops), total / np.linalg.norm(total, axis=1, keepdims=True), atol=1e-5)
+    assert both.card.fingerprint != plain.card.fingerprint
 
 
 def test_mean_and_std_are_of_red_green_and_blue(tmp_path: Path) -> None:
     crop = np.zeros((112, 112, 3), np.uint8) + np.array([30, 60, 90], np.uint8)
     model = toy_model.write_model(tmp_path, mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 3.0))
     row = np.repeat([(30 - 10) / 1, (60 - 20) / 2, (90 - 30) / 3], 16)
-    np.testing.assert_allclose(OnnxEmbedder(model).embed(crop[None])[0], row / np.linalg.norm(row), atol=1e-6)
+    np.testing.assert_allclose(OpenVINOEmbedder(model).embed(crop[None])[0], row / np.linalg.norm(row), atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- identity
 
 
 def fingerprint(folder: Path, **facts: Any) -> str:
-    return OnnxEmbedder(toy_model.write_model(folder, **facts)).card.fingerprint
+    return OpenVINOEmbedder(toy_model.write_model(folder, **facts)).card.fingerprint
 
 
 def test_an_onnx_fingerprint_names_weights_and_preprocessing_and_no_more(tmp_path: Path) -> None:

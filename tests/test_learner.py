@@ -14,6 +14,7 @@ from toy_runs import SMALL, Data, classes, given_photos, measured, read_history,
 
 from facerec.config import TrainSettings
 from facerec.distill import LiveTeacher
+from facerec.errors import ConfigError
 from facerec.losses import Objective
 from facerec.models.checkpoint import load_model
 from facerec.training.learner import Learner
@@ -211,6 +212,37 @@ def test_a_run_that_starts_from_another_goes_on_with_its_teachers_projection(som
     following = some_faces.learner(dataclasses.replace(settings, init=str(tmp_path / "first")))
     assert torch.equal(teacher_projections(following)[0], stored)
     assert not torch.equal(teacher_projections(some_faces.learner(settings))[0], stored)
+
+
+def test_a_run_goes_on_only_in_the_form_of_head_it_began_with(
+    whole_run: Path, some_faces: Data, tmp_path: Path
+) -> None:
+    """A head that does not fit would be left out in silence; to classify, a new head is what is asked for."""
+    with pytest.raises(ConfigError, match=r"give .* --head-layers 1 --pooling mean"):
+        some_faces.learner(small(init=str(whole_run), pooling="flat", train_size=0))
+    settings = small(pooling="flat", train_size=0, epochs=1)
+    some_faces.train(tmp_path / "flat", settings)
+    first = some_faces.learner(dataclasses.replace(settings, init=str(tmp_path / "flat"))).network
+    stored = load_model(tmp_path / "flat")[0]
+    for name, tensor in stored.head.state_dict().items():
+        assert torch.equal(first.head.state_dict()[name], tensor), name
+    with pytest.raises(ConfigError, match=r"give .* --pooling flat"):
+        some_faces.learner(small(init=str(tmp_path / "flat")))
+
+
+def test_a_teacher_is_run_in_the_precision_of_the_run(some_faces: Data, tmp_path: Path) -> None:
+    """bfloat16 has 8 bits: a hundredth off, where float32 is not."""
+    path = str(toy_model.write_model(tmp_path))
+    off = {}
+    for precision in ("fp32", "bf16"):
+        learner = some_faces.learner(small(teacher=(path,), precision=precision))
+        given = given_photos(learner)[0]
+        rows = learner.teachers[0].rows(given.positions, given.pixels).numpy()
+        assert given.pixels is not None
+        expected = [toy_model.vector(pixels.permute(1, 2, 0).numpy()) for pixels in given.pixels]
+        off[precision] = float(np.abs(rows - expected).max())
+    assert off["fp32"] < 1e-5
+    assert off["bf16"] < 0.02
 
 
 def test_the_same_seed_begins_with_the_same_weights(some_faces: Data) -> None:

@@ -1,8 +1,8 @@
 """Interrupted runs: that nothing of them is lost, whatever stops them, and that they end in the same numbers."""
 
-import os
 import shutil
 import signal
+from _thread import interrupt_main
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +173,8 @@ def test_a_run_resumes_with_settings_as_json_gives_them_back(some_faces: Data, t
 
 def test_two_interrupts_end_a_run_at_once(some_faces: Data, tmp_path: Path) -> None:
     def twice(progress: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt_main()
+        interrupt_main()
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
     with pytest.raises(KeyboardInterrupt):

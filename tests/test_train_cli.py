@@ -1,5 +1,6 @@
 """`facerec train` at the command line: what it prints where, and what its options become."""
 
+import dataclasses
 import json
 import os
 import pty
@@ -108,3 +109,32 @@ def test_a_terminal_sees_a_bar_with_rate_and_time_left(some_classes: Data, tmp_p
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
     assert [line[:12] for line in lines if re.match(r"epoch \d of", line)] == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
+def test_a_run_takes_the_form_of_the_model_it_begins_from(some_faces: Data, tmp_path: Path) -> None:
+    """None of the options that made the first run's network, bar one, which an option or a file then contradicts."""
+    flat = ["--pooling", "flat", "--kept-stages", 3, "--train-size", 0, "--epochs", 1]
+    assert running.run(*options_of(some_faces, tmp_path / "first", *flat)).exit_code == 0
+    words = ["train", some_faces.folder, "--aligned", "--splits", some_faces.splits, "--init", tmp_path / "first"]
+    words += ["--strategy", "frozen", "--epochs", 1, "--people-per-batch", 4, "--photos-per-person", 2]
+    result = running.run(*words, "--output", tmp_path / "next")
+    assert result.exit_code == 0, result.stderr
+    settings, first = settings_of(tmp_path / "next"), settings_of(tmp_path / "first")
+    for name in ("backbone", "kept_stages", "pooling", "embedding_dim", "head_layers"):
+        assert getattr(settings, name) == getattr(first, name), name
+    assert settings.input_size == 112
+    assert "embedding-dim 16" in running.run(*words, "--output", tmp_path / "x", "--embedding-dim", 512).stderr
+    (tmp_path / "train.toml").write_text("embedding_dim = 512\n", "utf-8")
+    result = running.run(*words, "--output", tmp_path / "y", "--config", tmp_path / "train.toml")
+    assert "embedding-dim 16" in result.stderr
+
+
+def test_a_classifier_takes_only_the_backbone_of_a_model_that_embeds(
+    some_faces: Data, some_classes: Data, tmp_path: Path
+) -> None:
+    some_faces.train(tmp_path / "faces", dataclasses.replace(SMALL, epochs=1))
+    words = ["train", some_classes.folder, "--mode", "classify", "--init", tmp_path / "faces", "--input-size", 32]
+    result = running.run(*words, "--output", tmp_path / "classes", "--epochs", 1, "--batch-size", 4)
+    assert result.exit_code == 0, result.stderr
+    settings = settings_of(tmp_path / "classes")
+    assert (settings.backbone, settings.input_size, settings.embedding_dim) == ("squeezenet1_1", 32, 512)

@@ -264,6 +264,11 @@ def test_options_of_one_mode_are_refused_in_the_other(some_faces: Data, some_cla
         ({"head_layers": 17}, "head_layers must be at most 16"),
         ({"cache_gb": 1e300}, "cache_gb must be at most 1000000"),
         ({"train_size": 4096}, "train_size must be at most 2048"),
+        ({"mix": 1.5}, "mix must be from 0 to 1, not 1.5"),
+        ({"mix": 0.5}, "mix makes faces of nobody: give --loss none"),
+        ({"mix": 0.5, "loss": "none", "teacher": ("stored.npz",)}, "mix makes faces of nobody: give --loss none"),
+        ({"pooling": "max"}, "no pooling 'max'; known are mean, flat"),
+        ({"pooling": "flat"}, "flat pooling knows the places of one size; leave --train-size out"),
         ({"input_size": 128}, "input_size 128 is that of stored crops, which have a margin; give another"),
     ],
 )
@@ -284,7 +289,8 @@ def test_batches_of_single_photos_suffice_a_teacher(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": ("none.npz",)}, "none.npz: no such teacher; give an .npz, a FILE.onnx or a model folder"),
+        ({"teacher": ("none.npz",)}, "none.npz: no such file; give a teacher's .npz, a FILE.onnx or a model folder"),
+        ({"teacher": ("none.onnx",)}, "none.onnx: no such model; give a model folder, a FILE.onnx with its card"),
         ({"init": "no/model"}, "no/model/model.json: no such file"),
         ({"precision": "fp16"}, "no precision 'fp16'"),
     ],

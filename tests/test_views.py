@@ -19,9 +19,11 @@ from facerec.views import (
     augment,
     augment_picture,
     disturb,
+    mix,
     still_batches,
     to_tensor,
     training_batches,
+    warp,
 )
 
 
@@ -240,3 +242,63 @@ def test_pictures_of_any_shape_become_squares(tmp_path: Path) -> None:
     assert still is not None
     expected = np.linspace(255 * 3 / 54, 255 * 51 / 54, 48)
     np.testing.assert_allclose(still[:, 24, 0], expected, atol=4)
+
+
+def mixed(share: float, seed: int = 0, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flat crops, each of one grey value of its own, and what becomes of them."""
+    crops = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 3, 32, 32) * 6
+    return crops, mix(crops, share, np.random.default_rng(seed))
+
+
+def test_mixing_blends_crops_or_cuts_them_along_a_soft_line() -> None:
+    crops, out = mixed(1.0)
+    assert out.dtype == torch.uint8
+    assert out.shape == crops.shape
+    shades = [len(crop.unique()) for crop in out]
+    blended, cut = sum(n == 1 for n in shades), sum(n > 2 for n in shades)
+    assert min(blended, cut) > 10
+    assert torch.equal(out[:, 0], out[:, 2])  # one mask for all channels
+    for before, after in zip(crops, out, strict=True):
+        ends = {int(after.min()), int(after.max())}
+        assert len(ends) == 1 or int(before[0, 0, 0]) in ends or any(end % 6 == 0 for end in ends)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_share_of_mixed_crops_is_the_one_asked_for(share: float) -> None:
+    changed = np.concatenate(
+        [(out != crops).flatten(1).any(1).numpy() for crops, out in (mixed(share, seed) for seed in range(30))]
+    )
+    assert abs(changed.mean() - share) < 0.05
+
+
+def test_mixed_batches_follow_from_seed_epoch_and_place(tmp_path: Path) -> None:
+    faces = face_set(tmp_path, people=3, photos=2)
+    plan = [[0, 2, 4], [1, 3, 5]]
+    first = pixels_of(faces, plan, mix=1.0)
+    assert torch.equal(first[3:], pixels_of(faces, plan[1:], mix=1.0))
+    for other in (pixels_of(faces, plan), pixels_of(faces, plan, 1, mix=1.0), pixels_of(faces, plan, mix=1.0, seed=1)):
+        assert not torch.equal(first, other)
+
+
+def test_warped_crops_stay_on_the_face_and_half_of_them_are_only_shifted() -> None:
+    """A cross of coloured dots, from which the map can be read back."""
+    crop = np.zeros((128, 128, 3), np.uint8)
+    crop[60:68, 60:68] = (255, 0, 0)  # the middle
+    crop[28:36, 60:68] = (0, 255, 0)  # above it
+    turns, lengths = [], []
+    for seed in range(400):
+        out = warp(crop, np.random.default_rng(seed)).astype(float)
+        assert out.shape == (112, 112, 3)
+        middle, above = (
+            np.array([np.average(axis, weights=out[..., c]) for axis in np.mgrid[:112, :112]]) for c in (0, 1)
+        )
+        assert np.abs(middle - 55.5).max() < 12
+        down, across = middle - above
+        turns.append(np.arctan2(across, down))
+        lengths.append(np.hypot(down, across))
+    plain = np.isclose(turns, 0, atol=1e-3) & np.isclose(lengths, 32, atol=0.05)
+    assert 0.4 < plain.mean() < 0.6
+    assert 0.15 < np.max(np.abs(turns)) < 0.35
+    assert min(lengths) > 32 * 0.8
+    assert max(lengths) < 32 * 1.25
+    assert max(lengths) - min(lengths) > 6

@@ -36,7 +36,7 @@ def write_model(folder: Path, name: str = "toy", batch: str | int = "N", **facts
 
 
 def save_graph(graph: onnx.GraphProto, path: Path) -> None:
-    """Write it in versions that every ONNX Runtime facerec supports reads."""
+    """Write it in versions that every OpenVINO facerec supports reads."""
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)

@@ -12,7 +12,7 @@ from facerec.cli import common
 from facerec.errors import FacerecError
 from facerec.images import printable
 
-PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "onnxruntime", "numpy", "pillow")
+PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "openvino", "numpy", "pillow")
 
 
 @common.command()

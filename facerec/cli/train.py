@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from facerec.cli import common
-from facerec.config import TrainSettings, build_settings, read_settings
+from facerec.config import TrainSettings, build_settings, read_settings, read_values
 from facerec.errors import ConfigError
 
 if TYPE_CHECKING:  # slow to import
@@ -110,19 +110,27 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
         common.emit({"output": str(output), "fingerprint": card.fingerprint, **card.results})
         return
     measured = ", ".join(f"{key} {value:.4f}" for key, value in card.results.items())
-    click.echo(f"{common.one_line(output)}: best epoch {card.training['epoch'] + 1}: {measured}")
+    epoch = card.training["epoch"] + 1
+    best = f"best epoch {epoch}" if epoch else "no epoch was better than the model it began from"
+    click.echo(f"{common.one_line(output)}: {best}: {measured}")
     click.echo(f"use it with --model {common.one_line(output)}")
 
 
 def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
-    """Options over the file's settings; a resumed run keeps its own and may not be given others."""
+    """Options over the file's settings, over the form of the model a run starts from.
+
+    A resumed run keeps its own and may not be given others.
+    """
     if resumed is not None and config is not None:
         raise ConfigError(f"{resumed}: keeps the settings it was started with; resume it without --config")
-    if resumed is None:
-        settings = read_settings(TrainSettings, config) if config else TrainSettings()
-        return build_settings(TrainSettings, dataclasses.asdict(settings) | given, "options")
-    from facerec.train import settings_of
+    from facerec.train import settings_of, start_form
 
+    if resumed is None:
+        values = dataclasses.asdict(read_settings(TrainSettings, config)) if config else {}
+        settings = build_settings(TrainSettings, values | given, "options")
+        chosen = given.keys() | (read_values(config).keys() if config else set())
+        form = {key: value for key, value in start_form(settings).items() if key not in chosen}
+        return dataclasses.replace(settings, **form)
     settings = settings_of(resumed)
     for key, value in given.items():
         if getattr(settings, key) != value:

@@ -12,6 +12,7 @@ from facerec.errors import ModelError
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
+MODEL_FILES = (".onnx", ".xml")  # models that are a file, with its card beside it
 ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> the 5-point template of detect.py, or whole pictures
 
 
@@ -24,7 +25,8 @@ class ModelCard:
     mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
     embedding_dim: length of the output row, D or the number of classes.
     backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all.
-    head_layers: linear layers of the head.
+    head_layers: linear layers of the head. pooling: "mean" or "flat", see Network.
+    mirrored: an embedding is the mean of the crop's and its mirror image's, made unit-length again.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
     fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
     """
@@ -40,6 +42,8 @@ class ModelCard:
     backbone: str = ""
     kept_stages: int = 0
     head_layers: int = 1
+    pooling: str = "mean"
+    mirrored: bool = False
     licence: str = ""
     source: str = ""
     threshold: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +64,7 @@ def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
     """A SHA-256 begun with all that decides the numbers besides the weights; feed it the weights."""
     parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
     parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
+    parts += ("mirrored",) if card.mirrored else ()  # and one that reads a crop once the hash it always had
     return hashlib.sha256(json.dumps(parts).encode())
 
 

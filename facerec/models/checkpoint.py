@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError, ModelError, TrainingError
 from facerec.models.backbones import BACKBONES, find_backbone
 from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
-from facerec.models.network import Network
+from facerec.models.network import METRIC, Network
 
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -35,6 +35,8 @@ def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelC
         backbone=network.backbone,
         kept_stages=network.kept_stages,
         head_layers=network.head_layers,
+        pooling=network.pooling,
+        mirrored=network.mode == METRIC,
     )
 
 
@@ -46,6 +48,7 @@ def network_of(card: ModelCard) -> Network:
         mode=card.mode,
         kept_stages=card.kept_stages,
         head_layers=card.head_layers,
+        pooling=card.pooling,
         input_size=card.input_size,
     )
 

@@ -12,14 +12,18 @@ from facerec.models.backbones import build_stages, feature_width, find_backbone
 FACE_SIZE = 112  # pixels; the side of an aligned face
 HIDDEN = 512  # units of the new layers before the last
 METRIC, CLASSIFY = MODES = ("metric", "classify")
+MEAN, FLAT = POOLINGS = ("mean", "flat")
 
 
 class Network(nn.Module):
-    """A backbone's stages, global average pooling and a new head.
+    """A backbone's stages, pooling and a new head.
 
     mode "metric": the head ends in Linear and BatchNorm, and the output is made unit-length. The BatchNorm centres the
     embedding: pooled ImageNet features are all positive, so a bare linear map starts with every face near every other,
     from where hard triplets collapse. mode "classify": it ends in Linear, whose outputs are the logits.
+
+    pooling "flat": none; every place of every map is a feature of its own, as in an aligned face a place has a meaning.
+    The head then begins with a 1x1 convolution and BatchNorm (option E of ArcFace, Deng et al. 2019, section 3.2).
 
     The normalisation constants are buffers and the output is made unit-length here, so that preprocessing and
     convention travel with the weights.
@@ -37,25 +41,30 @@ class Network(nn.Module):
         kept_stages: int = 0,
         head_layers: int = 1,
         input_size: int = 0,
+        pooling: str = MEAN,
         pretrained: bool = False,
     ) -> None:
         """dim: length of the output, D or the number of classes. kept_stages: the first ones of the backbone, 0: all.
 
         head_layers: linear layers of the head; all but the last with HIDDEN units, BatchNorm and ReLU. input_size: side
         of the pixels in use, 0: FACE_SIZE for faces and the backbone's own for pictures. Raises ConfigError for a
-        backbone, mode or cut that does not exist.
+        backbone, mode, pooling or cut that does not exist, and for flat pooling where there is no map.
         """
+        if pooling not in POOLINGS:
+            raise ConfigError(f"no pooling '{pooling}'; known are {', '.join(POOLINGS)}")
         super().__init__()
         if mode not in MODES:
             raise ConfigError(f"no mode '{mode}'; known are {', '.join(MODES)}")
         row = find_backbone(backbone)
         self.backbone, self.dim, self.mode = backbone, dim, mode
-        self.kept_stages, self.head_layers = kept_stages, head_layers
+        self.kept_stages, self.head_layers, self.pooling = kept_stages, head_layers, pooling
         self.input_size = input_size or (FACE_SIZE if mode == METRIC else row.input_size)
         self.frozen: frozenset[str] = frozenset()  # names of stages that must not move; see freezing.py
         self.stages = build_stages(backbone, pretrained, kept_stages or None)
         self.width = feature_width(backbone, self.stages, kept_stages or None)
-        self.head = _head(self.width, dim, mode, head_layers)
+        side = _map_side(self.stages, self.input_size, backbone) if pooling == FLAT else 0
+        self.head = _head(self.width, dim, mode, head_layers, side)
+        self.width *= side**2 or 1
         self.register_buffer("mean", torch.tensor(row.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(row.std).view(3, 1, 1))
 
@@ -64,7 +73,7 @@ class Network(nn.Module):
         return self.output(self.prefix(pixels, len(self.stages)))
 
     def prefix(self, pixels: Tensor, count: int) -> Tensor:
-        """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) pooled where those are all.
+        """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) features where those are all.
 
         With 0 it is the normalised pixels themselves.
         """
@@ -73,11 +82,11 @@ class Network(nn.Module):
         return self._run(x, 0, count)
 
     def suffix(self, x: Tensor, count: int) -> Tensor:
-        """What `prefix` gave for `count` stages -> (N, width) pooled features."""
+        """What `prefix` gave for `count` stages -> (N, width) features."""
         return x if count == len(self.stages) else self._run(x, count, len(self.stages))
 
     def output(self, features: Tensor) -> Tensor:
-        """(N, width) pooled features -> (N, dim) float32: of length 1, or logits."""
+        """(N, width) features -> (N, dim) float32: of length 1, or logits."""
         x = self.head(features).float()
         return F.normalize(x, dim=1) if self.mode == METRIC else x
 
@@ -85,7 +94,9 @@ class Network(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for stage in self.stages[start:end]:
             x = stage(x)
-        return x.mean((2, 3)) if end == len(self.stages) and x.ndim == 4 else x
+        if end < len(self.stages) or x.ndim == 2:
+            return x
+        return x.mean((2, 3)) if self.pooling == MEAN else x.flatten(1)
 
     def named_stages(self) -> Iterator[tuple[str, nn.Module]]:
         """The stages from the first layers to the last, the head not among them."""
@@ -100,8 +111,24 @@ class Network(nn.Module):
         return self
 
 
-def _head(width: int, dim: int, mode: str, layers: int) -> nn.Sequential:
+@torch.no_grad()
+def _map_side(stages: nn.Sequential, size: int, backbone: str) -> int:
+    try:
+        shape = stages.eval()(torch.zeros(1, 3, size, size)).shape
+    except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
+        raise ConfigError(f"{size} pixels are too few for {backbone}; give a larger --input-size") from error
+    if len(shape) != 4:
+        raise ConfigError(f"{backbone} ends in fully connected layers: there is no map; give --pooling mean")
+    return shape[-1]
+
+
+def _head(width: int, dim: int, mode: str, layers: int, side: int) -> nn.Sequential:
+    """For features (N, width), or where there is a side for (N, width * side * side), the maps' places."""
     parts: list[nn.Module] = []
+    if side:
+        convolution = nn.Conv2d(width, width, 1, bias=False)
+        parts += [nn.Unflatten(1, (width, side, side)), convolution, nn.BatchNorm2d(width), nn.Flatten()]
+        width *= side**2
     for _ in range(layers - 1):
         parts += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True)]
         width = HIDDEN

@@ -1,6 +1,6 @@
 """What the part of a network that trains is given: photos, through the frozen stages or out of their cache."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from facerec.config import TrainSettings
 from facerec.data import PhotoSet
+from facerec.embed import unit_mean
 from facerec.errors import DataError
-from facerec.models.network import Network
+from facerec.models.network import METRIC, Network
 from facerec.sampler import Batch
 from facerec.training.cache import RowStore, store_key
 from facerec.training.processes import own_share
@@ -58,7 +59,7 @@ class Feed:
         if not count or not self._settings.cache_gb:
             return
         views = self._task.views
-        self._still_store = self._store(self._task.validation, 1, views.faces, views.size)
+        self._still_store = self._store(self._task.validation, 2, views.faces, views.size)
         if self._settings.views and not self._needs_pixels:
             self._train_store = self._store(self._task.train, views.count, views, self._size, self._autocast)
 
@@ -98,14 +99,16 @@ class Feed:
             if len(readable):
                 store.put(first + readable, self._prefix(pixels, self._size, self._autocast))
 
-    def validation(self) -> Iterator[Given]:
-        """This process's share of the validation photos, without augmentation and in float32."""
+    def validation(self, *, mirrored: bool = False) -> Iterator[Given]:
+        """This process's share of the validation photos (mirror images), without augmentation and in float32."""
         photos, store = self._task.validation, self._still_store
+        first = len(photos) if mirrored else 0
         shares = still_shares(len(photos))
-        absent = [share[~store.has(share)] for share in shares] if store else shares
+        absent = [share[~store.has(first + share)] for share in shares] if store else shares
         fresh = still_batches(self._task.views, photos.paths, absent)
-        for share, pixels in zip(shares, fresh, strict=True):
-            given = self._given(share, pixels, store, 0, self._network.input_size, False)
+        for share, (pixels, positions) in zip(shares, fresh, strict=True):
+            seen = pixels.flip(3) if mirrored else pixels
+            given = self._given(share, (seen, positions), store, first, self._network.input_size, False)
             if len(given.positions):
                 yield given
         if store is not None:
@@ -166,12 +169,22 @@ def network_rows(network: Network, batches: Iterable[Given], count: int) -> tupl
     return np.concatenate(rows), np.concatenate(positions)
 
 
+def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], count: int) -> tuple[Rows, Batch]:
+    """`network_rows` as an embedder of the network reads photos: of faces also the mirror images, `batches(True)`."""
+    rows, positions = network_rows(network, batches(False), count)
+    if network.mode == METRIC:
+        rows = unit_mean(rows, network_rows(network, batches(True), count)[0])
+    return rows, positions
+
+
 def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, Labels]:
     """(N, dim) float32 output and (N,) labels of this process's share of the photos, of those that can be read."""
-    device = network.mean.device
-    stills = still_batches(views, photos.paths, still_shares(len(photos)))
-    batches = (
-        Given(network.prefix(pixels.to(device), 0), positions, None) for pixels, positions in stills if len(positions)
-    )
-    rows, positions = network_rows(network, batches, 0)
+
+    def batches(mirrored: bool) -> Iterator[Given]:
+        for pixels, positions in still_batches(views, photos.paths, still_shares(len(photos))):
+            if len(positions):
+                seen = (pixels.flip(3) if mirrored else pixels).to(network.mean.device)
+                yield Given(network.prefix(seen, 0), positions, None)
+
+    rows, positions = rows_of_views(network, batches, 0)
     return rows, photos.labels[positions]

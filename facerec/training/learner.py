@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherL
 from facerec.embed import load_embedder
 from facerec.errors import ConfigError, DataError, TrainingError
 from facerec.losses import Objective, read_terms
-from facerec.models.checkpoint import load_model, load_module, load_state, save_state
+from facerec.models.card import read_card
+from facerec.models.checkpoint import CARD, load_model, load_module, load_state, save_state
 from facerec.models.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
 from facerec.models.network import METRIC, Network
 from facerec.training import processes
-from facerec.training.feed import Feed, Given, network_rows
+from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.runs import CHECKPOINT, State
-from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+from facerec.training.schedule import OPTIMIZERS, lr_factor, start_folder, use_bf16
 from facerec.training.tasks import Labels, Rows, Task
 
 
@@ -36,7 +38,7 @@ class Learner:
         self.labels = torch.from_numpy(task.train.labels)
         self.network = start_network(settings, task.classes)
         self.objective = Objective(settings, len(task.train.names)).to(self.device)
-        self.teachers = [read_teacher(given, task) for given in settings.teacher]
+        self.teachers = [read_teacher(given, task, self.autocast) for given in settings.teacher]
         self.teacher_losses = self._teacher_losses().to(self.device)
         self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = self._optimizer()
@@ -53,8 +55,8 @@ class Learner:
         weights = read_terms(self.settings.teacher_loss, TERMS, "teacher loss")
         student = self.network.dim if self.settings.mode == METRIC else self.network.width
         teacher_losses = nn.ModuleList(TeacherLoss(student, teacher.dim, weights) for teacher in self.teachers)
-        if len(teacher_losses):
-            load_module(Path(self.settings.init) / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
+        if len(teacher_losses) and (start := start_folder(self.settings)):
+            load_module(start / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
         return teacher_losses
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -154,7 +156,7 @@ class Learner:
         In float32 however the network trains, as the threshold is for vectors that are computed so.
         """
         validation = self.task.validation
-        own = network_rows(self.best_network, self.feed.validation(), self.feed.count)
+        own = rows_of_views(self.best_network, lambda m: self.feed.validation(mirrored=m), self.feed.count)
         rows, positions = (np.concatenate(part) for part in zip(*processes.gather_objects(own), strict=True))
         if not len(rows):
             raise DataError(f"{validation.root}: not one validation photo can be read; check the folder")
@@ -192,15 +194,23 @@ def start_network(settings: TrainSettings, classes: Sequence[str]) -> Network:
     """
     pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
     dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
-    options = {"kept_stages": settings.kept_stages, "head_layers": settings.head_layers}
+    options: dict[str, Any] = {name: getattr(settings, name) for name in ("kept_stages", "head_layers", "pooling")}
     network = Network(
         settings.backbone, dim, mode=settings.mode, input_size=settings.input_size, pretrained=pretrained, **options
     )
-    if settings.init not in ("imagenet", "random"):
-        _start_from(network, Path(settings.init), classes, any_size=settings.input_size > 0)
+    if (start := start_folder(settings)) is not None:
+        _start_from(network, start, classes, any_size=settings.input_size > 0)
     _require_room(network, settings.train_size or network.input_size)
     _require_room(network, network.input_size)
     return network
+
+
+def starts_whole(settings: TrainSettings, classes: Sequence[str]) -> bool:
+    """Whether the network begins as a model that can be used as it is: a model folder's stages and its head."""
+    if (start := start_folder(settings)) is None:
+        return False
+    card = read_card(start / CARD)
+    return (card.mode, card.classes, card.head_layers) == (settings.mode, list(classes), settings.head_layers)
 
 
 @torch.no_grad()
@@ -223,15 +233,20 @@ def _start_from(network: Network, folder: Path, classes: Sequence[str], *, any_s
     same_mode = start.mode == network.mode
     if same_mode and not any_size and start.input_size != network.input_size:
         raise ConfigError(f"{folder}: was trained at {start.input_size} pixels; give --input-size {start.input_size}")
-    if same_mode and network.mode == METRIC and (start.dim, start.head_layers) != (network.dim, network.head_layers):
+    if same_mode and network.mode == METRIC and _form(start) != _form(network):
         raise ConfigError(
             f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --embedding-dim {card.embedding_dim} "
-            f"--head-layers {card.head_layers}"
+            f"--head-layers {card.head_layers} --pooling {card.pooling}"
         )
     network.stages.load_state_dict(start.stages.state_dict())
-    same_head = (start.dim, start.head_layers) == (network.dim, network.head_layers)
-    if same_mode and same_head and card.classes == list(classes):
+    network.mean, network.std = start.mean, start.std  # of a float16 model: rounded, and part of what it learned with
+    if same_mode and _form(start) == _form(network) and card.classes == list(classes):
         network.head.load_state_dict(start.head.state_dict())
+
+
+def _form(network: Network) -> tuple[int, int, str]:
+    """What decides whether a head fits."""
+    return network.dim, network.head_layers, network.pooling
 
 
 def _shown(network: Network) -> str:
@@ -239,9 +254,9 @@ def _shown(network: Network) -> str:
     return f"{kept}a {network.backbone} with {network.dim} dimensions"
 
 
-def read_teacher(given: str, task: Task) -> Teacher:
-    """A teacher's stored embeddings of the training photos, or a network to run on them."""
+def read_teacher(given: str, task: Task, bf16: bool) -> Teacher:
+    """A teacher's stored embeddings of the training photos, or a network to run on them, in bfloat16 or not."""
     if given.endswith(".npz"):
         return StoredTeacher(Path(given), task.train.keys())
-    embedder = load_embedder(given)
+    embedder = load_embedder(given, bf16=bf16)
     return LiveTeacher(embedder.embed, embedder.card.embedding_dim, embedder.card.input_size)

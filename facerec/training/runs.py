@@ -16,6 +16,7 @@ import torch
 
 from facerec.config import TrainSettings, build_settings
 from facerec.data import PhotoSet
+from facerec.embed import model_path
 from facerec.errors import TrainingError
 from facerec.images import photo_hash
 from facerec.models.card import read_card
@@ -39,7 +40,8 @@ PARTS = (*SAME, "versions", "threads", "processes")
 class State:
     """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far.
 
-    scores: of the epochs done, larger is better.
+    scores: of the epochs done, larger is better. start: that of the model it began from, which is kept until an epoch
+    does better; -1 where it began from no model.
     """
 
     epoch: int = 0
@@ -48,6 +50,7 @@ class State:
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     scores: list[float] = dataclasses.field(default_factory=list)
     history: list[Entry] = dataclasses.field(default_factory=list)
+    start: float = -1.0
 
     def count(self, facts: dict[str, float], photos: int) -> None:
         """A batch is done."""
@@ -61,12 +64,12 @@ class State:
         return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
 
     def is_best(self, score: float) -> bool:
-        """Whether no epoch so far was as good."""
-        return score > max(self.scores, default=-1.0)
+        """Whether nothing so far was as good."""
+        return score > max(self.start, *self.scores, -1.0)
 
     def has_stalled(self, epochs: int) -> bool:
         """Whether the last `epochs` epochs (0: never) brought nothing better than those before them."""
-        best = self.scores.index(max(self.scores)) if self.scores else 0
+        best = int(np.argmax([self.start, *self.scores])) - 1  # -1: the model it began from
         return epochs > 0 and len(self.scores) - 1 - best >= epochs
 
     def close_epoch(self, entry: Entry, score: float) -> None:
@@ -80,7 +83,7 @@ def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet)
     """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
     return {
         "settings": dataclasses.asdict(settings) | {"teacher": list(settings.teacher)},  # as JSON gives them back
-        "teachers": {teacher: _fingerprint(Path(teacher)) for teacher in settings.teacher},
+        "teachers": {teacher: _fingerprint(teacher) for teacher in settings.teacher},
         "train": _describe_photos(train, settings.mode),
         "validation": _describe_photos(validation, settings.mode),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
@@ -89,9 +92,10 @@ def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet)
     }
 
 
-def _fingerprint(teacher: Path) -> str:
+def _fingerprint(teacher: str) -> str:
     """Of a file's content, or of the model in a folder."""
-    return read_card(teacher / "model.json").fingerprint if teacher.is_dir() else photo_hash(teacher)[:16]
+    path = Path(teacher) if teacher.endswith(".npz") else model_path(teacher)
+    return read_card(path / "model.json").fingerprint if path.is_dir() else photo_hash(path)[:16]
 
 
 def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:

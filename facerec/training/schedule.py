@@ -12,11 +12,13 @@ from torch import optim
 
 from facerec.config import TrainSettings
 from facerec.distill import TERMS
+from facerec.embed import SHIPPED_MODEL, model_path
 from facerec.errors import ConfigError
 from facerec.losses import Objective, compares_photos, loss_terms, read_terms
 from facerec.models.card import read_card
+from facerec.models.checkpoint import CARD
 from facerec.models.freezing import stage_factors
-from facerec.models.network import CLASSIFY, METRIC, MODES
+from facerec.models.network import CLASSIFY, FLAT, METRIC, MODES, POOLINGS
 from facerec.training.runs import require_free
 from facerec.views import STORED_SIZE
 
@@ -60,6 +62,30 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
+def start_folder(settings: TrainSettings) -> Path | None:
+    """The model folder a run starts from, None where that is ImageNet's or random weights."""
+    if settings.init in ("imagenet", "random"):
+        return None
+    return SHIPPED_MODEL if settings.init == "default" else Path(settings.init)
+
+
+def start_form(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that make a network of the form of the model it starts from; empty without one.
+
+    Of a model of the other mode, or that classifies, only the backbone's: the head will be a new one.
+    """
+    start = start_folder(settings)
+    if start is None or settings.strategy == "scratch":  # which takes nothing over, and no --init either
+        return {}
+    card = read_card(start / CARD)
+    form: dict[str, Any] = {"backbone": card.backbone, "kept_stages": card.kept_stages}
+    if card.mode == settings.mode:
+        form["input_size"] = card.input_size
+    if card.mode == settings.mode == METRIC:
+        form |= {"embedding_dim": card.embedding_dim, "head_layers": card.head_layers, "pooling": card.pooling}
+    return form
+
+
 def check_run(output: Path, settings: TrainSettings, resume: bool) -> None:
     """Raise what `train` would of its settings (ConfigError) and its folder (TrainingError), before any work."""
     check_settings(settings)
@@ -70,10 +96,12 @@ def check_run(output: Path, settings: TrainSettings, resume: bool) -> None:
 def _check_places(settings: TrainSettings, resume: bool) -> None:
     """What is only read, or imported, when the photos are ready must be there now."""
     for teacher in settings.teacher:
-        if not Path(teacher).exists():
-            raise ConfigError(f"{teacher}: no such teacher; give an .npz, a FILE.onnx or a model folder")
-    if settings.init not in ("imagenet", "random") and not resume:
-        read_card(Path(settings.init) / "model.json")
+        if teacher.endswith(".npz") and not Path(teacher).exists():
+            raise ConfigError(f"{teacher}: no such file; give a teacher's .npz, a FILE.onnx or a model folder")
+        if not teacher.endswith(".npz"):
+            model_path(teacher)
+    if (start := start_folder(settings)) is not None and not resume:
+        read_card(start / CARD)
     if settings.tensorboard:
         try:
             import_module("torch.utils.tensorboard")
@@ -86,9 +114,13 @@ def check_settings(settings: TrainSettings) -> None:
     _check_ranges(settings)
     if settings.mode not in MODES:
         raise ConfigError(f"no mode '{settings.mode}'; known are {', '.join(MODES)}")
+    if settings.pooling not in POOLINGS:
+        raise ConfigError(f"no pooling '{settings.pooling}'; known are {', '.join(POOLINGS)}")
+    if settings.pooling == FLAT and settings.train_size not in (0, settings.input_size):
+        raise ConfigError("flat pooling knows the places of one size; leave --train-size out")
     if settings.optimizer not in OPTIMIZERS:
         raise ConfigError(f"no optimizer '{settings.optimizer}'; known are {', '.join(OPTIMIZERS)}")
-    if settings.strategy == "scratch" and settings.init not in ("imagenet", "random"):
+    if settings.strategy == "scratch" and start_folder(settings) is not None:
         raise ConfigError("the strategy scratch starts from random weights; leave --init out, or train full")
     if settings.memory and not compares_photos(settings):
         raise ConfigError("memory is for losses that compare photos: triplet, contrastive, multi-similarity, supcon")
@@ -97,6 +129,8 @@ def check_settings(settings: TrainSettings) -> None:
     if not loss_terms(settings) and not settings.teacher:
         what = "cross-entropy" if settings.mode == CLASSIFY else "triplet"
         raise ConfigError(f"nothing to learn from: give --loss {what}, or --teacher FILE.npz with --loss none")
+    if settings.mix and (loss_terms(settings) or any(teacher.endswith(".npz") for teacher in settings.teacher)):
+        raise ConfigError("mix makes faces of nobody: give --loss none, and a --teacher that is run (FILE.onnx)")
     read_terms(settings.teacher_loss, TERMS, "teacher loss")
     use_bf16(settings.precision, torch.device("cpu"))
     if settings.mode == METRIC and settings.input_size == STORED_SIZE:
@@ -121,6 +155,7 @@ def _check_ranges(settings: TrainSettings) -> None:
         _require(settings, name, "a number from 0", lambda x: 0 <= x < math.inf)
     for name in ("warmup", "ema", "label_smoothing"):
         _require(settings, name, "from 0 to below 1", lambda x: 0 <= x < 1)
+    _require(settings, "mix", "from 0 to 1", lambda x: 0 <= x <= 1)
     _require(settings, "stage_decay", "above 0 and at most 1", lambda x: 0 < x <= 1)
     most = {"embedding_dim": 65536, "memory": 10**6, "head_layers": 16, "views": 1000, "cache_gb": 10**6}
     most |= {"train_size": 2048, "input_size": 2048}

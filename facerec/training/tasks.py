@@ -168,4 +168,4 @@ def _batches_of_any(photos: PhotoSet, settings: TrainSettings, epoch: int) -> li
 
 def _views(settings: TrainSettings, size: int) -> Views:
     faces = settings.mode == METRIC
-    return Views(faces, size, settings.strong_augmentation, settings.views, settings.seed)
+    return Views(faces, size, settings.strong_augmentation, settings.views, settings.seed, settings.mix)
