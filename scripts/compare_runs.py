@@ -21,6 +21,7 @@ from facerec.data import PhotoSet, read_photos, split_people
 from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR
+from facerec.types import Vectors
 from facerec.views import Views
 
 REPLICATES = 200
@@ -30,10 +31,14 @@ Floats = NDArray[np.float64]
 
 
 def measure(run: Path, faces: PhotoSet) -> tuple[Floats, Floats, str]:
-    """(2,) AUC and TAR of the model in `run`, (REPLICATES, 2) bootstrap values of both, and its false matches."""
+    """`pair_statistics` of the model in `run`."""
     network, card = load_model(run)
     views = Views(faces=True, size=card.input_size, strong=False, count=0, seed=0)
-    vectors, labels = photo_rows(network, views, faces)
+    return pair_statistics(*photo_rows(network, views, faces))
+
+
+def pair_statistics(vectors: Vectors, labels: NDArray[np.int64]) -> tuple[Floats, Floats, str]:
+    """(2,) AUC and TAR over all pairs, (REPLICATES, 2) bootstrap values of both, and the false matches in words."""
     distances, genuine = metrics.all_pairs(vectors, labels)
     order = np.argsort(distances)  # once, instead of in every replicate
     first, second = (side[order] for side in np.triu_indices(len(labels), 1))

@@ -119,11 +119,44 @@ def nearest_by_loop(stored: dict[int, list[float]], query: list[float], k: int) 
 
 
 def nearest_people_by_loop(gallery: dict[str, list[list[float]]], query: list[float], top: int) -> list[float]:
-    """Distances of the `top` nearest people, each by their nearest vector."""
-    people = [
-        min(sum((x - y) ** 2 for x, y in zip(v, query, strict=True)) for v in vectors) for vectors in gallery.values()
-    ]
-    return sorted(people)[:top]
+    """Distances of the `top` nearest people, each by the mean of their vectors, stretched to length 1."""
+    means = [unit_mean_by_loop(vectors) for vectors in gallery.values()]
+    return sorted(sum((x - y) ** 2 for x, y in zip(mean, query, strict=True)) for mean in means)[:top]
+
+
+def unit_mean_by_loop(vectors: list[list[float]]) -> list[float]:
+    """The direction in which the vectors point together."""
+    sums = [sum(numbers) for numbers in zip(*vectors, strict=True)]
+    length = math.sqrt(sum(x * x for x in sums))
+    return [x / length for x in sums]
+
+
+def identification_by_loop(gallery: dict, probes: dict, threshold: float) -> dict[str, float]:
+    """Rates of an open-set test: search each probe among everybody, count, and try every distance as the threshold."""
+    results = []  # (mated, who is nearest is right, distance)
+    for person, rows in probes.items():
+        for row in rows:
+            best = ("", math.inf)
+            for other, templates in gallery.items():
+                known = [template.tolist() for template in templates if template is not None]
+                if row is not None and known:
+                    d = float(((np.array(unit_mean_by_loop(known)) - np.float64(row)) ** 2).sum())
+                    best = min(best, (other, d), key=lambda found: found[1])
+            results.append((person in gallery, best[0] == person, best[1]))
+    mated = [(right, d) for known, right, d in results if known]
+    strangers = [d for known, _, d in results if not known]
+
+    def fpir(limit: float) -> float:
+        return sum(d <= limit for d in strangers) / len(strangers)
+
+    def fnir(limit: float) -> float:
+        return sum(not right or d > limit for right, d in mated) / len(mated)
+
+    rates = {"rank1": sum(right for right, _ in mated) / len(mated), "fpir": fpir(threshold), "fnir": fnir(threshold)}
+    limits = [-1.0, *sorted(d for _, _, d in results if d < math.inf)]
+    for name in ("0.1", "0.01", "0.003"):
+        rates[f"fnir at {name}"] = min(fnir(limit) for limit in limits if fpir(limit) <= float(name) + 1e-12)
+    return rates
 
 
 # Alignment.

@@ -9,7 +9,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError
-from facerec.images import printable
+from facerec.images import printable, same_form
 from facerec.models.card import ModelCard
 
 
@@ -25,6 +25,7 @@ def evaluate() -> None:
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt
+    facerec evaluate identification --gallery-images people --probe-images party
     facerec evaluate classification --images flowers/test --model models/flowers
     """
 
@@ -63,6 +64,59 @@ def verification(images: Path, pairs_file: Path, model: str | None, as_json: boo
     line |= {"photos_per_second": round(len(names) / seconds, 2)}
     common.emit(line) if as_json else _print_table(line)
     common.finish(failed, len(names) - failed)
+
+
+@evaluate.command()
+@click.option("--gallery-images", required=True, type=common.PHOTOS, metavar="DIR", help="Identity folders to enroll.")
+@click.option(
+    "--probe-images", required=True, type=common.PHOTOS, metavar="DIR",
+    help="Identity folders to search with; those of no name in --gallery-images are strangers.",
+)  # fmt: skip
+@common.face_options
+@common.model_option
+@common.json_option
+def identification(gallery_images: Path, probe_images: Path, model: str | None, as_json: bool, **faces: Any) -> None:
+    """Open-set search: who is named, missed and wrongly named: FNIR at fixed FPIR, with 95 % intervals over searchers.
+
+    No gallery is touched. People whose photos cannot be enrolled stay in the count, and their searches miss.
+
+    \b
+    facerec evaluate identification --gallery-images people --probe-images party --json
+    """
+    from facerec.cohort import load_cohort
+    from facerec.embed import load_embedder
+    from facerec.identification import gallery_threshold
+    from facerec.identification import identification as measure
+    from facerec.images import identity_folders
+
+    folders = [identity_folders(gallery_images), identity_folders(probe_images)]
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    began = time.monotonic()
+    enrolled, probes = (_rows_of(people, detector, embedder) for people in folders)
+    seconds = time.monotonic() - began
+    card = embedder.card
+    threshold = gallery_threshold(enrolled, load_cohort(embedder.path, card), card.default_threshold)
+    result = measure(enrolled, probes, threshold)
+    line = result.to_json() | _of_model(card, seconds)
+    line |= {"gallery_threshold": threshold and threshold.distance}
+    line |= {"gallery_threshold_source": threshold and threshold.source}
+    common.emit(line) if as_json else _print_searches(line)
+    failed = result.failures_to_enrol + result.failures_to_acquire
+    common.finish(failed, sum(map(len, (*enrolled.values(), *probes.values()))) - failed)
+
+
+def _rows_of(folders: dict[str, list[Path]], detector: Any, embedder: Any) -> dict[str, list[Any]]:
+    """Person -> the main face's vector of each photo, None where there is none; names compare as Unicode NFC."""
+    from facerec.recognise import embed_photos
+
+    paths = [path for photos in folders.values() for path in photos]
+    photos = _watched(embed_photos(paths, detector, embedder, main_only=True), len(paths))
+    rows = iter([photo.vectors[0] if photo.faces else None for photo in photos])
+    people: dict[str, list[Any]] = {}
+    for person, photos in folders.items():
+        people.setdefault(same_form(person), []).extend(next(rows) for _ in photos)
+    return people
 
 
 @evaluate.command()
@@ -122,6 +176,27 @@ def _print_table(line: dict[str, Any]) -> None:
     for fmr, value in line["tar_at_fmr"].items():
         table.add_row(f"TAR at FMR {fmr}", _number(value), _interval(ci["tar_at_fmr"].get(fmr)))
     for name in ("pairs", "genuine", "impostor", "failures_to_enrol", "accuracy_se", "photos_per_second"):
+        table.add_row(name, _number(line[name]), "")
+    Console().print(table)
+
+
+def _print_searches(line: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measure", "value", "95 % interval", title=f"{line['model']} ({line['model_fingerprint']})")
+    ci = line["ci95"]
+    for fpir, value in line["fnir_at_fpir"].items():
+        table.add_row(f"FNIR at FPIR {fpir}", _number(value), _interval(ci["fnir_at_fpir"][fpir]))
+        table.add_row(
+            "    at distance", _number(line["threshold_at_fpir"][fpir]), _interval(ci["threshold_at_fpir"][fpir])
+        )
+    table.add_row("the gallery's threshold", _number(line["gallery_threshold"]), line["gallery_threshold_source"] or "")
+    for name in ("rank1_rate", "fpir_at_gallery_threshold", "fnir_at_gallery_threshold"):
+        table.add_row(name, _number(line[name]), _interval(ci[name]))
+    for name in ("people", "templates", "mated_searches", "nonmated_searches", "failures_to_enrol"):
+        table.add_row(name, _number(line[name]), "")
+    for name in ("failures_to_acquire", "search_ms_p50", "search_ms_p99"):
         table.add_row(name, _number(line[name]), "")
     Console().print(table)
 

@@ -1,0 +1,114 @@
+"""Open-set identification of several models on the same random draws of people, with paired intervals.
+
+    .venv/bin/python scripts/compare_identification.py ../shared/data/faces --people ../shared/data/splits/test.txt \
+        default sface.onnx [--draws 20] [--enrolled 4]
+
+FOLDER holds identity folders of aligned crops; LIST names the people (`faces/NAME`, a line each). In every draw half of
+them, at random, are enrolled with 4 random crops each; their other crops are the mated searches, all crops of the other
+half the non-mated ones. What `facerec evaluate identification --aligned` reports for such a pair of folders is averaged
+over the draws, beside the ratio of every FNIR to the first model's. 95 % intervals: a bootstrap over people, who
+are the same for all models and draws (thresholds chosen anew, draws not resampled).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.detect import AlignedDetector
+from facerec.embed import load_embedder
+from facerec.identification import Searches, fnir_at_fpir, run_searches
+from facerec.images import find_photos
+from facerec.recognise import embed_photos
+
+FPIRS = (0.1, 0.01)
+REPLICATES = 1000
+SEED = 0
+
+Rows = dict[str, list[NDArray[np.float32]]]
+Floats = NDArray[np.float64]
+
+
+def embed_people(folder: Path, people: list[str], model: str) -> Rows:
+    """Person -> the vector of every crop of theirs that can be read."""
+    embedder = load_embedder(model)
+    detector = AlignedDetector(embedder.card.input_size)
+    return {
+        person: [
+            photo.vectors[0] for photo in embed_photos(find_photos(folder / person), detector, embedder) if photo.faces
+        ]
+        for person in people
+    }
+
+
+def draw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
+    """Half of the people, to be enrolled with so many crops each, and everybody's other crops to search with."""
+    rng = np.random.default_rng((SEED, seed))
+    people = sorted(rows)
+    chosen = {people[i] for i in rng.permutation(len(people))[: len(people) // 2]}
+    gallery, probes = {}, {}
+    for person in people:
+        order = rng.permutation(len(rows[person]))
+        kept = order[:enrolled] if person in chosen else order[:0]
+        if person in chosen:
+            gallery[person] = [rows[person][i] for i in kept]
+        probes[person] = [rows[person][i] for i in order[len(kept) :]]
+    return gallery, probes
+
+
+def fnirs(
+    draws: list[Searches], people: list[str], fpirs: Sequence[float] = FPIRS, replicates: int = REPLICATES
+) -> Floats:
+    """(1 + replicates, fpirs): FNIR averaged over the draws, as measured, then under each resample of the people."""
+    rng = np.random.default_rng(SEED)
+    drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), replicates)
+    weights = np.concatenate([np.ones((1, len(people))), drawn.astype(np.float64)])  # (1 + B, P)
+    place = {person: i for i, person in enumerate(people)}
+    sums = np.zeros((len(weights), len(fpirs)))
+    for searches in draws:
+        own = weights[:, [place[person] for person in searches.searcher]]  # (1 + B, N)
+        sums += np.stack([fnir_at_fpir(searches, fpir, own) for fpir in fpirs], axis=1)
+    return sums / len(draws)
+
+
+def shown(values: Floats, scale: float, digits: int) -> str:
+    """The first value with the 95 % interval of the others, of those resamples that hold searches of both kinds."""
+    if np.isnan(values[0]):
+        return "-"
+    low, high = metrics.percentile_interval(values[1:][~np.isnan(values[1:])])
+    return f"{scale * values[0]:.{digits}f} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--people", type=Path, required=True, metavar="LIST")
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--enrolled", type=int, default=4)
+    options = parser.parse_args()
+    listed = [line.split("/") for line in options.people.read_text("utf-8").split()]
+    people = sorted(name for source, name in listed if source == options.folder.name)
+    print(f"{len(people)} people, {options.draws} draws; percent, 95 % intervals over people\n")
+    print(
+        "| model | rank 1 | FNIR at FPIR 10 % | FNIR at FPIR 1 % | at 1 %: times the first's |\n|---|---|---|---|---|"
+    )
+    first: Floats | None = None
+    for model in options.models:
+        rows = embed_people(options.folder, people, model)
+        draws = [run_searches(*draw(rows, options.enrolled, seed)) for seed in range(options.draws)]
+        values = fnirs(draws, people)
+        first = values if first is None else first
+        rank1 = np.mean([searches.hit[searches.mated].mean() for searches in draws])
+        with np.errstate(invalid="ignore", divide="ignore"):  # no errors of the first model's: no ratio
+            ratio = shown(values[:, 1] / first[:, 1], 1, 2)
+        cells = [f"{100 * rank1:.2f}", *(shown(column, 100, 2) for column in values.T), ratio]
+        print(f"| {' | '.join([Path(model).name, *cells])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""facerec.identification: open-set searches against a slow oracle, the report, the command and the random draws."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import oracles
+import pytest
+import toy_model
+from running import ROOT, json_lines, run
+
+from facerec.errors import DataError
+from facerec.identification import Row, fnir_at_fpir, identification, run_searches
+from facerec.types import Threshold
+
+People = dict[str, list[Row]]
+
+
+def made_up(seed: int, people: int, photos: int, noise: float) -> dict[str, list[np.ndarray]]:
+    """Unit vectors of 6 numbers round a centre per person; the larger the noise, the more errors."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(people, 1, 6))
+    rows = (centres + noise * rng.normal(size=(people, photos, 6))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+    return {f"p{i:02}": list(own) for i, own in enumerate(rows)}
+
+
+def split(rows: dict[str, list[np.ndarray]], enrolled: int, photos: int) -> tuple[People, People]:
+    """The first people are enrolled with their first photos; everybody's others are probes."""
+    gallery: People = {person: list(own[:photos]) for person, own in list(rows.items())[:enrolled]}
+    return gallery, {person: list(own[photos if person in gallery else 0 :]) for person, own in rows.items()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_against_brute_force(seed: int) -> None:
+    gallery, probes = split(made_up(seed, 14, 5, noise=0.8), 8, 2)
+    probes["p00"].append(None)
+    probes["p13"].append(None)
+    gallery["p01"] = [None]  # could not be enrolled, and is searched for all the same
+    limit = Threshold(0.3, "made up")
+    result = identification(gallery, probes, limit)
+    oracle = oracles.identification_by_loop(gallery, probes, limit.distance)
+    assert (result.people, result.templates, result.failures_to_enrol, result.failures_to_acquire) == (8, 14, 1, 2)
+    assert (result.mated_searches, result.nonmated_searches) == (8 * 3 + 1, 6 * 5 + 1)
+    assert result.rank1_rate == pytest.approx(oracle["rank1"])
+    assert result.fpir_at_gallery_threshold == pytest.approx(oracle["fpir"])
+    assert result.fnir_at_gallery_threshold == pytest.approx(oracle["fnir"])
+    for name, value in result.fnir_at_fpir.items():
+        assert value == pytest.approx(oracle[f"fnir at {name}"])
+        limit_there = result.threshold_at_fpir[name]
+        assert limit_there is not None
+        there = oracles.identification_by_loop(gallery, probes, limit_there - 1e-5)  # it lies just below a distance
+        assert there["fnir"] == pytest.approx(value)
+        assert there["fpir"] <= float(name)
+
+
+def test_a_person_who_cannot_be_enrolled_is_missed_and_never_a_stranger() -> None:
+    gallery: People = {"Ann": [None], "Bob": [np.array([1, 0], np.float32)]}
+    probes: People = {"Ann": [np.array([0, 1], np.float32)], "Bob": [np.array([1, 0], np.float32)]}
+    result = identification(gallery, probes, Threshold(4, "all"))
+    assert (result.mated_searches, result.nonmated_searches, result.people) == (2, 0, 2)
+    assert (result.rank1_rate, result.fnir_at_gallery_threshold) == (0.5, 0.5)
+    assert (result.fpir_at_gallery_threshold, result.fnir_at_fpir["0.01"]) == (None, None)
+    assert result.ci95["fnir_at_fpir"]["0.01"] is None
+
+
+def test_the_wrong_person_within_the_threshold_is_a_miss() -> None:
+    near = np.array([[1, 0], [0.98, 0.199], [0.9, 0.436]], np.float32)
+    gallery: People = {"Ann": [near[2]], "Bob": [near[1]]}
+    searches = run_searches(gallery, {"Ann": [near[0]], "stranger": [-near[0]]})
+    assert searches.scores.tolist()[0] == np.inf
+    assert fnir_at_fpir(searches, 0.1) == 1
+
+
+def test_no_photo_to_enrol_with_and_no_probe() -> None:
+    with pytest.raises(DataError, match="not one enrolment photo"):
+        identification({"Ann": [None]}, {"Ann": [np.array([1, 0], np.float32)]}, None)
+    with pytest.raises(DataError, match="no probe"):
+        identification({"Ann": [np.array([1, 0], np.float32)]}, {}, None)
+
+
+def test_intervals_resample_searchers_not_searches() -> None:
+    """One searcher's 40 misses are one person's: the interval must reach far."""
+    gallery, probes = split(made_up(0, 10, 3, noise=0.01), 5, 1)
+    probes["p00"] = [-row for row in gallery["p00"] if row is not None] * 40
+    ends = identification(gallery, probes, None).ci95["fnir_at_fpir"]["0.1"]
+    assert ends[0] == 0
+    assert ends[1] > 0.9
+
+
+FIELDS = [
+    "ci95", "failures_to_acquire", "failures_to_enrol", "fnir_at_fpir", "fnir_at_gallery_threshold",
+    "fpir_at_gallery_threshold", "mated_searches", "model", "model_fingerprint", "nonmated_searches", "people",
+    "rank1_rate", "search_ms_p50", "search_ms_p99", "seconds", "templates", "threshold_at_fpir",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[object]:
+    """Four people, three of them enrolled with two photos."""
+    for person in range(4):
+        for photo in range(5):
+            part = "gallery" if photo < 2 else "probes"
+            if (part, person) != ("gallery", 3):
+                toy_model.save_crop(tmp_path / part / f"p{person}" / f"{photo}.png", person, photo)
+    return ["--gallery-images", tmp_path / "gallery", "--probe-images", tmp_path / "probes", "--aligned"]
+
+
+def test_the_command(folders: list[object], toy: Path) -> None:
+    result = run("evaluate", "identification", *folders, "--json", "--model", toy)
+    (line,) = json_lines(result)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert sorted(line) == FIELDS
+    assert (line["people"], line["templates"], line["mated_searches"], line["nonmated_searches"]) == (3, 6, 9, 3)
+    assert line["fnir_at_fpir"] == {"0.1": 0, "0.01": 0, "0.003": 0}
+    assert (line["rank1_rate"], line["fpir_at_gallery_threshold"], line["fnir_at_gallery_threshold"]) == (1, 0, 0)
+    shown = run("evaluate", "identification", *folders, "--model", toy)
+    assert shown.exit_code == 0
+    assert "FNIR at FPIR 0.01" in shown.stdout
+
+
+def test_the_command_with_bad_photos(folders: list[object], toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "gallery" / "p0" / "bad.jpg").write_bytes(b"no photo")
+    (tmp_path / "probes" / "p1" / "worse.jpg").write_bytes(b"no photo")
+    (tmp_path / "gallery" / "empty").mkdir()
+    result = run("evaluate", "identification", *folders, "--json", "--model", toy)
+    (line,) = json_lines(result)
+    assert result.exit_code == 1
+    assert "bad.jpg" in result.stderr
+    assert "worse.jpg" in result.stderr
+    assert (line["people"], line["failures_to_enrol"], line["failures_to_acquire"]) == (4, 1, 1)
+    assert line["mated_searches"] == 10
+
+
+def test_draws_of_people(toy: Path, tmp_path: Path) -> None:
+    """The script's FNIR is the command's, for a perfect model 0, and a model compared with itself is as good."""
+    for person in range(8):
+        for photo in range(5):
+            toy_model.save_crop(tmp_path / "faces" / f"p{person}" / f"{photo}.png", person, photo)
+    (tmp_path / "people.txt").write_text("".join(f"faces/p{person}\n" for person in range(8)), "utf-8")
+    command = [sys.executable, ROOT / "scripts" / "compare_identification.py", tmp_path / "faces", toy, toy]
+    said = subprocess.run(
+        [*map(str, command), "--people", str(tmp_path / "people.txt"), "--draws", "3"],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert said[0].startswith("8 people, 3 draws")
+    assert said[-2] == said[-1]
+    assert said[-1].split(" | ")[1:4] == ["100.00", "0.00 (0.00 to 0.00)", "0.00 (0.00 to 0.00)"]
+    assert said[-1].endswith("| - |")  # no errors, no ratio of errors
