@@ -8,15 +8,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.types import Template, Vectors
 
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; each holds the lock for milliseconds
 
 # `generation` is drawn anew, by the triggers, inside every transaction that changes what a search can find. It is
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # AUTOINCREMENT: a template's id is never given to another, so an index in memory can be brought up to date by ids.
+STRANGERS = """
+CREATE TABLE IF NOT EXISTS strangers (
+    kind TEXT PRIMARY KEY CHECK (kind IN ('cohort', 'given')),
+    source TEXT NOT NULL,
+    vectors BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS calibration (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    generation TEXT NOT NULL,
+    fpir REAL NOT NULL,
+    distance REAL NOT NULL,
+    strangers INTEGER NOT NULL,
+    within INTEGER NOT NULL,
+    people INTEGER NOT NULL
+);
+"""
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS gallery (
@@ -26,7 +46,8 @@ CREATE TABLE IF NOT EXISTS gallery (
     model_name TEXT,
     dimension INTEGER,
     threshold REAL,
-    threshold_source TEXT
+    threshold_source TEXT,
+    fpir REAL NOT NULL DEFAULT 0.01
 );
 INSERT OR IGNORE INTO gallery (only, generation) VALUES (1, hex(randomblob(16)));
 CREATE TABLE IF NOT EXISTS people (
@@ -45,6 +66,7 @@ CREATE TABLE IF NOT EXISTS templates (
     enrolled TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
 );
 CREATE INDEX IF NOT EXISTS templates_of_person ON templates (person);
+{STRANGERS}
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_added AFTER INSERT ON templates
@@ -140,8 +162,19 @@ class Database:
             _use_wal(self._db)
             self._db.executescript(SCHEMA)
         self._require_known()
+        if scalar(self._db, "PRAGMA user_version") == 1 and _may_write(self.path):
+            self._upgrade_from_1()
         if scalar(self._db, "PRAGMA quick_check(1)") != "ok" or not scalar(self._db, "SELECT count(*) FROM gallery"):
             raise DamagedGalleryError(f"{self.path}: damaged; {_DAMAGED}")
+
+    def _upgrade_from_1(self) -> None:
+        """Format 1 knew no strangers; its thresholds were the model's."""
+        add = "ALTER TABLE gallery ADD COLUMN fpir REAL NOT NULL DEFAULT 0.01;"
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            if scalar(self._db, "PRAGMA user_version") == 1:  # no other process has done it meanwhile
+                for statement in filter(str.strip, f"{add}{STRANGERS}PRAGMA user_version = 2".split(";")):
+                    self._db.execute(statement)
 
     def _is_empty(self) -> bool:
         return not scalar(self._db, "PRAGMA user_version") and not scalar(
@@ -183,10 +216,104 @@ def scalar(db: sqlite3.Connection, query: str, *parameters: Any) -> Any:
     return None if row is None else row[0]
 
 
+def as_stored(vectors: Vectors) -> NDArray[np.float16]:
+    """Rows as galleries keep strangers: half the bytes, distances off by less than a thousandth."""
+    return vectors.astype("<f2")
+
+
+def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
+    """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
+    if scalar(db, "PRAGMA user_version") == 1:
+        return None
+    query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
+    blob = b"".join(vectors for (vectors,) in db.execute(query, (kind or "",)))
+    if len(blob) % (2 * dimension):
+        raise DamagedGalleryError(f"a stranger's vector is cut off; {_DAMAGED}")
+    return np.frombuffer(blob, "<f2").reshape(-1, dimension)
+
+
+def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
+    """Replace the strangers of a kind."""
+    db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
+    db.execute("DELETE FROM calibration")
+    if len(vectors):
+        row = (kind, source, as_stored(vectors).tobytes())
+        db.execute("INSERT INTO strangers (kind, source, vectors) VALUES (?, ?, ?)", row)
+
+
 def faults(db: sqlite3.Connection) -> list[str]:
     """Return what SQLite itself finds wrong with its pages, constraints and references, one line each."""
     pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
     return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
+
+
+def count_rows(db: sqlite3.Connection, table: str) -> int:
+    """How many rows a table has."""
+    return scalar(db, f"SELECT count(*) FROM {table}")
+
+
+def generation_of(db: sqlite3.Connection) -> str:
+    """What the state of the gallery is called."""
+    return scalar(db, "SELECT generation FROM gallery")
+
+
+def id_of(db: sqlite3.Connection, name: str) -> int | None:
+    """The id of a person, None if nobody has the name."""
+    return scalar(db, "SELECT id FROM people WHERE name = ?", name)
+
+
+def owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
+    """Who is enrolled with a photo, or None."""
+    query = "SELECT name FROM people JOIN templates ON person = people.id WHERE photo_hash = ?"
+    return scalar(db, query, photo_hash)
+
+
+def insert_template(db: sqlite3.Connection, name: str, template: Template) -> None:
+    """Enrol a photo, and its person where they are new."""
+    db.execute("INSERT OR IGNORE INTO people (name) VALUES (?)", (name,))
+    source = template.source.encode(
+        "utf-8", "backslashreplace"
+    ).decode()  # SQLite's text is UTF-8, file names need not be
+    box, vector = map(float, template.box), template.vector.astype("<f4").tobytes()
+    db.execute(
+        "INSERT INTO templates (person, photo_hash, source, x1, y1, x2, y2, quality, vector) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (id_of(db, name), template.photo_hash, source, *box, float(template.quality), vector),
+    )
+
+
+def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the ids of all templates, ascending, and whose each is."""
+    rows = db.execute("SELECT t.id, name FROM templates t JOIN people ON person = people.id ORDER BY t.id").fetchall()
+    return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]
+
+
+def vector_fault(vectors: Vectors, dimension: int) -> str | None:
+    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
+    if not np.isfinite(vectors).all():
+        return "holds numbers that are not finite"
+    if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
+        return "is not of length 1"
+    return None
+
+
+def broken_people(db: sqlite3.Connection) -> list[str]:
+    """People without a template, one line each."""
+    rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
+    return [f"'{name}' has no template; remove them" for (name,) in rows]
+
+
+def broken_vectors(db: sqlite3.Connection) -> list[str]:
+    """Vectors that are none, one line each."""
+    dimension = scalar(db, "SELECT dimension FROM gallery")
+    found = []
+    for source, blob in db.execute("SELECT source, vector FROM templates ORDER BY id"):
+        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
+        if fault := vector_fault(vector[None], dimension):
+            found.append(f"the vector of {source} {fault}; remove its person and enroll them again")
+    return found
 
 
 def _nothing(path: Path) -> GalleryError:

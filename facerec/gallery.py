@@ -10,6 +10,7 @@ returns. `index.faiss` is a cache stamped with the database's generation; one th
 made again. Several processes may enroll and identify at once.
 """
 
+import dataclasses
 import difflib
 import sqlite3
 import unicodedata
@@ -20,12 +21,30 @@ from typing import Self
 
 import numpy as np
 
-from facerec.database import Database, faults, scalar
+from facerec.calibrate import Calibration, calibrate, require_rate
+from facerec.database import (
+    Database,
+    as_stored,
+    broken_people,
+    broken_vectors,
+    count_rows,
+    faults,
+    generation_of,
+    id_of,
+    insert_template,
+    owner_of,
+    owners_of_all,
+    read_strangers,
+    scalar,
+    vector_fault,
+    write_strangers,
+)
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
-from facerec.index import FlatIndex, Ids, Index, PeopleIndex, draft_of
+from facerec.index import FlatIndex, Index, PeopleIndex, draft_of
 from facerec.types import Box, Candidate, Template, Threshold, Vectors
 
 MAX_NAME = 200  # characters
+_CALIBRATION = "fpir, distance, strangers, within, people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +109,29 @@ class Gallery:
 
     # ------------------------------------------------------------------------------------------------ the model
 
-    def bind_model(self, fingerprint: str, name: str, dimension: int, threshold: Threshold | None) -> None:
+    def bind_model(
+        self, fingerprint: str, name: str, dimension: int, threshold: Threshold | None, cohort: Vectors | None = None
+    ) -> None:
         """Say which model this process's vectors come from; needed before `add` and `search`.
 
-        An empty gallery takes the model as its own; later the same model may bring a new name or threshold (its
-        card's). Raises ForeignModelError if the gallery holds vectors of another model.
+        cohort: (N, D) unit rows of strangers that come with the model. An empty gallery takes the model as its own;
+        later the same model may bring a new name, threshold (its card's) or cohort. Raises ForeignModelError if the
+        gallery holds vectors of another model.
         """
         wanted = (fingerprint, name, dimension, threshold and threshold.distance, threshold and threshold.source)
         columns = "model_fingerprint, model_name, dimension, threshold, threshold_source"
         with self._database.read() as db:
             stored = db.execute(f"SELECT {columns} FROM gallery").fetchone()
+            known = read_strangers(db, dimension, "cohort")
             self._refuse_foreign(db, fingerprint, name, dimension)
-        if stored != wanted:
+        given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
+        if stored != wanted or (known is not None and not np.array_equal(known, as_stored(given))):
             with self._database.write() as db:
                 self._refuse_foreign(db, fingerprint, name, dimension)
                 db.execute(f"UPDATE gallery SET ({columns}) = (?, ?, ?, ?, ?)", wanted)
+                if stored[0] != fingerprint:
+                    db.execute("DELETE FROM strangers")
+                write_strangers(db, "cohort", f"the cohort of {name}", given)
         self._model, self._people = fingerprint, None
 
     @property
@@ -115,16 +142,60 @@ class Gallery:
 
     @property
     def threshold(self) -> Threshold | None:
-        """The threshold of the gallery's model, None if its card has none."""
+        """Where the gallery draws the line now: by its strangers, without any by its model's card; None: by neither."""
+        calibration = self.calibration() if self._model is not None else None
+        if calibration is not None:
+            return calibration.threshold
         with self._database.read() as db:
             distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         return None if distance is None else Threshold(distance, source)
+
+    def calibration(self, fpir: float | None = None) -> Calibration | None:
+        """The threshold for a false positive identification rate, set by searching the strangers among the people now.
+
+        fpir: the gallery's own target unless given. None where nobody is enrolled or no strangers are known. What was
+        found for the target is kept until the gallery changes. Raises ConfigError for a rate not between 0 and 1.
+        """
+        people = self._current()
+        with self._database.read() as db:
+            strangers = read_strangers(db, people.index.dimension)
+            if strangers is None or not len(strangers) or not people.names:
+                return None
+            rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
+            kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
+            if (row := db.execute(kept, (self._generation, rate)).fetchone()) is not None:
+                return Calibration(*row)
+        rows = strangers.astype(np.float32)
+        found = people.nearest(rows / np.linalg.norm(rows, axis=1, keepdims=True), 1)
+        nearest = [candidates[0].distance for candidates in found]
+        made = calibrate(np.array(nearest, np.float32), rate, len(people.names))
+        if fpir is None and made is not None:
+            self._keep(made)
+        return made
+
+    def _keep(self, made: Calibration) -> None:
+        with suppress(GalleryError), self._database.write() as db:  # a gallery that may only be read counts every time
+            row = (1, self._generation, *dataclasses.astuple(made))
+            db.execute(f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def set_target(self, fpir: float) -> None:
+        """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""
+        require_rate(fpir)
+        with self._database.write() as db:
+            db.execute("UPDATE gallery SET fpir = ?", (fpir,))
+
+    def set_strangers(self, vectors: Vectors, source: str) -> None:
+        """Calibrate by these (N, D) unit rows of people who are not enrolled, too; they replace those given before."""
+        with self._database.write() as db:
+            if len(vectors):
+                _require_unit(vectors, self._require_model(db), source)
+            write_strangers(db, "given", source, vectors)
 
     def _refuse_foreign(self, db: sqlite3.Connection, fingerprint: str, name: str, dimension: int) -> None:
         stored, stored_name, stored_dimension = db.execute(
             "SELECT model_fingerprint, model_name, dimension FROM gallery"
         ).fetchone()
-        if (stored, stored_dimension) != (fingerprint, dimension) and _count(db, "templates"):
+        if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
             raise ForeignModelError(
                 f"{self.folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
                 f"give that model's folder or file as --model, or enroll again into a new gallery (`--gallery DIR`)"
@@ -148,7 +219,7 @@ class Gallery:
     def find_photo(self, photo_hash: str) -> str | None:
         """Return who is enrolled with this photo, or None."""
         with self._database.read() as db:
-            return _owner_of(db, photo_hash)
+            return owner_of(db, photo_hash)
 
     def add(self, person: str, template: Template) -> bool:
         """Enroll one photo: True once it is safely on disk, False if this person already had it.
@@ -159,9 +230,9 @@ class Gallery:
         name = clean_name(person)
         with self._database.write() as db:
             _require_unit(template.vector[None], self._require_model(db), template.source)
-            owner = _owner_of(db, template.photo_hash)
+            owner = owner_of(db, template.photo_hash)
             if owner is None:
-                _insert(db, name, template)
+                insert_template(db, name, template)
             elif owner != name:
                 raise GalleryError(
                     f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
@@ -174,9 +245,9 @@ class Gallery:
     def search(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return, for each of (N, D) unit float32 rows, the `top` >= 1 nearest people, nearest first.
 
-        A person's distance is that of their nearest template, by exact search; of equally near people the one whose
-        photo was enrolled first comes first. People other processes enrolled a moment ago are found. Nobody
-        enrolled: N empty lists.
+        A person's distance is that of the mean of their templates, made unit-length again, by exact search; of equally
+        near people the one whose photo was enrolled first comes first. People other processes enrolled a moment ago are
+        found. Nobody enrolled: N empty lists.
         """
         people = self._current()
         _require_unit(vectors, people.index.dimension, str(self.folder))
@@ -186,7 +257,7 @@ class Gallery:
         """Return everybody as of the database's present generation, reading only what is new."""
         known = self._people
         with self._database.read() as db:
-            dimension, generation = self._require_model(db), _generation(db)
+            dimension, generation = self._require_model(db), generation_of(db)
             if known is not None and self._generation == generation:
                 return known
             cached = self._cached(db, generation) if known is None else None
@@ -199,12 +270,12 @@ class Gallery:
 
     def _cached(self, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
         """Everybody by the index file, None if it is not of this generation or not of these templates."""
-        index, (ids, owners) = FlatIndex.load(self._index_path, generation), _owners(db)
+        index, (ids, owners) = FlatIndex.load(self._index_path, generation), owners_of_all(db)
         return PeopleIndex(index, ids, owners) if index is not None and np.array_equal(index.ids, ids) else None
 
     def _refreshed(self, db: sqlite3.Connection, known: PeopleIndex) -> PeopleIndex:
         """Bring an index up to date, in place. Ids are never used twice, so new templates have higher ones."""
-        ids, owners = _owners(db)
+        ids, owners = owners_of_all(db)
         last = int(known.ids[-1]) if len(known.ids) else 0
         blobs = [blob for (blob,) in db.execute("SELECT vector FROM templates WHERE id > ? ORDER BY id", (last,))]
         if len(blobs) != (ids > last).sum() or any(len(blob) != 4 * known.index.dimension for blob in blobs):
@@ -218,7 +289,7 @@ class Gallery:
 
     def _save(self, index: Index, generation: str) -> None:
         with self._database.write() as db:  # the lock keeps vectors that are just being removed from coming back
-            if _generation(db) == generation:
+            if generation_of(db) == generation:
                 index.save(self._index_path, generation)
 
     # ------------------------------------------------------------------------------------------------ care
@@ -226,13 +297,13 @@ class Gallery:
     def __len__(self) -> int:
         """Return the number of people."""
         with self._database.read() as db:
-            return _count(db, "people")
+            return count_rows(db, "people")
 
     @property
     def templates(self) -> int:
         """The number of enrolled photos."""
         with self._database.read() as db:
-            return _count(db, "templates")
+            return count_rows(db, "templates")
 
     def people(self) -> list[PersonSummary]:
         """Return everybody, by name."""
@@ -258,7 +329,7 @@ class Gallery:
         name = clean_name(new)
         with self._database.write() as db:
             person = self._person(db, old)
-            if _id_of(db, name) not in {None, person}:
+            if id_of(db, name) not in {None, person}:
                 raise GalleryError(
                     f"{self.folder}: '{name}' is enrolled already and people cannot be merged yet; choose another name"
                 )
@@ -281,7 +352,7 @@ class Gallery:
     def rebuild(self) -> int:
         """Make the index again from the database and write it; return how many templates it holds."""
         with self._database.read() as db:
-            generation = _generation(db)
+            generation = generation_of(db)
             people = self._refreshed(db, _nobody(scalar(db, "SELECT dimension FROM gallery") or 0))
         self._save(people.index, generation)
         self._people, self._generation = people, generation
@@ -290,11 +361,11 @@ class Gallery:
     def check(self) -> CheckReport:
         """Look at every page, row and vector, and at the index file if it claims to be up to date."""
         with self._database.read() as db:
-            problems = (*faults(db), *_broken_people(db), *_broken_vectors(db), *self._broken_index(db))
-            return CheckReport(_count(db, "people"), _count(db, "templates"), problems)
+            problems = (*faults(db), *broken_people(db), *broken_vectors(db), *self._broken_index(db))
+            return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), problems)
 
     def _broken_index(self, db: sqlite3.Connection) -> list[str]:
-        index = FlatIndex.load(self._index_path, _generation(db))
+        index = FlatIndex.load(self._index_path, generation_of(db))
         if index is None:
             return []  # the next search makes it again
         stored = dict(db.execute("SELECT id, vector FROM templates ORDER BY id"))
@@ -303,7 +374,7 @@ class Gallery:
         return [f"{self._index_path}: not the vectors of the database; run `facerec gallery rebuild`"]
 
     def _person(self, db: sqlite3.Connection, name: str) -> int:
-        person = _id_of(db, unicodedata.normalize("NFC", name).strip())
+        person = id_of(db, unicodedata.normalize("NFC", name).strip())
         if person is None:
             known = {row[0].casefold(): row[0] for row in db.execute("SELECT name FROM people")}
             close = [known[match] for match in difflib.get_close_matches(name.casefold(), known)]
@@ -323,72 +394,10 @@ def clean_name(name: str) -> str:
     return clean
 
 
-def _count(db: sqlite3.Connection, table: str) -> int:
-    return scalar(db, f"SELECT count(*) FROM {table}")
-
-
-def _generation(db: sqlite3.Connection) -> str:
-    return scalar(db, "SELECT generation FROM gallery")
-
-
-def _id_of(db: sqlite3.Connection, name: str) -> int | None:
-    return scalar(db, "SELECT id FROM people WHERE name = ?", name)
-
-
-def _owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
-    query = "SELECT name FROM people JOIN templates ON person = people.id WHERE photo_hash = ?"
-    return scalar(db, query, photo_hash)
-
-
-def _insert(db: sqlite3.Connection, name: str, template: Template) -> None:
-    db.execute("INSERT OR IGNORE INTO people (name) VALUES (?)", (name,))
-    source = template.source.encode(
-        "utf-8", "backslashreplace"
-    ).decode()  # SQLite's text is UTF-8, file names need not be
-    box, vector = map(float, template.box), template.vector.astype("<f4").tobytes()
-    db.execute(
-        "INSERT INTO templates (person, photo_hash, source, x1, y1, x2, y2, quality, vector) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (_id_of(db, name), template.photo_hash, source, *box, float(template.quality), vector),
-    )
-
-
-def _owners(db: sqlite3.Connection) -> tuple[Ids, list[str]]:
-    """Return the ids of all templates, ascending, and whose each is."""
-    rows = db.execute("SELECT t.id, name FROM templates t JOIN people ON person = people.id ORDER BY t.id").fetchall()
-    return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]
-
-
 def _nobody(dimension: int) -> PeopleIndex:
     return PeopleIndex(FlatIndex(dimension), np.empty(0, np.int64), [])
 
 
-def _fault(vectors: Vectors, dimension: int) -> str | None:
-    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
-    if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
-    if not np.isfinite(vectors).all():
-        return "holds numbers that are not finite"
-    if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
-        return "is not of length 1"
-    return None
-
-
 def _require_unit(vectors: Vectors, dimension: int, where: str) -> None:
-    if fault := _fault(vectors, dimension):
+    if fault := vector_fault(vectors, dimension):
         raise GalleryError(f"{where}: the face's vector {fault}; check the model (`facerec doctor`)")
-
-
-def _broken_people(db: sqlite3.Connection) -> list[str]:
-    rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
-    return [f"'{name}' has no template; remove them" for (name,) in rows]
-
-
-def _broken_vectors(db: sqlite3.Connection) -> list[str]:
-    dimension = scalar(db, "SELECT dimension FROM gallery")
-    found = []
-    for source, blob in db.execute("SELECT source, vector FROM templates ORDER BY id"):
-        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
-        if fault := _fault(vector[None], dimension):
-            found.append(f"the vector of {source} {fault}; remove its person and enroll them again")
-    return found

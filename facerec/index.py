@@ -5,7 +5,6 @@ Distances are d = |a - b|^2 = 2 - 2 cos, which is what FAISS calls squared L2; i
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -41,6 +40,10 @@ class Index(Protocol):
 
         Where fewer than k are stored the rows end in distance inf and id -1. GalleryError for another D.
         """
+        ...
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the stored rows, (N, D) float32, of ids that are there."""
         ...
 
     def save(self, path: Path, stamp: str) -> None:
@@ -84,7 +87,7 @@ class FlatIndex:
         return np.sort(_faiss().vector_to_array(self._index.id_map))
 
     def vectors(self, ids: Ids) -> Vectors:
-        """Return the stored rows, (N, D) float32, of ids that are there."""
+        """See `Index.vectors`."""
         return self._index.reconstruct_batch(np.ascontiguousarray(ids, np.int64))
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
@@ -139,33 +142,41 @@ class FlatIndex:
 
 
 class PeopleIndex:
-    """An index whose vectors belong to people."""
+    """An index whose vectors belong to people, each of whom is searched at the mean of theirs, of length 1 again.
+
+    The mean misses fewer people than the nearest of the vectors does (scripts/compare_readings.py), and somebody with
+    many photos does not come nearer to strangers than somebody with one.
+    """
 
     def __init__(self, index: Index, ids: Ids, owners: Sequence[str]) -> None:
         """`ids`: all of the index's, (T,) ascending; `owners`: whose each of them is."""
         self.index = index
         self.ids = ids
-        self._owners = np.array(owners, object)
-        self._most = max(Counter(owners).values(), default=0)  # vectors of one person
+        self.names = tuple(dict.fromkeys(owners))  # by their lowest id
+        self._means = FlatIndex(index.dimension)
+        places = {name: place for place, name in enumerate(self.names)}
+        means = _unit_means(index.vectors(ids), np.array([places[owner] for owner in owners], np.intp))
+        self._means.add(np.arange(len(means)), means)
 
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
-        """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first, at their nearest vector.
+        """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
 
         Of equally near people the one with the lower id comes first.
         """
-        # The top - 1 people before the last one sought have at most `most` vectors each: that many and one suffice.
-        k = min((top - 1) * self._most + 1, max(len(self.ids), 1))
-        distances, ids = self.index.search(vectors, k)
-        return [self._first_of_each(d, i, top) for d, i in zip(distances, ids, strict=True)]
+        distances, places = self._means.search(vectors, min(top, max(len(self.names), 1)))
+        return [
+            [Candidate(self.names[p], float(d)) for d, p in zip(*found, strict=True) if p >= 0]
+            for found in zip(distances, places, strict=True)
+        ]
 
-    def _first_of_each(self, distances: NDArray[np.float32], ids: Ids, top: int) -> list[Candidate]:
-        best: dict[str, float] = {}
-        found = ids >= 0
-        for owner, distance in zip(self._owners[np.searchsorted(self.ids, ids[found])], distances[found], strict=True):
-            best.setdefault(owner, float(distance))
-            if len(best) == top:
-                break
-        return [Candidate(person, distance) for person, distance in best.items()]
+
+def _unit_means(vectors: Vectors, places: NDArray[np.intp]) -> Vectors:
+    """The unit-length mean of the (T, D) rows of each place, (P, D); where they cancel out, the first of them."""
+    sums = np.zeros((places.max(initial=-1) + 1, vectors.shape[1]), np.float32)
+    np.add.at(sums, places, vectors)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    first = vectors[np.unique(places, return_index=True)[1]]
+    return np.where(lengths > 1e-3, sums / np.maximum(lengths, np.float32(1e-3)), first)
 
 
 def draft_of(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.cohort import load_cohort
 from facerec.decide import Verification, decide, same_person
 from facerec.detect import Detector, faces_in_photos
 from facerec.embed import Classifier, Embedder
@@ -185,11 +186,15 @@ def main_vectors(photos: Iterable[Photo], names: Sequence[str]) -> dict[str, np.
 
 
 def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False) -> Gallery:
-    """Open a gallery for use with this model; raises ForeignModelError when it holds another model's vectors."""
+    """Open a gallery for use with this model and its cohort of strangers.
+
+    Raises ForeignModelError when it holds another model's vectors, ModelError for a broken cohort.
+    """
+    card = embedder.card
+    cohort = load_cohort(embedder.path, card)
     gallery = Gallery.open(folder, create=create)
     try:
-        card = embedder.card
-        gallery.bind_model(card.fingerprint, card.name, card.embedding_dim, card.default_threshold)
+        gallery.bind_model(card.fingerprint, card.name, card.embedding_dim, card.default_threshold, cohort)
     except GalleryError:
         gallery.close()
         raise

@@ -10,7 +10,7 @@ import toy_model
 
 from facerec import recognise
 from facerec.detect import AlignedDetector, MTCNNDetector
-from facerec.embed import OnnxEmbedder
+from facerec.embed import OpenVINOEmbedder
 from facerec.errors import ConfigError, ForeignModelError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery
 from facerec.recognise import choose_threshold, embed_photos, enrol, identify, main_vectors, open_gallery, verify
@@ -20,12 +20,12 @@ LIMIT = Threshold(0.5, "made up for tests")
 
 
 @pytest.fixture(scope="module")
-def embedder(toy: Path) -> OnnxEmbedder:
-    return OnnxEmbedder(toy)
+def embedder(toy: Path) -> OpenVINOEmbedder:
+    return OpenVINOEmbedder(toy)
 
 
 @pytest.fixture
-def gallery(embedder: OnnxEmbedder, tmp_path: Path) -> Iterator[Gallery]:
+def gallery(embedder: OpenVINOEmbedder, tmp_path: Path) -> Iterator[Gallery]:
     with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:
         yield opened
 
@@ -46,7 +46,7 @@ def is_bad(i: int) -> bool:
 # ---------------------------------------------------------------------------------------------------- embedding
 
 
-def test_photos_come_back_in_order_with_errors_in_their_place(mixed: list[Path], embedder: OnnxEmbedder) -> None:
+def test_photos_come_back_in_order_with_errors_in_their_place(mixed: list[Path], embedder: OpenVINOEmbedder) -> None:
     photos = list(embed_photos(mixed, AlignedDetector(), embedder))
     assert [photo.path for photo in photos] == mixed
     for i, photo in enumerate(photos):
@@ -59,12 +59,12 @@ def test_photos_come_back_in_order_with_errors_in_their_place(mixed: list[Path],
             np.testing.assert_allclose(photo.vectors[0], toy_model.vector(toy_model.crop(i, 0)), atol=1e-5)
 
 
-def test_nothing_and_nothing_but_bad_photos(mixed: list[Path], embedder: OnnxEmbedder) -> None:
+def test_nothing_and_nothing_but_bad_photos(mixed: list[Path], embedder: OpenVINOEmbedder) -> None:
     assert list(embed_photos([], AlignedDetector(), embedder)) == []
     assert all(photo.error for photo in embed_photos(mixed[::7], AlignedDetector(), embedder))
 
 
-def test_photos_are_read_as_they_are_asked_for(mixed: list[Path], embedder: OnnxEmbedder) -> None:
+def test_photos_are_read_as_they_are_asked_for(mixed: list[Path], embedder: OpenVINOEmbedder) -> None:
     asked: list[Path] = []
 
     def paths() -> Iterator[Path]:
@@ -76,7 +76,7 @@ def test_photos_are_read_as_they_are_asked_for(mixed: list[Path], embedder: Onnx
     assert len(asked) < len(mixed)
 
 
-def test_main_vectors_are_none_without_a_face(mixed: list[Path], embedder: OnnxEmbedder) -> None:
+def test_main_vectors_are_none_without_a_face(mixed: list[Path], embedder: OpenVINOEmbedder) -> None:
     vectors = main_vectors(embed_photos(mixed, AlignedDetector(), embedder), [path.name for path in mixed])
     assert [vectors[f"{i}.png"] is None for i in range(40)] == [is_bad(i) for i in range(40)]
 
@@ -85,7 +85,7 @@ def test_main_vectors_are_none_without_a_face(mixed: list[Path], embedder: OnnxE
 
 
 def test_several_faces_in_a_photo(
-    small_samples: Path, embedder: OnnxEmbedder, gallery: Gallery, tmp_path: Path
+    small_samples: Path, embedder: OpenVINOEmbedder, gallery: Gallery, tmp_path: Path
 ) -> None:
     names = {"Grace Hopper": "official_portrait_1984.jpg", "Joe Biden": "blue_room_2010.jpg"}
     portraits = [small_samples / "people" / name / file for name, file in names.items()]
@@ -110,7 +110,7 @@ def test_several_faces_in_a_photo(
     assert photo.faces[0].box == found[0].face.box if found[0].face else False
 
 
-def test_a_photo_without_a_face(gallery: Gallery, embedder: OnnxEmbedder, tmp_path: Path) -> None:
+def test_a_photo_without_a_face(gallery: Gallery, embedder: OpenVINOEmbedder, tmp_path: Path) -> None:
     PIL.Image.new("RGB", (80, 60), "grey").save(tmp_path / "wall.png")
     (photo,) = embed_photos([tmp_path / "wall.png"], MTCNNDetector(), embedder)
     assert isinstance(photo.error, NoFaceError)
@@ -122,7 +122,7 @@ def test_a_photo_without_a_face(gallery: Gallery, embedder: OnnxEmbedder, tmp_pa
 # ---------------------------------------------------------------------------------------------------- enrolling
 
 
-def test_enrolling_good_and_bad_photos(mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder) -> None:
+def test_enrolling_good_and_bad_photos(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {f"p{i}": [path] for i, path in enumerate(mixed)}
     results = {result.path: result for result in enrol(gallery, people, AlignedDetector(), embedder)}
     assert len(results) == 40
@@ -134,7 +134,7 @@ def test_enrolling_good_and_bad_photos(mixed: list[Path], gallery: Gallery, embe
 
 
 def test_what_is_said_to_be_added_is_stored(
-    mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder, tmp_path: Path
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder, tmp_path: Path
 ) -> None:
     people = {"Ann": mixed[1:4], "Bob": mixed[4:6]}
     with Gallery.open(tmp_path / "gallery") as other:
@@ -145,7 +145,7 @@ def test_what_is_said_to_be_added_is_stored(
 
 
 def test_a_name_means_the_same_however_it_is_written(
-    mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder
 ) -> None:
     def status(name: str) -> list[tuple[str, str]]:
         return [(r.person, r.status) for r in enrol(gallery, {name: [mixed[1]]}, AlignedDetector(), embedder)]
@@ -158,7 +158,7 @@ def test_a_name_means_the_same_however_it_is_written(
     assert [person.name for person in gallery.people()] == ["Zoë"]
 
 
-def test_one_photo_twice_in_one_batch(mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder) -> None:
+def test_one_photo_twice_in_one_batch(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {"Ann": [mixed[1], mixed[1]], "Bob": [mixed[1]]}
     results = list(enrol(gallery, people, AlignedDetector(), embedder))
     assert [result.status for result in results] == ["added", "skipped", "failed"]
@@ -166,7 +166,7 @@ def test_one_photo_twice_in_one_batch(mixed: list[Path], gallery: Gallery, embed
 
 
 def test_photos_enrolled_before_are_not_looked_at_again(
-    mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder
 ) -> None:
     class Counting(AlignedDetector):
         seen = 0
@@ -181,7 +181,7 @@ def test_photos_enrolled_before_are_not_looked_at_again(
         assert detector.seen == expected
 
 
-def test_a_bad_name_fails_alone(mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder) -> None:
+def test_a_bad_name_fails_alone(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {"Ann": [mixed[1]], "a\nb": [mixed[2]], "Bob": [mixed[3]]}
     results = {r.person: r for r in enrol(gallery, people, AlignedDetector(), embedder)}
     assert {name: result.status for name, result in results.items()} == {
@@ -196,7 +196,7 @@ def test_a_bad_name_fails_alone(mixed: list[Path], gallery: Gallery, embedder: O
 
 
 def test_everybody_is_found_and_strangers_are_not(
-    mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder, tmp_path: Path
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder, tmp_path: Path
 ) -> None:
     good = [i for i in range(40) if not is_bad(i)]
     list(enrol(gallery, {f"p{i}": [mixed[i]] for i in good}, AlignedDetector(), embedder))
@@ -215,7 +215,7 @@ def test_everybody_is_found_and_strangers_are_not(
 
 
 def test_the_margin_needs_two_however_few_are_asked_for(
-    mixed: list[Path], gallery: Gallery, embedder: OnnxEmbedder
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder
 ) -> None:
     list(enrol(gallery, {"Ann": [mixed[1]], "Bob": [mixed[2]]}, AlignedDetector(), embedder))
     (result,) = identify(gallery, [mixed[1]], AlignedDetector(), embedder, LIMIT, top=1)
@@ -226,7 +226,7 @@ def test_the_margin_needs_two_however_few_are_asked_for(
 # ---------------------------------------------------------------------------------------------------- verifying
 
 
-def test_verify_gives_the_distance_by_hand(embedder: OnnxEmbedder, tmp_path: Path) -> None:
+def test_verify_gives_the_distance_by_hand(embedder: OpenVINOEmbedder, tmp_path: Path) -> None:
     paths = [
         toy_model.save_crop(tmp_path / f"{person}{photo}.png", person, photo)
         for person, photo in [(0, 0), (0, 1), (1, 0)]
@@ -240,7 +240,7 @@ def test_verify_gives_the_distance_by_hand(embedder: OnnxEmbedder, tmp_path: Pat
 
 
 @pytest.mark.parametrize("bad", [0, 1])
-def test_verify_raises_the_error_of_the_photo_at_fault(bad: int, embedder: OnnxEmbedder, tmp_path: Path) -> None:
+def test_verify_raises_the_error_of_the_photo_at_fault(bad: int, embedder: OpenVINOEmbedder, tmp_path: Path) -> None:
     paths = [toy_model.save_crop(tmp_path / f"{i}.png", i, 0) for i in range(2)]
     paths[bad].unlink()
     with pytest.raises(ImageError, match=f"{bad}.png: no such file"):
@@ -251,12 +251,12 @@ def test_verify_raises_the_error_of_the_photo_at_fault(bad: int, embedder: OnnxE
 
 
 def test_open_gallery_binds_the_model_and_lets_go_when_refused(
-    mixed: list[Path], embedder: OnnxEmbedder, tmp_path: Path
+    mixed: list[Path], embedder: OpenVINOEmbedder, tmp_path: Path
 ) -> None:
     with open_gallery(tmp_path / "g", embedder, create=True) as gallery:
         assert gallery.threshold == Threshold(0.5, "made up for tests")
         list(enrol(gallery, {"Ann": [mixed[1]]}, AlignedDetector(), embedder))
-    other = OnnxEmbedder(toy_model.write_model(tmp_path, "other", std=(99.0, 99.0, 99.0)))
+    other = OpenVINOEmbedder(toy_model.write_model(tmp_path, "other", std=(99.0, 99.0, 99.0)))
     with pytest.raises(ForeignModelError, match="made with model toy"):
         open_gallery(tmp_path / "g", other)
     with open_gallery(tmp_path / "g", embedder) as gallery:
@@ -282,7 +282,12 @@ def test_a_batch_is_smaller_than_these_tests_assume(mixed: list[Path]) -> None:
 
 @pytest.mark.parametrize(("owner", "status"), [("Ann", "skipped"), ("Bob", "failed")])
 def test_a_photo_another_process_enrolled_a_moment_ago(
-    owner: str, status: str, gallery: Gallery, embedder: OnnxEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: str,
+    status: str,
+    gallery: Gallery,
+    embedder: OpenVINOEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the look into the gallery and the writing: the run goes on, and says what came of the photo."""
     photos = [toy_model.save_crop(tmp_path / f"{i}.png", i, 0) for i in range(2)]

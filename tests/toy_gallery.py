@@ -38,9 +38,19 @@ def opened(folder: Path) -> Gallery:
 
 
 def nearest(gallery: Gallery, number: int) -> str | None:
-    """Who photo `number` is enrolled as, by search."""
-    found = gallery.search(vector(number)[None], 1)[0]
-    return found[0].person if found and found[0].distance < 1e-5 else None
+    """Who photo `number` is enrolled as, once a search finds them at the mean of just the photos they have."""
+    while True:
+        templates, found = gallery.templates, gallery.search(vector(number)[None], 1000)[0]
+        photos = {c.person: [int(t.photo_hash, 16) for t in gallery.show(c.person)] for c in found}
+        if gallery.templates == templates:  # else another process enrolled somebody meanwhile
+            break
+    for candidate in found:
+        if number in photos[candidate.person]:
+            mean = sum(vector(n) for n in photos[candidate.person])
+            wanted = np.square(mean / np.linalg.norm(mean) - vector(number)).sum()
+            assert abs(candidate.distance - wanted) < 1e-5
+            return candidate.person
+    return None
 
 
 def sql(folder: Path, *statements: str) -> None:

@@ -114,4 +114,6 @@ def _print_summary(gallery: Any, counts: dict[str, Counter[str]], bad_paths: int
         click.echo(
             f"The gallery {common.one_line(gallery.folder)} holds {gallery.templates} photos of {len(gallery)} people."
         )
+        if threshold:
+            click.echo(f"A face is one of them within the distance {threshold.distance:.3f} ({threshold.source}).")
     common.finish(total["failed"] + bad_paths, total["added"] + total["skipped"])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
-from facerec.errors import NoFaceError
+from facerec.errors import ConfigError, NoFaceError
 from facerec.types import Threshold
 
 if TYPE_CHECKING:
+    from facerec.gallery import Gallery
     from facerec.recognise import Identification
 
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates listed per face.")
 @common.threshold_option
+@click.option("--fpir", type=float, metavar="R", help="The threshold for another rate of strangers let through.")
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -25,6 +27,7 @@ def identify(
     photos: tuple[Path, ...],
     top: int,
     threshold: float | None,
+    fpir: float | None,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -36,6 +39,8 @@ def identify(
     facerec identify party.jpg
     facerec identify --json inbox/ > answers.jsonl
     """
+    if threshold is not None and fpir is not None:
+        raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
     from facerec.embed import load_embedder
     from facerec.recognise import choose_threshold, open_gallery
     from facerec.recognise import identify as identify_photos
@@ -47,7 +52,7 @@ def identify(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     failed, done = len(empty), 0
     with open_gallery(gallery_folder, embedder) as gallery:
-        limit = choose_threshold(threshold, gallery.threshold, embedder.card.name)
+        limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top)
         for result in common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0):
             failed, done = failed + (result.error is not None), done + (result.error is None)
@@ -58,6 +63,16 @@ def identify(
             elif result.decision is not None:
                 click.echo(_as_text(result))
     common.finish(failed, done)
+
+
+def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
+    """The gallery's threshold, or its threshold for another rate."""
+    if fpir is None:
+        return gallery.threshold
+    calibration = gallery.calibration(fpir)
+    if calibration is None and len(gallery):
+        raise ConfigError("no strangers to calibrate with; give --threshold, or `facerec calibrate --strangers DIR`")
+    return gallery.threshold if calibration is None else calibration.threshold
 
 
 def _as_text(result: "Identification") -> str:

@@ -1,0 +1,89 @@
+"""How near strangers come -> the threshold of a gallery, for a target false positive identification rate (FPIR).
+
+Strangers nobody enrols (the model's cohort, and those a gallery was given) are searched among the people who are
+enrolled. Of N strangers, the nearest person at d_1 <= d_2 <= ..., the threshold is d_k with k = floor(FPIR (N + 1)):
+whatever the distances' distribution, another such stranger is within it with probability k / (N + 1) on average, and
+over draws of the N the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical
+Statistics 12). It holds for strangers of the same kind, each searched once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.errors import ConfigError
+from facerec.types import Threshold
+
+DEFAULT_FPIR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold set by strangers.
+
+    fpir: the rate asked for. distance: the largest d that still counts as a match. strangers: N. within: k, how many of
+    them are within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made.
+    """
+
+    fpir: float
+    distance: float
+    strangers: int
+    within: int
+    people: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by."""
+        from scipy.stats import beta
+
+        if not self.within:
+            return 0.0, 1 - 0.05 ** (1 / self.strangers)  # one-sided
+        low, high = beta.ppf([0.025, 0.975], self.within, self.strangers + 1 - self.within)
+        return float(low), float(high)
+
+    def prediction(self, searches: int) -> tuple[float, float]:
+        """95 % interval of the share of so many further strangers, searched once each, that will be within `distance`.
+
+        Both samples count, that of the strangers it was set by and that of the new ones: a beta-binomial distribution.
+        """
+        from scipy.stats import betabinom
+
+        if not self.within:  # fewer than before the nearest of N: the same with k = 1 is an upper limit
+            return 0.0, float(betabinom.ppf(0.975, searches, 1, self.strangers)) / searches
+        low, high = betabinom.ppf([0.025, 0.975], searches, self.within, self.strangers + 1 - self.within)
+        return float(low) / searches, float(high) / searches
+
+    @property
+    def threshold(self) -> Threshold:
+        """The distance, and in words what it rests on."""
+        crowd = f"{self.people} {'person' if self.people == 1 else 'people'}"
+        if self.within:
+            return Threshold(self.distance, f"FPIR {100 * self.fpir:g} % at {crowd}")
+        most = 100 * self.interval[1]
+        return Threshold(self.distance, f"none of {self.strangers} strangers at {crowd}: FPIR below {most:.2g} %")
+
+
+def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calibration | None:
+    """The threshold at which strangers are let through at rate `fpir`; None without strangers.
+
+    distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean. Where N are too few for
+    the rate (fpir (N + 1) < 1), the threshold lies just below the nearest of them. Raises ConfigError for what is no
+    rate between 0 and 1.
+    """
+    require_rate(fpir)
+    if not len(distances):
+        return None
+    ranked = np.sort(distances).astype(np.float64)
+    within = math.floor(fpir * (len(ranked) + 1) + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    while within and within < len(ranked) and ranked[within - 1] == ranked[within]:
+        within -= 1  # of strangers at one distance all are within it or none
+    distance = ranked[within - 1] if within else np.nextafter(ranked[0], -1)
+    return Calibration(fpir, max(float(distance), 0.0), len(ranked), within, people)
+
+
+def require_rate(fpir: float) -> None:
+    """Raise ConfigError for a false positive identification rate that is not between 0 and 1."""
+    if not 0 < fpir < 1:
+        raise ConfigError(f"a false positive identification rate is between 0 and 1, not {fpir:g}")

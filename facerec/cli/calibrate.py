@@ -1,0 +1,97 @@
+"""`facerec calibrate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from facerec.cli import common
+from facerec.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from facerec.calibrate import Calibration
+    from facerec.detect import Detector
+    from facerec.embed import Embedder
+    from facerec.types import Vectors
+
+
+@common.command()
+@click.option("--fpir", type=float, metavar="R", help="From now on the gallery's target; 0.01 unless it was set.")
+@click.option(
+    "--strangers", "folder", type=common.PHOTOS, metavar="DIR",
+    help="Photos of people who are not enrolled, to set the threshold by besides the model's own strangers.",
+)  # fmt: skip
+@common.face_options
+@common.gallery_option
+@common.model_option
+@common.json_option
+def calibrate(
+    fpir: float | None, folder: Path | None, gallery_folder: Path, model: str | None, as_json: bool, **faces: Any
+) -> None:
+    """Set the threshold: how many strangers of a hundred may be taken for somebody enrolled (FPIR).
+
+    It is set anew whenever the gallery changes. Every face in --strangers counts as one stranger; they replace those
+    given before, and stay in the gallery until others are given.
+
+    \b
+    facerec calibrate
+    facerec calibrate --fpir 0.001 --strangers visitors/
+    """
+    from facerec.calibrate import require_rate
+    from facerec.embed import load_embedder
+    from facerec.recognise import open_gallery
+
+    if fpir is not None:
+        require_rate(fpir)
+    embedder = load_embedder(model)
+    failed, vectors = 0, None
+    with open_gallery(gallery_folder, embedder) as gallery:
+        if folder is not None:
+            detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+            vectors, failed = _strangers_in(folder, detector, embedder)
+            gallery.set_strangers(vectors, str(folder.resolve()))
+        if fpir is not None:
+            gallery.set_target(fpir)
+        found = gallery.calibration()
+        if found is None and len(gallery):
+            raise ConfigError(
+                f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR"
+            )
+    if found is None:
+        raise ConfigError(f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first")
+    common.emit(_as_json(found)) if as_json else click.echo(_as_text(found))
+    common.finish(failed, 1)
+
+
+def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
+    """The vector of every face in a folder of photos, and how many photos have none."""
+    from facerec.recognise import embed_photos
+
+    paths, empty = common.expand_photos([folder])
+    if empty:
+        raise DataError(empty[0])
+    rows, failed = [], 0
+    for photo in common.show_progress(embed_photos(paths, detector, embedder), "Embedding", len(paths)):
+        if photo.error is not None:
+            failed += 1
+            common.warn(str(photo.error))
+        rows.append(photo.vectors)
+    if failed == len(paths):
+        raise DataError(f"{common.one_line(folder)}: not one of the {failed} photos has a usable face")
+    return np.concatenate(rows), failed
+
+
+def _as_json(found: "Calibration") -> dict[str, Any]:
+    threshold = found.threshold
+    line = {"threshold": threshold.distance, "threshold_source": threshold.source, "fpir": found.fpir}
+    line |= {"people": found.people, "strangers": found.strangers, "within": found.within}
+    return line | {"ci95": {"fpir": list(found.interval)}}
+
+
+def _as_text(found: "Calibration") -> str:
+    low, high = (100 * side for side in found.interval)
+    said = f"Threshold {found.threshold.distance:.3f}: {found.threshold.source}."
+    if found.within:
+        return f"{said} {found.within} of {found.strangers} strangers are within it: {low:.2g} to {high:.2g} % (95 %)."
+    return f"{said} For FPIR {100 * found.fpir:g} % it takes {int(1 / found.fpir)} strangers; give more by --strangers."

@@ -1,0 +1,293 @@
+"""facerec.calibrate and the gallery's own threshold: against what strangers are let through when they come."""
+
+import math
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_model
+from running import json_lines, run
+from toy_gallery import MODEL, nearest, opened, template, vector
+
+from facerec.calibrate import calibrate
+from facerec.cohort import save_cohort
+from facerec.embed import load_embedder
+from facerec.errors import ConfigError
+from facerec.gallery import Gallery
+
+STRANGERS = np.stack([vector(5000 + i) for i in range(300)])
+
+
+# ----------------------------------------------------------------------------------------------------- the threshold
+
+
+@pytest.mark.parametrize("fpir", [0.01, 0.029, 0.1, 0.5])
+@pytest.mark.parametrize("strangers", [99, 200, 1000])
+def test_the_threshold_is_the_largest_that_lets_that_share_through(fpir: float, strangers: int) -> None:
+    distances = np.random.default_rng(0).random(strangers).astype(np.float32)
+    made = calibrate(distances, fpir, 7)
+    assert made is not None
+    within = sum(float(d) <= made.distance for d in distances)
+    assert (made.within, made.strangers, made.people) == (within, strangers, 7)
+    assert within / (strangers + 1) <= fpir + 1e-9 < (within + 1) / (strangers + 1)
+    assert made.distance in distances.astype(np.float64)
+    assert made.threshold.source == f"FPIR {100 * fpir:g} % at 7 people"
+
+
+def test_new_strangers_come_within_it_as_often_as_it_says() -> None:
+    """1,000 draws of 200 strangers to set it by and 150 to come, of a distribution it knows nothing about."""
+    rng = np.random.default_rng(1)
+    shares, covered, true_rates = [], [], []
+    for _ in range(1000):
+        distances = rng.gamma(3, 0.2, 350).astype(np.float32)
+        made = calibrate(distances[:200], 0.05, 1)
+        assert made is not None
+        share = float(np.mean(distances[200:] <= made.distance))
+        low, high = made.prediction(150)
+        shares.append(share)
+        covered.append(low <= share <= high)
+        true_rates.append(made.interval[0] <= gamma_cdf(made.distance / 0.2) <= made.interval[1])
+    assert np.mean(shares) == pytest.approx(10 / 201, abs=4 * np.std(shares) / math.sqrt(1000))
+    assert 0.93 <= np.mean(covered) <= 1
+    assert 0.93 <= np.mean(true_rates) <= 0.97
+
+
+def gamma_cdf(x: float) -> float:
+    """Of shape 3."""
+    return 1 - math.exp(-x) * (1 + x + x * x / 2)
+
+
+def test_too_few_strangers_get_the_nearest_honest_statement() -> None:
+    made = calibrate(np.linspace(1, 2, 300, dtype=np.float32), 0.001, 4)
+    assert made is not None
+    assert (made.within, made.fpir) == (0, 0.001)
+    assert 0.999 < made.distance < 1
+    assert made.threshold.source == "none of 300 strangers at 4 people: FPIR below 0.99 %"  # 1 - 0.05 ** (1 / 300)
+    assert made.interval == (0, pytest.approx(1 - 0.05 ** (1 / 300)))
+    low, high = made.prediction(1000)
+    assert low == 0
+    assert 0.003 < high < 0.02
+
+
+def test_strangers_at_one_distance_are_let_through_together_or_not_at_all() -> None:
+    distances = np.array([0.5, 0.7, 0.7, 0.7, 1, 1, 1, 1, 1, 1], np.float32)
+    assert [found.within for fpir in (0.1, 0.2, 0.3, 0.4) if (found := calibrate(distances, fpir, 1))] == [1, 1, 1, 4]
+    same = calibrate(np.zeros(10, np.float32), 0.2, 1)
+    assert same is not None
+    assert (same.within, same.distance) == (0, 0)
+
+
+def test_no_strangers_and_no_rate() -> None:
+    assert calibrate(np.zeros(0, np.float32), 0.01, 3) is None
+    for fpir in (0, 1, -0.1, math.nan):
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            calibrate(np.ones(5, np.float32), fpir, 3)
+
+
+# ----------------------------------------------------------------------------------------------------- in a gallery
+
+
+def with_cohort(folder: Path, cohort: np.ndarray = STRANGERS) -> Gallery:
+    gallery = Gallery.open(folder, create=True)
+    gallery.bind_model(*MODEL, cohort)
+    return gallery
+
+
+def by_hand(gallery: Gallery, strangers: np.ndarray, fpir: float) -> float:
+    """Every stranger against everybody's mean, the k-th nearest of them."""
+    means = []
+    for person in gallery.people():
+        mean = sum(vector(int(t.photo_hash, 16)) for t in gallery.show(person.name))
+        means.append(mean / np.linalg.norm(mean))
+    distances = sorted(min(float(((mean - row) ** 2).sum()) for mean in means) for row in strangers)
+    return distances[math.floor(fpir * (len(strangers) + 1)) - 1]
+
+
+def test_the_threshold_follows_every_change(tmp_path: Path) -> None:
+    with with_cohort(tmp_path / "gallery") as gallery:
+        assert gallery.threshold == MODEL[3]  # nobody to be taken for: the card's
+        seen = set()
+        for number, person in enumerate(["Ann", "Bob", "Bob", "Cy", "Dee"]):
+            gallery.add(person, template(number))
+            threshold = gallery.threshold
+            assert threshold is not None
+            assert threshold.distance == pytest.approx(by_hand(gallery, STRANGERS, 0.01), abs=2e-3)  # kept as float16
+            assert threshold.source.endswith(" person" if person == "Ann" else f"at {len(gallery)} people")
+            seen.add(threshold.distance)
+        assert len(seen) > 1
+        gallery.remove("Ann")
+        threshold = gallery.threshold
+        assert threshold is not None
+        assert threshold.distance == pytest.approx(by_hand(gallery, STRANGERS, 0.01), abs=2e-3)
+        assert threshold == with_cohort(tmp_path / "gallery").threshold
+
+
+def test_it_is_kept_until_the_gallery_changes(tmp_path: Path) -> None:
+    with with_cohort(tmp_path / "gallery") as gallery, with_cohort(tmp_path / "gallery") as other:
+        gallery.add("Ann", template(0))
+        made = gallery.calibration()
+        assert made is not None
+        assert kept(tmp_path / "gallery") == made.distance
+        other.rename("Ann", "Anna")
+        other.add("Anna", template(1))
+        assert gallery.calibration() != made
+        assert gallery.calibration(0.1) != gallery.calibration()
+        assert kept(tmp_path / "gallery") == gallery.calibration().distance  # type: ignore[union-attr]
+
+
+def kept(folder: Path) -> float:
+    with closing(sqlite3.connect(folder / "gallery.db")) as db:
+        return db.execute("SELECT distance FROM calibration").fetchone()[0]
+
+
+def test_target_and_strangers_of_ones_own(tmp_path: Path) -> None:
+    near = np.stack([(vector(0) + 0.3 * vector(9000 + i)) for i in range(40)])
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    with with_cohort(tmp_path / "gallery") as gallery:
+        gallery.add("Ann", template(0))
+        before = gallery.calibration()
+        gallery.set_strangers(near.astype(np.float32), "visitors")
+        after = gallery.calibration()
+        assert before is not None
+        assert after is not None
+        assert (before.strangers, after.strangers) == (300, 340)
+        assert after.distance < before.distance
+        gallery.set_target(0.2)
+        wider = gallery.calibration()
+        assert wider is not None
+        assert (wider.fpir, wider.within) == (0.2, 68)
+        gallery.set_strangers(near[:0], "nobody")
+        gallery.set_target(0.01)
+        assert gallery.calibration() == before
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            gallery.set_target(1)
+
+
+def test_another_model_of_an_empty_gallery_brings_its_own_strangers(tmp_path: Path) -> None:
+    with with_cohort(tmp_path / "gallery") as gallery:
+        gallery.set_strangers(STRANGERS[:5], "visitors")
+        gallery.bind_model("e" * 64, "other", 16, None, STRANGERS[:50])
+        gallery.add("Ann", template(0))
+        made = gallery.calibration()
+        assert made is not None
+        assert made.strangers == 50
+
+
+def test_a_gallery_that_may_only_be_read_is_calibrated_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    with with_cohort(folder) as gallery:
+        gallery.add("Ann", template(0))
+        expected = gallery.threshold
+        gallery.add("Bob", template(1))  # what was kept is of the gallery before
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o500 if path == folder else 0o400)
+    try:
+        with with_cohort(folder) as gallery:
+            assert gallery.threshold is not None
+            assert gallery.threshold != expected
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_gallery_of_the_first_format_learns_of_strangers(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    with opened(folder) as gallery:
+        gallery.add("Ann", template(0))
+    make_old(folder)
+    shutil.copytree(folder, tmp_path / "read only")
+    with with_cohort(folder) as gallery:
+        assert nearest(gallery, 0) == "Ann"
+        assert gallery.calibration() is not None
+        assert gallery.check().problems == ()
+    for path in (*(tmp_path / "read only").iterdir(), tmp_path / "read only"):
+        path.chmod(0o500)
+    try:
+        with with_cohort(tmp_path / "read only") as gallery:
+            assert nearest(gallery, 0) == "Ann"
+            assert gallery.threshold is not None
+    finally:
+        (tmp_path / "read only").chmod(0o700)
+
+
+def make_old(folder: Path) -> None:
+    """As facerec wrote galleries before there were calibrations."""
+    with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as db:
+        for statement in ("DROP TABLE strangers", "DROP TABLE calibration", "ALTER TABLE gallery DROP COLUMN fpir"):
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 1")
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The toy model with a cohort of 200."""
+    path = toy_model.write_model(tmp_path / "model")
+    embedder = load_embedder(str(path))
+    crops = np.stack([toy_model.crop(100 + i, 0) for i in range(200)])
+    save_cohort(path, embedder.card, embedder.embed(crops), "made up")
+    return path
+
+
+def test_the_command_and_what_identify_says(model: Path, crops: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    none = run("calibrate", "--model", model, gallery=gallery)
+    assert (none.exit_code, "no gallery here" in none.stderr) == (2, True)
+    enrolled = json_lines(run("enroll", crops / "people", "--aligned", "--model", model, "--json", gallery=gallery))[-1]
+    (line,) = json_lines(run("calibrate", "--model", model, "--json", gallery=gallery))
+    assert (line["fpir"], line["people"], line["strangers"], line["within"]) == (0.01, 3, 200, 2)
+    assert line["threshold"] == enrolled["threshold"]
+    assert line["threshold_source"] == "FPIR 1 % at 3 people"
+    assert line["ci95"]["fpir"][0] < 0.01 < line["ci95"]["fpir"][1]
+
+    options = ("--aligned", "--model", model, "--json")
+    (found,) = json_lines(run("identify", crops / "ann.png", *options, gallery=gallery))
+    assert (found["threshold"], found["threshold_source"]) == (line["threshold"], line["threshold_source"])
+    (other,) = json_lines(run("identify", crops / "ann.png", "--fpir", "0.2", *options, gallery=gallery))
+    assert (other["threshold_source"], other["threshold"] > line["threshold"]) == ("FPIR 20 % at 3 people", True)
+
+    (line,) = json_lines(run("calibrate", "--fpir", "0.001", "--model", model, "--json", gallery=gallery))
+    assert (line["within"], line["threshold_source"]) == (0, "none of 200 strangers at 3 people: FPIR below 1.5 %")
+    assert "it takes 1000 strangers" in run("calibrate", "--model", model, gallery=gallery).stdout
+
+
+def test_strangers_of_a_folder(model: Path, crops: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    run("enroll", crops / "people", "--aligned", "--model", model, gallery=gallery)
+    for i in range(5):
+        toy_model.save_crop(tmp_path / "visitors" / f"{i}.png", 50 + i, 0)
+    (tmp_path / "visitors" / "broken.png").write_bytes(b"no photo")
+    command = ("calibrate", "--strangers", tmp_path / "visitors", "--aligned", "--model", model, "--json")
+    result = run(*command, gallery=gallery)
+    assert result.exit_code == 1
+    assert "broken.png" in result.stderr
+    assert json_lines(result)[0]["strangers"] == 205
+    (tmp_path / "empty").mkdir()
+    result = run("calibrate", "--strangers", tmp_path / "empty", "--aligned", "--model", model, gallery=gallery)
+    assert (result.exit_code, "no photos in this folder" in result.stderr) == (2, True)
+    assert json_lines(run("calibrate", "--model", model, "--json", gallery=gallery))[0]["strangers"] == 205
+
+
+def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    run("enroll", crops / "people", "--aligned", "--model", toy, gallery=gallery)
+    for command, said in (
+        (("calibrate", "--fpir", "1.5", "--model", toy), "between 0 and 1"),
+        (("calibrate", "--model", toy), "no strangers to calibrate with"),
+        (
+            ("identify", crops / "ann.png", "--aligned", "--model", toy, "--fpir", "0.1"),
+            "no strangers to calibrate with",
+        ),
+        (
+            ("identify", crops / "ann.png", "--aligned", "--model", toy, "--fpir", "1", "--threshold", "1"),
+            "one of them",
+        ),
+    ):
+        result = run(*command, gallery=gallery)
+        assert result.exit_code == 2, command
+        assert said in result.stderr
+        assert result.stderr.count("\n") == 1
