@@ -56,7 +56,7 @@ def centre_folder(model: Path, output: Path, photos: PhotoSet) -> None:
     last = network.head[-1]
     assert isinstance(last, nn.BatchNorm1d)
     with torch.no_grad():
-        last.bias -= torch.from_numpy(mean_row(raw, photos, card.input_size))
+        last.bias.sub_(torch.from_numpy(mean_row(raw, photos, card.input_size)))
     training = {**card.training, "centred_on": CROPS}
     save_model(network, output, dataclasses.replace(describe(network, output.name), training=training))
 

@@ -58,9 +58,14 @@ def history_of(run: Path) -> list[dict[str, Any]]:
     before = history_of(start) if (start / "model.json").exists() else []
     settings["init"] = Path(settings["init"]).name  # names, not places on somebody's disk
     settings["teacher"] = [Path(teacher).name for teacher in settings["teacher"]]
-    epochs = json.loads((run / HISTORY).read_text("utf-8"))
-    curve = {"crops": [epoch["photos"] for epoch in epochs], "tar": [epoch["validation_tar"] for epoch in epochs]}
-    return [*before, {**card.training, **card.results, "settings": settings, "run": run.name, "by_epoch": curve}]
+    made = {**card.training, **card.results, "settings": settings, "run": run.name}
+    made["teachers"] = {Path(name).name: digest for name, digest in card.training.get("teachers", {}).items()}
+    if (run / HISTORY).exists():  # not of what was made of a run without training
+        epochs = json.loads((run / HISTORY).read_text("utf-8"))
+        made["by_epoch"] = {
+            "crops": [epoch["photos"] for epoch in epochs], "tar": [epoch["validation_tar"] for epoch in epochs]
+        }  # fmt: skip
+    return [*before, made]
 
 
 def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:

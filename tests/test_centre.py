@@ -39,7 +39,9 @@ def both_views(faces: Data) -> NDArray[np.uint8]:
 def test_the_mean_of_a_folder_s_outputs_becomes_zero(some_faces: Data, tmp_path: Path) -> None:
     torch.manual_seed(3)
     network = Network("resnet18", 16, kept_stages=2)
-    torch.nn.init.normal_(network.head[-1].bias)
+    last = network.head[-1]
+    assert isinstance(last, torch.nn.BatchNorm1d)
+    torch.nn.init.normal_(last.bias)
     save_model(network, tmp_path / "start", describe(network, "start"))
     centre(tmp_path / "start", tmp_path / "new", some_faces)
     pixels = torch.from_numpy(both_views(some_faces)).permute(0, 3, 1, 2)

@@ -4,6 +4,7 @@ LFW is Huang et al. 2007, "Labeled Faces in the Wild", its protocol "image-restr
 default run takes two of its ten folds: 1,583 photos and 1,200 pairs, two to three minutes a model on two cores.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 import torch
 from running import ROOT, json_lines, run
 from torchvision.models import MobileNet_V2_Weights
+
+from facerec.embed import SHIPPED_MODEL
+from facerec.models.card import read_card
 
 SHIPPED = "default"
 
@@ -129,6 +133,59 @@ def test_frozen_imagenet_features_tell_ants_from_bees(shared_data: Path, tmp_pat
     assert line["accuracy"] >= 0.88
 
 
+# ---------------------------------------------------------------------------------------------------- fine-tuning
+
+
+@pytest.fixture(scope="session")
+def few_dozen(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """faces/ with 36 of the training people, and the validation people, whom no training here sees."""
+    folder = tmp_path_factory.mktemp("few") / "faces"
+    folder.mkdir()
+    lists = {path.stem: path.read_text("utf-8").split() for path in (shared_data / "splits").glob("*.txt")}
+    listed = {Path(name).name for names in lists.values() for name in names}
+    free = sorted(path for path in (shared_data / "faces").iterdir() if path.name not in listed)
+    for person in (*free[:: len(free) // 36][:36], *(shared_data / name for name in lists["validation"])):
+        (folder / person.name).symlink_to(person)
+    return folder
+
+
+@pytest.mark.real
+def test_fine_tuning_on_a_few_dozen_people_does_not_make_the_shipped_model_worse(
+    few_dozen: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    """README's recipe. Looked at is the last epoch: the run itself keeps the best, which could be where it began."""
+    words = ["train", few_dozen, "--aligned", "--splits", shared_data / "splits", "--output", tmp_path / "run"]
+    words += ["--init", "default", "--strategy", "frozen", "--head-lr", 3e-5, "--epochs", 4]
+    words += ["--teacher", "default", "--teacher-loss", "direct + 10*relational", "--teacher-weight", 3]
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    begun = read_card(SHIPPED_MODEL / "model.json").results
+    last = json.loads((tmp_path / "run" / "history.json").read_text("utf-8"))[-1]
+    assert last["validation_auc"] >= begun["validation_auc"] - 1e-3
+    assert last["validation_tar"] >= begun["validation_tar"] - 0.01
+    kept = read_card(tmp_path / "run" / "model.json").results
+    assert kept["validation_tar"] >= begun["validation_tar"] - 1e-3
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("imagenet_weights")
+def test_own_photos_and_torchvisions_weights_are_all_one_needs(shared_data: Path, tmp_path: Path) -> None:
+    """From `facerec train` on photos as they come to `facerec identify`, without the shipped model."""
+    options = ["--backbone", "mobilenet_v2", "--strategy", "frozen", "--epochs", 2, "--embedding-dim", 64]
+    options += ["--people-per-batch", 8, "--photos-per-person", 2]
+    trained = run("train", shared_data / "photos", *options, "--output", tmp_path / "mine")
+    assert "best epoch" in trained.stdout, trained.stderr
+    model = ["--model", tmp_path / "mine"]
+    first, second = sorted((shared_data / "photos").iterdir())[:2]
+    enrolled = run("enroll", first, "--name", "First", "--json", *model, gallery=tmp_path / "gallery")
+    assert json_lines(enrolled)[-1]["people"] == 1
+    lines = json_lines(run("identify", first, second, "--json", *model, gallery=tmp_path / "gallery"))
+    assert all("validation people" in line["threshold_source"] for line in lines if line["decision"] != "no_face")
+    again = [line for line in lines if Path(line["image"]).parent == first and line["candidates"]]
+    assert again
+    assert min(line["distance"] for line in again) < 0.15  # from the mean of First's photos, of which this is one
+
+
 # ---------------------------------------------------------------------------------------------------- LFW, two folds
 
 
@@ -144,8 +201,8 @@ def test_detection_and_alignment_by_a_network_of_others(sface: Path, lfw: Path, 
 def test_the_shipped_model_on_two_folds(lfw: Path, two_folds: Path) -> None:
     line = verification(lfw, two_folds, SHIPPED)
     assert line["failures_to_enrol"] <= 2
-    assert line["accuracy_mean"] >= 0.95
-    assert line["auc"] >= 0.985
+    assert line["accuracy_mean"] >= 0.975
+    assert line["auc"] >= 0.995
 
 
 # ---------------------------------------------------------------------------------------------------- LFW, all of it
@@ -165,5 +222,5 @@ def test_the_whole_of_lfw_by_a_network_of_others(sface: Path, lfw: Path, all_pai
 def test_the_whole_of_lfw_by_the_shipped_model(lfw: Path, all_pairs: Path) -> None:
     line = verification(lfw, all_pairs, SHIPPED)
     assert line["failures_to_enrol"] <= 10
-    assert line["accuracy_mean"] >= 0.96
-    assert line["auc"] >= 0.99
+    assert line["accuracy_mean"] >= 0.983
+    assert line["auc"] >= 0.997
