@@ -50,7 +50,7 @@ def test_new_strangers_come_within_it_as_often_as_it_says() -> None:
         shares.append(share)
         covered.append(low <= share <= high)
         true_rates.append(made.interval[0] <= gamma_cdf(made.distance / 0.2) <= made.interval[1])
-    assert np.mean(shares) == pytest.approx(10 / 201, abs=4 * np.std(shares) / math.sqrt(1000))
+    assert np.mean(shares) == pytest.approx(10 / 201, abs=float(4 * np.std(shares) / math.sqrt(1000)))
     assert 0.93 <= np.mean(covered) <= 1
     assert 0.93 <= np.mean(true_rates) <= 0.97
 
