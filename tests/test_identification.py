@@ -91,7 +91,8 @@ def test_intervals_resample_searchers_not_searches() -> None:
 
 FIELDS = [
     "ci95", "failures_to_acquire", "failures_to_enrol", "fnir_at_fpir", "fnir_at_gallery_threshold",
-    "fpir_at_gallery_threshold", "mated_searches", "model", "model_fingerprint", "nonmated_searches", "people",
+    "fpir_at_gallery_threshold", "gallery_threshold", "gallery_threshold_source", "mated_searches", "model",
+    "model_fingerprint", "nonmated_searches", "people",
     "rank1_rate", "search_ms_p50", "search_ms_p99", "seconds", "templates", "threshold_at_fpir",
 ]  # fmt: skip
 
@@ -113,6 +114,7 @@ def test_the_command(folders: list[object], toy: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert sorted(line) == FIELDS
     assert (line["people"], line["templates"], line["mated_searches"], line["nonmated_searches"]) == (3, 6, 9, 3)
+    assert (line["gallery_threshold"], line["gallery_threshold_source"]) == (0.5, "made up for tests")
     assert line["fnir_at_fpir"] == {"0.1": 0, "0.01": 0, "0.003": 0}
     assert (line["rank1_rate"], line["fpir_at_gallery_threshold"], line["fnir_at_gallery_threshold"]) == (1, 0, 0)
     shown = run("evaluate", "identification", *folders, "--model", toy)
