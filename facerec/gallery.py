@@ -261,7 +261,7 @@ class Gallery:
             if known is not None and self._generation == generation:
                 return known
             cached = self._cached(db, generation) if known is None else None
-            people = cached or self._refreshed(db, known or _nobody(dimension))
+            people = cached or self._refreshed(db, known or PeopleIndex.nobody(dimension))
         self._people, self._generation = people, generation
         if known is None and cached is None:
             with suppress(GalleryError):  # a cache that cannot be written costs time, not truth
@@ -353,7 +353,7 @@ class Gallery:
         """Make the index again from the database and write it; return how many templates it holds."""
         with self._database.read() as db:
             generation = generation_of(db)
-            people = self._refreshed(db, _nobody(scalar(db, "SELECT dimension FROM gallery") or 0))
+            people = self._refreshed(db, PeopleIndex.nobody(scalar(db, "SELECT dimension FROM gallery") or 0))
         self._save(people.index, generation)
         self._people, self._generation = people, generation
         return len(people.ids)
@@ -392,10 +392,6 @@ def clean_name(name: str) -> str:
             f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters without control characters"
         )
     return clean
-
-
-def _nobody(dimension: int) -> PeopleIndex:
-    return PeopleIndex(FlatIndex(dimension), np.empty(0, np.int64), [])
 
 
 def _require_unit(vectors: Vectors, dimension: int, where: str) -> None:

@@ -158,6 +158,11 @@ class PeopleIndex:
         means = _unit_means(index.vectors(ids), np.array([places[owner] for owner in owners], np.intp))
         self._means.add(np.arange(len(means)), means)
 
+    @classmethod
+    def nobody(cls, dimension: int) -> Self:
+        """No people and no vectors of `dimension` numbers yet."""
+        return cls(FlatIndex(dimension), np.empty(0, np.int64), [])
+
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
 
