@@ -177,13 +177,14 @@ def test_own_photos_and_torchvisions_weights_are_all_one_needs(shared_data: Path
     assert "best epoch" in trained.stdout, trained.stderr
     model = ["--model", tmp_path / "mine"]
     first, second = sorted((shared_data / "photos").iterdir())[:2]
-    enrolled = run("enroll", first, "--name", "First", "--json", *model, gallery=tmp_path / "gallery")
+    one = sorted(first.iterdir())[0]
+    enrolled = run("enroll", one, "--name", "First", "--json", *model, gallery=tmp_path / "gallery")
     assert json_lines(enrolled)[-1]["people"] == 1
     lines = json_lines(run("identify", first, second, "--json", *model, gallery=tmp_path / "gallery"))
     assert all("validation people" in line["threshold_source"] for line in lines if line["decision"] != "no_face")
     again = [line for line in lines if Path(line["image"]).parent == first and line["candidates"]]
     assert again
-    assert min(line["distance"] for line in again) < 0.15  # from the mean of First's photos, of which this is one
+    assert min(line["distance"] for line in again) < 0.05  # the photo itself: its face may be cut a little differently
 
 
 # ---------------------------------------------------------------------------------------------------- LFW, two folds

@@ -53,7 +53,7 @@ def more_faces(tmp_path_factory: pytest.TempPathFactory) -> Data:
         {},
         {"loss": "none", "teacher": True},
         {"teacher": True, "mining": "semihard", "loss": "triplet + 0.1*cross-entropy"},
-        {"loss": "arcface", "batch_size": 32},
+        {"loss": "arcface", "batch_size": 32, "epochs": 8},
     ],
     ids=lambda changes: str(changes),
 )
@@ -62,12 +62,12 @@ def test_training_learns_to_tell_strangers_apart(changes: dict[str, Any], more_f
     if changes.get("teacher"):
         teacher = write_teacher(tmp_path / "teacher.npz", more_faces.task(SMALL).train)
         changes = {**changes, "teacher": (str(teacher),)}
-    settings = small(people_per_batch=8, photos_per_person=4, epochs=4, train_size=64, **changes)
+    settings = small(**{"people_per_batch": 8, "photos_per_person": 4, "epochs": 4, "train_size": 64} | changes)
     learner = more_faces.learner(settings)
     before = measured(learner.network, learner.task)
     card = more_faces.train(tmp_path / "run", settings)
     history = read_history(tmp_path / "run")
-    assert max(entry["validation_auc"] for entry in history) > before["validation_auc"] + 0.06
+    assert max(entry["validation_auc"] for entry in history) > before["validation_auc"] + 0.08
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
     assert all(entry["spread"] > 1.5 for entry in history)
     assert history[-1]["active_triplets"] < history[0]["active_triplets"]
