@@ -1,8 +1,8 @@
 """A model folder's network as an int8 file for OpenVINO: a quarter of the size, many times as fast on a CPU.
 
 Post-training quantisation by NNCF: weights and activations in 8 bits, their ranges found on calibration crops; the
-first stages and the head's convolution stay in floating point. Its distances are not quite the original's, so the file is a model of its own, with
-its own fingerprint and threshold.
+first stages and the head's convolution stay in floating point. Its distances are not quite the original's, so the file
+is a model of its own, with its own fingerprint and threshold.
 """
 
 import dataclasses

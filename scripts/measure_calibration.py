@@ -1,0 +1,166 @@
+"""Does a gallery's threshold let through the share of strangers it says? Many galleries of each size; and a constant.
+
+    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people validation --sizes 10 40
+    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people test --sizes 10 40 100
+    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people lfw --sizes 10 40 100 400 1000
+
+In each of 200 draws so many people, at random, are enrolled with up to 4 photos each, and the gallery sets its
+threshold for FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration
+never saw), and every further photo of the enrolled. Of the validation and test people these are aligned crops, of LFW
+raw photos. Reported over the draws: the mean FPIR with a 95 % interval by a bootstrap over people (draws not
+resampled), what multiple of the 1 % asked for it is, and in what share of the draws the FPIR lay in the 95 % interval
+`Calibration.prediction` gives beforehand. Beside it the same of one constant distance to the nearest template, the one
+that lets 1 % of the validation people's strangers through at 40 people; and the FNIR of both.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from compare_identification import Rows, embed_people
+from compare_readings import nearest_template
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.calibrate import Calibration, calibrate
+from facerec.cohort import load_cohort
+from facerec.config import DetectorSettings
+from facerec.detect import MTCNNDetector
+from facerec.embed import load_embedder
+from facerec.identification import Searches, index_people
+from facerec.images import identity_folders
+from facerec.recognise import embed_photos
+
+DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
+CONSTANT_AT = 40  # people enrolled where the constant is chosen
+REPLICATES = 400
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drawn:
+    """One gallery and all its searches.
+
+    searches, nearest: at the mean and at the nearest template. made: the threshold it set itself.
+    """
+
+    searches: Searches
+    nearest: Searches
+    made: Calibration
+
+
+def people_of(data: Path, which: str, model: str) -> Rows:
+    """Person -> their vectors: of aligned crops, or of LFW's raw photos."""
+    if which != "lfw":
+        listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
+        return embed_people(data / "faces", sorted(name for _, name in listed), model)
+    embedder = load_embedder(model)
+    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
+    paths = [path for own in identity_folders(data / "lfw").values() for path in own]
+    rows: Rows = {}
+    for photo in embed_photos(paths, detector, embedder, main_only=True):
+        rows.setdefault(photo.path.parent.name, []).extend(photo.vectors)
+    return {person: own for person, own in rows.items() if own}
+
+
+def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
+    """`size` people with up to ENROLLED photos, and what is searched: their other photos, one photo of all others."""
+    rng = np.random.default_rng((SEED, size, seed))
+    people = sorted(rows)
+    chosen = {people[i] for i in rng.permutation(len(people))[:size]}
+    gallery, probes = {}, {}
+    for person in people:
+        own = [rows[person][i] for i in rng.permutation(len(rows[person]))]
+        gallery |= {person: own[:ENROLLED]} if person in chosen else {}
+        probes[person] = own[ENROLLED:] if person in chosen else own[:1]
+    return gallery, probes
+
+
+def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32]) -> Drawn:
+    """Enrol, calibrate, search."""
+    gallery, probes = draw(rows, size, seed)
+    near = [found[0].distance for found in index_people(gallery).nearest(cohort, 1)]
+    made = calibrate(np.array(near, np.float32), FPIR, size)
+    assert made is not None, "the model has no cohort"
+    return Drawn(mean_template(gallery, probes), nearest_template(gallery, probes), made)
+
+
+def mean_template(gallery: Rows, probes: Rows) -> Searches:
+    """As `run_searches`, all searches at once."""
+    owned = [(person, row) for person, rows in probes.items() for row in rows]
+    found = [best for (best,) in index_people(gallery).nearest(np.stack([row for _, row in owned]), 1)]
+    searcher = tuple(person for person, _ in owned)
+    hit = np.array([best.person == own for best, own in zip(found, searcher, strict=True)])
+    mated = np.array([person in gallery for person in searcher])
+    return Searches(searcher, mated, hit, np.array([best.distance for best in found], np.float32), np.zeros(0))
+
+
+def constant_distance(rows: Rows) -> float:
+    """To the nearest template, of all strangers in all draws at CONSTANT_AT people: their FPIR quantile."""
+    drawn = [nearest_template(*draw(rows, CONSTANT_AT, seed)) for seed in range(DRAWS)]
+    return float(np.quantile(np.concatenate([s.distance[~s.mated] for s in drawn]), FPIR))
+
+
+def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -> Floats:
+    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled."""
+    rng = np.random.default_rng(SEED)
+    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
+    weights = np.concatenate([np.ones((1, len(people))), weights])  # (1 + B, P)
+    place = {person: i for i, person in enumerate(people)}
+    columns = []
+    for searches, limit in drawn:
+        own = weights[:, [place[person] for person in searches.searcher]] * (searches.mated == mated)  # (1 + B, N)
+        found = (searches.distance <= limit) & (searches.hit | ~searches.mated)
+        share = (own * found).sum(1) / np.maximum(own.sum(1), 1)
+        columns.append(1 - share if mated else share)
+    return np.stack(columns, axis=1)
+
+
+def shown(values: Floats) -> str:
+    """Percent, with the 95 % interval."""
+    low, high = metrics.percentile_interval(values[1:])
+    return f"{100 * values[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+
+
+def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) -> str:
+    """One row of the table."""
+    people = sorted(rows)
+    drawn = [run(rows, size, seed, cohort) for seed in range(DRAWS)]
+    own = [(each.searches, each.made.distance) for each in drawn]
+    fixed = [(each.nearest, constant) for each in drawn]
+    fpir, others = rates(own, people, mated=False), rates(fixed, people, mated=False)
+    expected = [each.made.prediction(int((~each.searches.mated).sum())) for each in drawn]
+    covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
+    strangers = np.mean([(~each.searches.mated).sum() for each in drawn])
+    limits = np.mean([each.made.distance for each in drawn])
+    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir.mean(1)), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True).mean(1))]
+    cells += [shown(others.mean(1)), shown(rates(fixed, people, mated=True).mean(1))]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--people", choices=("validation", "test", "lfw"), required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", required=True)
+    options = parser.parse_args()
+    embedder = load_embedder(options.model)
+    cohort = load_cohort(embedder.path, embedder.card)
+    constant = constant_distance(people_of(options.data, "validation", options.model))
+    rows = people_of(options.data, options.people, options.model)
+    photos = sum(map(len, rows.values()))
+    print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
+    print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")
+    head = "people | strangers | threshold | FPIR | of the target | covered | FNIR | FPIR, constant | FNIR, constant"
+    print(f"| {head} |\n|{'---|' * 9}")
+    for size in options.sizes:
+        print(report(rows, size, cohort, constant), flush=True)
+
+
+if __name__ == "__main__":
+    main()
