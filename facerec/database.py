@@ -80,6 +80,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction: on disk as a whole when the block ends, undone as a whole when it raises."""
+        if not self.writable:  # of an old format that cannot be brought up to date there are not all tables to say so
+            raise GalleryError(f"{self.path}: {_MEANINGS['SQLITE_READONLY'][1]}")
         with explained(self.path):
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")

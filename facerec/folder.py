@@ -76,6 +76,8 @@ def may_write(path: Path) -> bool:
 
 def settle(path: Path) -> None:
     """Have a file's content, or a folder's names, survive a power cut. The file must not be an open database."""
+    if not fcntl:  # Windows does so for neither
+        return
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -93,9 +95,10 @@ def enter(path: Path) -> int | None:
         lock = _shared(path.parent) if may_write(path.parent) else None
         if not restoring_of(path).exists():
             return lock
-        if lock is None:
+        if not may_write(path.parent):
             raise GalleryError(f"{path}: being restored; run `facerec gallery restore` as somebody who may write there")
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         with alone(path.parent):
             swap_in(path)
 
@@ -103,9 +106,12 @@ def enter(path: Path) -> int | None:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Have the folder to oneself; GalleryError if others keep it open."""
+    if not fcntl:
+        yield
+        return
     lock = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl and not _granted(lock, fcntl.LOCK_EX):
+        if not _granted(lock, fcntl.LOCK_EX):
             raise GalleryError(f"{folder}: in use by another process; try again when it is done")
         yield
     finally:
@@ -124,10 +130,12 @@ def swap_in(path: Path) -> None:
         settle(path.parent)
 
 
-def _shared(folder: Path) -> int:
+def _shared(folder: Path) -> int | None:
+    if not fcntl:
+        return None
     lock = os.open(folder, os.O_RDONLY)
     try:
-        if not fcntl or _granted(lock, fcntl.LOCK_SH):
+        if _granted(lock, fcntl.LOCK_SH):
             return lock
     except OSError:  # a file system without such locks: it refuses a restore the folder, too
         return lock

@@ -51,7 +51,7 @@ from facerec.types import Template, Vectors
 
 FORMAT, VERSION = "facerec-people", 1
 MAX_JSON = 64 << 20  # bytes, some 150,000 photos: as JSON is read it takes up to twenty times as much memory
-MAX_TEXT = 4096  # characters of a path
+MAX_TEXT = 4 * 4096  # characters of a path whose every byte had to be escaped
 _PEOPLE, _VECTORS = "people.json", "vectors.npy"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
@@ -222,14 +222,14 @@ def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
         else:
             conflicts.append(f"{template.source}: already enrolled as '{owner}', so not as '{person.name}'")
     if (number := id_of(db, person.name)) is not None:
+        if added:
+            record(db, "imported", number, templates=added)
         known, own = consent_of(db, number), (person.consent, person.until)
         if known == (None, None) != own:
             write_consent(db, number, *own)
             record(db, "consent set", number)
         elif own not in {known, (None, None)}:
             conflicts.append(f"'{person.name}': the gallery's consent note and last day stay, the file's differ")
-        if added:
-            record(db, "imported", number, templates=added)
     return Imported(person.name, added, skipped, tuple(conflicts))
 
 
