@@ -5,107 +5,55 @@
         gallery.add("Ann Lee", template)
         gallery.search(vectors, top=5)
 
-A folder of two files. `gallery.db` (SQLite) is the truth: each write is one transaction, on disk when the call
-returns. `index.faiss` is a cache stamped with the database's generation; one that is missing, stale or damaged is
-made again. Several processes may enroll and identify at once.
+A folder of a few files. `gallery.db` (SQLite) is the truth: each write is one transaction, on disk when the call
+returns, with its entry in the audit log. `index.faiss` is a cache stamped with the database's generation; one that is
+missing, stale or damaged is made again. `gallery.db.backup` is a copy, kept when a gallery that was changed is closed.
+Several processes may enroll and identify at once. What needs no model is in `care`.
 """
 
 import dataclasses
-import difflib
 import sqlite3
-import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
+from facerec.audit import record
 from facerec.calibrate import Calibration, calibrate, require_rate
-from facerec.database import (
-    Database,
+from facerec.care import Care
+from facerec.database import Database
+from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
+from facerec.folder import KINDS
+from facerec.index import FlatIndex, Index, PeopleIndex
+from facerec.rows import (
     as_stored,
-    broken_people,
-    broken_vectors,
+    clean_name,
     count_rows,
-    faults,
     generation_of,
-    id_of,
     insert_template,
     owner_of,
     owners_of_all,
     read_strangers,
-    scalar,
     vector_fault,
     write_strangers,
 )
-from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
-from facerec.index import FlatIndex, Index, PeopleIndex, draft_of
-from facerec.types import Box, Candidate, Template, Threshold, Vectors
+from facerec.schema import scalar
+from facerec.types import Candidate, Template, Threshold, Vectors
 
-MAX_NAME = 200  # characters
+__all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
+
 _CALIBRATION = "fpir, distance, strangers, within, people"
 
 
-@dataclass(frozen=True, slots=True)
-class PersonSummary:
-    """One enrolled person; `enrolled`: when the first photo was, ISO 8601 in UTC."""
-
-    name: str
-    templates: int
-    enrolled: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTemplate:
-    """One enrolled photo, as `Template` without its vector; `enrolled`: ISO 8601 in UTC."""
-
-    photo_hash: str
-    source: str
-    box: Box
-    quality: float
-    enrolled: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What `Gallery.check` looked at and, one line each, what is wrong; no problems: the gallery is sound."""
-
-    people: int
-    templates: int
-    problems: tuple[str, ...]
-
-
-class Gallery:
+class Gallery(Care):
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails it."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Use `Gallery.open`."""
-        self.folder = folder
-        self._database = database
-        self._index_path = folder / "index.faiss"
+        super().__init__(folder, database)
         self._model: str | None = None  # fingerprint of the model this process works with
         self._generation = ""  # of the database when the people below were read
         self._people: PeopleIndex | None = None
-
-    @classmethod
-    def open(cls, folder: Path, *, create: bool = False) -> Self:
-        """Open the gallery in `folder`; `create` makes an empty one (readable by the owner only) where there is none.
-
-        A folder that may only be read can be searched and listed. Raises GalleryError if there is no gallery, it
-        cannot be opened or a newer facerec wrote it; DamagedGalleryError if the database is none of facerec's.
-        """
-        return cls(folder, Database(folder / "gallery.db", create=create))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._database.close()
 
     # ------------------------------------------------------------------------------------------------ the model
 
@@ -132,6 +80,7 @@ class Gallery:
                 if stored[0] != fingerprint:
                     db.execute("DELETE FROM strangers")
                 write_strangers(db, "cohort", f"the cohort of {name}", given)
+                record(db, "model bound", model=fingerprint, dimension=dimension, cohort=len(given))
         self._model, self._people = fingerprint, None
 
     @property
@@ -183,6 +132,7 @@ class Gallery:
         require_rate(fpir)
         with self._database.write() as db:
             db.execute("UPDATE gallery SET fpir = ?", (fpir,))
+            record(db, "target set", fpir=fpir)
 
     def set_strangers(self, vectors: Vectors, source: str) -> None:
         """Calibrate by these (N, D) unit rows of people who are not enrolled, too; they replace those given before."""
@@ -190,6 +140,7 @@ class Gallery:
             if len(vectors):
                 _require_unit(vectors, self._require_model(db), source)
             write_strangers(db, "given", source, vectors)
+            record(db, "strangers set", strangers=len(vectors))
 
     def _refuse_foreign(self, db: sqlite3.Connection, fingerprint: str, name: str, dimension: int) -> None:
         stored, stored_name, stored_dimension = db.execute(
@@ -232,7 +183,7 @@ class Gallery:
             _require_unit(template.vector[None], self._require_model(db), template.source)
             owner = owner_of(db, template.photo_hash)
             if owner is None:
-                insert_template(db, name, template)
+                record(db, "enrolled", insert_template(db, name, template), templates=1)
             elif owner != name:
                 raise GalleryError(
                     f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
@@ -292,106 +243,15 @@ class Gallery:
             if generation_of(db) == generation:
                 index.save(self._index_path, generation)
 
-    # ------------------------------------------------------------------------------------------------ care
-
-    def __len__(self) -> int:
-        """Return the number of people."""
-        with self._database.read() as db:
-            return count_rows(db, "people")
-
-    @property
-    def templates(self) -> int:
-        """The number of enrolled photos."""
-        with self._database.read() as db:
-            return count_rows(db, "templates")
-
-    def people(self) -> list[PersonSummary]:
-        """Return everybody, by name."""
-        with self._database.read() as db:
-            rows = db.execute(
-                "SELECT name, count(*), people.enrolled FROM people JOIN templates ON person = people.id "
-                "GROUP BY people.id ORDER BY name"
-            )
-            return [PersonSummary(*row) for row in rows]
-
-    def show(self, name: str) -> list[StoredTemplate]:
-        """Return the photos of one person in the order they were enrolled; UnknownPersonError if there is none."""
-        with self._database.read() as db:
-            rows = db.execute(
-                "SELECT photo_hash, source, x1, y1, x2, y2, quality, enrolled FROM templates "
-                "WHERE person = ? ORDER BY id",
-                (self._person(db, name),),
-            )
-            return [StoredTemplate(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; GalleryError if somebody has it, UnknownPersonError if nobody is called `old`."""
-        name = clean_name(new)
-        with self._database.write() as db:
-            person = self._person(db, old)
-            if id_of(db, name) not in {None, person}:
-                raise GalleryError(
-                    f"{self.folder}: '{name}' is enrolled already and people cannot be merged yet; choose another name"
-                )
-            db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person))
-
-    def remove(self, name: str) -> int:
-        """Forget a person, leaving no trace of their vectors in the files; return how many templates they had.
-
-        UnknownPersonError if nobody is called `name`.
-        """
-        with self._database.write() as db:
-            person = self._person(db, name)
-            templates = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
-            db.execute("DELETE FROM people WHERE id = ?", (person,))
-            for path in (self._index_path, draft_of(self._index_path)):
-                path.unlink(missing_ok=True)
-        self._database.wipe()
-        return templates
-
     def rebuild(self) -> int:
-        """Make the index again from the database and write it; return how many templates it holds."""
+        """Make the index again from the database, once that is written anew; return how many templates it holds."""
+        self._database.compact()
         with self._database.read() as db:
             generation = generation_of(db)
             people = self._refreshed(db, PeopleIndex.nobody(scalar(db, "SELECT dimension FROM gallery") or 0))
         self._save(people.index, generation)
         self._people, self._generation = people, generation
         return len(people.ids)
-
-    def check(self) -> CheckReport:
-        """Look at every page, row and vector, and at the index file if it claims to be up to date."""
-        with self._database.read() as db:
-            problems = (*faults(db), *broken_people(db), *broken_vectors(db), *self._broken_index(db))
-            return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), problems)
-
-    def _broken_index(self, db: sqlite3.Connection) -> list[str]:
-        index = FlatIndex.load(self._index_path, generation_of(db))
-        if index is None:
-            return []  # the next search makes it again
-        stored = dict(db.execute("SELECT id, vector FROM templates ORDER BY id"))
-        if list(stored) == index.ids.tolist() and b"".join(stored.values()) == index.vectors(index.ids).tobytes():
-            return []
-        return [f"{self._index_path}: not the vectors of the database; run `facerec gallery rebuild`"]
-
-    def _person(self, db: sqlite3.Connection, name: str) -> int:
-        person = id_of(db, unicodedata.normalize("NFC", name).strip())
-        if person is None:
-            known = {row[0].casefold(): row[0] for row in db.execute("SELECT name FROM people")}
-            close = [known[match] for match in difflib.get_close_matches(name.casefold(), known)]
-            remedy = f"did you mean {' or '.join(close)}?" if close else "`facerec gallery list` shows who is"
-            raise UnknownPersonError(f"{self.folder}: nobody called {name!r} is enrolled; {remedy}")
-        return person
-
-
-def clean_name(name: str) -> str:
-    """Return a person's name as galleries keep it: stripped, NFC. Raises GalleryError for one that is unfit."""
-    clean = unicodedata.normalize("NFC", name).strip()
-    odd = any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in clean)
-    if odd or not 1 <= len(clean) <= MAX_NAME:
-        raise GalleryError(
-            f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters without control characters"
-        )
-    return clean
 
 
 def _require_unit(vectors: Vectors, dimension: int, where: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
-from facerec.gallery import Gallery
+from facerec.gallery import KINDS, Gallery
 from facerec.images import printable
 
 
@@ -18,7 +18,7 @@ class GalleryGroup(click.Group):
 
 @click.group(cls=GalleryGroup)
 def gallery() -> None:
-    """List, show, rename and remove people; check and rebuild the gallery.
+    """List, show, rename, merge and remove people; check, back up, and carry the gallery elsewhere.
 
     \b
     facerec gallery list
@@ -37,7 +37,8 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
     with Gallery.open(gallery_folder) as opened:
         for person in opened.people():
             if as_json:
-                common.emit({"person": person.name, "templates": person.templates, "enrolled": person.enrolled})
+                line = {"person": person.name, "templates": person.templates, "enrolled": person.enrolled}
+                common.emit({**line, "consent": person.consent, "until": person.until})
             else:
                 click.echo(f"{person.name}: {person.templates} photos since {person.enrolled[:10]}")
 
@@ -47,15 +48,18 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def show(name: str, gallery_folder: Path, as_json: bool) -> None:
-    """The photos somebody is known by.
+    """The photos somebody is known by, and what they agreed to.
 
     \b
     facerec gallery show "Ann Lee"
     """
     with Gallery.open(gallery_folder) as opened:
+        note, until = opened.consent(name)
+        if not as_json and (note, until) != (None, None):
+            click.echo(_agreed(note, until))
         for template in opened.show(name):
             if as_json:
-                common.emit({"person": name, **dataclasses.asdict(template)})
+                common.emit({"person": name, **dataclasses.asdict(template), "consent": note, "until": until})
             else:
                 source = printable(template.source)
                 click.echo(f"{source}: confidence {template.quality:.3f}, enrolled {template.enrolled}")
@@ -78,25 +82,167 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="INTO")
+@common.gallery_option
+@common.json_option
+def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None:
+    """Make one person of two: the photos of FROM become INTO's.
+
+    \b
+    facerec gallery merge "A. Lee" "Ann Lee"
+    """
+    with Gallery.open(gallery_folder) as opened:
+        count = opened.merge(source, target)
+    _say({"merged": source, "into": target, "templates": count}, f"{count} photos of {source} are {target}'s.", as_json)
+
+
+@gallery.command()
+@click.argument("name")
+@click.option("--note", metavar="TEXT", help='What they agreed to, in your words; "" deletes it.')
+@click.option("--until", metavar="YYYY-MM-DD", help='The last day (UTC) they may be kept; "" for no such day.')
+@common.gallery_option
+@common.json_option
+def consent(name: str, note: str | None, until: str | None, gallery_folder: Path, as_json: bool) -> None:
+    """Note what somebody agreed to, and until when; `facerec gallery expire` removes who is past it.
+
+    \b
+    facerec gallery consent "Ann Lee" --note "signed 2026-01-31" --until 2027-01-31
+    """
+    with Gallery.open(gallery_folder) as opened:
+        if (note, until) != (None, None):
+            opened.set_consent(name, note, until)
+        note, until = opened.consent(name)
+    _say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
+
+
+@gallery.command()
 @click.argument("name")
 @common.gallery_option
 @common.json_option
 def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
-    """Remove somebody and all their templates.
+    """Remove somebody and all their templates, from every file of the gallery.
 
     \b
     facerec gallery remove "Ann Lee"
     """
     with Gallery.open(gallery_folder) as opened:
-        count = opened.remove(name)
+        count, traces = opened.remove(name), opened.traces_left
     _say({"removed": name, "templates": count}, f"{name} and {count} photos are removed.", as_json)
+    common.finish(traces, 1)
+
+
+@gallery.command()
+@click.option("--dry-run", is_flag=True, help="Name them only.")
+@common.gallery_option
+@common.json_option
+def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
+    """Remove everybody whose last day (see `consent`) has passed.
+
+    \b
+    facerec gallery expire --dry-run
+    """
+    with Gallery.open(gallery_folder) as opened:
+        gone = opened.expired() if dry_run else opened.expire()
+        traces = opened.traces_left
+    for person in gone:
+        line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
+        what = "would be removed" if dry_run else "removed"
+        _say(line, f"{person.name}: {what} with {person.templates} photos, kept until {person.until}.", as_json)
+    common.finish(traces, 1)
+
+
+@gallery.command()
+@common.gallery_option
+@common.json_option
+def log(gallery_folder: Path, as_json: bool) -> None:
+    """What was done to the gallery and to whom, by numbers; the last line is the hash that stands for all of it.
+
+    \b
+    facerec gallery log --json
+    """
+    with Gallery.open(gallery_folder) as opened:
+        entries, head = opened.log()
+    for entry in entries:
+        facts = ", ".join(f"{key} {value}" for key, value in entry.facts.items())
+        who = f" person {entry.person}{f' ({entry.name})' if entry.name else ''}" if entry.person is not None else ""
+        text = f"{entry.number} {entry.time} {entry.action}{who}{f': {facts}' if facts else ''}"
+        _say(dataclasses.asdict(entry), text, as_json)
+    _say({"head": head, "entries": len(entries)}, f"Head: {head}", as_json)
+
+
+@gallery.command()
+@click.option("--list", "list_only", is_flag=True, help="Show what could be restored, and restore nothing.")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="Which copy; also in the place of a sound database.")
+@common.gallery_option
+@common.json_option
+def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bool) -> None:
+    """Put the newest backup in the place of a damaged or missing database.
+
+    A backup is made whenever a command that changed the gallery ends. What was enrolled since then is lost.
+
+    \b
+    facerec gallery restore --list
+    facerec gallery restore
+    """
+    copies = Gallery.copies(gallery_folder) if list_only else [Gallery.restore(gallery_folder, kind)]
+    if not copies and not as_json:
+        click.echo(f"{common.one_line(gallery_folder)}: no backup yet.")
+    for copy in copies:
+        text = f"{copy.kind} of {copy.made}: {copy.templates} photos of {copy.people} people"
+        _say(dataclasses.asdict(copy), f"{text if list_only else f'Restored the {text}'}.", as_json)
+        if copy.problem:
+            common.warn(copy.problem)
+
+
+@gallery.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@common.gallery_option
+@common.json_option
+def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
+    """Write everybody, with their vectors, to a new file that `facerec gallery import` reads.
+
+    \b
+    facerec gallery export club.npz
+    """
+    with Gallery.open(gallery_folder) as opened:
+        export = opened.export(file)
+    count = sum(len(person.templates) for person in export.people)
+    line = {"exported": str(file), "people": len(export.people), "templates": count}
+    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people. Removal does not reach it."
+    _say(line, text, as_json)
+
+
+@gallery.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@common.gallery_option
+@common.json_option
+def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
+    """Enroll the people of a file that `facerec gallery export` wrote, of a gallery of the same model.
+
+    \b
+    facerec gallery import club.npz --gallery other
+    """
+    export = Gallery.read_export(file)
+    with Gallery.open(gallery_folder, create=True) as opened:
+        people = opened.import_people(export)
+    for person in people:
+        for conflict in person.conflicts:
+            common.warn(conflict)
+        counts = f"{person.added} added, {person.skipped} skipped, {len(person.conflicts)} conflicts"
+        _say(dataclasses.asdict(person), f"{printable(person.person)}: {counts}", as_json)
+    total = {key: sum(getattr(person, key) for person in people) for key in ("added", "skipped")}
+    total["conflicts"] = sum(len(person.conflicts) for person in people)
+    if as_json:
+        common.emit({"summary": True, "people": len(people), **total})
+    common.finish(total["conflicts"], 1)
 
 
 @gallery.command()
 @common.gallery_option
 @common.json_option
 def check(gallery_folder: Path, as_json: bool) -> None:
-    """Look for damage: database, vectors, and whether the index agrees with them.
+    """Look for damage: database, vectors, log, whether the index agrees, and whether removed people left traces.
 
     \b
     facerec gallery check
@@ -114,7 +260,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def rebuild(gallery_folder: Path, as_json: bool) -> None:
-    """Make the search index anew from the database.
+    """Write the database anew from its rows, and the search index from the database.
 
     \b
     facerec gallery rebuild
@@ -122,6 +268,10 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     with Gallery.open(gallery_folder) as opened:
         count = opened.rebuild()
     _say({"rebuilt": count}, f"The index is rebuilt from {count} photos.", as_json)
+
+
+def _agreed(note: str | None, until: str | None) -> str:
+    return f"consent: {note or 'no note'}; {f'kept until {until}' if until else 'no last day'}"
 
 
 def _say(line: dict[str, object], text: str, as_json: bool) -> None:

@@ -1,0 +1,149 @@
+"""Copies of a gallery's database beside it: kept when it changed, and put in its place when it is damaged or missing.
+
+A copy is made under the database's write lock into a draft, looked through, and only then takes the place of the one
+before: what is there is whole, and holds nobody who had been removed when it was made. A removal deletes all copies.
+"""
+
+import os
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facerec import audit
+from facerec.database import Database, connect, explained, require_known, require_sound
+from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.folder import KINDS, alone, copies_of, copy_of, restoring_of, settle, swap_in, unlink
+from facerec.index import draft_of
+from facerec.rows import broken_vectors, count_rows, faults
+from facerec.schema import scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the database; made: when, ISO 8601 in UTC. problem: why it cannot be used, with nothing counted."""
+
+    kind: str
+    made: str
+    people: int
+    templates: int
+    model_name: str | None
+    problem: str | None = None
+
+
+def keep_copy(database: Database, kind: str = "backup") -> None:
+    """Replace the copy of a kind by one of the database as it is now.
+
+    Does nothing while traces of somebody removed wait to be wiped. Raises DamagedGalleryError, and leaves the copy as
+    it is, if the database is found to be damaged; GalleryError if the copy cannot be written.
+    """
+    target = copy_of(database.path, kind)
+    draft = draft_of(target)
+    with explained(target), database.write() as db:
+        if scalar(db, "SELECT removal > wiped FROM traces"):
+            return
+        try:
+            unlink([draft])
+            database.copy_to(draft)
+            _require_whole(draft, database.path)
+            os.replace(draft, target)
+            settle(target.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def list_copies(path: Path) -> list[Copy]:
+    """The copies of the database `path`, the newest first."""
+    with explained(path):
+        return [_described(copy) for copy in sorted(copies_of(path), key=_age, reverse=True)]
+
+
+def restore(path: Path, kind: str | None = None) -> Copy:
+    """Put a copy in the place of the database `path`; returns what it holds.
+
+    kind: which, also in the place of a sound database; unless given, the newest that is whole, and only where the
+    database is damaged or missing. What was written after the copy was made is lost. Killed at any moment, the gallery
+    is as before or restored. GalleryError if there is no such copy, nothing to restore, or others have it open.
+    """
+    with explained(path):
+        if not path.parent.is_dir():
+            raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
+        with alone(path.parent):
+            swap_in(path)
+            if kind is None and is_sound(path):
+                raise GalleryError(f"{path}: sound, nothing to restore; `--from {KINDS[0]}` goes back all the same")
+            chosen = _chosen(path, kind)
+            _stage(copy_of(path, chosen.kind), path, chosen)
+            swap_in(path)
+    return chosen
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the database is there and whole, as far as one can see. Only for whoever is `alone` with it."""
+    try:
+        with explained(path), closing(connect(path, "mode=ro")) as db:
+            if scalar(db, "PRAGMA application_id") == 0 and not count_rows(db, "sqlite_master"):
+                return False  # an empty file
+            require_known(db, path)
+            require_sound(db, path)
+            return not faults(db)
+    except DamagedGalleryError:
+        return False
+    except GalleryError:
+        if path.exists():
+            raise
+        return False
+
+
+def _chosen(path: Path, kind: str | None) -> Copy:
+    copies = [copy for copy in list_copies(path) if kind in {None, copy.kind}]
+    if not copies:
+        raise GalleryError(f"{path}: no {kind or 'backup'} beside it; enroll again (`--gallery DIR`)")
+    whole = [copy for copy in copies if copy.problem is None]
+    if not whole:
+        raise DamagedGalleryError(f"{copies[0].problem}, as is the database; enroll again (`--gallery DIR`)")
+    return whole[0]
+
+
+def _stage(copy: Path, path: Path, holds: Copy) -> None:
+    """Have a whole copy, with its restoration logged, wait to be put in place; once it is there the restore is sure."""
+    waiting = restoring_of(path)
+    draft = draft_of(waiting)
+    unlink([draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")])
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    shutil.copyfile(copy, draft)
+    with closing(connect(draft, "mode=rw")) as db:
+        db.execute("BEGIN IMMEDIATE")
+        audit.record(db, "restored", copy=holds.kind, made=holds.made, people=holds.people, templates=holds.templates)
+        db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
+        db.execute("COMMIT")
+    settle(draft)
+    os.replace(draft, waiting)
+    settle(path.parent)
+
+
+def _described(copy: Path) -> Copy:
+    kind, made = copy.suffix[1:], datetime.fromtimestamp(_age(copy) / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        _require_whole(copy, copy)
+        with explained(copy), closing(connect(copy)) as db:
+            model = scalar(db, "SELECT model_name FROM gallery")
+            return Copy(kind, made, count_rows(db, "people"), count_rows(db, "templates"), model)
+    except DamagedGalleryError:
+        return Copy(kind, made, 0, 0, None, f"{copy}: damaged")
+    except GalleryError as error:
+        return Copy(kind, made, 0, 0, None, str(error))
+
+
+def _require_whole(copy: Path, path: Path) -> None:
+    """DamagedGalleryError, about `path`, if anything is found wrong with a copy."""
+    with explained(path), closing(connect(copy)) as db:
+        require_known(db, path)
+        require_sound(db, path)
+        if found := [*faults(db), *broken_vectors(db)]:
+            raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
+
+
+def _age(copy: Path) -> int:
+    return copy.stat().st_mtime_ns

@@ -1,0 +1,217 @@
+"""What is asked of a gallery's tables, and put into them: each function runs in a transaction of its caller's."""
+
+import sqlite3
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import audit
+from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.folder import remedy
+from facerec.schema import scalar, version_of
+from facerec.types import Box, Template, Vectors
+
+MAX_NAME = 200  # characters
+MAX_NOTE = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSummary:
+    """One enrolled person.
+
+    enrolled: when the first photo was, ISO 8601 in UTC. consent: the note on what they agreed to, None without.
+    until: the last day (UTC, YYYY-MM-DD) they may be kept, None: no such day.
+    """
+
+    name: str
+    templates: int
+    enrolled: str
+    consent: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """One enrolled photo, as `Template` without its vector; `enrolled`: ISO 8601 in UTC."""
+
+    photo_hash: str
+    source: str
+    box: Box
+    quality: float
+    enrolled: str
+
+
+def clean_name(name: str) -> str:
+    """Return a person's name as galleries keep it: stripped, NFC. Raises GalleryError for one that is unfit."""
+    clean = unicodedata.normalize("NFC", name).strip()
+    if not _plain(clean) or not 1 <= len(clean) <= MAX_NAME:
+        raise GalleryError(
+            f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters without control characters"
+        )
+    return clean
+
+
+def clean_note(note: str) -> str | None:
+    """Return a note as galleries keep it: stripped, None for an empty one. GalleryError for one that is unfit."""
+    clean = note.strip()
+    if not _plain(clean) or len(clean) > MAX_NOTE:
+        raise GalleryError(
+            f"{clean[:40]!a} is no note; give one line of at most {MAX_NOTE} characters without control characters"
+        )
+    return clean or None
+
+
+def clean_day(day: str) -> str | None:
+    """Return a day as galleries keep it, YYYY-MM-DD, None for an empty one. GalleryError for what is none."""
+    try:
+        if not day or date.fromisoformat(day).isoformat() == day:
+            return day or None
+    except ValueError:
+        pass
+    raise GalleryError(f"{day[:40]!a} is no day; give it as YYYY-MM-DD")
+
+
+def _plain(text: str) -> bool:
+    return not any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in text)
+
+
+def as_stored(vectors: Vectors) -> NDArray[np.float16]:
+    """Rows as galleries keep strangers: half the bytes, distances off by less than a thousandth."""
+    return vectors.astype("<f2")
+
+
+def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
+    """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
+    if version_of(db) == 1:
+        return None
+    query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
+    blob = b"".join(vectors for (vectors,) in db.execute(query, (kind or "",)))
+    if len(blob) % (2 * dimension):
+        path = Path(scalar(db, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
+        raise DamagedGalleryError(f"{path}: a stranger's vector is cut off; {remedy(path)}")
+    return np.frombuffer(blob, "<f2").reshape(-1, dimension)
+
+
+def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
+    """Replace the strangers of a kind."""
+    db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
+    db.execute("DELETE FROM calibration")
+    if len(vectors):
+        row = (kind, source, as_stored(vectors).tobytes())
+        db.execute("INSERT INTO strangers (kind, source, vectors) VALUES (?, ?, ?)", row)
+
+
+def faults(db: sqlite3.Connection) -> list[str]:
+    """Return what SQLite itself finds wrong with its pages, constraints and references, one line each."""
+    pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
+    return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
+
+
+def count_rows(db: sqlite3.Connection, table: str) -> int:
+    """How many rows a table has."""
+    return scalar(db, f"SELECT count(*) FROM {table}")
+
+
+def generation_of(db: sqlite3.Connection) -> str:
+    """What the state of the gallery is called."""
+    return scalar(db, "SELECT generation FROM gallery")
+
+
+def summaries(db: sqlite3.Connection) -> list[PersonSummary]:
+    """Everybody, by name."""
+    agreed = "note, until" if version_of(db) > 2 else "NULL, NULL"
+    consent = "LEFT JOIN consent c ON c.person = people.id" if version_of(db) > 2 else ""
+    rows = db.execute(
+        f"SELECT name, count(*), people.enrolled, {agreed} FROM people JOIN templates t ON t.person = people.id "
+        f"{consent} GROUP BY people.id ORDER BY name"
+    )
+    return [PersonSummary(*row) for row in rows]
+
+
+def photos_of(db: sqlite3.Connection, person: int) -> list[StoredTemplate]:
+    """The photos of a person in the order they were enrolled."""
+    rows = db.execute(
+        "SELECT photo_hash, source, x1, y1, x2, y2, quality, enrolled FROM templates WHERE person = ? ORDER BY id",
+        (person,),
+    )
+    return [StoredTemplate(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
+
+
+def consent_of(db: sqlite3.Connection, person: int) -> tuple[str | None, str | None]:
+    """The note on what a person agreed to, and the last day they may be kept; None for what was not said."""
+    if version_of(db) < 3:
+        return None, None
+    return db.execute("SELECT note, until FROM consent WHERE person = ?", (person,)).fetchone() or (None, None)
+
+
+def write_consent(db: sqlite3.Connection, person: int, note: str | None, until: str | None) -> None:
+    """Replace both."""
+    db.execute("REPLACE INTO consent (person, note, until) VALUES (?, ?, ?)", (person, note, until))
+
+
+def id_of(db: sqlite3.Connection, name: str) -> int | None:
+    """The id of a person, None if nobody has the name."""
+    return scalar(db, "SELECT id FROM people WHERE name = ?", name)
+
+
+def owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
+    """Who is enrolled with a photo, or None."""
+    query = "SELECT name FROM people JOIN templates ON person = people.id WHERE photo_hash = ?"
+    return scalar(db, query, photo_hash)
+
+
+def insert_template(db: sqlite3.Connection, name: str, template: Template, enrolled: str | None = None) -> int:
+    """Enrol a photo, and its person where they are new; returns their number. enrolled: when, now unless given."""
+    enrolled = enrolled or audit.utc_now()
+    if (person := id_of(db, name)) is None:
+        person = db.execute("INSERT INTO people (name, enrolled) VALUES (?, ?)", (name, enrolled)).lastrowid
+    source = template.source.encode(
+        "utf-8", "backslashreplace"
+    ).decode()  # SQLite's text is UTF-8, file names need not be
+    box, vector = map(float, template.box), template.vector.astype("<f4").tobytes()
+    db.execute(
+        "INSERT INTO templates (person, photo_hash, source, x1, y1, x2, y2, quality, vector, enrolled) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (person, template.photo_hash, source, *box, float(template.quality), vector, enrolled),
+    )
+    assert person is not None
+    return person
+
+
+def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the ids of all templates, ascending, and whose each is."""
+    rows = db.execute("SELECT t.id, name FROM templates t JOIN people ON person = people.id ORDER BY t.id").fetchall()
+    return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]
+
+
+def vector_fault(vectors: Vectors, dimension: int) -> str | None:
+    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
+    if not np.isfinite(vectors).all():
+        return "holds numbers that are not finite"
+    with np.errstate(over="ignore"):  # damaged bytes may be any number
+        if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
+            return "is not of length 1"
+    return None
+
+
+def broken_people(db: sqlite3.Connection) -> list[str]:
+    """People without a template, one line each."""
+    rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
+    return [f"'{name}' has no template; remove them" for (name,) in rows]
+
+
+def broken_vectors(db: sqlite3.Connection) -> list[str]:
+    """Vectors that are none, one line each."""
+    dimension = scalar(db, "SELECT dimension FROM gallery")
+    found = []
+    for source, blob in db.execute("SELECT source, vector FROM templates ORDER BY id"):
+        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
+        if fault := vector_fault(vector[None], dimension):
+            found.append(f"the vector of {source} {fault}; remove its person and enroll them again")
+    return found

@@ -1,0 +1,142 @@
+"""The tables of a gallery, and how those of older formats become them."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
+VERSION = 3
+
+_NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
+# AUTOINCREMENT: a number is never given to another. So a person's number in the log stays theirs after they are
+# removed, and an index in memory can be brought up to date by the templates' ids.
+_PEOPLE = f"""(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    enrolled TEXT NOT NULL DEFAULT {_NOW}
+)"""
+# `generation` is drawn anew, by the triggers, inside every transaction that changes what a search can find. It is
+# random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
+# `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS gallery (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    generation TEXT NOT NULL,
+    model_fingerprint TEXT,
+    model_name TEXT,
+    dimension INTEGER,
+    threshold REAL,
+    threshold_source TEXT,
+    fpir REAL NOT NULL DEFAULT 0.01
+);
+INSERT OR IGNORE INTO gallery (only, generation) VALUES (1, hex(randomblob(16)));
+CREATE TABLE IF NOT EXISTS people {_PEOPLE};
+CREATE TABLE IF NOT EXISTS consent (
+    person INTEGER PRIMARY KEY REFERENCES people ON DELETE CASCADE,
+    note TEXT,
+    until TEXT
+);
+CREATE TABLE IF NOT EXISTS templates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE,
+    photo_hash TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
+    quality REAL NOT NULL,
+    vector BLOB NOT NULL,
+    enrolled TEXT NOT NULL DEFAULT {_NOW}
+);
+CREATE INDEX IF NOT EXISTS templates_of_person ON templates (person);
+CREATE TABLE IF NOT EXISTS strangers (
+    kind TEXT PRIMARY KEY CHECK (kind IN ('cohort', 'given')),
+    source TEXT NOT NULL,
+    vectors BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS calibration (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    generation TEXT NOT NULL,
+    fpir REAL NOT NULL,
+    distance REAL NOT NULL,
+    strangers INTEGER NOT NULL,
+    within INTEGER NOT NULL,
+    people INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS log (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    entry TEXT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS traces (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    removal INTEGER NOT NULL,
+    wiped INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO traces (only, removal, wiped) VALUES (1, 0, 0);
+CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
+    BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS template_added AFTER INSERT ON templates
+    BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS template_changed AFTER UPDATE ON templates
+    BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS template_removed AFTER DELETE ON templates
+    BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS model_changed AFTER UPDATE OF model_fingerprint, dimension ON gallery
+    WHEN new.model_fingerprint IS NOT old.model_fingerprint OR new.dimension IS NOT old.dimension
+    BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS log_kept BEFORE DELETE ON log
+    BEGIN SELECT RAISE(ABORT, 'the log is only added to'); END;
+CREATE TRIGGER IF NOT EXISTS log_unchanged BEFORE UPDATE ON log
+    BEGIN SELECT RAISE(ABORT, 'the log is only added to'); END;
+CREATE TRIGGER IF NOT EXISTS log_in_order BEFORE INSERT ON log
+    WHEN new.number <> (SELECT coalesce(max(number), 0) + 1 FROM log)
+    BEGIN SELECT RAISE(ABORT, 'the log is only added to'); END;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+_FROM_1 = "ALTER TABLE gallery ADD COLUMN fpir REAL NOT NULL DEFAULT 0.01;\n"
+_FROM_2 = f"""
+CREATE TABLE numbered {_PEOPLE};
+INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
+DROP TABLE people;
+ALTER TABLE numbered RENAME TO people;
+"""
+
+
+def make_tables(db: sqlite3.Connection) -> None:
+    """Make what is not there yet of the tables, in the caller's transaction."""
+    _run(db, _TABLES)
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Bring the tables of format 1 (it knew no strangers) or 2 (no log) up to date, in the caller's transaction.
+
+    Foreign keys must not be enforced meanwhile: people get another table.
+    """
+    _run(db, (_FROM_1 if version_of(db) == 1 else "") + _FROM_2 + _TABLES)
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The format of the tables; 0: there are none."""
+    return scalar(db, "PRAGMA user_version")
+
+
+def scalar(db: sqlite3.Connection, query: str, *parameters: Any) -> Any:
+    """Return the first column of the first row, None without rows."""
+    row = db.execute(query, parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    """Not `executescript`, which would end the transaction."""
+    for statement in _statements(script):
+        db.execute(statement)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; each ends at the end of a line."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,89 @@
+"""Processes that die at a chosen moment, without a word: forked, so that hundreds of them take seconds."""
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facerec.gallery import Gallery
+
+_FILES = {"os.remove", "os.rename", "open", "os.truncate", "shutil.copyfile"}
+
+
+def killed_before(step: int, work: Callable[[], Any]) -> bool:
+    """Run `work` in another process that is killed just before its `step`-th statement or change of a file.
+
+    True if it was, False if it was done before.
+    """
+    child = os.fork()
+    if not child:
+        _kill_before(step)
+        _run(work)
+    return _ended(child)
+
+
+def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
+    """Run `work` in another process that is killed after some time, wherever it is then; as `killed_before`."""
+    child = os.fork()
+    if not child:
+        _run(work)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return _ended(child)
+
+
+def _run(work: Callable[[], Any]) -> None:
+    """The child must not come back to the tests."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _ended(child: int) -> bool:
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the work failed"
+    return False
+
+
+def _kill_before(step: int) -> None:
+    left = [step]
+
+    def count(*_: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def heard(event: str, arguments: Any) -> None:
+        if event in _FILES and ".py" not in str(arguments[0]):
+            count()
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        db = open_database(*arguments, **options)
+        db.set_trace_callback(count)
+        return db
+
+    open_database, sqlite3.connect = sqlite3.connect, connect
+    sys.addaudithook(heard)
+
+
+def everything_in(folder: Path) -> bytes:
+    """The bytes of all files of a gallery, whatever they are called."""
+    return b"\0\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def photos_in(gallery: Gallery) -> dict[str, list[int]]:
+    """Who is enrolled with which photos of toy_gallery's."""
+    return {p.name: sorted(int(t.photo_hash, 16) for t in gallery.show(p.name)) for p in gallery.people()}

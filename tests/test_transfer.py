@@ -1,0 +1,283 @@
+"""Export and import: everything arrives, and nothing a file says is believed."""
+
+import io
+import json
+import stat
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from killing import photos_in
+from running import json_lines, run
+from toy_gallery import DIMENSION, MODEL, nearest, opened, template, vector
+
+from facerec.errors import ForeignModelError, GalleryError
+from facerec.gallery import Gallery
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    with opened(folder) as gallery:
+        for number, name in enumerate(("Ann Lee", "Çelik 王", "Ann Lee")):
+            gallery.add(name, template(number))
+        gallery.set_consent("Ann Lee", "signed; see drawer 3", "2031-01-31")
+    return folder
+
+
+@pytest.fixture
+def file(source: Path, tmp_path: Path) -> Path:
+    with opened(source) as gallery:
+        gallery.export(tmp_path / "club.npz")
+    return tmp_path / "club.npz"
+
+
+def parts(file: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """As README documents the format, by NumPy and json alone."""
+    with np.load(file, allow_pickle=False) as archive:
+        return json.loads(archive["people.json"]), archive["vectors"]
+
+
+def write(path: Path, people: Any, vectors: np.ndarray, compression: int = zipfile.ZIP_STORED) -> Path:
+    array = io.BytesIO()
+    np.save(array, vectors)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("people.json", people if isinstance(people, bytes) else json.dumps(people))
+        archive.writestr("vectors.npy", array.getvalue())
+    return path
+
+
+def test_the_file_is_as_documented(file: Path) -> None:
+    people, vectors = parts(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert np.array_equal(vectors, np.stack([vector(0), vector(2), vector(1)]))
+    assert vectors.dtype == np.dtype("<f4")
+    assert (people["format"], people["version"]) == ("facerec-people", 1)
+    assert people["model"] == {"fingerprint": MODEL[0], "name": "toy", "dimension": DIMENSION}
+    ann, celik = people["people"]
+    assert (ann["name"], ann["consent"], ann["until"]) == ("Ann Lee", "signed; see drawer 3", "2031-01-31")
+    assert (celik["name"], celik["consent"], celik["until"]) == ("Çelik 王", None, None)
+    assert [t["photo_hash"] for t in ann["templates"]] == [f"{n:064x}" for n in (0, 2)]
+    assert ann["templates"][0]["box"] == [1.5, 2, 30, 40]
+    assert zipfile.ZipFile(file).testzip() is None
+
+
+def test_everything_arrives_in_a_new_gallery(source: Path, file: Path, tmp_path: Path) -> None:
+    result = run("gallery", "import", file, "--json", gallery=tmp_path / "new")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json_lines(result) == [
+        {"person": "Ann Lee", "added": 2, "skipped": 0, "conflicts": []},
+        {"person": "Çelik 王", "added": 1, "skipped": 0, "conflicts": []},
+        {"summary": True, "people": 2, "added": 3, "skipped": 0, "conflicts": 0},
+    ]
+    with opened(source) as old, opened(tmp_path / "new") as new:
+        assert photos_in(new) == photos_in(old)
+        assert [new.show(p.name) for p in new.people()] == [old.show(p.name) for p in old.people()]
+        assert new.consent("Ann Lee") == ("signed; see drawer 3", "2031-01-31")
+        assert [nearest(new, n) for n in range(3)] == ["Ann Lee", "Çelik 王", "Ann Lee"]
+        assert new.check().problems == ()
+        assert [(e.action, e.facts.get("templates")) for e in new.log()[0]][-4:] == [
+            ("imported", 2), ("consent set", None), ("imported", 1), ("model bound", None)
+        ]  # fmt: skip
+        assert old.log()[0][-1].action == "exported"
+    again = run("gallery", "import", file, gallery=tmp_path / "new")
+    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "Ann Lee: 0 added, 2 skipped, 0 conflicts")
+
+
+def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> None:
+    with opened(tmp_path / "new") as gallery:
+        gallery.add("Eve", template(0))
+        gallery.add("Ann Lee", template(7))
+        gallery.set_consent("Ann Lee", "asked again")
+    result = run("gallery", "import", file, "--json", gallery=tmp_path / "new")
+    assert result.exit_code == 1
+    ann, _, summary = json_lines(result)
+    assert (ann["added"], ann["skipped"], len(ann["conflicts"])) == (1, 0, 2)
+    assert (summary["added"], summary["conflicts"]) == (2, 2)
+    assert result.stderr.splitlines() == ann["conflicts"]
+    assert "photos/0.jpg: already enrolled as 'Eve', so not as 'Ann Lee'" in result.stderr
+    with opened(tmp_path / "new") as gallery:
+        assert photos_in(gallery) == {"Ann Lee": [2, 7], "Eve": [0], "Çelik 王": [1]}
+        assert gallery.consent("Ann Lee") == ("asked again", None)
+
+
+def test_another_model_s_people_are_refused(file: Path, tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "new", create=True) as gallery:
+        gallery.bind_model("e" * 64, "sface", 8, None)
+        gallery.bind_model("e" * 64, "sface", DIMENSION, None)
+        gallery.add("Eve", template(9))
+        with pytest.raises(ForeignModelError, match=r"made with model sface \(e{12}\), the file with toy \(f{12}\)"):
+            gallery.import_people(Gallery.read_export(file))
+        assert len(gallery) == 1
+    result = run("gallery", "import", file, gallery=tmp_path / "new")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_where_an_export_may_not_go(source: Path, file: Path, tmp_path: Path) -> None:
+    for path, said in ((file, "there already"), (source / "x.npz", "own folder"), (tmp_path / "no" / "x", "written")):
+        result = run("gallery", "export", path, gallery=source)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert str(path) in result.stderr
+        assert result.stderr.count("\n") == 1
+    opened(tmp_path / "empty").close()
+    assert "nobody is enrolled" in run("gallery", "export", tmp_path / "y", gallery=tmp_path / "empty").stderr
+    with opened(source) as gallery:
+        assert [e.action for e in gallery.log()[0]].count("exported") == 1, "what was not written is not logged"
+
+
+# ------------------------------------------------------------------------------------------------------ hostile files
+
+
+def refuse(path: Path, gallery: Path) -> str:
+    result = run("gallery", "import", path, gallery=gallery)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    assert str(path) in result.stderr
+    assert not gallery.exists(), "no gallery is made for a file that is refused"
+    return result.stderr
+
+
+def test_a_truncated_or_flipped_file(file: Path, tmp_path: Path) -> None:
+    whole, path = file.read_bytes(), tmp_path / "bad.npz"
+    for end in range(0, len(whole), 97):
+        path.write_bytes(whole[:end])
+        refuse(path, tmp_path / "new")
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(whole), 150, replace=False):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << int(rng.integers(8))]) + whole[place + 1 :])
+        with suppress(GalleryError):  # or it is harmless, as in the archive's time stamps; no other error gets out
+            Gallery.read_export(path)
+    refuse(tmp_path / "none.npz", tmp_path / "new")
+    refuse(tmp_path, tmp_path / "new")
+
+
+def changed(*keys: str | int, to: Any) -> Any:
+    def change(people: dict[str, Any]) -> Any:
+        inner: Any = people
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = to
+        return people
+
+    return change
+
+
+FIRST = ("people", 0, "templates", 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda people: [],
+        lambda people: {},
+        lambda people: {**people, "people": {}},
+        lambda people: {**people, "people": []},
+        lambda people: {**people, "people": people["people"][:1]},
+        lambda people: {**people, "people": people["people"] * 1000},
+        changed("format", to="else"),
+        changed("version", to="1"),
+        changed("version", to=2),
+        changed("model", to=None),
+        changed("model", "dimension", to=10**30),
+        changed("model", "dimension", to=-16),
+        changed("model", "dimension", to=True),
+        changed("model", "fingerprint", to=""),
+        changed("model", "name", to="a\nb"),
+        changed("people", 0, to="Ann"),
+        changed("people", 0, "name", to="a\x1b[31m"),
+        changed("people", 0, "name", to="x" * 201),
+        changed("people", 0, "name", to=7),
+        changed("people", 0, "name", to="\ud800"),
+        changed("people", 0, "consent", to=["yes"]),
+        changed("people", 0, "consent", to="x" * 2001),
+        changed("people", 0, "until", to="2031-13-01"),
+        changed("people", 0, "templates", to=None),
+        changed(*FIRST, to=[]),
+        changed(*FIRST, "photo_hash", to="0" * 63),
+        changed(*FIRST, "photo_hash", to="G" * 64),
+        changed(*FIRST, "source", to="x" * 20_000),
+        changed(*FIRST, "box", to=[1, 2, 3]),
+        changed(*FIRST, "box", to=[1, 2, 3, float("nan")]),
+        changed(*FIRST, "box", to=[1, 2, 3, 10**400]),
+        changed(*FIRST, "box", to=[1, 2, 3, "4"]),
+        changed(*FIRST, "quality", to=1.5),
+        changed(*FIRST, "quality", to=None),
+        changed(*FIRST, "enrolled", to="yesterday"),
+    ],
+)
+def test_wrong_types_and_values(change: Any, file: Path, tmp_path: Path) -> None:
+    people, vectors = parts(file)
+    refuse(write(tmp_path / "bad.npz", change(people), vectors), tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.zeros((3, DIMENSION), np.float32),
+        np.full((3, DIMENSION), np.nan, np.float32),
+        np.eye(DIMENSION, dtype=np.float32)[:2],
+        np.eye(8, dtype=np.float32)[:3],
+        np.eye(DIMENSION)[:3],
+        np.asfortranarray(np.eye(DIMENSION, dtype=np.float32)[:3]),
+        np.array(["no vector"] * 3),
+    ],
+    ids=str,
+)
+def test_vectors_that_are_none(vectors: np.ndarray, file: Path, tmp_path: Path) -> None:
+    refuse(write(tmp_path / "bad.npz", parts(file)[0], vectors), tmp_path / "new")
+
+
+def test_no_pickle_is_opened(file: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path(tmp_path / "sprung").touch, ())
+
+    trap = np.array([Trap()] * 3, object)
+    refuse(write(tmp_path / "bad.npz", parts(file)[0], trap), tmp_path / "new")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_bombs(file: Path, tmp_path: Path) -> None:
+    _, vectors = parts(file)
+    bomb = write(tmp_path / "deflated.npz", b" " * (1 << 26) + b"{}", vectors, zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 100_000
+    assert "compressed" in refuse(bomb, tmp_path / "new")
+    assert "too large" in refuse(write(tmp_path / "large.npz", b" " * ((1 << 26) + 1), vectors), tmp_path / "new")
+    for name, text in (("deep", b"[" * 100_000), ("number", b"1" * 10_000), ("nothing", b""), ("bytes", b"\xff\xfe")):
+        refuse(write(tmp_path / name, text, vectors), tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 1000000), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, -16), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3, 16), }",
+        "{'descr': '<f4', 1: 2}",
+        "(" * 5000,
+        "__import__('os').abort()",
+        "'''",
+    ],
+)
+def test_a_hostile_array_header(header: str, file: Path, tmp_path: Path) -> None:
+    people, vectors = parts(file)
+    text = header.encode() + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + vectors.tobytes()
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+        archive.writestr("people.json", json.dumps(people))
+        archive.writestr("vectors.npy", array)
+    refuse(tmp_path / "bad.npz", tmp_path / "new")
+
+
+def test_a_declared_size_no_file_has(file: Path, tmp_path: Path) -> None:
+    """100 GB by both headers of the archive, in a file of some kilobytes."""
+    whole = bytearray(file.read_bytes())
+    size = zipfile.ZipFile(file).getinfo("vectors.npy").file_size.to_bytes(4, "little")
+    at = whole.rindex(size + size)
+    whole[at : at + 8] = (0xFFFFFFF0).to_bytes(4, "little") * 2
+    (tmp_path / "bad.npz").write_bytes(whole)
+    refuse(tmp_path / "bad.npz", tmp_path / "new")
