@@ -1,6 +1,7 @@
 """`facerec evaluate`."""
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,15 +21,28 @@ if TYPE_CHECKING:  # imported when needed
 MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
 
 
-class EvaluateGroup(click.Group):
-    """Its commands are FacerecCommands."""
+class EvaluateCommand(common.FacerecCommand):
+    """Knows its command line: `ctx.obj`, for the report."""
 
-    command_class = common.FacerecCommand
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words before click takes them apart."""
+        ctx.obj = f"{ctx.command_path} {shlex.join(args)}"
+        return super().parse_args(ctx, args)
+
+
+class EvaluateGroup(click.Group):
+    """Its commands are EvaluateCommands."""
+
+    command_class = EvaluateCommand
 
 
 groups_option = click.option(
     "--groups", "groups_file", type=common.PHOTOS, metavar="FILE",
     help="CSV 'photo or person,group': every figure for each group, too.",
+)  # fmt: skip
+report_option = click.option(
+    "--report", type=common.PHOTOS, metavar="DIR",
+    help="Write DIR/report.html, one page of figures, plots and the worst errors as pictures.",
 )  # fmt: skip
 
 
@@ -54,11 +68,18 @@ def evaluate() -> None:
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="The photos the pairs name.")
 @click.option("--pairs", "pairs_file", required=True, type=common.PHOTOS, metavar="FILE", help="LFW pairs.txt or CSV.")
 @groups_option
+@report_option
 @common.face_options
 @common.model_option
 @common.json_option
 def verification(
-    images: Path, pairs_file: Path, groups_file: Path | None, model: str | None, as_json: bool, **faces: Any
+    images: Path,
+    pairs_file: Path,
+    groups_file: Path | None,
+    report: Path | None,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
 ) -> None:
     """LFW-style pairs: accuracy over folds, ROC AUC, EER, TAR at fixed FMR, with 95 % intervals over people.
 
@@ -67,10 +88,10 @@ def verification(
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
-    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
     """
     from facerec.embed import load_embedder
-    from facerec.evaluate import person_of, read_pairs
+    from facerec.evaluate import pair_distances, person_of, read_pairs
     from facerec.evaluate import verification as measure
     from facerec.recognise import embed_photos, main_vectors
     from facerec.report.tables import verification_tables
@@ -80,6 +101,7 @@ def verification(
     if not os.path.isdir(images):
         raise DataError(f"{common.one_line(images)}: not a folder; give the folder the pairs' photos are in")
     groups = _read_groups(groups_file, names, [person_of(name) for name in names])
+    _prepare(report)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
@@ -94,6 +116,11 @@ def verification(
     if groups is not None:
         line |= _pairs_by_group(groups, pairs, vectors, embedder.card)
     _show(line, as_json, verification_tables)
+    if report is not None:
+        from facerec.report.protocols import face_pictures, verification_page
+
+        distances, limit = pair_distances(pairs, vectors), embedder.card.default_threshold
+        _write(report, verification_page, line, pairs, distances, limit, images, face_pictures(detector))
     common.finish(failed, len(names) - failed)
 
 
@@ -120,6 +147,7 @@ def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard)
     help="Also the mean over random galleries of so many of the people, the others being strangers.",
 )  # fmt: skip
 @groups_option
+@report_option
 @common.face_options
 @common.model_option
 @common.json_option
@@ -128,6 +156,7 @@ def identification(
     probe_images: Path,
     gallery_sizes: list[int],
     groups_file: Path | None,
+    report: Path | None,
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -139,7 +168,7 @@ def identification(
 
     \b
     facerec evaluate identification --gallery-images people --probe-images party --json
-    facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --groups who.csv
+    facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --report report
     """
     from facerec.cohort import load_cohort
     from facerec.embed import load_embedder
@@ -151,6 +180,7 @@ def identification(
     require_sizes(gallery_sizes, len(people))
     owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
     groups = _read_groups(groups_file, [photo for photo, _ in owned], [*people, *searchers])
+    _prepare(report)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
@@ -170,6 +200,13 @@ def identification(
         names = [groups.of(photo, person) for photo, person in owned]
         line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
     _show(line, as_json, identification_tables)
+    if report is not None:
+        from facerec.report.protocols import SearchPhotos, face_pictures, identification_page
+
+        with_rows = {who: list(zip(people[who], rows, strict=True)) for who, rows in enrolled.items()}
+        searched = [each for who, rows in probes.items() for each in zip(searchers[who], rows, strict=True)]
+        photos = SearchPhotos(searched, with_rows)
+        _write(report, identification_page, line, searches, threshold, photos, face_pictures(detector))
     failed = result.failures_to_enrol + result.failures_to_acquire
     common.finish(failed, sum(map(len, (*enrolled.values(), *probes.values()))) - failed)
 
@@ -196,9 +233,10 @@ def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dic
 
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
+@report_option
 @common.classifier_option
 @common.json_option
-def classification(images: Path, model: str, as_json: bool) -> None:
+def classification(images: Path, report: Path | None, model: str, as_json: bool) -> None:
     """Class folders: accuracy, ROC AUC and who is taken for whom, with 95 % intervals over photos.
 
     A photo that cannot be read counts as a wrong answer.
@@ -214,6 +252,7 @@ def classification(images: Path, model: str, as_json: bool) -> None:
     from facerec.report.tables import classification_tables
 
     folders = identity_folders(images)
+    _prepare(report)
     classifier = load_classifier(model)
     classes = classifier.card.classes
     paths, labels = class_labels(folders, classes)
@@ -227,6 +266,10 @@ def classification(images: Path, model: str, as_json: bool) -> None:
     line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
     line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
     _show(line, as_json, classification_tables)
+    if report is not None:
+        from facerec.report.protocols import classification_page
+
+        _write(report, classification_page, line, paths, labels, rows, images)
     common.finish(failed, len(paths) - failed)
 
 
@@ -254,6 +297,21 @@ def _read_groups(path: Path | None, photos: Sequence[str], people: Iterable[str]
     if len(strays) > MOST_STRAYS:
         common.warn(f"{path}: {len(strays)} lines name no photo and no person here, the first {strays[0]}")
     return groups
+
+
+def _prepare(report: Path | None) -> None:
+    """Before the long work begins."""
+    if report is not None:
+        from facerec.report.page import prepare
+
+        prepare(report)
+
+
+def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
+    from facerec.report.page import write
+
+    path = write(report, make(*measured, click.get_current_context().obj))
+    common.warn(f"The report is {path}")
 
 
 def _show(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
