@@ -91,7 +91,7 @@ def verification(
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
     """
     from facerec.embed import load_embedder
-    from facerec.evaluate import pair_distances, person_of, read_pairs
+    from facerec.evaluate import person_of, read_pairs
     from facerec.evaluate import verification as measure
     from facerec.recognise import embed_photos, main_vectors
     from facerec.report.tables import verification_tables
@@ -117,10 +117,7 @@ def verification(
         line |= _pairs_by_group(groups, pairs, vectors, embedder.card)
     _show(line, as_json, verification_tables)
     if report is not None:
-        from facerec.report.protocols import face_pictures, verification_page
-
-        distances, limit = pair_distances(pairs, vectors), embedder.card.default_threshold
-        _write(report, verification_page, line, pairs, distances, limit, images, face_pictures(detector))
+        _report_pairs(report, line, pairs, vectors, images, embedder.card, detector)
     common.finish(failed, len(names) - failed)
 
 
@@ -134,6 +131,16 @@ def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard)
     names = pair_groups(pairs, {photo: groups.of(photo, person_of(photo)) for photo in pairs.photos})
     rates = at_thresholds(distances, pairs.same, limits)
     return {"thresholds": limits, **rates, "by_group": by_group(distances, pairs, names, limits)}
+
+
+def _report_pairs(
+    report: Path, line: Any, pairs: Any, vectors: Any, images: Path, card: ModelCard, detector: Any
+) -> None:
+    from facerec.evaluate import pair_distances
+    from facerec.report.protocols import face_pictures, verification_page
+
+    distances, limit = pair_distances(pairs, vectors), card.default_threshold
+    _write(report, verification_page, line, pairs, distances, limit, images, face_pictures(detector))
 
 
 @evaluate.command()
@@ -201,14 +208,24 @@ def identification(
         line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
     _show(line, as_json, identification_tables)
     if report is not None:
-        from facerec.report.protocols import SearchPhotos, face_pictures, identification_page
-
-        with_rows = {who: list(zip(people[who], rows, strict=True)) for who, rows in enrolled.items()}
-        searched = [each for who, rows in probes.items() for each in zip(searchers[who], rows, strict=True)]
-        photos = SearchPhotos(searched, with_rows)
-        _write(report, identification_page, line, searches, threshold, photos, face_pictures(detector))
+        photos = (_with_rows(people, enrolled), _with_rows(searchers, probes))
+        _report_searches(report, line, searches, threshold, *photos, detector)
     failed = result.failures_to_enrol + result.failures_to_acquire
     common.finish(failed, sum(map(len, (*enrolled.values(), *probes.values()))) - failed)
+
+
+def _report_searches(
+    report: Path, line: Any, searches: Any, threshold: Any, enrolled: Any, probes: Any, detector: Any
+) -> None:
+    from facerec.report.protocols import SearchPhotos, face_pictures, identification_page
+
+    photos = SearchPhotos([photo for own in probes.values() for photo in own], enrolled)
+    _write(report, identification_page, line, searches, threshold, photos, face_pictures(detector))
+
+
+def _with_rows(people: dict[str, list[Path]], rows: dict[str, list[Any]]) -> dict[str, list[tuple[Path, Any]]]:
+    """Person -> the photos with their vectors."""
+    return {person: list(zip(photos, rows[person], strict=True)) for person, photos in people.items()}
 
 
 def _people(folder: Path) -> dict[str, list[Path]]:

@@ -48,26 +48,25 @@ def roc_figure(distances: NDArray[np.float32], genuine: NDArray[np.bool_]) -> "F
 
 
 def det_figure(
-    points: Sequence[Sequence[float]], false_name: str, missed_name: str, counts: tuple[int, int], marked: float | None
+    points: Sequence[Sequence[float]], names: tuple[str, str], counts: tuple[int, int], marked: Sequence[float] | None
 ) -> "Figure":
     """Missed against false on log axes.
 
-    points: [false rate, missed rate, threshold] with the false rate ascending. counts: what either rate is a share of;
-    a rate of nought is drawn at half of one. marked: the threshold to mark.
+    points: [false rate, missed rate, threshold], the false rate ascending. marked: the same of one threshold, if any.
+    names, counts: of either rate, and what it is a share of; nought is drawn at half of one.
     """
-    figure, axes = _axes("DET", false_name, missed_name)
-    false, missed, limits = np.asarray(points, np.float64).reshape(-1, 3).T
+    figure, axes = _axes("DET", *names)
+    false, missed, _ = np.asarray(points, np.float64).reshape(-1, 3).T
     least = [0.5 / max(count, 1) for count in counts]
-    x, y = np.maximum(false, least[0]), np.maximum(missed, least[1])
-    axes.plot(x, y, drawstyle="steps-post", color=BLUE)
-    if marked is not None and len(limits):
-        at = max(int(np.searchsorted(limits, marked, side="right")) - 1, 0)
-        axes.plot(x[at], y[at], "o", color=RED, label=f"threshold {marked:.3f}")
+    axes.plot(np.maximum(false, least[0]), np.maximum(missed, least[1]), drawstyle="steps-post", color=BLUE)
+    if marked is not None:
+        x, y, threshold = max(marked[0], least[0]), max(marked[1], least[1]), marked[2]
+        axes.plot(x, y, "o", color=RED, label=f"at the threshold {threshold:.3f}")
         axes.legend()
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(least[0], 1)
-    axes.set_ylim(least[1], 1)
+    axes.set_ylim(least[1], min(1, 3 * max(missed.max(initial=0), least[1])))
     return figure
 
 
@@ -83,28 +82,28 @@ def histogram_figure(series: Mapping[str, NDArray[np.float32]], threshold: float
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     known = np.concatenate([distances[np.isfinite(distances)] for distances in series.values()])
     axes.set_xlim(0, min(metrics.MAX_DISTANCE, float(known.max(initial=2)) + 0.1))
-    axes.legend()
+    axes.set_ylim(top=1.35 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(loc="upper left")
     return figure
 
 
 def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
     """FNIR and FPIR at the threshold each gallery sets itself, by its size, with intervals, beside the target FPIR."""
     figure, axes = _axes("By gallery size", "people in the gallery", "rate, %")
-    kinds = {"fnir_at_gallery_threshold": ("FNIR", BLUE), "fpir_at_gallery_threshold": ("FPIR", RED)}
-    for name, (label, colour) in kinds.items():
+    kinds = {"fnir_at_gallery_threshold": ("FNIR", BLUE, 0.985), "fpir_at_gallery_threshold": ("FPIR", RED, 1.015)}
+    for name, (label, colour, beside) in kinds.items():
         known = [size for size in sizes if size[name] is not None]
-        people, rates = [size["people"] for size in known], np.array([size[name] for size in known])
+        people, rates = [beside * size["people"] for size in known], np.array([size[name] for size in known])
         ends = np.array([size["ci95"][name] or [size[name]] * 2 for size in known]).reshape(-1, 2)
         errors = 100 * np.maximum(np.stack([rates - ends[:, 0], ends[:, 1] - rates]), 0)
-        axes.errorbar(
-            people, 100 * rates, errors, fmt="o-", color=colour, capsize=4, label=f"{label} at its own threshold"
-        )
+        said = f"{label} at its own threshold"
+        axes.errorbar(people, 100 * rates, errors, fmt="o-", color=colour, capsize=4, label=said)
     axes.axhline(100 * target, color=RED, linestyle=":", label=f"FPIR asked for, {100 * target:g} %")
     axes.set_xscale("log")
     axes.set_xticks([size["people"] for size in sizes], [str(size["people"]) for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(loc="upper left")
     return figure
 
 

@@ -14,7 +14,7 @@ from facerec.errors import ImageError
 from facerec.evaluate import Pairs
 from facerec.identification import Row, Searches
 from facerec.images import centre_picture, read_image
-from facerec.metrics import det_points, roc
+from facerec.metrics import Roc, det_points, error_rates, roc, threshold_at_fmr
 from facerec.report import plots
 from facerec.report.page import THUMBNAIL, Mistake, Mistakes, Page, Plot, facts_of
 from facerec.report.tables import classification_tables, identification_tables, verification_tables
@@ -53,23 +53,24 @@ def verification_page(
     Without impostors and a card's threshold there are none.
     """
     curve = roc(distances, pairs.same)
-    limit = threshold or _at_fmr(line, curve)
+    limit = threshold or _at_fmr(curve)
     points = det_points(curve, plots.POINTS).tolist()
     kinds = {"genuine": distances[pairs.same], "impostor": distances[~pairs.same]}
     at = limit and limit.distance
     counts = (line["impostor"], line["genuine"])
+    marked = None if at is None or not all(counts) else (*error_rates(distances, pairs.same, at), at)
     figures = [
         Plot("ROC", plots.roc_figure(distances, pairs.same)),
-        Plot("DET", plots.det_figure(points, "false match rate (FMR)", "false non-match rate (FNMR)", counts, at)),
+        Plot(
+            "DET", plots.det_figure(points, ("false match rate (FMR)", "false non-match rate (FNMR)"), counts, marked)
+        ),
         Plot("distances", plots.histogram_figure(kinds, at), _failed_note(distances, "pairs")),
     ]
     wrong = [] if limit is None else _wrong_pairs(pairs, distances, limit, images, pictures)
     return _page("Verification", line, command, [*verification_tables(line), *figures, *wrong])
 
 
-def _at_fmr(line: Line, curve: Any) -> Threshold | None:
-    from facerec.metrics import threshold_at_fmr
-
+def _at_fmr(curve: Roc) -> Threshold | None:
     limit = float(threshold_at_fmr(curve, 1e-3))
     return None if np.isnan(limit) else Threshold(limit, "FMR 0.1 % of these very pairs")
 
@@ -114,9 +115,11 @@ def identification_page(
     kinds = {"mated, to the searcher": _own_distances(searches), "non-mated": searches.distance[~searches.mated]}
     at = limit and limit.distance
     counts = (line["nonmated_searches"], line["mated_searches"])
+    at_gallery = [line["fpir_at_gallery_threshold"], line["fnir_at_gallery_threshold"], at]
+    marked = None if None in at_gallery else at_gallery
     names = ("false positive identification rate (FPIR)", "false negative identification rate (FNIR)")
     figures = [
-        Plot("DET", plots.det_figure(line["det"], *names, counts, at)),
+        Plot("DET", plots.det_figure(line["det"], names, counts, marked)),
         Plot("distances", plots.histogram_figure(kinds, at), _failed_note(searches.distance, "searches")),
     ]
     if "by_gallery_size" in line:
@@ -153,7 +156,8 @@ def _wrong_searches(searches: Searches, limit: Threshold, photos: SearchPhotos, 
     def mistake(i: int) -> Mistake:
         other = beside[i]
         both = (shown.get(photos.probes[i][0]), None if other is None else shown.get(other))
-        return Mistake(both, _search_caption(searches.searcher[i], decisions[i], own[i], bool(searches.mated[i])))
+        happened = _what_happened(searches, i, decisions[i], own[i])
+        return Mistake(both, f"{_name(photos.probes[i][0])} {happened}. Beside it {_name(other)}")
 
     strangers = f"strangers' searches that name somebody at {_limit(limit)}; beside each, who was named"
     misses = f"searches by enrolled people that do not name them at {_limit(limit)}; beside each, their own photo"
@@ -184,13 +188,17 @@ def _any_face(photos: Sequence[tuple[Path, Row]]) -> bool:
     return any(row is not None for _, row in photos)
 
 
-def _search_caption(searcher: str, decision: Decision, own: float, mated: bool) -> str:
-    best = decision.candidates[0]
-    if not mated:
-        return f"{searcher}, taken for {best.person} at {best.distance:.3f}"
+def _what_happened(searches: Searches, i: int, decision: Decision, own: float) -> str:
+    best, searcher = decision.candidates[0], searches.searcher[i]
+    if not searches.mated[i]:
+        return f"({searcher}) is taken for {best.person} at {best.distance:.3f}"
     said = f"named {decision.person}" if decision.person else "unknown"
-    to_own = f"at {own:.3f} from {searcher}" if np.isfinite(own) else f"{searcher} is not among the nearest"
-    return f"{searcher}: {said}; {to_own}, nearest {best.person} at {best.distance:.3f}"
+    to_own = f"{own:.3f} from their own" if np.isfinite(own) else "their own is not among the nearest"
+    return f"({searcher}) is {said}: {to_own}, nearest {best.person} at {best.distance:.3f}"
+
+
+def _name(path: Path | None) -> str:
+    return "-" if path is None else f"{path.parent.name}/{path.name}"
 
 
 # ---------------------------------------------------------------------------------------------- classification
