@@ -197,9 +197,7 @@ def identification(
     threshold = gallery_threshold(enrolled, cohort, card.default_threshold)
     searches = run_searches(enrolled, probes)
     result = summarise(searches, enrolled, threshold)
-    line = result.to_json() | _of_model(card, seconds)
-    line |= {"gallery_threshold": threshold and threshold.distance}
-    line |= {"gallery_threshold_source": threshold and threshold.source}
+    line = result.to_json() | _of_model(card, seconds) | _of_threshold(threshold)
     if gallery_sizes:
         sizes = by_gallery_size(enrolled, probes, gallery_sizes, cohort, card.default_threshold)
         line |= {"by_gallery_size": [size.to_json() for size in sizes]}
@@ -208,10 +206,21 @@ def identification(
         line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
     _show(line, as_json, identification_tables)
     if report is not None:
-        photos = (_with_rows(people, enrolled), _with_rows(searchers, probes))
-        _report_searches(report, line, searches, threshold, *photos, detector)
-    failed = result.failures_to_enrol + result.failures_to_acquire
-    common.finish(failed, sum(map(len, (*enrolled.values(), *probes.values()))) - failed)
+        sides = (_with_rows(people, enrolled), _with_rows(searchers, probes))
+        _report_searches(report, line, searches, threshold, *sides, detector)
+    _finish(enrolled, probes)
+
+
+def _of_threshold(threshold: Any) -> dict[str, Any]:
+    parts = (None, None) if threshold is None else (threshold.distance, threshold.source)
+    return dict(zip(("gallery_threshold", "gallery_threshold_source"), parts, strict=True))
+
+
+def _finish(*photos: dict[str, list[Any]]) -> None:
+    """Exit as the photos without a vector have it."""
+    rows = [row for people in photos for own in people.values() for row in own]
+    failed = sum(row is None for row in rows)
+    common.finish(failed, len(rows) - failed)
 
 
 def _report_searches(
