@@ -1,10 +1,9 @@
 """Protocols: what is compared with what, and what is reported. Knows vectors, not detectors or models.
 
 LFW-style verification: `read_pairs` names photos, the caller embeds `Pairs.photos`, `verification` compares and
-reports.
+reports, and `by_group` does so for groups of people.
 """
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,9 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.errors import DataError
+from facerec.groups import NO_GROUP
+from facerec.intervals import Floats, Nest, measured, share, value
+from facerec.textfiles import csv_records, read_lines
 
 REPLICATES = 1000
 """Resamples of the people behind every interval."""
@@ -22,6 +24,9 @@ SEED = 0
 """Of the bootstrap: the same pairs and vectors give the same intervals."""
 FMRS = {"1e-2": 1e-2, "1e-3": 1e-3}
 """The false match rates at which TAR is reported."""
+
+ACROSS = "across groups"
+"""What pairs of two groups are reported as."""
 
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
@@ -116,6 +121,96 @@ def pair_distances(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | Non
     return distances
 
 
+def thresholds_at_fmr(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, float]:
+    """The distances at which FMR over all (N,) pairs is each of FMRS (`metrics.threshold_at_fmr`); none without any."""
+    curve = metrics.roc(distances, pairs.same)
+    return {name: float(metrics.threshold_at_fmr(curve, fmr)) for name, fmr in FMRS.items() if curve.impostors}
+
+
+def at_thresholds(
+    distances: NDArray[np.float32], same: NDArray[np.bool_], thresholds: Mapping[str, float]
+) -> dict[str, dict[str, float | None]]:
+    """FMR and FNMR of (N,) pairs at thresholds, under their names."""
+    rates = {name: metrics.error_rates(distances, same, limit) for name, limit in thresholds.items()}
+    return {
+        "fmr_at_threshold": {name: value(fmr) for name, (fmr, _) in rates.items()},
+        "fnmr_at_threshold": {name: value(fnmr) for name, (_, fnmr) in rates.items()},
+    }
+
+
+def pair_groups(pairs: Pairs, groups: Mapping[str, str]) -> list[str]:
+    """The group of each pair: of both its photos, ACROSS where they differ, NO_GROUP where one of them has none.
+
+    groups: of each of `pairs.photos`.
+    """
+    both = [(groups[a], groups[b]) for a, b in zip(pairs.a, pairs.b, strict=True)]
+    return [NO_GROUP if NO_GROUP in names else names[0] if names[0] == names[1] else ACROSS for names in both]
+
+
+def by_group(
+    distances: NDArray[np.float32], pairs: Pairs, groups: Sequence[str], thresholds: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Counts, rates and, under ci95, intervals of the pairs of each group under its name.
+
+    groups: of each of the N pairs. thresholds: shared by all groups, by name, for FMR and FNMR. AUC, EER and TAR at a
+    fixed FMR are as if the group were alone, its own threshold chosen; accuracy is at the thresholds of the protocol,
+    which all pairs choose.
+    """
+    right = _rightly_decided(distances, pairs)
+    figures = {}
+    for group in sorted(set(groups)):
+        chosen = np.array([i for i, name in enumerate(groups) if name == group])
+        figures[group] = _group_figures(distances[chosen], right[chosen], _only(pairs, chosen), thresholds)
+    return figures
+
+
+def _only(pairs: Pairs, chosen: NDArray[np.intp]) -> Pairs:
+    a, b = (tuple(side[i] for i in chosen) for side in (pairs.a, pairs.b))
+    return Pairs(a, b, pairs.same[chosen], None)
+
+
+def _group_figures(
+    distances: NDArray[np.float32], right: NDArray[np.bool_], pairs: Pairs, thresholds: Mapping[str, float]
+) -> dict[str, Any]:
+    within = {name: distances <= np.float64(limit) for name, limit in thresholds.items()}
+
+    def statistics(weights: Floats) -> Nest:
+        curve = metrics.roc(distances, pairs.same, weights)
+        both = (curve.genuine > 0) & (curve.impostors > 0)
+        genuine, impostor = weights * pairs.same, weights * ~pairs.same  # (B, N)
+        return {
+            "auc": metrics.auc(curve),
+            "accuracy": share(weights, right),
+            "eer": np.where(both, metrics.eer(curve), np.nan),
+            "tar_at_fmr": {name: metrics.tar_at_fmr(curve, fmr) for name, fmr in FMRS.items()},
+            "fmr_at_threshold": {name: share(impostor, match) for name, match in within.items()},
+            "fnmr_at_threshold": {name: 1 - share(genuine, match) for name, match in within.items()},
+        }
+
+    people = [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
+    values, ci95 = measured(statistics, *people, REPLICATES, SEED)
+    counts = {
+        "people": len({*people[0], *people[1]}),
+        "pairs": len(distances),
+        "genuine": int(pairs.same.sum()),
+        "impostor": int((~pairs.same).sum()),
+        "failures_to_enrol": int(np.isinf(distances).sum()),
+    }
+    return {**counts, **values, "ci95": {**ci95, "replicates": REPLICATES}}
+
+
+def _rightly_decided(distances: NDArray[np.float32], pairs: Pairs) -> NDArray[np.bool_]:
+    """(N,) at the threshold of the accuracy reported: of the other folds, or without folds of all pairs."""
+    folds = np.zeros(len(distances), np.int64) if pairs.fold is None else pairs.fold
+    right = np.zeros(len(distances), np.bool_)
+    for fold in np.unique(folds):
+        out = folds == fold
+        chosen = ~out if pairs.fold is not None else out
+        limit = metrics.best_threshold(metrics.roc(distances[chosen], pairs.same[chosen]))
+        right[out] = (distances[out] <= limit) == pairs.same[out]
+    return right
+
+
 def read_pairs(path: Path) -> Pairs:
     """Read LFW's `pairs.txt` or a CSV of pairs; raises DataError naming the file, the line and the remedy.
 
@@ -125,7 +220,7 @@ def read_pairs(path: Path) -> Pairs:
     CSV: a header `a,b,same` or `a,b,same,fold`, paths relative to the images' folder, `same` one of 1, 0, true, false,
     `fold` a whole number.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path, "LFW's pairs.txt or a CSV of pairs")
     first = lines[0].split()
     rows = list(_lfw_rows(path, lines) if first and all(map(_is_number, first)) else _csv_rows(path, lines))
     if not rows:
@@ -157,8 +252,8 @@ def _intervals(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, Any]:
     """95 % intervals of all statistics, with the number of replicates and of those dropped."""
     values = metrics.bootstrap(
         lambda weights: _statistics(distances, pairs, weights),
-        [_person(photo) for photo in pairs.a],
-        [_person(photo) for photo in pairs.b],
+        [person_of(photo) for photo in pairs.a],
+        [person_of(photo) for photo in pairs.b],
         REPLICATES,
         SEED,
     )
@@ -167,22 +262,10 @@ def _intervals(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, Any]:
     return {**_named(intervals), "replicates": REPLICATES, "dropped": REPLICATES - len(values)}
 
 
-def _person(photo: str) -> str:
-    """The photo's folder, or the photo itself if it has none."""
+def person_of(photo: str) -> str:
+    """Who is on a photo: its folder, or the photo itself if it has none."""
     folder = str(PurePosixPath(photo).parent)
     return photo if folder == "." else folder
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a readable pairs file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    if "\0" in text:
-        raise DataError(f"{path}: not text (it holds a zero byte); give LFW's pairs.txt or a CSV")
-    return text.rstrip().split("\n")
 
 
 def _is_number(text: str) -> bool:
@@ -247,8 +330,8 @@ def _lfw_photo(name: str, number: str) -> str:
 
 def _csv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
     """Rows of the CSV format; empty lines are skipped."""
-    reader = csv.reader(lines, strict=True)
-    columns = next(_csv_records(path, reader), (0, []))[1]
+    records = csv_records(path, lines)
+    columns = next(records, (0, []))[1]
     if sorted(columns) not in (["a", "b", "same"], ["a", "b", "fold", "same"]):
         raise DataError(f"{path}, line 1: neither LFW's '10 300' nor a CSV header; write 'a,b,same' or 'a,b,same,fold'")
 
@@ -257,16 +340,7 @@ def _csv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
             raise ValueError(f"{len(fields)} fields; write {len(columns)}: {','.join(columns)}")
         return _csv_row(dict(zip(columns, fields, strict=True)))
 
-    return _numbered(path, _csv_records(path, reader), parse)
-
-
-def _csv_records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    try:
-        for fields in reader:
-            if fields:
-                yield reader.line_num, [field.strip() for field in fields]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not CSV ({error}); mend the quotes") from error
+    return _numbered(path, records, parse)
 
 
 def _csv_row(values: dict[str, str]) -> Row:

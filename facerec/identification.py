@@ -1,6 +1,7 @@
 """Open-set identification (ISO/IEC 19795-1; NIST FRTE 1:N): who of the enrolled people a face is, or nobody.
 
-Knows vectors, not detectors or models: the caller embeds the photos, `run_searches` searches, `identification` reports.
+Knows vectors, not detectors or models: the caller embeds the photos, `run_searches` searches, `summarise` reports, and
+`by_group` does so for groups of searchers.
 """
 
 import time
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.calibrate import DEFAULT_FPIR, calibrate
+from facerec.decide import decide
 from facerec.errors import DataError
 from facerec.index import FlatIndex, PeopleIndex
-from facerec.types import Candidate, Threshold, Vectors
+from facerec.intervals import Floats, Nest, measured, share
+from facerec.types import Candidate, Decision, Threshold, Vectors
 
 REPLICATES = 1000
 """Resamples of the searchers behind every interval."""
@@ -23,6 +26,8 @@ SEED = 0
 """Of the bootstrap: the same searches give the same intervals."""
 FPIRS = {"0.1": 0.1, "0.01": 0.01, "0.003": 0.003}
 """The false positive identification rates at which FNIR is reported."""
+RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
+"""How many of the nearest people the cumulative match characteristic looks at."""
 
 Row = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
@@ -33,7 +38,8 @@ class Searches:
 
     searcher: who is on the photo. mated: (N,) bool, whether that person is among those to be enrolled.
     hit: (N,) bool, whether the nearest person is the searcher. distance: (N,) float32 to the nearest person, +inf where
-    the photo has no usable face or nobody is enrolled. seconds: (S,) of each search that was made.
+    the photo has no usable face or nobody is enrolled. seconds: (S,) of each search that was made and timed.
+    candidates: the nearest people of each, up to the last of RANKS, nearest first. people: enrolled, with a template.
     """
 
     searcher: tuple[str, ...]
@@ -41,6 +47,8 @@ class Searches:
     hit: NDArray[np.bool_]
     distance: NDArray[np.float32]
     seconds: NDArray[np.float64]
+    candidates: tuple[tuple[Candidate, ...], ...] = ()
+    people: int = 0
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -50,6 +58,30 @@ class Searches:
         """
         return np.where(self.mated & ~self.hit, np.float32(np.inf), self.distance)
 
+    @property
+    def rank(self) -> NDArray[np.int64]:
+        """(N,) the searcher's place among the candidates, 1 for the nearest; 0 where they are not among them."""
+        names = [[candidate.person for candidate in found] for found in self.candidates]
+        pairs = zip(self.searcher, names, strict=True)
+        return np.array([found.index(own) + 1 if own in found else 0 for own, found in pairs], np.int64)
+
+    def decisions(self, threshold: Threshold) -> list[Decision]:
+        """What a gallery of these people answers to each search."""
+        return [decide(found, threshold, self.people) for found in self.candidates]
+
+    def only(self, chosen: Sequence[int]) -> "Searches":
+        """Those at these places, untimed."""
+        places = np.asarray(chosen, np.intp)
+        return Searches(
+            tuple(self.searcher[i] for i in chosen),
+            self.mated[places],
+            self.hit[places],
+            self.distance[places],
+            np.zeros(0),
+            tuple(self.candidates[i] for i in chosen),
+            self.people,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class IdentificationResult:
@@ -58,11 +90,14 @@ class IdentificationResult:
     people: to be enrolled, those whose photos all failed included: they stay mated, and their searches miss.
     templates: enrolled photos. failures_to_enrol: enrolment photos without a usable face. failures_to_acquire: probe
     photos without one: a mated search that misses, or a non-mated one that returns nobody.
-    rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance.
+    rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance. rank_k: the same for
+    the searcher among the k nearest people (cumulative match characteristic).
     fnir_at_fpir: FNIR (at rank 1) at the largest threshold with at most floor(FPIR * non-mated searches) false
     positives, which is `threshold_at_fpir`; None without searches of both kinds.
-    fpir_at_gallery_threshold, fnir_at_gallery_threshold: at the given threshold; None where there is none, or no search
-    of the kind.
+    fpir_at_gallery_threshold, fnir_at_gallery_threshold: of the final decisions at the given threshold: strangers who
+    are named, and mated searches that do not end in the searcher's name; None where there is none, or no search of the
+    kind.
+    det: [FPIR, FNIR, threshold] along the DET curve (`metrics.det_points`); empty without searches of both kinds.
     search_ms_p50, search_ms_p99: milliseconds of a search, the embedding not counted.
     ci95: [low, high], a bootstrap over searchers (their searches are not independent; the gallery is never resampled)
     in which thresholds are chosen anew; None where over half of the `replicates` lacked one kind of searches.
@@ -75,10 +110,12 @@ class IdentificationResult:
     failures_to_enrol: int
     failures_to_acquire: int
     rank1_rate: float | None
+    rank_k: dict[str, float | None]
     fnir_at_fpir: dict[str, float | None]
     threshold_at_fpir: dict[str, float | None]
     fpir_at_gallery_threshold: float | None
     fnir_at_gallery_threshold: float | None
+    det: list[list[float]]
     search_ms_p50: float | None
     search_ms_p99: float | None
     ci95: dict[str, Any]
@@ -94,38 +131,57 @@ def run_searches(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Seq
     enrolled, probes: person -> a row per photo. Raises DataError when not one enrolment photo has a face.
     """
     people = index_people(enrolled)
-    owned = [(person, row) for person, rows in probes.items() for row in rows]
+    if not people.names:
+        raise DataError("not one enrolment photo has a usable face; give photos with clear, larger faces")
     found, seconds = [], []
-    for _, row in owned:
+    for row in (row for rows in probes.values() for row in rows):
         began = time.perf_counter()
-        found.append(_nearest(people, row))
+        found.append([] if row is None else people.nearest(row[None].astype(np.float32), max(RANKS.values()))[0])
         if row is not None:
             seconds.append(time.perf_counter() - began)
+    return _searches(enrolled, probes, found, len(people.names), np.array(seconds))
+
+
+def search_all(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Sequence[Row]]) -> Searches:
+    """The same in one go, untimed, and with nobody in the gallery where not one enrolment photo has a face."""
+    people = index_people(enrolled)
+    rows = [row for own in probes.values() for row in own]
+    usable = [row for row in rows if row is not None]
+    top = people.nearest(np.stack(usable).astype(np.float32), max(RANKS.values())) if people.names and usable else []
+    made = iter(top)
+    found = [next(made, []) if row is not None else [] for row in rows]
+    return _searches(enrolled, probes, found, len(people.names), np.zeros(0))
+
+
+def _searches(
+    enrolled: Mapping[str, Sequence[Row]],
+    probes: Mapping[str, Sequence[Row]],
+    found: Sequence[Sequence[Candidate]],
+    people: int,
+    seconds: NDArray[np.float64],
+) -> Searches:
+    searchers = [person for person, rows in probes.items() for _ in rows]
+    best = [candidates[0] if candidates else Candidate("", np.inf) for candidates in found]
     return Searches(
-        searcher=tuple(person for person, _ in owned),
-        mated=np.array([person in enrolled for person, _ in owned], np.bool_),
-        hit=np.array([best.person == own for (own, _), best in zip(owned, found, strict=True)], np.bool_),
-        distance=np.array([best.distance for best in found], np.float32),
-        seconds=np.array(seconds),
+        searcher=tuple(searchers),
+        mated=np.array([person in enrolled for person in searchers], np.bool_),
+        hit=np.array([nearest.person == own for own, nearest in zip(searchers, best, strict=True)], np.bool_),
+        distance=np.array([nearest.distance for nearest in best], np.float32),
+        seconds=seconds,
+        candidates=tuple(map(tuple, found)),
+        people=people,
     )
 
 
 def index_people(enrolled: Mapping[str, Sequence[Row]]) -> PeopleIndex:
-    """Everybody with a usable photo; DataError where that is nobody."""
+    """Everybody with a usable photo."""
     owners = [person for person, rows in enrolled.items() for row in rows if row is not None]
     if not owners:
-        raise DataError("not one enrolment photo has a usable face; give photos with clear, larger faces")
+        return PeopleIndex.nobody(1)
     vectors = np.stack([row for rows in enrolled.values() for row in rows if row is not None]).astype(np.float32)
     index, ids = FlatIndex(vectors.shape[1]), np.arange(len(vectors))
     index.add(ids, vectors)
     return PeopleIndex(index, ids, owners)
-
-
-def _nearest(people: PeopleIndex, row: Row) -> Candidate:
-    if row is None:
-        return Candidate("", np.inf)
-    vectors: Vectors = row[None].astype(np.float32)  # (1, D)
-    return people.nearest(vectors, 1)[0][0]
 
 
 def gallery_threshold(
@@ -133,8 +189,8 @@ def gallery_threshold(
 ) -> Threshold | None:
     """The threshold a gallery of these people would have: by (N, D) strangers, `fallback` where there are none."""
     people = index_people(enrolled)
-    nearest = [found[0].distance for found in people.nearest(strangers, 1)] if len(strangers) else []
-    made = calibrate(np.array(nearest, np.float32), DEFAULT_FPIR, len(people.names))
+    found = people.nearest(strangers, 1) if len(strangers) and people.names else []
+    made = calibrate(np.array([nearest[0].distance for nearest in found], np.float32), DEFAULT_FPIR, len(people.names))
     return fallback if made is None else made.threshold
 
 
@@ -145,28 +201,44 @@ def identification(
 
     threshold: the gallery's. Raises DataError without a probe, or when not one enrolment photo has a face.
     """
-    searches = run_searches(enrolled, probes)
+    return summarise(run_searches(enrolled, probes), enrolled, threshold)
+
+
+def summarise(
+    searches: Searches, enrolled: Mapping[str, Sequence[Row]], threshold: Threshold | None
+) -> IdentificationResult:
+    """Report what `run_searches` found; DataError where there was nothing to search."""
     if not searches.searcher:
         raise DataError("there is no probe; give photos to search with")
-    fnirs, limits, rank1, *at_threshold = _statistics(searches, threshold, np.ones((1, len(searches.mated))))
     milliseconds = 1000 * searches.seconds
     p50, p99 = np.quantile(milliseconds, [0.5, 0.99]).tolist() if len(milliseconds) else (None, None)
     return IdentificationResult(
         people=len(enrolled),
         templates=sum(row is not None for rows in enrolled.values() for row in rows),
-        mated_searches=int(searches.mated.sum()),
-        nonmated_searches=int((~searches.mated).sum()),
         failures_to_enrol=sum(row is None for rows in enrolled.values() for row in rows),
-        failures_to_acquire=sum(row is None for rows in probes.values() for row in rows),
-        rank1_rate=_or_none(rank1[0]),
-        fnir_at_fpir={name: _or_none(value) for name, value in zip(FPIRS, fnirs[0], strict=True)},
-        threshold_at_fpir={name: _or_none(value) for name, value in zip(FPIRS, limits[0], strict=True)},
-        fpir_at_gallery_threshold=_or_none(at_threshold[0][0]),
-        fnir_at_gallery_threshold=_or_none(at_threshold[1][0]),
+        det=metrics.det_points(metrics.roc(searches.scores, searches.mated)).tolist(),
         search_ms_p50=p50,
         search_ms_p99=p99,
-        ci95=_intervals(searches, threshold),
+        **_counts(searches),
+        **_rates(searches, threshold, {}),
     )
+
+
+def by_group(
+    searches: Searches, groups: Sequence[str], threshold: Threshold | None, limits: Mapping[str, float | None]
+) -> dict[str, dict[str, Any]]:
+    """Figures of each group of searchers under its name, against the same gallery.
+
+    groups: of each search. limits: thresholds all groups share, by name; to the figures of `IdentificationResult` come
+    the counts of the group and FPIR and FNIR at these. For FNIR at a fixed FPIR every group chooses its own threshold.
+    """
+    shared = {name: limit for name, limit in limits.items() if limit is not None}
+    figures = {}
+    for group in sorted(set(groups)):
+        own = searches.only([i for i, name in enumerate(groups) if name == group])
+        people = {"searchers": len(set(own.searcher))}
+        figures[group] = people | _counts(own) | _rates(own, threshold, shared)
+    return figures
 
 
 def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -177,46 +249,57 @@ def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] |
     return 1 - metrics.tar_at_fmr(metrics.roc(searches.scores, searches.mated, weights), fpir)
 
 
-def _statistics(
-    searches: Searches, threshold: Threshold | None, weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], ...]:
-    """(B, N) weights -> FNIRs (B, F) and thresholds (B, F) at FPIRS; rank-1 rate, FPIR and FNIR at threshold (B,)."""
-    curve = metrics.roc(searches.scores, searches.mated, weights)
-    both = (curve.impostors > 0) & (curve.genuine > 0)
-    fnirs = np.stack([1 - metrics.tar_at_fmr(curve, fpir) for fpir in FPIRS.values()], axis=-1)
-    limits = np.stack([metrics.threshold_at_fmr(curve, fpir) for fpir in FPIRS.values()], axis=-1)
-    mated, others = weights * searches.mated, weights * ~searches.mated  # (B, N)
-    within = np.full(len(searches.mated), np.nan)
-    if threshold is not None:
-        within = (searches.scores <= np.float64(threshold.distance)).astype(np.float64)
-    shares = _weighted(mated, searches.hit), _weighted(others, within), 1 - _weighted(mated, within)
-    return np.where(both[:, None], fnirs, np.nan), np.where(both[:, None], limits, np.nan), *shares
+def decided(searches: Searches, threshold: Threshold | None) -> tuple[Floats, Floats]:
+    """Per search, (N,) each: 1 where the final decision names somebody, and where it names the searcher; nan without
+    a threshold."""
+    if threshold is None:
+        return np.full(len(searches.mated), np.nan), np.full(len(searches.mated), np.nan)
+    names = [decision.person for decision in searches.decisions(threshold)]
+    right = [name == own for name, own in zip(names, searches.searcher, strict=True)]
+    return np.array([name is not None for name in names], np.float64), np.array(right, np.float64)
 
 
-def _weighted(weights: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean of (N,) values under each of (B, N) weights, nan where all are 0."""
-    whole = weights.sum(axis=1)
-    return np.divide((weights * values).sum(axis=1), whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
-def _intervals(searches: Searches, threshold: Threshold | None) -> dict[str, Any]:
-    """95 % intervals of all statistics; each is over the replicates in which it is defined."""
-    blocks = metrics.people_weights(searches.searcher, searches.searcher, REPLICATES, SEED)
-    columns = [_statistics(searches, threshold, weights) for weights in blocks]
-    fnirs, limits, *shares = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    names = ("rank1_rate", "fpir_at_gallery_threshold", "fnir_at_gallery_threshold")
+def _counts(searches: Searches) -> dict[str, int]:
     return {
-        "fnir_at_fpir": {name: _interval(column) for name, column in zip(FPIRS, fnirs.T, strict=True)},
-        "threshold_at_fpir": {name: _interval(column) for name, column in zip(FPIRS, limits.T, strict=True)},
-        **{name: _interval(values) for name, values in zip(names, shares, strict=True)},
-        "replicates": REPLICATES,
+        "mated_searches": int(searches.mated.sum()),
+        "nonmated_searches": int((~searches.mated).sum()),
+        "failures_to_acquire": sum(not found for found in searches.candidates),
     }
 
 
-def _interval(values: NDArray[np.float64]) -> list[float] | None:
-    usable = values[~np.isnan(values)]
-    return list(metrics.percentile_interval(usable)) if 2 * len(usable) >= REPLICATES else None
+def _rates(searches: Searches, threshold: Threshold | None, shared: Mapping[str, float]) -> dict[str, Any]:
+    """All rates and, under ci95, their intervals."""
+    named, right = decided(searches, threshold)
+    rank = searches.rank
+    among = {name: (rank > 0) & (rank <= k) for name, k in RANKS.items()}
+
+    within = {name: searches.scores <= np.float64(limit) for name, limit in shared.items()}
+
+    def statistics(weights: Floats) -> Nest:
+        mated, others = weights * searches.mated, weights * ~searches.mated  # (B, N)
+        return {
+            "rank1_rate": share(mated, searches.hit),
+            "rank_k": {name: share(mated, near) for name, near in among.items()},
+            **_at_fpirs(searches, weights),
+            "fpir_at_gallery_threshold": share(others, named),
+            "fnir_at_gallery_threshold": 1 - share(mated, right),
+            **({"fpir_at_threshold": {name: share(others, near) for name, near in within.items()}} if within else {}),
+            **(
+                {"fnir_at_threshold": {name: 1 - share(mated, near) for name, near in within.items()}} if within else {}
+            ),
+        }
+
+    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED)
+    return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
 
 
-def _or_none(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _at_fpirs(searches: Searches, weights: Floats) -> Nest:
+    """FNIR and threshold at each of FPIRS, (B,) each; nan without searches of both kinds."""
+    curve = metrics.roc(searches.scores, searches.mated, weights)
+    both = (curve.impostors > 0) & (curve.genuine > 0)
+    fnirs = {name: 1 - metrics.tar_at_fmr(curve, fpir) for name, fpir in FPIRS.items()}
+    limits = {name: metrics.threshold_at_fmr(curve, fpir) for name, fpir in FPIRS.items()}
+    return {
+        "fnir_at_fpir": {name: np.where(both, column, np.nan) for name, column in fnirs.items()},
+        "threshold_at_fpir": {name: np.where(both, column, np.nan) for name, column in limits.items()},
+    }

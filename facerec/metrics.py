@@ -120,6 +120,22 @@ def threshold_at_fmr(curve: Roc, fmr: float) -> Floats:
     return np.where(curve.impostors > 0, threshold, np.nan).astype(np.float64)
 
 
+def det_points(curve: Roc, most: int = 100) -> Floats:
+    """Up to `most` + 1 points (M, 3) of an unweighted curve: FMR, FNMR and the threshold, FMR ascending.
+
+    Real steps of the curve, not interpolated: for no false match and for numbers of them evenly spaced on a log axis
+    (all numbers, where they are no more), the largest distance that allows no more, as in `threshold_at_fmr`.
+    (0, 3) without comparisons of both kinds.
+    """
+    total = int(curve.impostors)
+    if not total or not curve.genuine:
+        return np.empty((0, 3))
+    spread = np.arange(total) if total <= most else np.geomspace(1, total, most).round()
+    last = np.unique([_last_allowed(curve, count / total) for count in {0.0, *spread.tolist(), float(total)}])
+    fmr, fnmr = curve.fmr[last], 1 - curve.tar[last]
+    return np.stack([fmr, fnmr, [threshold_at_fmr(curve, rate) for rate in fmr]], axis=-1)
+
+
 def error_rates(distances: ArrayLike, genuine: ArrayLike, threshold: float) -> tuple[float, float]:
     """(FMR, FNMR) of (N,) distances when d <= threshold matches; each nan without a comparison of its kind."""
     d, same, _ = _checked(distances, genuine, None)

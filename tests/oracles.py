@@ -352,3 +352,34 @@ def triplet_loss_with_memory_by_loop(
                     d = squared_distance(vectors[a], everyone[p]) - squared_distance(vectors[a], everyone[q])
                     losses.append(d + margin)
     return mean_of_nonzero(losses)
+
+
+# Evaluation by rank, by group and by the size of the gallery; vectors are numpy rows, None for a photo without a face.
+
+
+def det_by_trial(distances: list[float], genuine: list[bool]) -> list[tuple[float, float]]:
+    """(FMR, FNMR) at every distance and below all; of equal FMR the smallest FNMR."""
+    best: dict[float, float] = {}
+    for threshold in sorted({-1.0, *(d for d in distances if d < math.inf)}):
+        true_matches, false_matches = matches(distances, genuine, threshold)
+        best[false_matches / (len(genuine) - sum(genuine))] = 1 - true_matches / sum(genuine)
+    return sorted(best.items())
+
+
+def rank_by_loop(gallery: dict, person: str, row: np.ndarray | None) -> float:
+    """How many people are as near as `person`, themselves included; inf where they are not enrolled or nothing is."""
+    distances = {}
+    for other, templates in gallery.items():
+        known = [template.tolist() for template in templates if template is not None]
+        if known and row is not None:
+            distances[other] = sum((x - y) ** 2 for x, y in zip(unit_mean_by_loop(known), row.tolist(), strict=True))
+    return sum(d <= distances[person] for d in distances.values()) if person in distances else math.inf
+
+
+def gallery_threshold_by_loop(gallery: dict, strangers: list[np.ndarray], fpir: float) -> float:
+    """The largest distance that lets floor(fpir (N + 1)) of N strangers in."""
+    means = [unit_mean_by_loop([row.tolist() for row in rows]) for rows in gallery.values()]
+    nearest = sorted(
+        min(sum((x - y) ** 2 for x, y in zip(mean, row.tolist(), strict=True)) for mean in means) for row in strangers
+    )
+    return nearest[math.floor(fpir * (len(strangers) + 1)) - 1]

@@ -1,5 +1,6 @@
 """facerec.identification: open-set searches against a slow oracle, the report, the command and the random draws."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 import toy_model
 from running import ROOT, json_lines, run
 
+from facerec import identification as module
+from facerec.decide import decide
 from facerec.errors import DataError
-from facerec.identification import Row, fnir_at_fpir, identification, run_searches
-from facerec.types import Threshold
+from facerec.identification import Row, by_group, fnir_at_fpir, identification, run_searches, search_all
+from facerec.types import Candidate, Decision, Threshold
 
 People = dict[str, list[Row]]
 
@@ -89,11 +92,113 @@ def test_intervals_resample_searchers_not_searches() -> None:
     assert ends[1] > 0.9
 
 
+def hard(seed: int) -> tuple[People, People]:
+    """30 people, 24 of them enrolled, one in vain; two probes without a face."""
+    gallery, probes = split(made_up(seed, 30, 5, noise=0.8), 24, 2)
+    gallery["p01"] = [None]
+    probes["p00"].append(None)
+    probes["p29"].append(None)
+    return gallery, probes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranks_are_those_of_the_loop(seed: int) -> None:
+    gallery, probes = hard(seed)
+    result = identification(gallery, probes, None)
+    ranks = [oracles.rank_by_loop(gallery, person, row) for person in gallery for row in probes[person]]
+    assert result.rank_k == pytest.approx(
+        {str(k): sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10, 20)}
+    )
+    assert result.rank_k["1"] == result.rank1_rate
+    assert len(set(result.rank_k.values())) == 4  # neither all found nor none
+    for name, rate in result.rank_k.items():
+        low, high = result.ci95["rank_k"][name]
+        assert low <= rate <= high
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_det_curve_passes_through_what_is_reported(seed: int) -> None:
+    result = identification(*hard(seed), None)
+    fpirs, fnirs, limits = zip(*result.det, strict=True)
+    assert fpirs == pytest.approx([false / 31 for false in range(len(result.det))])
+    assert list(fnirs) == sorted(fnirs, reverse=True)
+    assert list(limits) == sorted(limits)
+    for name, fnir in result.fnir_at_fpir.items():
+        within = [point for point in result.det if point[0] <= float(name)]
+        assert within[-1][1:] == [fnir, result.threshold_at_fpir[name]]
+
+
+def test_searching_all_at_once_finds_the_same() -> None:
+    one, all_ = run_searches(*hard(0)), search_all(*hard(0))
+    assert (all_.searcher, all_.people, all_.seconds.size) == (one.searcher, one.people, 0)
+    assert all_.distance == pytest.approx(one.distance, abs=1e-5)
+    assert (all_.rank == one.rank).all()
+    empty = search_all({"p00": [None]}, {"p00": [np.array([1, 0], np.float32)], "p01": [None]})
+    assert (empty.people, empty.mated.tolist(), empty.distance.tolist()) == (0, [True, False], [np.inf, np.inf])
+
+
+def test_rates_at_the_gallerys_threshold_are_of_final_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else than the distance a decision may look at: here a margin."""
+
+    def with_margin(candidates: tuple[Candidate, ...], threshold: Threshold, people: int) -> Decision:
+        decision = decide(candidates, threshold, people)
+        unsure = decision.margin is not None and decision.margin < 0.1
+        return dataclasses.replace(decision, person=None) if unsure else decision
+
+    gallery, probes = hard(1)
+    limit = Threshold(0.4, "made up")
+    plain = identification(gallery, probes, limit)
+    monkeypatch.setattr(module, "decide", with_margin)
+    careful = identification(gallery, probes, limit)
+    named = []
+    for person, rows in probes.items():
+        for row in rows:
+            near = []
+            for other, own in gallery.items():
+                known = [list(template) for template in own if template is not None]
+                if known and row is not None:
+                    d = ((np.array(oracles.unit_mean_by_loop(known)) - row) ** 2).sum()
+                    near.append(Candidate(other, float(d)))
+            named.append((person, with_margin(tuple(near), limit, 23).person))
+    mated = [(own, name) for own, name in named if own in gallery]
+    strangers = [name for own, name in named if own not in gallery]
+    assert careful.fnir_at_gallery_threshold == pytest.approx(sum(own != name for own, name in mated) / len(mated))
+    assert careful.fpir_at_gallery_threshold == pytest.approx(sum(map(bool, strangers)) / len(strangers))
+    assert careful.fnir_at_gallery_threshold > plain.fnir_at_gallery_threshold  # type: ignore[operator]
+    assert careful.fpir_at_gallery_threshold < plain.fpir_at_gallery_threshold  # type: ignore[operator]
+
+
+def test_figures_by_group_are_those_of_its_searches_alone() -> None:
+    gallery, probes = hard(2)
+    limit = Threshold(0.3, "made up")
+    whole = identification(gallery, probes, limit)
+    group_of = {person: ("odd" if i % 2 else "even") if i < 28 else "no group" for i, person in enumerate(probes)}
+    names = [group_of[person] for person, rows in probes.items() for _ in rows]
+    figures = by_group(run_searches(gallery, probes), names, limit, whole.threshold_at_fpir)
+    assert list(figures) == ["even", "no group", "odd"]
+    for name, own in figures.items():
+        searchers = {person: rows for person, rows in probes.items() if group_of[person] == name}
+        alone = identification(gallery, searchers, limit).to_json()
+        shared = ("rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fpir_at_gallery_threshold", "mated_searches")
+        assert {key: own[key] for key in shared} == {key: alone[key] for key in shared}
+        assert own["ci95"]["rank1_rate"] == alone["ci95"]["rank1_rate"]
+        assert own["searchers"] == len(searchers)
+        for fpir, there in whole.threshold_at_fpir.items():
+            assert there is not None
+            rates = oracles.identification_by_loop(gallery, searchers, there - 1e-5) if name != "no group" else {}
+            assert own["fpir_at_threshold"][fpir] == pytest.approx(rates.get("fpir", own["fpir_at_threshold"][fpir]))
+            assert own["fnir_at_threshold"][fpir] == (pytest.approx(rates["fnir"]) if rates else None)
+    for count in ("mated_searches", "nonmated_searches", "failures_to_acquire"):
+        assert sum(own[count] for own in figures.values()) == getattr(whole, count)
+    nobody = figures["no group"]  # strangers only
+    assert (nobody["mated_searches"], nobody["rank1_rate"], nobody["ci95"]["rank1_rate"]) == (0, None, None)
+
+
 FIELDS = [
-    "ci95", "failures_to_acquire", "failures_to_enrol", "fnir_at_fpir", "fnir_at_gallery_threshold",
+    "ci95", "det", "failures_to_acquire", "failures_to_enrol", "fnir_at_fpir", "fnir_at_gallery_threshold",
     "fpir_at_gallery_threshold", "gallery_threshold", "gallery_threshold_source", "mated_searches", "model",
     "model_fingerprint", "nonmated_searches", "people",
-    "rank1_rate", "search_ms_p50", "search_ms_p99", "seconds", "templates", "threshold_at_fpir",
+    "rank1_rate", "rank_k", "search_ms_p50", "search_ms_p99", "seconds", "templates", "threshold_at_fpir",
 ]  # fmt: skip
 
 

@@ -164,6 +164,36 @@ def test_threshold_at_fmr_does_what_it_says(data: tuple[list[float], list[bool]]
 
 @timeless
 @given(comparisons())
+def test_det_points_are_all_steps_where_they_are_few(data: tuple[list[float], list[bool]]) -> None:
+    points = metrics.det_points(metrics.roc(*data))
+    assert points[:, :2] == pytest.approx(np.array(oracles.det_by_trial(*data)))
+    for fmr, fnmr, threshold in points.tolist():
+        assert metrics.error_rates(*data, threshold) == pytest.approx((fmr, fnmr))
+
+
+def test_det_points_of_many_are_steps_evenly_spaced_on_a_log_axis() -> None:
+    rng = np.random.default_rng(0)
+    distances = np.concatenate([rng.normal(1, 0.3, 500), rng.normal(2, 0.3, 20_000)]).clip(0, 4).astype(np.float32)
+    genuine = np.arange(len(distances)) < 500
+    points = metrics.det_points(metrics.roc(distances, genuine))
+    assert 70 < len(points) <= 101
+    assert (np.diff(points[:, 0]) > 0).all()
+    assert points[:4, 0] == pytest.approx([0, 1 / 20_000, 2 / 20_000, 3 / 20_000])
+    assert points[-1, 0] == 1
+    assert np.diff(np.log(points[20:, 0])).std() < 0.1 * np.diff(np.log(points[20:, 0])).mean()
+    for fmr, fnmr, threshold in points:
+        assert metrics.error_rates(distances, genuine, threshold) == pytest.approx((fmr, fnmr))
+        tar = metrics.tar_at_fmr(metrics.roc(distances, genuine), fmr)
+        assert 1 - tar == pytest.approx(fnmr)  # no threshold of that FMR misses fewer
+
+
+@pytest.mark.parametrize("genuine", [[True, True], [False, False]])
+def test_no_det_points_of_one_kind_alone(genuine: list[bool]) -> None:
+    assert metrics.det_points(metrics.roc([0.5, 1], genuine)).shape == (0, 3)
+
+
+@timeless
+@given(comparisons())
 def test_eer_is_where_the_straight_pieces_cross(data: tuple[list[float], list[bool]]) -> None:
     distances, genuine = data
     assert metrics.eer(metrics.roc(distances, genuine)) == pytest.approx(

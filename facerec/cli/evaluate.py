@@ -1,22 +1,56 @@
 """`facerec evaluate`."""
 
 import os
+import shlex
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facerec.cli import common
 from facerec.errors import DataError
-from facerec.images import printable, same_form
+from facerec.images import same_form
 from facerec.models.card import ModelCard
+
+if TYPE_CHECKING:  # imported when needed
+    from facerec.groups import Groups
+    from facerec.report.tables import Table
+
+MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
+
+
+class EvaluateCommand(common.FacerecCommand):
+    """Knows its command line: `ctx.obj`, for the report."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words before click takes them apart."""
+        ctx.obj = f"{ctx.command_path} {shlex.join(args)}"
+        return super().parse_args(ctx, args)
 
 
 class EvaluateGroup(click.Group):
-    """Its commands are FacerecCommands."""
+    """Its commands are EvaluateCommands."""
 
-    command_class = common.FacerecCommand
+    command_class = EvaluateCommand
+
+
+groups_option = click.option(
+    "--groups", "groups_file", type=common.PHOTOS, metavar="FILE",
+    help="CSV 'photo or person,group': every figure for each group, too.",
+)  # fmt: skip
+report_option = click.option(
+    "--report", type=common.PHOTOS, metavar="DIR",
+    help="Write DIR/report.html, one page of figures, plots and the worst errors as pictures.",
+)  # fmt: skip
+
+
+def _read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> list[int]:
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
+        raise click.BadParameter(f"'{text}'; write whole numbers of people, as in 10,40,100")
+    return sorted({int(part) for part in parts})
 
 
 @click.group(cls=EvaluateGroup)
@@ -33,24 +67,41 @@ def evaluate() -> None:
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="The photos the pairs name.")
 @click.option("--pairs", "pairs_file", required=True, type=common.PHOTOS, metavar="FILE", help="LFW pairs.txt or CSV.")
+@groups_option
+@report_option
 @common.face_options
 @common.model_option
 @common.json_option
-def verification(images: Path, pairs_file: Path, model: str | None, as_json: bool, **faces: Any) -> None:
+def verification(
+    images: Path,
+    pairs_file: Path,
+    groups_file: Path | None,
+    report: Path | None,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
+) -> None:
     """LFW-style pairs: accuracy over folds, ROC AUC, EER, TAR at fixed FMR, with 95 % intervals over people.
+
+    With --groups a line names a photo of the pairs or a person (a photo's folder); pairs across groups are reported as
+    such.
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
     """
     from facerec.embed import load_embedder
-    from facerec.evaluate import read_pairs
+    from facerec.evaluate import person_of, read_pairs
     from facerec.evaluate import verification as measure
     from facerec.recognise import embed_photos, main_vectors
+    from facerec.report.tables import verification_tables
 
     pairs = read_pairs(pairs_file)
     names = pairs.photos
     if not os.path.isdir(images):
         raise DataError(f"{common.one_line(images)}: not a folder; give the folder the pairs' photos are in")
+    groups = _read_groups(groups_file, names, [person_of(name) for name in names])
+    _prepare(report)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
@@ -62,8 +113,34 @@ def verification(images: Path, pairs_file: Path, model: str | None, as_json: boo
         raise DataError(f"{common.one_line(images)}: not one of the {len(names)} photos has a usable face")
     line = measure(pairs, vectors).to_json() | _of_model(embedder.card, seconds)
     line |= {"photos_per_second": round(len(names) / seconds, 2)}
-    common.emit(line) if as_json else _print_table(line)
+    if groups is not None:
+        line |= _pairs_by_group(groups, pairs, vectors, embedder.card)
+    _show(line, as_json, verification_tables)
+    if report is not None:
+        _report_pairs(report, line, pairs, vectors, images, embedder.card, detector)
     common.finish(failed, len(names) - failed)
+
+
+def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard) -> dict[str, Any]:
+    """Thresholds all groups share, what they do to all pairs, and the figures of each group."""
+    from facerec.evaluate import at_thresholds, by_group, pair_distances, pair_groups, person_of, thresholds_at_fmr
+
+    distances = pair_distances(pairs, vectors)
+    of_model = {} if card.default_threshold is None else {"model": card.default_threshold.distance}
+    limits = thresholds_at_fmr(distances, pairs) | of_model
+    names = pair_groups(pairs, {photo: groups.of(photo, person_of(photo)) for photo in pairs.photos})
+    rates = at_thresholds(distances, pairs.same, limits)
+    return {"thresholds": limits, **rates, "by_group": by_group(distances, pairs, names, limits)}
+
+
+def _report_pairs(
+    report: Path, line: Any, pairs: Any, vectors: Any, images: Path, card: ModelCard, detector: Any
+) -> None:
+    from facerec.evaluate import pair_distances
+    from facerec.report.protocols import face_pictures, verification_page
+
+    distances, limit = pair_distances(pairs, vectors), card.default_threshold
+    _write(report, verification_page, line, pairs, distances, limit, images, face_pictures(detector))
 
 
 @evaluate.command()
@@ -72,58 +149,120 @@ def verification(images: Path, pairs_file: Path, model: str | None, as_json: boo
     "--probe-images", required=True, type=common.PHOTOS, metavar="DIR",
     help="Identity folders to search with; those of no name in --gallery-images are strangers.",
 )  # fmt: skip
+@click.option(
+    "--gallery-sizes", callback=_read_sizes, metavar="N,N...",
+    help="Also the mean over random galleries of so many of the people, the others being strangers.",
+)  # fmt: skip
+@groups_option
+@report_option
 @common.face_options
 @common.model_option
 @common.json_option
-def identification(gallery_images: Path, probe_images: Path, model: str | None, as_json: bool, **faces: Any) -> None:
+def identification(
+    gallery_images: Path,
+    probe_images: Path,
+    gallery_sizes: list[int],
+    groups_file: Path | None,
+    report: Path | None,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
+) -> None:
     """Open-set search: who is named, missed and wrongly named: FNIR at fixed FPIR, with 95 % intervals over searchers.
 
-    No gallery is touched. People whose photos cannot be enrolled stay in the count, and their searches miss.
+    No gallery is touched. People whose photos cannot be enrolled stay in the count, and their searches miss. With
+    --groups a line names a photo below --probe-images or a person; figures are by the searcher's group.
 
     \b
     facerec evaluate identification --gallery-images people --probe-images party --json
+    facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --report report
     """
     from facerec.cohort import load_cohort
     from facerec.embed import load_embedder
-    from facerec.identification import gallery_threshold
-    from facerec.identification import identification as measure
-    from facerec.images import identity_folders
+    from facerec.gallery_sizes import by_gallery_size, require_sizes
+    from facerec.identification import by_group, gallery_threshold, run_searches, summarise
+    from facerec.report.tables import identification_tables
 
-    folders = [identity_folders(gallery_images), identity_folders(probe_images)]
+    people, searchers = _people(gallery_images), _people(probe_images)
+    require_sizes(gallery_sizes, len(people))
+    owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
+    groups = _read_groups(groups_file, [photo for photo, _ in owned], [*people, *searchers])
+    _prepare(report)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
-    enrolled, probes = (_rows_of(people, detector, embedder) for people in folders)
+    enrolled, probes = (_rows_of(folders, detector, embedder) for folders in (people, searchers))
     seconds = time.monotonic() - began
-    card = embedder.card
-    threshold = gallery_threshold(enrolled, load_cohort(embedder.path, card), card.default_threshold)
-    result = measure(enrolled, probes, threshold)
-    line = result.to_json() | _of_model(card, seconds)
-    line |= {"gallery_threshold": threshold and threshold.distance}
-    line |= {"gallery_threshold_source": threshold and threshold.source}
-    common.emit(line) if as_json else _print_searches(line)
-    failed = result.failures_to_enrol + result.failures_to_acquire
-    common.finish(failed, sum(map(len, (*enrolled.values(), *probes.values()))) - failed)
+    card, cohort = embedder.card, load_cohort(embedder.path, embedder.card)
+    threshold = gallery_threshold(enrolled, cohort, card.default_threshold)
+    searches = run_searches(enrolled, probes)
+    result = summarise(searches, enrolled, threshold)
+    line = result.to_json() | _of_model(card, seconds) | _of_threshold(threshold)
+    if gallery_sizes:
+        sizes = by_gallery_size(enrolled, probes, gallery_sizes, cohort, card.default_threshold)
+        line |= {"by_gallery_size": [size.to_json() for size in sizes]}
+    if groups is not None:
+        names = [groups.of(photo, person) for photo, person in owned]
+        line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
+    _show(line, as_json, identification_tables)
+    if report is not None:
+        sides = (_with_rows(people, enrolled), _with_rows(searchers, probes))
+        _report_searches(report, line, searches, threshold, *sides, detector)
+    _finish(enrolled, probes)
 
 
-def _rows_of(folders: dict[str, list[Path]], detector: Any, embedder: Any) -> dict[str, list[Any]]:
-    """Person -> the main face's vector of each photo, None where there is none; names compare as Unicode NFC."""
+def _of_threshold(threshold: Any) -> dict[str, Any]:
+    parts = (None, None) if threshold is None else (threshold.distance, threshold.source)
+    return dict(zip(("gallery_threshold", "gallery_threshold_source"), parts, strict=True))
+
+
+def _finish(*photos: dict[str, list[Any]]) -> None:
+    """Exit as the photos without a vector have it."""
+    rows = [row for people in photos for own in people.values() for row in own]
+    failed = sum(row is None for row in rows)
+    common.finish(failed, len(rows) - failed)
+
+
+def _report_searches(
+    report: Path, line: Any, searches: Any, threshold: Any, enrolled: Any, probes: Any, detector: Any
+) -> None:
+    from facerec.report.protocols import SearchPhotos, face_pictures, identification_page
+
+    photos = SearchPhotos([photo for own in probes.values() for photo in own], enrolled)
+    _write(report, identification_page, line, searches, threshold, photos, face_pictures(detector))
+
+
+def _with_rows(people: dict[str, list[Path]], rows: dict[str, list[Any]]) -> dict[str, list[tuple[Path, Any]]]:
+    """Person -> the photos with their vectors."""
+    return {person: list(zip(photos, rows[person], strict=True)) for person, photos in people.items()}
+
+
+def _people(folder: Path) -> dict[str, list[Path]]:
+    """Person -> photos; names compare as Unicode NFC."""
+    from facerec.images import identity_folders
+
+    people: dict[str, list[Path]] = {}
+    for person, photos in identity_folders(folder).items():
+        people.setdefault(same_form(person), []).extend(photos)
+    return people
+
+
+def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dict[str, list[Any]]:
+    """Person -> the main face's vector of each photo, None where there is none."""
     from facerec.recognise import embed_photos
 
-    paths = [path for photos in folders.values() for path in photos]
+    paths = [path for photos in people.values() for path in photos]
     photos = _watched(embed_photos(paths, detector, embedder, main_only=True), len(paths))
     rows = iter([photo.vectors[0] if photo.faces else None for photo in photos])
-    people: dict[str, list[Any]] = {}
-    for person, photos in folders.items():
-        people.setdefault(same_form(person), []).extend(next(rows) for _ in photos)
-    return people
+    return {person: [next(rows) for _ in own] for person, own in people.items()}
 
 
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
+@report_option
 @common.classifier_option
 @common.json_option
-def classification(images: Path, model: str, as_json: bool) -> None:
+def classification(images: Path, report: Path | None, model: str, as_json: bool) -> None:
     """Class folders: accuracy, ROC AUC and who is taken for whom, with 95 % intervals over photos.
 
     A photo that cannot be read counts as a wrong answer.
@@ -136,8 +275,10 @@ def classification(images: Path, model: str, as_json: bool) -> None:
     from facerec.embed import load_classifier
     from facerec.images import identity_folders
     from facerec.recognise import classify
+    from facerec.report.tables import classification_tables
 
     folders = identity_folders(images)
+    _prepare(report)
     classifier = load_classifier(model)
     classes = classifier.card.classes
     paths, labels = class_labels(folders, classes)
@@ -150,7 +291,11 @@ def classification(images: Path, model: str, as_json: bool) -> None:
         raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos can be read")
     line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
     line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
-    common.emit(line) if as_json else _print_classes(line)
+    _show(line, as_json, classification_tables)
+    if report is not None:
+        from facerec.report.protocols import classification_page
+
+        _write(report, classification_page, line, paths, labels, rows, images)
     common.finish(failed, len(paths) - failed)
 
 
@@ -165,71 +310,48 @@ def _watched(photos: Any, total: int, label: str = "Embedding") -> Any:
         yield photo
 
 
-def _print_table(line: dict[str, Any]) -> None:
+def _read_groups(path: Path | None, photos: Sequence[str], people: Iterable[str]) -> "Groups | None":
+    """The groups asked for; lines that match nothing are named, or counted where they are many."""
+    from facerec.groups import read_groups
+
+    if path is None:
+        return None
+    groups = read_groups(path)
+    strays = groups.strays(photos, people)
+    for name in strays if len(strays) <= MOST_STRAYS else []:
+        common.warn(f"{path}: {name} is no photo and no person here")
+    if len(strays) > MOST_STRAYS:
+        common.warn(f"{path}: {len(strays)} lines name no photo and no person here, the first {strays[0]}")
+    return groups
+
+
+def _prepare(report: Path | None) -> None:
+    """Before the long work begins."""
+    if report is not None:
+        from facerec.report.page import prepare
+
+        prepare(report)
+
+
+def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
+    from facerec.report.page import write
+
+    path = write(report, make(*measured, click.get_current_context().obj))
+    common.warn(f"The report is {path}")
+
+
+def _show(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
+    """The line for machines, or its tables for people."""
+    if as_json:
+        common.emit(line)
+        return
     from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measure", "value", "95 % interval", title=f"{line['model']} ({line['model_fingerprint']})")
-    ci = line["ci95"]
-    for name in ("accuracy_mean", "auc", "eer"):
-        table.add_row(name, _number(line[name]), _interval(ci.get(name)))
-    for fmr, value in line["tar_at_fmr"].items():
-        table.add_row(f"TAR at FMR {fmr}", _number(value), _interval(ci["tar_at_fmr"].get(fmr)))
-    for name in ("pairs", "genuine", "impostor", "failures_to_enrol", "accuracy_se", "photos_per_second"):
-        table.add_row(name, _number(line[name]), "")
-    Console().print(table)
-
-
-def _print_searches(line: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measure", "value", "95 % interval", title=f"{line['model']} ({line['model_fingerprint']})")
-    ci = line["ci95"]
-    for fpir, value in line["fnir_at_fpir"].items():
-        table.add_row(f"FNIR at FPIR {fpir}", _number(value), _interval(ci["fnir_at_fpir"][fpir]))
-        table.add_row(
-            "    at distance", _number(line["threshold_at_fpir"][fpir]), _interval(ci["threshold_at_fpir"][fpir])
-        )
-    table.add_row("the gallery's threshold", _number(line["gallery_threshold"]), line["gallery_threshold_source"] or "")
-    for name in ("rank1_rate", "fpir_at_gallery_threshold", "fnir_at_gallery_threshold"):
-        table.add_row(name, _number(line[name]), _interval(ci[name]))
-    for name in ("people", "templates", "mated_searches", "nonmated_searches", "failures_to_enrol"):
-        table.add_row(name, _number(line[name]), "")
-    for name in ("failures_to_acquire", "search_ms_p50", "search_ms_p99"):
-        table.add_row(name, _number(line[name]), "")
-    Console().print(table)
-
-
-def _print_classes(line: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measure", "value", "95 % interval", title=f"{line['model']} ({line['model_fingerprint']})")
-    for name in ("accuracy", "roc_auc"):
-        table.add_row(name, _number(line[name]), _interval(line["ci95"][name]))
-    for name in ("images", "failures", "images_per_second"):
-        table.add_row(name, _number(line[name]), "")
-    by_class = Table("class", "photos read", "right", "most often taken for")
-    for place, row in enumerate(line["confusion"]):
-        by_class.add_row(*_class_row(place, row, line["class_names"]))
-    Console().print(table, by_class)
-
-
-def _class_row(place: int, row: list[int], names: list[str]) -> tuple[str, str, str, str]:
-    """One class for the human eye: its name, photos, right answers and most frequent mistake."""
     from rich.markup import escape
+    from rich.table import Table
 
-    names = [escape(printable(name)) for name in names]
-    mistakes = [count if other != place else 0 for other, count in enumerate(row)]
-    worst = mistakes.index(max(mistakes))
-    taken_for = f"{names[worst]} ({mistakes[worst]})" if mistakes[worst] else "-"
-    return names[place], str(sum(row)), str(row[place]), taken_for
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.5f}"
-
-
-def _interval(bounds: list[float] | None) -> str:
-    return "-" if not bounds else f"{bounds[0]:.5f} to {bounds[1]:.5f}"
+    console = Console()
+    for table in tables(line):
+        shown = Table(*map(escape, table.header), title=escape(table.title) or None, caption=escape(table.note) or None)
+        for row in table.rows:
+            shown.add_row(*map(escape, row))
+        console.print(shown)

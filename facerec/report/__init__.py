@@ -1,0 +1,1 @@
+"""What an evaluation measured, for people: tables for the terminal, and one self-contained HTML page."""
