@@ -1,6 +1,6 @@
 """What transfer learning brings, under one equal budget: losses and freezing strategies side by side, over seeds.
 
-    .venv/bin/python scripts/compare_strategies.py DATA RUNS [--seeds 3] [--people 570]
+    .venv/bin/python scripts/compare_strategies.py DATA RUNS [--seeds 0 1 2] [--people 570]
 
 Every run begins with ImageNet's ResNet-50 and sees the same 16 x 4 batches of the crops in RUNS/clean (clean_faces.py),
 3 epochs of so many people, with AdamW, one warm-up and cosine schedule, and one learning rate (3e-4, new layers 1.2e-3;
@@ -81,11 +81,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--people", type=int, default=570)
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {"untouched": [untouched(options.data)]}
-    for seed in range(options.seeds):  # seed by seed, so that every cell has something to show early
+    for seed in options.seeds:  # seed by seed, so that every cell has something to show early
         for cell in CELLS:
             found.setdefault(cell, []).append(train(options.data, options.runs, cell, seed, options.people))
     print("| from ImageNet's weights | crops seen | AUC | TAR at FMR 1e-3 |\n|---|---|---|---|")

@@ -1,6 +1,7 @@
 """Make a finished run the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
 
     .venv/bin/python scripts/ship_model.py RUN --data DIR
+    .venv/bin/python scripts/ship_model.py --int8 --data DIR        # the int8 file alone, anew
     .venv/bin/python scripts/ship_model.py --lfw RESULT.json ...
 
 RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds and validation
@@ -76,23 +77,27 @@ def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
 
 
 def ship(run: Path, data: Path) -> None:
-    """Write the shipped model's files; prints how far the int8 file is from the float16 one."""
+    """Write the float16 model's files."""
     network, _ = load_model(run)
     facts = {"licence": LICENCE, "source": SOURCE, "training": {"runs": history_of(run)}}
     card = dataclasses.replace(describe(network, NAME), **facts)
-    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     save_model(network, SHIPPED_MODEL, card, torch.float16)
     card = dataclasses.replace(card, **judge(SHIPPED_MODEL, validation))
     save_model(network, SHIPPED_MODEL, card, torch.float16)
+    ship_cohort(SHIPPED_MODEL, data)
 
+
+def ship_int8(data: Path) -> None:
+    """Write the int8 model's files from the float16 one; prints how far it is from it."""
+    network, card = load_model(SHIPPED_MODEL)
+    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     some = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
     crops = np.stack([aligned_crop(read_image(train.paths[i]), card.input_size) for i in some])
-    export_int8(load_model(SHIPPED_MODEL)[0], card, crops, INT8)
+    export_int8(network, card, crops, INT8)
     int8_card = read_card(INT8.with_suffix(".json"))
     write_card(dataclasses.replace(int8_card, **judge(INT8, validation)), INT8.with_suffix(".json"))
-
-    for model in (SHIPPED_MODEL, INT8):
-        ship_cohort(model, data)
+    ship_cohort(INT8, data)
     exact, fast = (load_embedder(str(model)).embed(crops) for model in (SHIPPED_MODEL, INT8))
     errors = distance_errors(exact, fast)
     print(f"int8: distances off by {errors.mean():+.4f} ± {errors.std():.4f}", end=", ")
@@ -126,11 +131,14 @@ def main() -> None:
     """Parse and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--int8", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--lfw", type=Path, nargs="*", default=[], metavar="RESULT.json")
     options = parser.parse_args()
     if options.run:
         ship(options.run, options.data)
+    if options.run or options.int8:
+        ship_int8(options.data)
     for result in options.lfw:
         add_result(result)
 
