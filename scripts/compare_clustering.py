@@ -78,18 +78,21 @@ def dbscan_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: f
 
 def hdbscan(vectors: Vectors, photos: Labels, strangers: Vectors, method: str) -> Labels:
     """HDBSCAN of pairs and more, which has no limit to set."""
-    found = HDBSCAN(min_cluster_size=2, min_samples=1, cluster_selection_method=method, copy=True).fit_predict(vectors)
+    options = {"cluster_selection_method": method, "copy": True}
+    found = HDBSCAN(min_cluster_size=2, min_samples=1, **options).fit_predict(vectors)  # type: ignore[arg-type]
     return found.astype(np.int64) + 1
 
 
 def methods(limit: float) -> dict[str, Method]:
     """Every row; `limit`: the threshold of the model's card."""
-    rates = [JOINED, *(rate for rate in (0.003, 0.01, 0.03, 0.1) if rate != JOINED)]
+    rates = [JOINED, *(rate for rate in (0.01, 0.03, 0.05, 0.1, 0.2) if rate != JOINED)]
     rows: dict[str, Method] = {
-        f"average linkage, {rate:.1%} of strangers": partial(linked, rate=rate) for rate in rates
+        f"average linkage, {100 * rate:g} % of strangers": partial(linked, rate=rate) for rate in rates
     }
     rows["average linkage, the card's threshold"] = partial(linked_within, limit=limit)
-    rows |= {f"DBSCAN, {rate:.1%} of strangers": partial(dbscan, rate=rate) for rate in (0.001, 0.003, 0.01, 0.03)}
+    rows |= {
+        f"DBSCAN, {100 * rate:g} % of strangers": partial(dbscan, rate=rate) for rate in (0.001, 0.003, 0.01, 0.03)
+    }
     rows["DBSCAN, the card's threshold"] = partial(dbscan_within, limit=limit)
     return rows | {f"HDBSCAN, {kind}": partial(hdbscan, method=kind) for kind in ("eom", "leaf")}
 
@@ -131,7 +134,7 @@ def score(albums: list[Album], strangers: Vectors, method: Method, people: int) 
     total = np.zeros((len(weights), 3))
     for album in albums:
         there = np.unique(album.people)
-        own = np.where(there >= 0, weights[:, there], 1.0)
+        own = np.where(there >= 0, weights[:, np.maximum(there, 0)], 1.0)
         total += b_cubed(album.people, method(album.vectors, album.photos, strangers), own)
     return total / len(albums)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.images import printable
+from facerec.images import find_photos, printable
 
 if TYPE_CHECKING:
     from facerec.album import AlbumFace, FaceAlbum, Hit
@@ -127,11 +127,9 @@ def cluster(
 
 def _photos_in(folder: Path) -> list[Path]:
     """The photos of a folder, one at least; DataError where there is none."""
-    if folder.is_file():
-        raise DataError(f"{common.one_line(folder)}: a file; give a folder of photos")
-    paths, empty = common.expand_photos([folder])
-    if empty:
-        raise DataError(empty[0])
+    paths = find_photos(folder)
+    if not paths:
+        raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
     return paths
 
 
