@@ -202,7 +202,7 @@ def main() -> None:
 
 def compared(values: Floats, first: Floats) -> list[str]:
     """A figure and how much more it is than the first row's, in percent with intervals."""
-    return [shown(values, 100, 1), "" if values is first else shown(values - first, 100, 1)]
+    return [shown(values, 100, 1), "" if np.array_equal(values, first) else shown(values - first, 100, 1)]
 
 
 if __name__ == "__main__":

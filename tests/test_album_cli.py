@@ -138,7 +138,7 @@ def test_cluster_is_held_to_the_models_strangers(album: Path, tmp_path: Path) ->
     save_cohort(model, load_embedder(str(model)).card, rows.astype(np.float32), "made up")
     *faces, summary = json_lines(toy_run(model, "cluster", album, "--json"))
     assert [line["cluster"] for line in faces] == [2, 1, 1, None, 2, 1]
-    assert summary["threshold_source"] == "1 of 50 strangers would be one of these 3 people"
+    assert summary["threshold_source"] == "5 of 50 strangers would be one of these 3 people"
     given = json_lines(toy_run(model, "cluster", album, "--threshold", 4, "--json"))
     assert [line["cluster"] for line in given[:-1]] == [1] * 6
     assert given[-1]["threshold_source"] == "given by --threshold"
