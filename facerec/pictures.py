@@ -60,7 +60,7 @@ def contact_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[
         face = _face(path, box)
         if face is None:
             draw.rectangle((left + 2, top + 2, left + TILE - 3, top + TILE - 3), _EMPTY)
-            draw.text((left + 10, top + TILE // 2), "missing", _TEXT, font)
+            draw.text((left + 10, top + TILE // 2), "no photo", _TEXT, font)
         else:
             sheet.paste(face, (left + (TILE - face.width) // 2, top + (TILE - face.height) // 2))
         draw.text((left + 4, top + TILE + 4), _fitted(name, font, TILE - 8), _TEXT, font)

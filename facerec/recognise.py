@@ -239,10 +239,10 @@ def review(gallery: Gallery, added: Sequence[Enrolment], dimension: int) -> Revi
     rows, columns = np.nonzero(np.triu(2 - 2 * means @ means.T <= limit.distance, 1))
     distances = np.square(means[rows] - means[columns]).sum(axis=1)
     photos = {person.name: person.templates for person in gallery.people()}
-    pairs = [
-        sorted((names[a], names[b]), key=lambda name: photos.get(name, 0)) for a, b in zip(rows, columns, strict=True)
-    ]
-    alike = [Alike(*pair, float(distance)) for pair, distance in zip(pairs, distances, strict=True)]
+    alike = []
+    for a, b, distance in zip(rows, columns, distances, strict=True):
+        fewer, more = sorted((names[a], names[b]), key=lambda name: photos.get(name, 0))
+        alike.append(Alike(fewer, more, float(distance)))
     wrong = []
     for result in added:
         if result.vector is not None:

@@ -9,7 +9,8 @@ is, are farther apart than the threshold on the model's card; a search is missed
 crops, as they are, is not the nearest of all people's or is beyond the threshold that the model's cohort sets among
 them for FPIR 1 %. For every measure the crops are parted by its value, and the limits read off: `good` down to where
 twice as many comparisons are missed as of the crops as they are, `least` where half of them are. 95 % intervals: a
-bootstrap over people. `--kept` keeps the vectors between runs.
+bootstrap over people. Last, how often `decide.misplaced` holds a crop back from its own person, and from every other
+person it could be misfiled under. `--kept` keeps the vectors between runs.
 """
 
 import argparse
@@ -90,13 +91,21 @@ def embedded(crops: Sequence[Image], embedder: Embedder, kept: Path | None) -> d
     return vectors
 
 
-def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: float, cohort: Vectors) -> Missed:
-    """What is missed when the N crops as they are meet the spoiled ones, of all of them or every second."""
+def search_limit(sharp: Vectors, people: NDArray[np.int64], cohort: Vectors) -> float:
+    """The threshold for FPIR 1 % among all people."""
     sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
     np.add.at(sums, people, sharp)
     means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     calibration = calibrate((2 - 2 * cohort @ means.T).min(axis=1), 0.01, len(means))
     assert calibration is not None, "the model has no cohort"
+    return calibration.distance
+
+
+def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: float, searched: float) -> Missed:
+    """What is missed when the N crops as they are meet the spoiled ones, of all of them or every second."""
+    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
+    np.add.at(sums, people, sharp)
+    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     which = np.arange(0, len(sharp), 1 if len(spoiled) == len(sharp) else 2)
     whose = people[which]
     same = (whose[:, None] == people) & (which[:, None] != np.arange(len(people)))
@@ -106,8 +115,26 @@ def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: f
     to_own = 2 - 2 * (spoiled * own).sum(axis=1)
     to_all = 2 - 2 * spoiled @ means.T
     to_all[np.arange(len(whose)), whose] = np.inf
-    found = (to_own <= calibration.distance) & (to_own < to_all.min(axis=1))
+    found = (to_own <= searched) & (to_own < to_all.min(axis=1))
     return Missed(whose, (far & same).sum(axis=1) / same.sum(axis=1), (~found).astype(np.float64))
+
+
+def print_held_back(sharp: Vectors, people: NDArray[np.int64], limit: float) -> None:
+    """How many crops are held back, filed under their own person and under others."""
+    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
+    np.add.at(sums, people, sharp)
+    right = wrong = 0
+    for row, person in zip(sharp, people, strict=True):
+        means = sums - np.where(np.arange(len(sums))[:, None] == person, row, 0)  # without the crop itself
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        distances = 2 - 2 * means @ row
+        held = np.array(
+            [(least := np.delete(distances, q).min()) <= limit and least < distances[q] for q in range(len(sums))]
+        )
+        right, wrong = right + held[person], wrong + np.delete(held, person).sum()
+    others = len(sharp) * (len(sums) - 1)
+    print(f"\nheld back at {limit:.3f}: {right} of {len(sharp)} crops from their own person, ", end="")
+    print(f"{wrong} of {others} ({100 * wrong / others:.1f} %) from another")
 
 
 def joined(parts: Sequence[Missed]) -> Missed:
@@ -191,8 +218,8 @@ def metrics_auc(values: Floats, missed: Floats) -> float:
 def print_limits(name: str, values: Floats, missed: Missed, usual: Missed) -> None:
     """Where misses reach twice the usual, and half."""
     base = float(usual.comparisons.mean())
-    warn, refuse = (crossing(values, missed.comparisons, share) for share in (2 * base, 0.5))
-    print(f"\n{name}: warn up to {warn:.3f} (twice {100 * base:.1f} % missed), refuse up to {refuse:.3f} (half missed)")
+    good, least = (crossing(values, missed.comparisons, share) for share in (2 * base, 0.5))
+    print(f"\n{name}: good above {good:.3f} (twice {100 * base:.1f} % missed), least {least:.3f} (half missed)")
 
 
 def main() -> None:
@@ -209,9 +236,9 @@ def main() -> None:
     paths, people = chosen_crops(options.data)
     crops = [aligned_crop(read_image(path)) for path in paths]
     vectors = embedded(crops, embedder, options.kept)
-    cohort = load_cohort(embedder.path, embedder.card)
     sharp = vectors["as they are"]
-    missed = {kind: misses(sharp, rows, people, threshold.distance, cohort) for kind, rows in vectors.items()}
+    searched = search_limit(sharp, people, load_cohort(embedder.path, embedder.card))
+    missed = {kind: misses(sharp, rows, people, threshold.distance, searched) for kind, rows in vectors.items()}
     print(f"{len(crops)} crops of {people.max() + 1} validation people, comparisons at {threshold.distance:.3f}")
     print_spoiling(crops, missed)
     found = faces_of([aligned_crop(read_image(path), 128) for path in paths])
@@ -227,6 +254,7 @@ def main() -> None:
     sure = np.array([each.confidence for each in qualities])
     table("confidence", sure, usual, (0.9, 0.95, 0.99, 0.999, 0.9999))
     print_limits("confidence", sure, usual, usual)
+    print_held_back(sharp, people, searched)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from facerec.embed import OpenVINOEmbedder
 from facerec.errors import ConfigError
 from facerec.gallery import Gallery
 from facerec.images import photo_hash
-from facerec.recognise import Alike, Enrolment, Review, _mean_templates, enrol, identify, open_gallery, review
+from facerec.recognise import Enrolment, Review, _mean_templates, enrol, identify, open_gallery, review
 from facerec.types import Face, Image, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")
@@ -202,7 +202,9 @@ def test_review_names_people_who_may_be_one(gallery: Gallery, enrolled, photo) -
     found = review(gallery, results, toy_model.DIMENSION)
     means = [sum(toy_model.vector(toy_model.crop(ANN, n)) for n in numbers) for numbers in ((2,), (0, 1))]
     zed, ann = (mean / np.linalg.norm(mean) for mean in means)
-    assert found.alike == (Alike("Zed", "Ann", pytest.approx(((zed - ann) ** 2).sum(), abs=1e-5)),)
+    (pair,) = found.alike
+    assert (pair.person, pair.other) == ("Zed", "Ann"), "who has fewer photos first"
+    assert pair.distance == pytest.approx(((zed - ann) ** 2).sum(), abs=1e-5)
     assert review(gallery, [], toy_model.DIMENSION).alike == found.alike, "whoever was enrolled when"
 
 
