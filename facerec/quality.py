@@ -52,7 +52,13 @@ class Limit:
 LIMITS = (
     Limit("eye_distance", 10, 7, "the face is small, {} pixels between the eyes; use a photo with {} or more", 0),
     Limit("sharpness", 0.43, 0.31, "the face is blurred, sharpness {}; use a photo with {} or more"),
-    Limit("yaw", 0.58, 0.73, "the face is turned aside by {}; use a photo with {} or less", most=True),
+    Limit(
+        "yaw",
+        0.58,
+        0.73,
+        "the face is turned aside, the nose {} of the eyes' distance off the middle; use a photo with {} or less",
+        most=True,
+    ),
     Limit("confidence", 0.99, 0.9, "it may be no face, confidence {}; use a photo with {} or more"),
 )
 """By `scripts/measure_quality.py`, on the validation people's crops: at `good` twice as many comparisons are missed as
