@@ -2,9 +2,11 @@
 
 A face matches its nearest person if and only if the distance is finite and at most the threshold. The words never
 contradict the comparison: distances are printed with as many decimals as it takes to tell them from the threshold.
+Nobody is in a photo twice: of several faces that match one person, the nearest is that person (`decide_photo`).
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -29,19 +31,101 @@ def decide(candidates: Sequence[Candidate], threshold: Threshold, people: int) -
     candidates: the nearest people in any order. people: how many are enrolled.
     Raises ConfigError if the threshold is not a finite number.
     """
+    return decide_photo([candidates], threshold, people)[0]
+
+
+def decide_photo(faces: Sequence[Sequence[Candidate]], threshold: Threshold, people: int) -> list[Decision]:
+    """Decide who each face of one photo is, nobody being two of them.
+
+    Of all faces and people within the threshold the nearest pair is made first, then the nearest of the rest, and so on
+    (a stable matching: no face and person are nearer to each other than to whom they were given). A face whose person
+    is another face becomes its next candidate within the threshold who is not, else unknown. faces: the candidates of
+    each face, in any order; with one more than there are faces, nobody who would be next is left out. people: how many
+    are enrolled. Raises ConfigError if the threshold is not a finite number.
+    """
     _check(threshold)
-    ranked = tuple(sorted((c for c in candidates if math.isfinite(c.distance)), key=lambda c: c.distance))
+    ranked = [_ranked(candidates) for candidates in faces]
+    return [
+        _decision(each, passed, threshold, people)
+        for each, passed in zip(ranked, _passed_over(ranked, threshold), strict=True)
+    ]
+
+
+def _ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(sorted((c for c in candidates if math.isfinite(c.distance)), key=lambda c: c.distance))
+
+
+def _passed_over(ranked: Sequence[Sequence[Candidate]], threshold: Threshold) -> list[int]:
+    """How many of each face's first candidates match it, but are another face of the photo."""
+    pairs = [
+        (candidate.distance, face, rank)
+        for face, candidates in enumerate(ranked)
+        for rank, candidate in enumerate(candidates)
+        if candidate.distance <= threshold.distance
+    ]
+    taken: set[str] = set()
+    given: dict[int, int] = {}
+    for _, face, rank in sorted(pairs):
+        person = ranked[face][rank].person
+        if face not in given and person not in taken:
+            given[face] = rank
+            taken.add(person)
+    within = Counter(face for _, face, _ in pairs)
+    return [given.get(face, within[face]) for face in range(len(ranked))]
+
+
+def _decision(ranked: tuple[Candidate, ...], passed: int, threshold: Threshold, people: int) -> Decision:
+    others, free = ranked[:passed], ranked[passed:]
     if not ranked:
         reason = (
             "nobody is enrolled" if not people else f"none of the {people} enrolled could be compared with this face"
         )
         return Decision(None, None, threshold, None, (), reason)
-    best = ranked[0]
+    if not free:
+        reason = f"{_elsewhere(others)}, and there is nobody else to compare it with"
+        return Decision(None, None, threshold, None, ranked, reason)
+    best = free[0]
     match = best.distance <= threshold.distance
-    margin = ranked[1].distance - best.distance if len(ranked) > 1 else None
-    return Decision(
-        best.person if match else None, best.distance, threshold, margin, ranked, _reason(ranked, threshold)
+    margin = free[1].distance - best.distance if len(free) > 1 else None
+    reason = _reason(free, threshold) + (f"; {_elsewhere(others)}" if others else "")
+    return Decision(best.person if match else None, best.distance, threshold, margin, ranked, reason)
+
+
+def _elsewhere(others: Sequence[Candidate]) -> str:
+    names = " and ".join(f"{other.person} (at {other.distance:.2f})" for other in others)
+    return f"{names} is another face of this photo" if len(others) == 1 else f"{names} are other faces of this photo"
+
+
+def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> str | None:
+    """Why a photo is likely to be of somebody else than the `person` it is said to be of; None when it is not.
+
+    candidates: everybody enrolled. It is when the nearest of them is another within the threshold, and `person` has
+    photos to compare with, which are farther.
+    """
+    _check(threshold)
+    best, own = nearest_and_own(person, candidates)
+    if best is None or own is None or best.person == person or not best.distance < own.distance:
+        return None
+    if best.distance > threshold.distance:
+        return None
+    digits = next(n for n in count(2) if f"{best.distance:.{n}f}" != f"{own.distance:.{n}f}")
+    return (
+        f"nearer to {best.person} ({best.distance:.{digits}f}) than to {person} ({own.distance:.{digits}f}): "
+        f"{_compared(best.distance, threshold)}"
     )
+
+
+def look_alike(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> Candidate | None:
+    """Whom of the enrolled the first photo of a new `person` matches; None when nobody, or `person` is not new."""
+    _check(threshold)
+    best, own = nearest_and_own(person, candidates)
+    return best if best is not None and own is None and best.distance <= threshold.distance else None
+
+
+def nearest_and_own(person: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None]:
+    """The nearest candidate, and `person` among them; None where there is none."""
+    ranked = _ranked(candidates)
+    return (ranked[0] if ranked else None), next((c for c in ranked if c.person == person), None)
 
 
 def same_person(distance: float, threshold: Threshold) -> Verification:

@@ -1,40 +1,74 @@
 """The way of a photo: read, detect, embed, then enrol it, search it, or compare it with another; or read, classify."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.cohort import load_cohort
-from facerec.decide import Verification, decide, same_person
+from facerec.decide import Verification, decide_photo, look_alike, misplaced, same_person
 from facerec.detect import Detector, faces_in_photos
 from facerec.embed import Classifier, Embedder
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery, clean_name
 from facerec.images import centre_picture, photo_hash, printable, read_image
-from facerec.types import Decision, Face, Image, Photo, Template, Threshold, Vectors
+from facerec.pictures import save_annotated
+from facerec.quality import Quality, measure
+from facerec.types import Box, Candidate, Decision, Face, Image, Photo, Template, Threshold, Vectors
 
 BATCH = 16  # photos detected and embedded, or classified, together
+SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Enrolment:
-    """What became of one photo: status is added, skipped or failed; reason says why, in words."""
+    """What became of one photo: status is added, skipped or failed; reason says why, in words.
+
+    quality: of the face that was looked at; None for a photo that was not, or has none. vector: (D,) of one that is
+    added, else None.
+    """
 
     path: Path
     person: str
     status: str
     reason: str
+    quality: Quality | None = None
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Two people whose mean templates are `distance` apart, within the gallery's threshold: they may be one.
+
+    person: who of them has fewer photos.
+    """
+
+    person: str
+    other: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a look back at an enrolment suggests.
+
+    alike: people who may be one, the nearest first. misplaced: photos that were enrolled, and why each of them is
+    likely to be of somebody else who was enrolled after it.
+    """
+
+    alike: tuple[Alike, ...]
+    misplaced: tuple[tuple[Path, str], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Identification:
     """One face of a photo and its decision; or face None and the error, for a photo without a usable face.
 
-    position: of the face in the photo, 0 for the main one.
+    position: of the face in the photo, 0 for the main one. quality: the face's.
     """
 
     path: Path
@@ -42,6 +76,7 @@ class Identification:
     face: Face | None
     decision: Decision | None
     error: FacerecError | None = None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,7 +99,8 @@ def embed_photos(
         ends = np.cumsum([len(faces) for faces in kept])
         rows = np.split(vectors, ends[:-1])
         for (path, faces), used, own in zip(batch, kept, rows, strict=True):
-            yield Photo(path, tuple(used), own, _trouble(path, faces))
+            others = 0 if isinstance(faces, FacerecError) else len(faces) - len(used)
+            yield Photo(path, tuple(used), own, _trouble(path, faces), others)
 
 
 def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
@@ -80,16 +116,34 @@ def _trouble(path: Path, faces: list[Face] | FacerecError) -> FacerecError | Non
 
 
 def enrol(
-    gallery: Gallery, people: Mapping[str, Sequence[Path]], detector: Detector, embedder: Embedder
+    gallery: Gallery,
+    people: Mapping[str, Sequence[Path]],
+    detector: Detector,
+    embedder: Embedder,
+    *,
+    several: str = "main",
+    force: bool = False,
 ) -> Iterator[Enrolment]:
-    """Enrol the main face of every photo; each result is yielded once the gallery holds the photo for good."""
+    """Enrol the main face of every photo; each result is yielded once the gallery holds the photo for good.
+
+    A photo fails whose face is too poor, or which is nearer to somebody else enrolled so far than to its own person;
+    `force` enrols those. several: "main" enrols the main face of a photo of several, "refuse" does not, forced or not.
+    Raises ConfigError for another word.
+    """
+    if several not in SEVERAL:
+        raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
     owners = [(person, path) for person, paths in people.items() for path in paths]
+    admit = partial(_admit, gallery, several=several, force=force)
     for start in range(0, len(owners), BATCH):
-        yield from _enrol_batch(gallery, owners[start : start + BATCH], detector, embedder)
+        yield from _enrol_batch(gallery, owners[start : start + BATCH], detector, embedder, admit)
 
 
 def _enrol_batch(
-    gallery: Gallery, owners: Sequence[tuple[str, Path]], detector: Detector, embedder: Embedder
+    gallery: Gallery,
+    owners: Sequence[tuple[str, Path]],
+    detector: Detector,
+    embedder: Embedder,
+    admit: Callable[[str, str, Photo], Enrolment],
 ) -> Iterator[Enrolment]:
     """Photos that are enrolled already are not looked at again: enrolling a folder twice costs next to nothing."""
     new: list[tuple[str, Path, str]] = []
@@ -102,19 +156,58 @@ def _enrol_batch(
             yield Enrolment(path, person, "failed", str(error))
         else:
             if gallery.find_photo(digest) is not None:
-                yield _add(gallery, name, path, digest, None)
+                yield _known(gallery, name, path, digest)
             else:
                 new.append((name, path, digest))
     photos = embed_photos([path for _, path, _ in new], detector, embedder, main_only=True)
-    for (person, path, digest), photo in zip(new, photos, strict=True):
-        yield _add(gallery, person, path, digest, photo)
+    for (person, _, digest), photo in zip(new, photos, strict=True):
+        yield admit(person, digest, photo)
 
 
-def _add(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo | None) -> Enrolment:
-    if photo is not None and photo.error is not None:
+def _admit(gallery: Gallery, person: str, digest: str, photo: Photo, *, several: str, force: bool) -> Enrolment:
+    """Enrol one photo, or say why not."""
+    path = photo.path
+    if photo.error is not None:
         return Enrolment(path, person, "failed", str(photo.error))
-    if photo is not None and _added(gallery, person, path, digest, photo):
-        return Enrolment(path, person, "added", "")
+    if gallery.find_photo(digest) is not None:  # there twice, or another process was faster
+        return _known(gallery, person, path, digest)
+    quality, notes = measure(photo.faces[0]), []
+    candidates = gallery.search(photo.vectors, max(len(gallery), 1))[0]
+    fault = _several(photo) if several == "refuse" and photo.others else None
+    if fault is None and not force and (doubts := quality.faults or _held_back(gallery, person, candidates)):
+        fault = f"{'; '.join(doubts)}; --force enrols it"
+    if fault is not None:
+        return Enrolment(path, person, "failed", f"{printable(path)}: {fault}", quality)
+    if photo.others:
+        notes.append(f"the main one of {photo.others + 1} faces, {photo.others} left out")
+    notes += _resembles(gallery, person, candidates)
+    if not _added(gallery, person, path, digest, photo):
+        return _known(gallery, person, path, digest)
+    return Enrolment(path, person, "added", "; ".join(notes), quality, photo.vectors[0])
+
+
+def _several(photo: Photo) -> str:
+    return f"{photo.others + 1} faces in it; cut out the one that is meant, or `--several main` enrols the main one"
+
+
+def _held_back(gallery: Gallery, person: str, candidates: Sequence[Candidate]) -> list[str]:
+    """Why the photo is likely to be of somebody else; the threshold is only made where the nearest is another."""
+    limit = gallery.threshold if candidates and candidates[0].person != person else None
+    reason = misplaced(person, candidates, limit) if limit is not None else None
+    return [f"held back: {reason}"] if reason else []
+
+
+def _resembles(gallery: Gallery, person: str, candidates: Sequence[Candidate]) -> list[str]:
+    """That a new person may be somebody who is enrolled."""
+    if not candidates or any(candidate.person == person for candidate in candidates):
+        return []
+    limit = gallery.threshold
+    like = look_alike(person, candidates, limit) if limit is not None else None
+    return [f"{person} looks like {like.person}, at {like.distance:.2f}"] if like else []
+
+
+def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrolment:
+    """What comes of a photo that is in the gallery."""
     owner = gallery.find_photo(digest)
     if owner == person:
         return Enrolment(path, person, "skipped", "this photo is enrolled already")
@@ -134,6 +227,43 @@ def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo)
         return False
 
 
+def review(gallery: Gallery, added: Sequence[Enrolment], dimension: int) -> Review:
+    """Look back at a gallery of vectors of `dimension` numbers, and the photos that were `added` to it just now.
+
+    A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
+    """
+    limit, people = gallery.threshold, len(gallery)
+    if limit is None or people < 2:
+        return Review((), ())
+    names, means = _mean_templates(gallery, dimension)
+    rows, columns = np.nonzero(np.triu(2 - 2 * means @ means.T <= limit.distance, 1))
+    distances = np.square(means[rows] - means[columns]).sum(axis=1)
+    photos = {person.name: person.templates for person in gallery.people()}
+    alike = []
+    for a, b, distance in zip(rows, columns, distances, strict=True):
+        fewer, more = sorted((names[a], names[b]), key=lambda name: photos.get(name, 0))
+        alike.append(Alike(fewer, more, float(distance)))
+    wrong = []
+    for result in added:
+        if result.vector is not None:
+            reason = misplaced(result.person, gallery.search(result.vector[None], people)[0], limit)
+            wrong += [(result.path, reason)] if reason is not None else []
+    return Review(tuple(sorted(alike, key=lambda pair: pair.distance)), tuple(wrong))
+
+
+def _mean_templates(gallery: Gallery, dimension: int) -> tuple[list[str], NDArray[np.float64]]:
+    """Everybody's name and mean template, (P, D): d(m, e) = 2 - 2 m.e, so the distances of m to the D unit vectors e
+    along the axes are its coordinates."""
+    found = gallery.search(np.eye(dimension, dtype=np.float32), max(len(gallery), 1))
+    names = sorted({candidate.person for candidates in found for candidate in candidates})
+    places = {name: place for place, name in enumerate(names)}
+    means = np.zeros((len(names), dimension))
+    for axis, candidates in enumerate(found):
+        for candidate in candidates:
+            means[places[candidate.person], axis] = 1 - candidate.distance / 2
+    return names, means
+
+
 def identify(
     gallery: Gallery,
     paths: Iterable[Path],
@@ -142,14 +272,34 @@ def identify(
     threshold: Threshold,
     top: int = 5,
 ) -> Iterator[Identification]:
-    """Every face of every photo: who it is, or unknown; `top` people are listed as candidates."""
+    """Every face of every photo: who it is, or unknown; nobody is two faces of one photo (`decide_photo`).
+
+    At least `top` people are listed as candidates, if so many are enrolled.
+    """
     for photo in embed_photos(paths, detector, embedder):
         if photo.error is not None:
             yield Identification(photo.path, 0, None, None, photo.error)
-        found = gallery.search(photo.vectors, max(top, 2)) if photo.faces else []
-        for position, (face, candidates) in enumerate(zip(photo.faces, found, strict=True)):
-            decision = decide(candidates, threshold, len(gallery))
-            yield Identification(photo.path, position, face, decision)
+        # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
+        found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
+        decisions = decide_photo(found, threshold, len(gallery))
+        for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
+            yield Identification(photo.path, position, face, decision, quality=measure(face))
+
+
+def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:
+    """Pass `identify`'s results on, and once a photo's are through, write it to `folder` with its faces named.
+
+    A photo without a face has no copy. Raises as `save_annotated`; call `ready_folder` before the work begins.
+    """
+    for path, faces in groupby(results, key=lambda result: result.path):
+        shown: list[tuple[Box, str | None]] = []
+        for result in faces:
+            if result.face is not None and result.decision is not None:
+                shown.append((result.face.box, result.decision.person))
+            yield result
+        if shown:
+            boxes, names = zip(*shown, strict=True)
+            save_annotated(path, boxes, names, folder)
 
 
 def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: Threshold) -> Verification:

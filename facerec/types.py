@@ -37,12 +37,14 @@ class Photo:
     """A photo after detection and embedding.
 
     faces: the main face first. vectors: (len(faces), D) unit float32. error: why it could not be read, else None.
+    others: how many faces were found besides, where only the main one was asked for.
     """
 
     path: Path
     faces: tuple[Face, ...]
     vectors: Vectors
     error: FacerecError | None = None
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ class Decision:
     """The answer for one face.
 
     person: the name, or None for "unknown".
-    distance: to the best candidate, matched or not; None when nobody is enrolled.
-    margin: distance of the runner-up less that of the best, None with fewer than two candidates.
-    candidates: nearest first. reason: one sentence, also when the answer is "unknown".
+    distance: to the best candidate, matched or not, who is not a nearer face of the same photo; None without any. It is
+    at most the threshold if and only if there is a `person`.
+    margin: distance of the runner-up, the next farther candidate, less that of the best; None without one.
+    candidates: all, nearest first. reason: one sentence, also when the answer is "unknown".
     """
 
     person: str | None

@@ -73,8 +73,15 @@ def test_enroll_reports_every_photo_and_a_summary(crops: Path, toy: Path, tmp_pa
     result = run("enroll", crops / "people", "--aligned", "--json", "--model", toy, gallery=tmp_path / "g")
     *photos, summary = json_lines(result)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert [list(line) for line in photos] == [["image", "person", "status", "reason"]] * 6
+    assert [list(line) for line in photos] == [["image", "person", "status", "reason", "quality"]] * 6
     assert [line["person"] for line in photos] == [name for name in NAMES for _ in range(2)]
+    quality = photos[0].pop("quality")
+    assert list(quality) == ["eye_distance", "sharpness", "yaw", "pitch", "roll", "confidence", "problems"]
+    assert (quality["eye_distance"], quality["confidence"], quality["problems"]) == (
+        pytest.approx(35.24, rel=0.01),
+        1,
+        [],
+    )
     assert photos[0] == {
         "image": str(crops / "people" / "Ann Lee" / "0.png"),
         "person": "Ann Lee",
@@ -82,7 +89,8 @@ def test_enroll_reports_every_photo_and_a_summary(crops: Path, toy: Path, tmp_pa
         "reason": "",
     }
     assert summary == {
-        "summary": True, "people": 3, "templates": 6, "added": 6, "skipped": 0, "failed": 0, "threshold": 0.5
+        "summary": True, "people": 3, "templates": 6, "added": 6, "skipped": 0, "failed": 0, "threshold": 0.5,
+        "alike": [], "misplaced": [],
     }  # fmt: skip
 
 
@@ -120,6 +128,9 @@ def test_identify_has_the_fields_of_the_contract(gallery: Path, crops: Path, toy
     (line,) = identify(gallery, toy, crops / "ann.png")
     candidates = line.pop("candidates")
     distance, margin = line.pop("distance"), line.pop("margin")
+    quality = line.pop("quality")
+    assert list(quality) == ["eye_distance", "sharpness", "yaw", "pitch", "roll", "confidence", "problems"]
+    assert quality["problems"] == []
     assert line == {
         "image": str(crops / "ann.png"),
         "face": 0,
@@ -183,6 +194,7 @@ def test_identify_a_photo_that_cannot_be_read_is_a_line_too(gallery: Path, crops
         "image": str(crops / "missing.png"), "face": None, "box": None, "detection_confidence": None,
         "decision": "error", "person": None, "distance": None, "threshold": 0.5,
         "threshold_source": "made up for tests", "margin": None, "candidates": [], "reason": bad["reason"],
+        "quality": None,
     }  # fmt: skip
     assert result.stderr == bad["reason"] + "\n"
     assert good["person"] == "Ann Lee"

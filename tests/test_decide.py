@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.decide import decide, same_person
+from facerec.decide import decide, decide_photo, look_alike, misplaced, same_person
 from facerec.errors import ConfigError
 from facerec.types import Candidate, Threshold
 
@@ -98,3 +98,104 @@ def test_verification_in_words() -> None:
     assert same_person(1.31, CARD).reason == (
         "distance 1.31, above the threshold 1.08 (FMR 0.1 % on the validation people)"
     )
+
+
+# ---------------------------------------------------------------------------------------------------- one photo
+
+CY = Candidate("Cy", 1.6)
+
+
+def test_nobody_is_in_a_photo_twice() -> None:
+    far, near = decide_photo([[Candidate("Ann Lee", 0.7), Candidate("Bob Ray", 0.9), CY], [ANN, BOB, CY]], CARD, 3)
+    assert (near.person, near.distance) == ("Ann Lee", 0.61)
+    assert near == decide([ANN, BOB, CY], CARD, 3)
+    assert (far.person, far.distance) == ("Bob Ray", 0.9)
+    assert far.margin == pytest.approx(0.7), "to the next farther candidate"
+    assert [c.person for c in far.candidates] == ["Ann Lee", "Bob Ray", "Cy"]
+    assert far.reason == (
+        "Bob Ray at 0.90, within the threshold 1.08 (FMR 0.1 % on the validation people); next Cy at 1.60; "
+        "Ann Lee (at 0.70) is another face of this photo"
+    )
+
+
+def test_a_face_whose_person_is_another_face_may_be_nobody_else() -> None:
+    far = decide_photo([[Candidate("Ann Lee", 0.7), BOB], [ANN, BOB]], CARD, 2)[0]
+    assert (far.person, far.distance, far.margin) == (None, 1.4, None)
+    assert far.reason == (
+        "best match Bob Ray at 1.40, above the threshold 1.08 (FMR 0.1 % on the validation people); "
+        "Ann Lee (at 0.70) is another face of this photo"
+    )
+    alone = decide_photo([[Candidate("Ann Lee", 0.7)], [ANN]], CARD, 1)[0]
+    assert (alone.person, alone.distance) == (None, None)
+    assert alone.reason == (
+        "Ann Lee (at 0.70) is another face of this photo, and there is nobody else to compare it with"
+    )
+    three = decide_photo(
+        [[ANN, Candidate("Bob Ray", 1.0), CY], [Candidate("Ann Lee", 0.1)], [Candidate("Bob Ray", 0.2)]], CARD, 3
+    )
+    assert three[0].reason.endswith("Ann Lee (at 0.61) and Bob Ray (at 1.00) are other faces of this photo")
+    assert three[0].person is None
+
+
+def test_of_equally_near_faces_the_main_one_is_the_person() -> None:
+    first, second = decide_photo([[ANN], [ANN]], CARD, 1)
+    assert (first.person, second.person) == ("Ann Lee", None)
+
+
+def test_a_face_beyond_the_threshold_takes_nobodys_place_and_loses_none() -> None:
+    stranger, ann = decide_photo([[Candidate("Ann Lee", 1.09)], [Candidate("Ann Lee", 1.07)]], CARD, 1)
+    assert (stranger.person, ann.person) == (None, "Ann Lee")
+    assert stranger == decide([Candidate("Ann Lee", 1.09)], CARD, 1)
+
+
+faces_of_one_photo = st.integers(1, 4).flatmap(
+    lambda people: st.lists(
+        st.lists(st.one_of(distances, st.just(math.inf)), min_size=people, max_size=people), min_size=1, max_size=4
+    )
+)
+
+
+@given(faces_of_one_photo, distances)
+def test_no_face_and_person_are_nearer_than_to_whom_they_were_given(found: list[list[float]], limit: float) -> None:
+    """The definition of a stable matching, and what every decision must be by itself."""
+    names = [f"p{i}" for i in range(len(found[0]))]
+    faces = [[Candidate(name, d) for name, d in zip(names, row, strict=True)] for row in found]
+    decisions = decide_photo(faces, Threshold(limit, "a test"), len(names))
+    given_to = {d.person: face for face, d in enumerate(decisions) if d.person is not None}
+    assert len(given_to) == sum(d.person is not None for d in decisions), "nobody twice"
+    for face, decision in enumerate(decisions):
+        assert (decision.person is None) == (decision.distance is None or decision.distance > limit)
+        if decision.person is not None:
+            assert decision.distance == found[face][names.index(decision.person)]
+        assert decision.margin is None or decision.margin >= 0
+        for name, d in zip(names, found[face], strict=True):
+            content = decision.person is not None and decision.distance is not None and decision.distance <= d
+            taken = name in given_to and found[given_to[name]][names.index(name)] <= d
+            assert d > limit or content or taken
+
+
+# ---------------------------------------------------------------------------------------------------- enrolment
+
+
+def test_a_photo_is_misplaced_when_it_matches_another_and_its_own_is_farther() -> None:
+    reason = misplaced("Bob Ray", [ANN, BOB, CY], CARD)
+    assert reason == (
+        "nearer to Ann Lee (0.61) than to Bob Ray (1.40): 0.61, within the threshold 1.08 "
+        "(FMR 0.1 % on the validation people)"
+    )
+    assert misplaced("Ann Lee", [BOB, ANN], CARD) is None, "its own is the nearest"
+    assert misplaced("Eve", [ANN, BOB], CARD) is None, "nothing of its own to compare with"
+    assert misplaced("Cy", [BOB, CY], CARD) is None, "the other does not match either"
+    assert misplaced("Bob Ray", [], CARD) is None
+    assert misplaced("Bob Ray", [Candidate("Ann Lee", math.nan), BOB], CARD) is None
+    assert misplaced("B", [Candidate("A", 0.5), Candidate("B", 0.5)], CARD) is None, "equally near"
+    close = misplaced("B", [Candidate("A", 0.50001), Candidate("B", 0.50002)], CARD)
+    assert close is not None
+    assert close.startswith("nearer to A (0.50001) than to B (0.50002)")
+
+
+def test_a_new_person_who_matches_somebody() -> None:
+    assert look_alike("Eve", [BOB, ANN], CARD) == ANN
+    assert look_alike("Eve", [BOB], CARD) is None
+    assert look_alike("Eve", [], CARD) is None
+    assert look_alike("Bob Ray", [ANN, BOB], CARD) is None, "not new"

@@ -1,9 +1,10 @@
 """`facerec enroll`."""
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,24 +13,49 @@ from facerec.errors import DataError, FacerecError
 from facerec.gallery import clean_name
 from facerec.images import find_photos, identity_folders, printable
 
+if TYPE_CHECKING:
+    from facerec.gallery import Gallery
+    from facerec.recognise import Enrolment, Review
+
+SHOWN = 10  # suggestions; --json has them all
+STATUSES = ("added", "skipped", "failed")
 Failure = tuple[Path, str]  # what could not be used, and the line that says why
 
 
 @common.command()
 @click.argument("paths", nargs=-1, required=True, type=common.PHOTOS)
 @click.option("--name", help="All the photos are of this person.")
+@click.option(
+    "--several",
+    type=click.Choice(["main", "refuse"]),
+    default="main",
+    show_default=True,
+    help="Of a photo of several faces enroll the main one, the large one near the middle; or refuse the photo.",
+)
+@click.option("--force", is_flag=True, help="Enroll poor photos too, and those that are nearer to somebody else.")
 @common.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
 def enroll(
-    paths: tuple[Path, ...], name: str | None, gallery_folder: Path, model: str | None, as_json: bool, **faces: Any
+    paths: tuple[Path, ...],
+    name: str | None,
+    several: str,
+    force: bool,
+    gallery_folder: Path,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
 ) -> None:
     """Enroll people: folders of identity folders, or photos of one person with --name.
+
+    A photo that is too small, blurred or turned aside fails, and one that is nearer to somebody else who is enrolled
+    is held back: it is looked at anew the next time.
 
     \b
     facerec enroll people/
     facerec enroll ann1.jpg ann2.jpg --name "Ann Lee"
+    facerec enroll ann3.jpg --name "Ann Lee" --force
     """
     people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
     for _, failure in failures:
@@ -37,26 +63,35 @@ def enroll(
     if not people:
         common.finish(len(failures), 0)
     from facerec.embed import load_embedder
-    from facerec.recognise import enrol, open_gallery
+    from facerec.recognise import enrol, open_gallery, review
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    results: list[Enrolment] = []
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
-        for result in common.show_progress(enrol(gallery, people, detector, embedder), "Enrolling", total):
-            counts[result.person][result.status] += 1
+        enrolled = enrol(gallery, people, detector, embedder, several=several, force=force)
+        for result in common.show_progress(enrolled, "Enrolling", total):
+            results.append(result)
             if result.status == "failed":
                 common.warn(result.reason)
             if as_json:
-                _emit(result.path, result.person, result.status, result.reason)
-        _print_summary(gallery, counts, len(failures), as_json)
+                quality = None if result.quality is None else result.quality.to_json()
+                _emit(result.path, result.person, result.status, result.reason, quality)
+        found = review(gallery, results, embedder.card.embedding_dim)
+        counts = Counter(result.status for result in results) + Counter(failed=len(failures))
+        if as_json:
+            _emit_summary(gallery, counts, found)
+        else:
+            _print_people(results)
+            _print_summary(gallery, found)
+    common.finish(counts["failed"], counts["added"] + counts["skipped"])
 
 
-def _emit(path: Path, person: str | None, status: str, reason: str) -> None:
-    common.emit({"image": str(path), "person": person, "status": status, "reason": reason})
+def _emit(path: Path, person: str | None, status: str, reason: str, quality: dict[str, Any] | None = None) -> None:
+    common.emit({"image": str(path), "person": person, "status": status, "reason": reason, "quality": quality})
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
@@ -96,24 +131,43 @@ def _people_at(path: Path, name: str | None) -> dict[str, list[Path]]:
     return {name: photos}
 
 
-def _print_summary(gallery: Any, counts: dict[str, Counter[str]], bad_paths: int, as_json: bool) -> None:
-    total = sum(counts.values(), Counter())
+def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> None:
     threshold = gallery.threshold
-    if as_json:
-        summary = {key: total[key] for key in ("added", "skipped", "failed")}
-        summary["failed"] += bad_paths
-        distance = threshold.distance if threshold else None
-        common.emit(
-            {"summary": True, "people": len(gallery), "templates": gallery.templates, **summary, "threshold": distance}
-        )
-    else:
-        for person, count in counts.items():
-            click.echo(
-                f"{printable(person)}: " + ", ".join(f"{count[key]} {key}" for key in ("added", "skipped", "failed"))
-            )
-        click.echo(
-            f"The gallery {common.one_line(gallery.folder)} holds {gallery.templates} photos of {len(gallery)} people."
-        )
-        if threshold:
-            click.echo(f"A face is one of them within the distance {threshold.distance:.3f} ({threshold.source}).")
-    common.finish(total["failed"] + bad_paths, total["added"] + total["skipped"])
+    line: dict[str, Any] = {"summary": True, "people": len(gallery), "templates": gallery.templates}
+    line |= {status: counts[status] for status in STATUSES}
+    line["threshold"] = threshold.distance if threshold else None
+    line["alike"] = [{"people": [pair.person, pair.other], "distance": pair.distance} for pair in found.alike]
+    line["misplaced"] = [{"image": str(path), "reason": reason} for path, reason in found.misplaced]
+    common.emit(line)
+
+
+def _print_people(results: "list[Enrolment]") -> None:
+    """A line per person, and below it one for each photo that was added with something to say about it."""
+    people: dict[str, list[Enrolment]] = defaultdict(list)
+    for result in results:
+        people[result.person].append(result)
+    for person, own in people.items():
+        counts = Counter(result.status for result in own)
+        click.echo(f"{printable(person)}: " + ", ".join(f"{counts[status]} {status}" for status in STATUSES))
+        for result in own:
+            problems = result.quality.problems if result.quality is not None else ()
+            notes = [note for note in (result.reason, *problems) if note]
+            if result.status == "added" and notes:
+                click.echo(f"    {common.one_line(result.path)}: {'; '.join(notes)}")
+
+
+def _print_summary(gallery: "Gallery", found: "Review") -> None:
+    threshold = gallery.threshold
+    click.echo(
+        f"The gallery {common.one_line(gallery.folder)} holds {gallery.templates} photos of {len(gallery)} people."
+    )
+    if threshold:
+        click.echo(f"A face is one of them within the distance {threshold.distance:.3f} ({threshold.source}).")
+    lines = [f"{common.one_line(path)} may be of somebody else: {reason}" for path, reason in found.misplaced]
+    for pair in found.alike:
+        remedy = f"facerec gallery merge {shlex.quote(pair.person)} {shlex.quote(pair.other)}"
+        lines.append(f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: `{remedy}`")
+    for line in lines[:SHOWN]:
+        click.echo(line)
+    if len(lines) > SHOWN:
+        click.echo(f"and {len(lines) - SHOWN} more such; --json has them all")

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates listed per face.")
 @common.threshold_option
 @click.option("--fpir", type=float, metavar="R", help="The threshold for another rate of strangers let through.")
+@click.option(
+    "--save-annotated",
+    "pictures",
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="Write copies of the photos to this folder, with every face framed and named; nothing there is overwritten.",
+)
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -28,6 +35,7 @@ def identify(
     top: int,
     threshold: float | None,
     fpir: float | None,
+    pictures: Path | None,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -38,22 +46,27 @@ def identify(
     \b
     facerec identify party.jpg
     facerec identify --json inbox/ > answers.jsonl
+    facerec identify party.jpg --save-annotated named/
     """
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
     from facerec.embed import load_embedder
-    from facerec.recognise import choose_threshold, open_gallery
+    from facerec.pictures import ready_folder
+    from facerec.recognise import annotate, choose_threshold, open_gallery
     from facerec.recognise import identify as identify_photos
 
     paths, empty = common.expand_photos(photos)
     for line in empty:
         common.warn(line)
+    if pictures is not None:
+        ready_folder(pictures)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     failed, done = len(empty), 0
     with open_gallery(gallery_folder, embedder) as gallery:
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top)
+        results = results if pictures is None else annotate(results, pictures)
         for result in common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0):
             failed, done = failed + (result.error is not None), done + (result.error is None)
             if result.error is not None:
@@ -78,7 +91,8 @@ def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
 def _as_text(result: "Identification") -> str:
     assert result.decision is not None
     where = common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
-    return f"{where}: {result.decision.person or 'unknown'}\n    {result.decision.reason}"
+    poor = [f"    poor photo: {problem}" for problem in result.quality.problems] if result.quality else []
+    return "\n".join([f"{where}: {result.decision.person or 'unknown'}", f"    {result.decision.reason}", *poor])
 
 
 def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
@@ -88,6 +102,7 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
     line |= {"decision": "no_face" if isinstance(result.error, NoFaceError) else "error", "person": None}
     line |= {"distance": None, "threshold": threshold.distance, "threshold_source": threshold.source}
     line |= {"margin": None, "candidates": [], "reason": str(result.error)}
+    line["quality"] = None if result.quality is None else result.quality.to_json()
     if face is not None and decision is not None:
         line |= {"face": result.position, "box": [round(side, 1) for side in face.box]}
         line |= {"detection_confidence": round(face.confidence, 4), "person": decision.person}
