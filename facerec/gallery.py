@@ -204,6 +204,11 @@ class Gallery(Care):
         _require_unit(vectors, people.index.dimension, str(self.folder))
         return people.nearest(vectors, top)
 
+    def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
+        """Return everybody's name and the (P, D) unit float32 rows they are searched at."""
+        people = self._current()
+        return people.names, people.means
+
     def _current(self) -> PeopleIndex:
         """Return everybody as of the database's present generation, reading only what is new."""
         known = self._people

@@ -163,6 +163,11 @@ class PeopleIndex:
         """No people and no vectors of `dimension` numbers yet."""
         return cls(FlatIndex(dimension), np.empty(0, np.int64), [])
 
+    @property
+    def means(self) -> Vectors:
+        """(P, D) unit rows: what each of the people is searched at, in the order of `names`."""
+        return self._means.vectors(np.arange(len(self.names)))
+
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
 

@@ -67,6 +67,24 @@ def contact_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[
     return np.asarray(sheet)
 
 
+def save_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], path: Path) -> None:
+    """Write a contact sheet to a new file, as JPEG or PNG by its ending.
+
+    Raises DataError for another ending, a file that is there already, or one that cannot be written.
+    """
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
+    if kind is None:
+        raise DataError(f"{printable(path)}: a contact sheet is a picture; give a name that ends in .jpg or .png")
+    data = io.BytesIO()
+    PIL.Image.fromarray(contact_sheet(photos, boxes, names)).save(data, kind)
+    try:
+        _write_new(path, data.getvalue())
+    except FileExistsError as error:
+        raise DataError(f"{printable(path)}: is there already; give another name for the sheet") from error
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
 def ready_folder(folder: Path) -> None:
     """Make `folder` if need be and see that pictures can be written to it; raises DataError if not."""
     probe = folder / f".facerec-{os.getpid()}"
@@ -95,19 +113,24 @@ def _write_beside(folder: Path, stem: str, data: bytes) -> Path:
     for number in count(1):
         target = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
         try:
-            with target.open("xb") as file:  # refuses any name that is taken, by a link too
-                try:
-                    file.write(data)
-                    file.flush()
-                except OSError:
-                    target.unlink()
-                    raise
+            _write_new(target, data)
             return target
         except FileExistsError:
             continue
         except OSError as error:
             raise _unwritable(target, error) from error
     raise AssertionError("numbers do not end")
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all; FileExistsError for a name that is taken, by a link too."""
+    with path.open("xb") as file:
+        try:
+            file.write(data)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _short(stem: str) -> str:

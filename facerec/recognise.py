@@ -227,15 +227,15 @@ def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo)
         return False
 
 
-def review(gallery: Gallery, added: Sequence[Enrolment], dimension: int) -> Review:
-    """Look back at a gallery of vectors of `dimension` numbers, and the photos that were `added` to it just now.
+def review(gallery: Gallery, added: Sequence[Enrolment]) -> Review:
+    """Look back at a gallery, and the photos that were `added` to it just now.
 
     A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
     """
     limit, people = gallery.threshold, len(gallery)
     if limit is None or people < 2:
         return Review((), ())
-    names, means = _mean_templates(gallery, dimension)
+    names, means = gallery.mean_templates()
     rows, columns = np.nonzero(np.triu(2 - 2 * means @ means.T <= limit.distance, 1))
     distances = np.square(means[rows] - means[columns]).sum(axis=1)
     photos = {person.name: person.templates for person in gallery.people()}
@@ -249,19 +249,6 @@ def review(gallery: Gallery, added: Sequence[Enrolment], dimension: int) -> Revi
             reason = misplaced(result.person, gallery.search(result.vector[None], people)[0], limit)
             wrong += [(result.path, reason)] if reason is not None else []
     return Review(tuple(sorted(alike, key=lambda pair: pair.distance)), tuple(wrong))
-
-
-def _mean_templates(gallery: Gallery, dimension: int) -> tuple[list[str], NDArray[np.float64]]:
-    """Everybody's name and mean template, (P, D): d(m, e) = 2 - 2 m.e, so the distances of m to the D unit vectors e
-    along the axes are its coordinates."""
-    found = gallery.search(np.eye(dimension, dtype=np.float32), max(len(gallery), 1))
-    names = sorted({candidate.person for candidates in found for candidate in candidates})
-    places = {name: place for place, name in enumerate(names)}
-    means = np.zeros((len(names), dimension))
-    for axis, candidates in enumerate(found):
-        for candidate in candidates:
-            means[places[candidate.person], axis] = 1 - candidate.distance / 2
-    return names, means
 
 
 def identify(

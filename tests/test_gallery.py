@@ -50,6 +50,9 @@ def test_enrolled_people_are_found_listed_and_shown(gallery: Gallery) -> None:
     assert found[1][0].distance == pytest.approx(0, abs=4e-6)
     bob = (vector(0) + vector(2)) / np.linalg.norm(vector(0) + vector(2))
     assert found[0][0].distance == pytest.approx(((bob - vector(2)) ** 2).sum(), abs=4e-6)
+    names, means = gallery.mean_templates()
+    assert names == ("Bob Ray", "Ann Lee")
+    np.testing.assert_allclose(means, [bob, vector(1)], atol=1e-6)
     assert [(p.name, p.templates) for p in gallery.people()] == [("Ann Lee", 1), ("Bob Ray", 2)]
     assert (len(gallery), gallery.templates) == (2, 3)
     shown = gallery.show("Bob Ray")

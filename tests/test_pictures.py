@@ -11,7 +11,7 @@ from running import json_lines, run
 
 from facerec.errors import DataError, ImageError
 from facerec.images import read_image
-from facerec.pictures import LABEL, TILE, annotated, contact_sheet, ready_folder, save_annotated
+from facerec.pictures import LABEL, TILE, annotated, contact_sheet, ready_folder, save_annotated, save_sheet
 from facerec.types import Box, Image
 
 BOX = (100.0, 90.0, 180.0, 200.0)
@@ -214,6 +214,31 @@ def test_boxes_of_a_photo_that_is_another_by_now(box: Box, tmp_path: Path) -> No
     assert contact_sheet([save(tmp_path / "a.png", grey(30, 20))], [box], ["x"]).shape == (TILE + LABEL, TILE, 3)
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".png"])
+def test_a_sheet_is_saved_as_its_name_says(ending: str, tmp_path: Path) -> None:
+    photos = [save(tmp_path / "a.png", grey())]
+    save_sheet(photos, [BOX], ["Ann"], tmp_path / f"sheet{ending}")
+    with PIL.Image.open(tmp_path / f"sheet{ending}") as saved:
+        assert saved.format == ("PNG" if ending == ".png" else "JPEG")
+        error = np.asarray(saved).astype(int) - contact_sheet(photos, [BOX], ["Ann"])
+    assert np.abs(error).mean() < 3, "as good as JPEG is"
+
+
+def test_a_sheet_is_never_written_over_a_file(tmp_path: Path) -> None:
+    taken = tmp_path / "sheet.png"
+    taken.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"sheet\.png: is there already; give another name"):
+        save_sheet([], [], [], taken)
+    assert taken.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("name", "words"), [("sheet.gif", "jpg or .png"), ("none/sheet.png", "cannot be written")])
+def test_a_sheet_that_cannot_be(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        save_sheet([], [], [], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sheet_of_nobody() -> None:
     assert (contact_sheet([], [], []) == 255).all()
 
@@ -251,3 +276,16 @@ def test_a_folder_for_pictures_is_refused_before_the_work(gallery: Path, crops: 
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: {file}: cannot be written (")
     assert file.read_bytes() == before
+
+
+def test_a_person_is_shown_on_a_sheet(gallery: Path, tmp_path: Path) -> None:
+    person = json_lines(run("gallery", "list", "--json", gallery=gallery))[0]
+    done = run("gallery", "show", person["person"], "--sheet", tmp_path / "sheet.png", gallery=gallery)
+    assert done.exit_code == 0, done.output
+    side = int(np.ceil(np.sqrt(person["templates"])))
+    with PIL.Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == side * TILE
+        assert (np.asarray(sheet)[20, 20] != 224).any(), "the photo is there, not an empty tile"
+    again = run("gallery", "show", person["person"], "--sheet", tmp_path / "sheet.png", gallery=gallery)
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr

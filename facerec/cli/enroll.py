@@ -80,7 +80,7 @@ def enroll(
             if as_json:
                 quality = None if result.quality is None else result.quality.to_json()
                 _emit(result.path, result.person, result.status, result.reason, quality)
-        found = review(gallery, results, embedder.card.embedding_dim)
+        found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
         if as_json:
             _emit_summary(gallery, counts, found)

@@ -45,19 +45,29 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 
 @gallery.command()
 @click.argument("name")
+@click.option(
+    "--sheet", type=common.PHOTOS, metavar="FILE", help="Draw the faces enrolled into a new picture, too."
+)
 @common.gallery_option
 @common.json_option
-def show(name: str, gallery_folder: Path, as_json: bool) -> None:
+def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
     """The photos somebody is known by, and what they agreed to.
 
     \b
     facerec gallery show "Ann Lee"
+    facerec gallery show "Ann Lee" --sheet ann.jpg
     """
     with Gallery.open(gallery_folder) as opened:
         note, until = opened.consent(name)
+        templates = opened.show(name)
+        if sheet is not None:
+            from facerec.pictures import save_sheet
+
+            photos = [Path(template.source) for template in templates]
+            save_sheet(photos, [template.box for template in templates], [photo.name for photo in photos], sheet)
         if not as_json and (note, until) != (None, None):
             click.echo(_agreed(note, until))
-        for template in opened.show(name):
+        for template in templates:
             if as_json:
                 common.emit({"person": name, **dataclasses.asdict(template), "consent": note, "until": until})
             else:
