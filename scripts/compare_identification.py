@@ -46,9 +46,14 @@ def embed_people(folder: Path, people: list[str], model: str) -> Rows:
 
 def draw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
     """Half of the people, to be enrolled with so many crops each, and everybody's other crops to search with."""
+    return draw_people(rows, len(rows) // 2, enrolled, seed)
+
+
+def draw_people(rows: Rows, count: int, enrolled: int, seed: int) -> tuple[Rows, Rows]:
+    """As `draw`, of so many people."""
     rng = np.random.default_rng((SEED, seed))
     people = sorted(rows)
-    chosen = {people[i] for i in rng.permutation(len(people))[: len(people) // 2]}
+    chosen = {people[i] for i in rng.permutation(len(people))[:count]}
     gallery, probes = {}, {}
     for person in people:
         order = rng.permutation(len(rows[person]))
