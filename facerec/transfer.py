@@ -19,6 +19,7 @@ import math
 import os
 import re
 import sqlite3
+import tempfile
 import tokenize
 import zipfile
 from collections.abc import Iterator
@@ -32,7 +33,6 @@ import numpy as np
 from facerec.audit import facerec_version, record, utc_now
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.folder import settle
-from facerec.index import draft_of
 from facerec.rows import (
     clean_day,
     clean_name,
@@ -125,20 +125,20 @@ def write_export(path: Path, export: Export) -> None:
     vectors = io.BytesIO()
     rows = [template.vector for person in export.people for template, _ in person.templates]
     np.lib.format.write_array(vectors, np.stack(rows).astype("<f4"), allow_pickle=False)
-    draft = draft_of(path)
     try:
-        if path.exists():
+        if os.path.lexists(path):  # a link that leads nowhere is somebody's, too
             raise GalleryError(f"{path}: there already; delete it or give another name")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_PEOPLE, text)
-                archive.writestr(_VECTORS, vectors.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        with tempfile.TemporaryDirectory(prefix="facerec-export-", dir=path.absolute().parent) as room:
+            draft = Path(room, "draft")  # a name of its own: beside `path` may lie other people's drafts
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    archive.writestr(_PEOPLE, text)
+                    archive.writestr(_VECTORS, vectors.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
         settle(path.absolute().parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise GalleryError(
             f"{path}: cannot be written ({error.strerror}); give another name or free its disk"
         ) from error

@@ -129,6 +129,21 @@ def test_where_an_export_may_not_go(source: Path, file: Path, tmp_path: Path) ->
         assert [e.action for e in gallery.log()[0]].count("exported") == 1, "what was not written is not logged"
 
 
+def test_an_export_touches_no_other_file(source: Path, file: Path, tmp_path: Path) -> None:
+    mine, link = tmp_path / "new.npz.draft", tmp_path / "link.npz"
+    mine.write_text("somebody's own")
+    link.symlink_to(tmp_path / "nowhere")
+    there = set(tmp_path.iterdir())
+    assert run("gallery", "export", tmp_path / "new.npz", gallery=source).exit_code == 0
+    refused = run("gallery", "export", link, gallery=source)
+    assert (refused.exit_code, refused.stderr.count("there already")) == (2, 1)
+    assert set(tmp_path.iterdir()) == there | {tmp_path / "new.npz"}
+    assert link.is_symlink()
+    assert mine.read_text() == "somebody's own"
+    assert stat.S_IMODE((tmp_path / "new.npz").stat().st_mode) == 0o600
+    assert (tmp_path / "new.npz").stat().st_size == file.stat().st_size
+
+
 # ------------------------------------------------------------------------------------------------------ hostile files
 
 
