@@ -291,3 +291,15 @@ def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tm
         assert result.exit_code == 2, command
         assert said in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_with_nobody_enrolled_nothing_is_set(model: Path, crops: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    run("enroll", crops / "ann.png", "--name", "Ann", "--aligned", "--model", model, gallery=gallery)
+    run("gallery", "remove", "Ann", gallery=gallery)
+    given = ("--fpir", "0.2", "--strangers", crops / "people", "--aligned")
+    result = run("calibrate", *given, "--model", model, gallery=gallery)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "nobody is enrolled yet" in result.stderr
+    actions = [line.get("action") for line in json_lines(run("gallery", "log", "--json", gallery=gallery))]
+    assert {"target set", "strangers set"}.isdisjoint(actions)

@@ -47,6 +47,10 @@ def calibrate(
     embedder = load_embedder(model)
     failed, vectors = 0, None
     with open_gallery(gallery_folder, embedder) as gallery:
+        if not len(gallery):
+            raise ConfigError(
+                f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first"
+            )
         if folder is not None:
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
@@ -54,12 +58,8 @@ def calibrate(
         if fpir is not None:
             gallery.set_target(fpir)
         found = gallery.calibration()
-        if found is None and len(gallery):
-            raise ConfigError(
-                f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR"
-            )
     if found is None:
-        raise ConfigError(f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first")
+        raise ConfigError(f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR")
     common.emit(_as_json(found)) if as_json else click.echo(_as_text(found))
     common.finish(failed, 1)
 
