@@ -54,7 +54,9 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
 
 
 def list_copies(path: Path) -> list[Copy]:
-    """The copies of the database `path`, the newest first."""
+    """The copies of the database `path`, the newest first; GalleryError where there is not even a folder."""
+    if not path.parent.is_dir():
+        raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
     with explained(path):
         return [_described(copy) for copy in sorted(copies_of(path), key=_age, reverse=True)]
 

@@ -167,6 +167,12 @@ def test_where_there_is_nothing_to_restore(tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir(exist_ok=True)
 
 
+def test_the_list_of_copies_where_there_is_no_gallery(tmp_path: Path) -> None:
+    result = run("gallery", "restore", "--list", gallery=tmp_path / "mistyped")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {tmp_path / 'mistyped'}: no gallery here, nor a backup of one\n"
+
+
 def test_the_list_of_no_copies(folder: Path) -> None:
     (folder / "gallery.db.backup").unlink()
     assert run("gallery", "restore", "--list", gallery=folder).stdout == f"{folder}: no backup yet.\n"
