@@ -114,6 +114,11 @@ class Care:
         with self._database.read() as db:
             return photos_of(db, self._person(db, name))
 
+    def name_of(self, name: str) -> str:
+        """Return a person's name as the gallery keeps it: stripped, NFC; UnknownPersonError if nobody has it."""
+        with self._database.read() as db:
+            return scalar(db, "SELECT name FROM people WHERE id = ?", self._person(db, name))
+
     def rename(self, old: str, new: str) -> None:
         """Give a person another name; GalleryError if somebody has it, UnknownPersonError if nobody is called `old`."""
         name = clean_name(new)
@@ -288,7 +293,10 @@ class Care:
         return [f"{self._index_path}: not the vectors of the database; run `facerec gallery rebuild`"]
 
     def _person(self, db: sqlite3.Connection, name: str) -> int:
-        person = id_of(db, unicodedata.normalize("NFC", name).strip())
+        try:
+            person = id_of(db, unicodedata.normalize("NFC", name).strip())
+        except UnicodeEncodeError:  # bytes of a command line that are no UTF-8, which every name in a gallery is
+            person = None
         if person is None:
             known = {row[0].casefold(): row[0] for row in db.execute("SELECT name FROM people")}
             close = [known[match] for match in difflib.get_close_matches(name.casefold(), known)]

@@ -430,6 +430,20 @@ def test_nobody_of_that_name(command: list[str], gallery: Path) -> None:
     refused(run("gallery", *command, gallery=gallery), "nobody called 'Bob'", "gallery list")
 
 
+NOT_UTF_8 = "B\udcff"  # how Python hands on the byte 0xff of a command line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", NOT_UTF_8], ["remove", NOT_UTF_8], ["rename", NOT_UTF_8, "Carla"], ["consent", NOT_UTF_8],
+        ["consent", NOT_UTF_8, "--note", "signed"], ["merge", NOT_UTF_8, "Ann Lee"], ["merge", "Ann Lee", NOT_UTF_8],
+    ],
+)  # fmt: skip
+def test_a_name_of_bytes_that_are_no_text(command: list[str], gallery: Path) -> None:
+    refused(run("gallery", *command, gallery=gallery), r"nobody called 'B\udcff'", "gallery list")
+
+
 def test_a_new_name_that_is_unfit_or_taken(gallery: Path, toy: Path, tmp_path: Path) -> None:
     refused(run("gallery", "rename", "Ann Lee", "", gallery=gallery), "no name for a person")
     other = toy_model.save_crop(tmp_path / "bob.png", 1, 0)

@@ -65,6 +65,20 @@ def test_merge_by_command(folder: Path) -> None:
     assert "nobody called 'Ann'" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["rename", " Ann ", " E\u0301va "], [{"renamed": "Ann", "to": "\u00c9va"}]),
+        (["merge", " Ann", "Bob "], [{"merged": "Ann", "into": "Bob", "templates": 1}]),
+        (["consent", " Ann "], [{"person": "Ann", "consent": None, "until": None}]),
+        (["remove", "Ann "], [{"removed": "Ann", "templates": 1}]),
+    ],
+)
+def test_people_are_called_as_the_gallery_has_them(folder: Path, command: list[str], said: list[dict]) -> None:
+    assert [line["person"] for line in json_lines(run("gallery", "show", " Ann ", "--json", gallery=folder))] == ["Ann"]
+    assert json_lines(run("gallery", *command, "--json", gallery=folder)) == said
+
+
 def test_consent(folder: Path) -> None:
     command = ["gallery", "consent", "Ann"]
     said = run(*command, "--note", "  signed on paper ", "--until", "2031-01-31", gallery=folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
-from facerec.gallery import KINDS, Gallery
+from facerec.gallery import KINDS, Gallery, clean_name
 from facerec.images import printable
 
 
@@ -45,9 +45,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 
 @gallery.command()
 @click.argument("name")
-@click.option(
-    "--sheet", type=common.PHOTOS, metavar="FILE", help="Draw the faces enrolled into a new picture, too."
-)
+@click.option("--sheet", type=common.PHOTOS, metavar="FILE", help="Draw the faces enrolled into a new picture, too.")
 @common.gallery_option
 @common.json_option
 def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
@@ -58,6 +56,7 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
     facerec gallery show "Ann Lee" --sheet ann.jpg
     """
     with Gallery.open(gallery_folder) as opened:
+        name = opened.name_of(name)
         note, until = opened.consent(name)
         templates = opened.show(name)
         if sheet is not None:
@@ -87,6 +86,7 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
     facerec gallery rename "Ann Lee" "Ann Ray"
     """
     with Gallery.open(gallery_folder) as opened:
+        old, new = opened.name_of(old), clean_name(new)
         opened.rename(old, new)
     _say({"renamed": old, "to": new}, f"{old} is now {new}.", as_json)
 
@@ -103,6 +103,7 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
     facerec gallery merge "A. Lee" "Ann Lee"
     """
     with Gallery.open(gallery_folder) as opened:
+        source, target = opened.name_of(source), opened.name_of(target)
         count = opened.merge(source, target)
     _say({"merged": source, "into": target, "templates": count}, f"{count} photos of {source} are {target}'s.", as_json)
 
@@ -120,6 +121,7 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
     facerec gallery consent "Ann Lee" --note "signed 2026-01-31" --until 2027-01-31
     """
     with Gallery.open(gallery_folder) as opened:
+        name = opened.name_of(name)
         if (note, until) != (None, None):
             opened.set_consent(name, note, until)
         note, until = opened.consent(name)
@@ -137,6 +139,7 @@ def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
     facerec gallery remove "Ann Lee"
     """
     with Gallery.open(gallery_folder) as opened:
+        name = opened.name_of(name)
         count, traces = opened.remove(name), opened.traces_left
     _say({"removed": name, "templates": count}, f"{name} and {count} photos are removed.", as_json)
     common.finish(traces, 1)
