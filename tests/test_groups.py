@@ -182,6 +182,14 @@ def test_identification_by_group(people: Path, toy: Path, written: Write) -> Non
     assert re.search(r"\bx\W+2\W+4\W+0\W+0", shown)
 
 
+def test_no_figure_of_a_table_is_cut(people: Path, toy: Path, written: Write) -> None:
+    path, name = written("p0,x\np1," + "y" * 60), "y" * 60
+    command = ("evaluate", "identification", "--gallery-images", people, "--probe-images", people, "--groups", path)
+    shown = run(*command, "--gallery-sizes", "1,2", "--aligned", "--model", toy).stdout
+    assert "…" not in shown
+    assert all(whole in shown for whole in (name, "non-mated", "searcher's group", "1.000 (1.000 to 1.000)"))
+
+
 def test_a_bad_groups_file_is_refused_before_a_photo_is_read(people: Path, toy: Path, written: Write) -> None:
     command = ("evaluate", "identification", "--gallery-images", people, "--probe-images", people, "--aligned")
     result = run(*command, "--model", toy, "--groups", written("p0\n"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # imported when needed
     from facerec.groups import Groups
     from facerec.report.tables import Table
 
+WIDEST = 1000  # characters of a table where no terminal sets a limit
 MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
 
 
@@ -350,8 +351,12 @@ def _show(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
+        console = Console(width=WIDEST)
     for table in tables(line):
-        shown = Table(*map(escape, table.header), title=escape(table.title) or None, caption=escape(table.note) or None)
+        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
+        for name in table.header:
+            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
         for row in table.rows:
             shown.add_row(*map(escape, row))
         console.print(shown)
