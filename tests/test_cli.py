@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -396,6 +397,15 @@ def test_doctor_names_what_is_wrong(gallery: Path, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 2
     assert str(tmp_path / "none") in result.stderr
     assert str(gallery) in result.stderr
+
+
+def test_doctor_names_strangers_that_are_broken(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "cohort.safetensors").write_bytes(b"garbage" * 100)
+    result = run("doctor", "--model", folder, gallery=tmp_path / "none")
+    assert result.exit_code == 1
+    assert str(folder / "cohort.safetensors") in result.stderr
+    assert "copy the model again" in result.stderr
 
 
 def test_train_then_use_the_model(tmp_path: Path) -> None:

@@ -113,9 +113,11 @@ def _classifier(model: str) -> str:
 def _embedder(model: str | None) -> str:
     import numpy as np
 
+    from facerec.cohort import load_cohort
     from facerec.embed import load_embedder
 
     embedder = load_embedder(model)
+    load_cohort(embedder.path, embedder.card)  # raises for one that is broken: a gallery's threshold rests on it
     size = embedder.card.input_size
     vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
     if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
