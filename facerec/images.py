@@ -43,6 +43,10 @@ _DECODING_ERRORS = (
 _ALONE = threading.Lock()
 """Held while Pillow works: what keeps its warnings from stderr belongs to the process, and threads would mix it up."""
 
+# What `printable` escapes: Unicode categories, and directional classes (LEFT-TO-RIGHT EMBEDDING and its like, UAX #9).
+_UNSAFE = ("Cc", "Cs", "Zl", "Zp")
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -56,9 +60,16 @@ _UPRIGHT = {
 
 
 def printable(path: Path | str) -> str:
-    """`path` as one line that any terminal can show: control characters and undecodable bytes are escaped."""
-    unsafe = ("Cc", "Cs", "Zl", "Zp")
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in unsafe else c for c in str(path))
+    """`path` as one line that any terminal can show: control characters and undecodable bytes are escaped.
+
+    So are the marks that turn the direction of writing, by which a line reads as what it is not; those that join or
+    part letters, as some scripts need, stay.
+    """
+    return "".join(repr(c)[1:-1] if _is_unsafe(c) else c for c in str(path))
+
+
+def _is_unsafe(character: str) -> bool:
+    return unicodedata.category(character) in _UNSAFE or unicodedata.bidirectional(character) in _TURNING
 
 
 def same_form(name: str) -> str:

@@ -378,6 +378,12 @@ def test_printable_is_one_line_and_leaves_letters_alone(text: str) -> None:
         assert shown == text
 
 
+def test_marks_that_turn_the_direction_of_writing_are_escaped_and_joiners_stay() -> None:
+    assert printable("a\u202egpj.exe\u2066") == "a\\u202egpj.exe\\u2066"
+    for name in ("क्\u200dष", "שלום"):
+        assert printable(name) == name
+
+
 # ---- hashes, folders, aligned crops ---------------------------------------------------------------------------------
 
 
