@@ -109,18 +109,21 @@ def score_groups(album: FaceAlbum, grouping: Grouping, people: Mapping[Path, str
     return line | {"ci95": {name: list(percentile_interval(column[1:])) for name, column in figures.items()}}
 
 
-def check_output(output: Path, folder: Path) -> None:
-    """Raise ConfigError for an output in the album itself, whose links would be photos of it; DataError if not empty.
+def ready_output(output: Path, folder: Path) -> None:
+    """Make the folder `output` before the long work; an empty one will do.
 
-    An empty folder will do.
+    Raises ConfigError for an output in the album itself, whose links would be photos of it; DataError for one that is
+    not empty, or that cannot be written to.
     """
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
         raise ConfigError(f"{printable(output)}: is in the album; give an --output outside of {printable(folder)}")
+    trial = output / f".facerec-{os.getpid()}"
     try:
-        if next(os.scandir(output), None) is not None:
+        if os.path.lexists(output) and next(os.scandir(output), None) is not None:
             raise DataError(f"{printable(output)}: is not empty; give another --output, or remove it")
-    except FileNotFoundError:
-        return
+        output.mkdir(parents=True, exist_ok=True)
+        trial.symlink_to("nowhere")  # some file systems have no links
+        trial.unlink()
     except OSError as error:
         raise _unfit(output, error) from error
 

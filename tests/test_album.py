@@ -11,13 +11,13 @@ import toy_model
 from facerec.album import (
     AlbumFace,
     FaceAlbum,
-    check_output,
     enrol_group,
     gather_faces,
     group_album,
     grouping_limit,
     most_similar,
     people_of_folders,
+    ready_output,
     score_groups,
     write_links,
 )
@@ -172,17 +172,17 @@ def test_links_where_folders_are_links_themselves(tmp_path: Path) -> None:
 def test_an_output_that_holds_something_or_lies_in_the_album_is_refused(tmp_path: Path) -> None:
     photos_in(tmp_path / "album", "a.jpg")
     (tmp_path / "empty").mkdir()
-    check_output(tmp_path / "empty", tmp_path / "album")
-    check_output(tmp_path / "new" / "er", tmp_path / "album")
+    ready_output(tmp_path / "empty", tmp_path / "album")
+    ready_output(tmp_path / "new" / "er", tmp_path / "album")
     (tmp_path / "empty" / ".hidden").touch()
     with pytest.raises(DataError, match="not empty"):
-        check_output(tmp_path / "empty", tmp_path / "album")
+        ready_output(tmp_path / "empty", tmp_path / "album")
     with pytest.raises(DataError, match="Not a directory"):
-        check_output(tmp_path / "album" / ".." / "album" / "a.jpg", tmp_path / "elsewhere")
+        ready_output(tmp_path / "album" / ".." / "album" / "a.jpg", tmp_path / "elsewhere")
     (tmp_path / "way in").symlink_to(tmp_path / "album")
     for inside in (tmp_path / "album", tmp_path / "album" / "groups", tmp_path / "way in" / "groups"):
         with pytest.raises(ConfigError, match="is in the album"):
-            check_output(inside, tmp_path / "album")
+            ready_output(inside, tmp_path / "album")
 
 
 def test_links_that_cannot_be_made_are_one_line(tmp_path: Path) -> None:

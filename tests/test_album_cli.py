@@ -231,6 +231,7 @@ def test_cluster_where_links_may_not_be_written(album: Path, toy: Path) -> None:
     result = toy_run(toy, "cluster", album, "--output", "/proc/groups")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("Error: /proc/groups: no folder of links (")
+    assert result.stdout == ""  # nobody waited for the photos to be read
 
 
 def test_a_search_that_is_killed_leaves_the_album_as_it_was(album: Path, toy: Path) -> None:

@@ -104,7 +104,7 @@ def cluster(
 
     people = albums.people_of_folders(folder, paths) if labels else None
     if output is not None:
-        albums.check_output(output, folder)
+        albums.ready_output(output, folder)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = albums.grouping_limit(embedder, threshold)
