@@ -278,6 +278,7 @@ def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tm
     for command, said in (
         (("calibrate", "--fpir", "1.5", "--model", toy), "between 0 and 1"),
         (("calibrate", "--model", toy), "no strangers to calibrate with"),
+        (("calibrate", "--fpir", "0.2", "--model", toy), "no strangers to calibrate with"),
         (
             ("identify", crops / "ann.png", "--aligned", "--model", toy, "--fpir", "0.1"),
             "no strangers to calibrate with",
@@ -291,6 +292,8 @@ def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tm
         assert result.exit_code == 2, command
         assert said in result.stderr
         assert result.stderr.count("\n") == 1
+    actions = [line.get("action") for line in json_lines(run("gallery", "log", "--json", gallery=gallery))]
+    assert "target set" not in actions, "what is refused is not half done"
 
 
 def test_with_nobody_enrolled_nothing_is_set(model: Path, crops: Path, tmp_path: Path) -> None:

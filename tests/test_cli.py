@@ -18,6 +18,7 @@ import toy_model
 from running import json_lines, run, run_process
 
 from facerec.cli.main import COMMANDS
+from facerec.embed import SHIPPED_MODEL
 
 NAMES = ["Ann Lee", "Bob O'Ray", "Çelik 王"]
 
@@ -378,6 +379,10 @@ def test_models(tiny_model: Path) -> None:
     shown = run("models", "--model", tiny_model).stdout
     for word in ("resnet50: ", "discriminative", "Model tiny:", line["card"]["fingerprint"], "made up for tests"):
         assert word in shown
+    figures = run("models", "--model", "default").stdout
+    lfw = json.loads((SHIPPED_MODEL / "model.json").read_text("utf-8"))["results"]["lfw"]
+    assert f"results.lfw.tar_at_fmr.1e-3: {lfw['tar_at_fmr']['1e-3']}\n" in figures
+    assert "{" not in figures, "a line for each figure"
 
 
 def test_doctor_of_a_sound_house(gallery: Path, toy: Path) -> None:

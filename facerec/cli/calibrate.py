@@ -51,6 +51,10 @@ def calibrate(
             raise ConfigError(
                 f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first"
             )
+        if folder is None and gallery.calibration(fpir) is None:
+            raise ConfigError(
+                f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR"
+            )
         if folder is not None:
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
@@ -59,7 +63,7 @@ def calibrate(
             gallery.set_target(fpir)
         found = gallery.calibration()
     if found is None:
-        raise ConfigError(f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR")
+        raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")
     common.emit(_as_json(found)) if as_json else click.echo(_as_text(found))
     common.finish(failed, 1)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,14 @@ def models(model: str | None, as_json: bool) -> None:
     if card["classes"]:
         click.echo(f"  classes: {', '.join(map(printable, card['classes']))}")
     for part in ("threshold", "results"):
-        for key, value in card[part].items():
-            click.echo(f"  {part}.{key}: {value}")
+        for key, value in _leaves(card[part], part):
+            click.echo(f"  {key}: {value}")
+
+
+def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """What is in dicts within dicts, each by its whole name."""
+    for key, value in facts.items():
+        yield from _leaves(value, f"{name}.{key}") if isinstance(value, dict) else [(f"{name}.{key}", value)]
 
 
 @common.command()
