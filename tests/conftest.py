@@ -13,6 +13,9 @@ import toy_model
 if TYPE_CHECKING:  # slow to import
     from toy_runs import Data
 
+    from facerec.embed import OpenVINOEmbedder
+    from facerec.gallery import Gallery
+
 # Small tensors gain nothing from threads, which wait for each other busily; of the tests' own processes, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -145,3 +148,20 @@ def whole_run(some_faces: "Data", tmp_path_factory: pytest.TempPathFactory) -> P
     with toy_runs.one_thread():
         some_faces.train(output, toy_runs.SMALL)
     return output
+
+
+@pytest.fixture(scope="module")
+def embedder(toy: Path) -> "OpenVINOEmbedder":
+    """The toy model, ready to embed."""
+    from facerec.embed import OpenVINOEmbedder
+
+    return OpenVINOEmbedder(toy)
+
+
+@pytest.fixture
+def gallery(embedder: "OpenVINOEmbedder", tmp_path: Path) -> "Iterator[Gallery]":
+    """An empty gallery of the toy model; files with galleries of their own kind have a fixture of this name, too."""
+    from facerec.recognise import open_gallery
+
+    with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:
+        yield opened

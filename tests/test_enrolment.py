@@ -1,6 +1,6 @@
 """What enrolment refuses, holds back and remarks, and that nobody is in a photo twice, on made-up people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +32,6 @@ class Crowd(AlignedDetector):
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         others = [self._face(toy_model.crop(*each)) for each in self.beside]
         return [[self._face(image), *others] for image in images]
-
-
-@pytest.fixture(scope="module")
-def embedder(toy: Path) -> OpenVINOEmbedder:
-    return OpenVINOEmbedder(toy)
-
-
-@pytest.fixture
-def gallery(embedder: OpenVINOEmbedder, tmp_path: Path) -> Iterator[Gallery]:
-    with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -19,17 +19,6 @@ from facerec.types import Face, Image, Template, Threshold
 LIMIT = Threshold(0.5, "made up for tests")
 
 
-@pytest.fixture(scope="module")
-def embedder(toy: Path) -> OpenVINOEmbedder:
-    return OpenVINOEmbedder(toy)
-
-
-@pytest.fixture
-def gallery(embedder: OpenVINOEmbedder, tmp_path: Path) -> Iterator[Gallery]:
-    with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:
-        yield opened
-
-
 @pytest.fixture
 def mixed(tmp_path: Path) -> list[Path]:
     """40 photos, 2.5 batches: photo i is of person i, but every seventh cannot be used."""
