@@ -28,8 +28,9 @@ from facerec.detect import MTCNNDetector
 from facerec.embed import Embedder, load_embedder
 from facerec.evaluate import pair_distances, read_pairs
 from facerec.images import aligned_crop, find_photos, read_image
+from facerec.quality import measure
 from facerec.recognise import embed_photos
-from facerec.types import Face, Image, Vectors
+from facerec.types import Image, Vectors
 
 REPLICATES, SEED = 200, 0
 TURNED = (0.1, 0.2, 0.3)
@@ -92,13 +93,6 @@ def spoiled_crops(data: Path, embedder: Embedder, limit: float) -> None:
         print(f"| {kind} | {match_rates(distances <= limit, a == b, a, b)} |", flush=True)
 
 
-def turned(face: Face) -> float:
-    """How far the nose is from the middle between the eyes, along their line, in parts of their distance."""
-    left, right, nose = face.landmarks[:3].astype(np.float64)
-    line = right - left
-    return abs(float((nose - (left + right) / 2) @ line / (line @ line)))
-
-
 def turned_heads(data: Path, embedder: Embedder, limit: float) -> None:
     """The table of turned heads."""
     pairs = read_pairs(data / "lfw_pairs.txt")
@@ -106,7 +100,7 @@ def turned_heads(data: Path, embedder: Embedder, limit: float) -> None:
     photos = embed_photos([data / "lfw" / name for name in pairs.photos], detector, embedder, main_only=True)
     found = {name: photo for name, photo in zip(pairs.photos, photos, strict=True) if photo.faces}
     distances = pair_distances(pairs, {n: found[n].vectors[0] if n in found else None for n in pairs.photos})
-    angle = {name: turned(photo.faces[0]) for name, photo in found.items()}
+    angle = {name: abs(measure(photo.faces[0]).yaw) for name, photo in found.items()}
     angles = np.array([max(angle.get(a, 0), angle.get(b, 0)) for a, b in zip(pairs.a, pairs.b, strict=True)])
     a, b = (np.array([Path(photo).parent.name for photo in side]) for side in (pairs.a, pairs.b))
     print("\n| LFW pairs, the more turned face | pairs | matches of one person, % | of different people, % |")

@@ -8,7 +8,8 @@ pixels. Landmarks are MTCNN's on the crops as they are. A comparison is missed w
 is, are farther apart than the threshold on the model's card; a search is missed when the mean of the person's other
 crops, as they are, is not the nearest of all people's or is beyond the threshold that the model's cohort sets among
 them for FPIR 1 %. For every measure the crops are parted by its value, and the limits read off: `good` down to where
-twice as many comparisons are missed as of the crops as they are, `least` where half of them are. 95 % intervals: a
+twice as many comparisons are missed as of the crops as they are, `least` where half of them are (facerec/quality.py has
+those of the eyes' distance rounded up to whole pixels). 95 % intervals: a
 bootstrap over people. Last, how often `decide.misplaced` holds a crop back from its own person, and from every other
 person it could be misfiled under. `--kept` keeps the vectors between runs.
 """
@@ -201,10 +202,11 @@ def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed]) -> None:
         print(f"\n{name}: a search that is missed has the lower value than one that is not in {100 * lost:.1f} %")
     table("sharpness", sharp, everything, np.arange(0.15, 0.85, 0.05).tolist())
     print_limits("sharpness", sharp, everything, missed["as they are"])
-    sides = [f"{side} pixels" for side in SIDES]
-    eyes = np.repeat([EYES, *(EYES * side / 112 for side in SIDES)], [len(crops), *[len(crops[::2])] * len(SIDES)])
-    print_limits(
-        "eye distance", eyes, joined([missed["as they are"], *(missed[side] for side in sides)]), missed["as they are"]
+    shares = [missed[kind].comparisons.mean() for kind in ("as they are", *(f"{side} pixels" for side in SIDES))]
+    eyes = np.array([112, *SIDES]) * EYES / 112
+    good, least = np.interp((2 * shares[0], 0.5), np.maximum.accumulate(shares), eyes)
+    print(
+        f"\neye distance, interpolated: good above {good:.2f} (twice as many missed), least {least:.2f} (half missed)"
     )
 
 
