@@ -33,6 +33,11 @@ Failure = tuple[Path, str]  # what could not be used, and the line that says why
     help="Of a photo of several faces enroll the main one, the large one near the middle; or refuse the photo.",
 )
 @click.option("--force", is_flag=True, help="Enroll poor photos too, and those that are nearer to somebody else.")
+@click.option(
+    "--keep-crops/--drop-crops", default=None,
+    help="From now on keep the aligned face of every photo in the gallery, so that gallery migrate needs no photos; "
+    "or keep none, and delete those there are.",
+)  # fmt: skip
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -42,6 +47,7 @@ def enroll(
     name: str | None,
     several: str,
     force: bool,
+    keep_crops: bool | None,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -56,6 +62,7 @@ def enroll(
     facerec enroll people/
     facerec enroll ann1.jpg ann2.jpg --name "Ann Lee"
     facerec enroll ann3.jpg --name "Ann Lee" --force
+    facerec enroll people/ --keep-crops
     """
     people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
     for _, failure in failures:
@@ -69,6 +76,8 @@ def enroll(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     results: list[Enrolment] = []
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
+        if keep_crops is not None:
+            gallery.keep_crops(keep_crops)
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
