@@ -1,129 +1,33 @@
-"""A gallery of one model becomes one of another: whole or not at all, whoever is killed, missing, changed or removed."""
+"""A gallery of one model becomes one of another, whole or not at all: by library and by command."""
 
-import random
 import shutil
-import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import toy_model
-from killing import everything_in, killed_after, killed_before
 from running import json_lines, run
 from test_database import as_a_user_who_may_only_read
-from toy_gallery import sql
+from toy_migration import PEOPLE, ByHand, fill, photos_of, require_of, run_all, state_of, vectors_in
 
 from facerec.cohort import save_cohort
 from facerec.detect import AlignedDetector, template
 from facerec.embed import load_embedder
 from facerec.errors import ForeignModelError, GalleryError
 from facerec.gallery import Gallery
-from facerec.images import encode_png, photo_hash, read_image
-from facerec.migrate import Report, Step, migrate, open_renewal
-from facerec.models.card import ModelCard
-from facerec.recognise import enrol, open_gallery
-from facerec.types import Box, Face, Image, Vectors
-
-PEOPLE = {"Ann Zebra": 3, "Bob Ray": 2, "Çelik 王": 1}
-
-
-class ByHand:
-    """A network that gives each face its thumbnail of cells x cells; numpy alone, so that it may be forked."""
-
-    def __init__(self, folder: Path, name: str, cells: int, strangers: int = 60) -> None:
-        self.cells, self.path = cells, folder / name
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.card = ModelCard(name, 3 * cells**2, 112, toy_model.GREY, toy_model.GREY, fingerprint=f"{cells:064x}")
-        if strangers:
-            crops = np.stack([toy_model.crop(1000 + i, 0) for i in range(strangers)])
-            save_cohort(self.path, self.card, self.embed(crops), "made up")
-
-    def embed(self, crops: np.ndarray) -> Vectors:
-        side = 112 // self.cells
-        cells = crops.reshape(len(crops), self.cells, side, self.cells, side, 3).mean(axis=(2, 4)) / 127.5 - 1
-        rows = cells.reshape(len(crops), -1)
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-    def vector(self, path: Path) -> np.ndarray:
-        return self.embed(read_image(path)[None])[0]
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> ByHand:
-    return ByHand(tmp_path / "models", "old", 4)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> ByHand:
-    return ByHand(tmp_path / "models", "new", 8)
-
-
-def photos_of(folder: Path, *names: str) -> dict[str, list[Path]]:
-    """Made-up people's photos, as many each as PEOPLE has it, made if need be."""
-    return {
-        name: [toy_model.save_crop(folder / name / f"{n}.png", list(PEOPLE).index(name), n) for n in range(count)]
-        for name, count in PEOPLE.items()
-        if name in (names or PEOPLE)
-    }
-
-
-def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> Path:
-    with open_gallery(folder, model, create=True) as gallery:
-        gallery.keep_crops(crops)
-        results = list(enrol(gallery, photos_of(photos), AlignedDetector(), model, force=True))
-        assert {result.status for result in results} == {"added"}
-    return folder
+from facerec.images import photo_hash, read_image
+from facerec.migrate import migrate, open_renewal
+from facerec.recognise import open_gallery
+from facerec.types import Box, Face, Image, Template
 
 
 @pytest.fixture
 def folder(tmp_path: Path, old: ByHand) -> Path:
     """A gallery of PEOPLE's photos, of the old model."""
     return fill(tmp_path / "gallery", tmp_path / "photos", old)
-
-
-def vectors_in(folder: Path) -> dict[str, list[bytes]]:
-    """Person -> the vectors of their photos, in their order."""
-    rows: dict[str, list[bytes]] = {}
-    with closing(sqlite3.connect(folder / "gallery.db")) as db:
-        for name, blob in db.execute(
-            "SELECT name, vector FROM templates t JOIN people p ON p.id = person ORDER BY t.id"
-        ):
-            rows.setdefault(name, []).append(blob)
-    return rows
-
-
-def expected(model: ByHand, photos: Path) -> dict[str, list[bytes]]:
-    return {name: [model.vector(path).tobytes() for path in own] for name, own in photos_of(photos).items()}
-
-
-def run_all(folder: Path, model: ByHand, **rules) -> tuple[list[Step], Report]:
-    with open_renewal(folder, model) as renewal:
-        *steps, report = migrate(renewal, rules.pop("detector", AlignedDetector()), model, **rules)
-    assert isinstance(report, Report)
-    return [step for step in steps if isinstance(step, Step)], report
-
-
-def state_of(folder: Path) -> tuple:
-    """All that a migration must not change if it comes to nothing: all but its own work."""
-    with closing(sqlite3.connect(folder / "gallery.db")) as db:
-        tables = ("gallery", "people", "templates", "strangers", "log", "consent", "keeping")
-        return tuple(tuple(db.execute(f"SELECT * FROM {table}")) for table in tables)
-
-
-def require_of(model: ByHand, folder: Path, photos: Path) -> None:
-    """It is wholly the model's: everybody is found, the threshold is by its strangers, and nothing is wrong."""
-    with open_gallery(folder, model) as gallery:
-        for name, own in photos_of(photos).items():
-            for path in own:
-                assert gallery.search(model.vector(path)[None], 1)[0][0].person == name
-        assert gallery.check().problems == ()
-        assert gallery.threshold is not None
-        assert gallery.threshold.source.endswith("at 3 people: FPIR below 4.9 %")
-    assert vectors_in(folder) == expected(model, photos)
 
 
 # -------------------------------------------------------------------------------------------------- there and back
@@ -305,7 +209,7 @@ class Row:
 
     def _face(self, image: Image, left: int) -> Face:
         box: Box = (left + 3.5, 2.25, left + 110, 111)
-        return Face(image[:112, left : left + 112], box, template(112) + (left, 0), 0.99)
+        return Face(image[:112, left : left + 112], box, template(112) + np.array([left, 0], np.float32), 0.99)
 
 
 def test_the_same_face_of_a_photo_is_taken(tmp_path: Path, old: ByHand, new: ByHand) -> None:
@@ -317,8 +221,6 @@ def test_the_same_face_of_a_photo_is_taken(tmp_path: Path, old: ByHand, new: ByH
     with open_gallery(folder, old, create=True) as gallery:
         face = Row().detect([read_image(path)])[0][1]  # as `cluster --enroll` does, one that is not the main one
         row = old.embed(face.crop[None])[0]
-        from facerec.types import Template
-
         gallery.add("Ann Zebra", Template(photo_hash(path), str(path), face.box, face.confidence, row))
     steps, report = run_all(folder, new)
     assert steps[0].problem is not None, "a detector that finds the whole"
@@ -326,325 +228,6 @@ def test_the_same_face_of_a_photo_is_taken(tmp_path: Path, old: ByHand, new: ByH
     steps, report = run_all(folder, new, detector=Row())
     assert report.migrated
     assert vectors_in(folder) == {"Ann Zebra": [new.embed(crops[1][None])[0].tobytes()]}
-
-
-# -------------------------------------------------------------------------------------------------- kept crops
-
-
-def test_kept_crops_stand_for_the_photos(tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    folder, photos = tmp_path / "gallery", tmp_path / "photos"
-    fill(folder, photos, old, crops=True)
-    wanted = expected(new, photos)
-    shutil.rmtree(photos)
-    steps, report = run_all(folder, new)
-    assert {step.taken_from for step in steps} == {"crop"}
-    assert (report.migrated, report.crops, report.photos) == (True, 6, 0)
-    assert vectors_in(folder) == wanted
-    sheet = tmp_path / "sheet.png"
-    assert run("gallery", "show", "Ann Zebra", "--sheet", sheet, gallery=folder).exit_code == 0
-    assert np.std(read_image(sheet)[:160, :160]) > 20, "the crop, where the photo is gone"
-
-
-def test_crops_are_kept_from_then_on_and_a_migration_adds_those_it_makes(
-    folder: Path, old: ByHand, new: ByHand
-) -> None:
-    def crops() -> int:
-        with closing(sqlite3.connect(folder / "gallery.db")) as db:
-            return db.execute("SELECT count(*) FROM crops").fetchone()[0]
-
-    assert crops() == 0
-    with open_gallery(folder, old) as gallery:
-        gallery.keep_crops(True)
-        gallery.keep_crops(True)
-        path = toy_model.save_crop(folder.parent / "photos" / "dee.png", 8, 0)
-        list(enrol(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
-        assert crops() == 1
-        (crop,) = gallery.crops("Dee")
-        assert np.array_equal(crop, toy_model.crop(8, 0))  # type: ignore[arg-type]
-        assert gallery.crops("Bob Ray") == [None, None]
-    _, report = run_all(folder, new)
-    assert (report.crops, report.photos, crops()) == (1, 6, 7)
-    with open_gallery(folder, new) as gallery:
-        assert np.array_equal(gallery.crops("Bob Ray")[1], toy_model.crop(1, 1))  # type: ignore[arg-type]
-
-
-def test_a_broken_crop_is_found_and_the_photo_does_instead(tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    folder = fill(tmp_path / "gallery", tmp_path / "photos", old, crops=True)
-    square = encode_png(np.zeros((20, 10, 3), np.uint8))
-    for number, png in enumerate(("x'00ff'", "substr(png, 1, 200)", f"x'{square.hex()}'"), 1):
-        sql(folder, f"UPDATE crops SET png = {png} WHERE template = {number}")
-    with open_gallery(folder, old) as gallery:
-        problems = gallery.check().problems
-    assert len(problems) == 3
-    assert all("the crop of " in problem and "enroll them again" in problem for problem in problems)
-    _, report = run_all(folder, new)
-    assert (report.crops, report.photos) == (3, 3)
-    assert vectors_in(folder) == expected(new, tmp_path / "photos")
-
-
-def test_crops_of_another_size_are_fitted(tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    folder = fill(tmp_path / "gallery", tmp_path / "photos", old, crops=True)
-    larger = [np.pad(toy_model.crop(0, n), ((8, 8), (8, 8), (0, 0)), mode="symmetric") for n in range(3)]
-    for number, crop in enumerate(larger, 1):
-        sql(folder, f"UPDATE crops SET png = x'{encode_png(crop).hex()}' WHERE template = {number}")
-    run_all(folder, new)
-    assert vectors_in(folder) == expected(new, tmp_path / "photos")
-
-
-# -------------------------------------------------------------------------------------------------- removal
-
-
-def ann_in(content: bytes, photos: Path, *models: ByHand) -> list[str]:
-    """What of Ann is in some bytes: her name, vectors of any model, and crops."""
-    found = ["name"] if b"Zebra" in content else []
-    for n in range(3):
-        crop = toy_model.crop(0, n)
-        found += [f"crop {n}"] if encode_png(crop)[40:] in content else []
-        found += [f"{model.card.name} {n}" for model in models if model.embed(crop[None]).tobytes() in content]
-    return found
-
-
-def test_removal_reaches_crops_unfinished_work_and_the_rollback_copy(tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    photos = tmp_path / "photos"
-    third = ByHand(tmp_path / "models", "third", 2)
-    folder = fill(tmp_path / "gallery", photos, old, crops=True)
-    run_all(folder, new)
-    run_all(folder, third, dry_run=True)
-    content = everything_in(folder)
-    assert len(ann_in(content, photos, old, new, third)) == 1 + 3 * 4, "the search finds them while they are there"
-    with open_gallery(folder, new) as gallery:
-        gallery.search(new.embed(toy_model.crop(0, 0)[None]), 1)
-        gallery.remove("Ann Zebra")
-        assert ann_in(everything_in(folder), photos, old, new, third) == []
-        assert gallery.check().problems == ()
-    assert not (folder / "gallery.db.rollback").exists()
-    assert ann_in(everything_in(folder), photos, old, new, third) == []
-    assert encode_png(toy_model.crop(1, 0))[40:] in everything_in(folder)
-
-
-def test_dropped_crops_are_in_no_file(tmp_path: Path, old: ByHand) -> None:
-    folder = fill(tmp_path / "gallery", tmp_path / "photos", old, crops=True)
-    assert len(ann_in(everything_in(folder), tmp_path / "photos")) == 4
-    with open_gallery(folder, old) as gallery:
-        gallery.keep_crops(False)
-        assert ann_in(everything_in(folder), tmp_path / "photos") == ["name"]
-        assert gallery.check().problems == ()
-        assert [(e.action, e.facts) for e in gallery.log()[0] if "crops" in e.action] == [
-            ("crops kept", {"crops": 0}), ("crops dropped", {"crops": 6})
-        ]  # fmt: skip
-    assert ann_in(everything_in(folder), tmp_path / "photos") == ["name"]
-
-
-def test_the_old_models_vectors_are_in_the_rollback_copy_only(folder: Path, old: ByHand, new: ByHand) -> None:
-    with open_gallery(folder, old) as gallery:
-        gallery.search(old.embed(toy_model.crop(0, 0)[None]), 1)
-    run_all(folder, new)
-    row = old.embed(toy_model.crop(0, 0)[None]).tobytes()
-    assert {path.name for path in folder.iterdir() if row in path.read_bytes()} == {"gallery.db.rollback"}
-
-
-# -------------------------------------------------------------------------------------------------- other processes
-
-
-def step_by_step(folder: Path, model: ByHand, meanwhile: Callable[[], None]) -> Report:
-    """Do something between the first template and the rest."""
-    with open_renewal(folder, model) as renewal:
-        steps: Iterator[Step | Report] = migrate(renewal, AlignedDetector(), model)
-        next(steps)
-        meanwhile()
-        *_, report = steps
-    assert isinstance(report, Report)
-    return report
-
-
-def test_who_is_enrolled_meanwhile_is_migrated_too(folder: Path, old: ByHand, new: ByHand, tmp_path: Path) -> None:
-    path = toy_model.save_crop(tmp_path / "dee.png", 8, 0)
-
-    def enrol_another() -> None:
-        with open_gallery(folder, old) as gallery:
-            list(enrol(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
-
-    report = step_by_step(folder, new, enrol_another)
-    assert (report.migrated, report.photos) == (True, 7)
-    assert vectors_in(folder) == {**expected(new, tmp_path / "photos"), "Dee": [new.vector(path).tobytes()]}
-    run("gallery", "restore", "--from", "rollback", gallery=folder)
-    assert [*vectors_in(folder)] == [*PEOPLE, "Dee"], "in the rollback copy, too"
-
-
-def test_who_is_removed_or_renamed_meanwhile_stays_so(folder: Path, old: ByHand, new: ByHand, tmp_path: Path) -> None:
-    def change() -> None:
-        with open_gallery(folder, old) as gallery:
-            gallery.remove("Ann Zebra")
-            gallery.rename("Bob Ray", "Rob Ray")
-            gallery.set_consent("Rob Ray", "agreed")
-
-    report = step_by_step(folder, new, change)
-    assert report.migrated
-    assert [*vectors_in(folder)] == ["Rob Ray", "Çelik 王"]
-    assert ann_in(everything_in(folder), tmp_path / "photos", old, new) == []
-    with open_gallery(folder, new) as gallery:
-        assert gallery.consent("Rob Ray") == ("agreed", None)
-
-
-def test_an_enrolment_after_the_change_is_refused_with_one_line(folder: Path, old: ByHand, new: ByHand) -> None:
-    path = toy_model.save_crop(folder.parent / "dee.png", 8, 0)
-    with open_gallery(folder, old) as other:
-        assert other.search(old.embed(toy_model.crop(0, 0)[None]), 1)[0][0].person == "Ann Zebra"
-        run_all(folder, new)
-        for act in (
-            lambda: list(enrol(other, {"Dee": [path]}, AlignedDetector(), old, force=True)),
-            lambda: other.search(old.embed(toy_model.crop(0, 0)[None]), 1),
-            lambda: other.calibration(),
-        ):
-            with pytest.raises(ForeignModelError, match="now of model new; give that one as --model"):
-                act()
-    assert [*vectors_in(folder)] == [*PEOPLE]
-
-
-def test_of_two_migrations_one_is_done(folder: Path, new: ByHand, tmp_path: Path) -> None:
-    third = ByHand(tmp_path / "models", "third", 2)
-    for other in (new, third):
-        copy = tmp_path / other.card.name
-        shutil.copytree(folder, copy)
-        with pytest.raises(GalleryError, match=f"another process made it a gallery of {other.card.name}"):
-            step_by_step(copy, new, lambda copy=copy, other=other: run_all(copy, other) and None)
-        require_of(other, copy, tmp_path / "photos")
-
-
-def test_work_for_another_model_is_thrown_away(folder: Path, new: ByHand, tmp_path: Path) -> None:
-    third = ByHand(tmp_path / "models", "third", 2)
-    run_all(folder, new, dry_run=True)
-    row = new.embed(toy_model.crop(0, 0)[None]).tobytes()
-    assert row in (folder / "gallery.db").read_bytes()
-    assert run_all(folder, third, dry_run=True)[1].reused == 0
-    assert row not in (folder / "gallery.db").read_bytes()
-    assert run_all(folder, new)[1].reused == 0
-
-
-def test_work_that_is_thrown_away_meanwhile_is_done_again(folder: Path, new: ByHand, tmp_path: Path) -> None:
-    third = ByHand(tmp_path / "models", "third", 2)
-    report = step_by_step(folder, new, lambda: run_all(folder, third, dry_run=True) and None)
-    assert (report.migrated, report.photos) == (True, 12)
-    require_of(new, folder, tmp_path / "photos")
-
-
-# -------------------------------------------------------------------------------------------------- accidents
-
-
-def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of two, so that there is something between them."""
-    monkeypatch.setattr("facerec.migrate.BATCH", 2)
-
-
-EVERY = 3
-
-
-def test_killed_before_any_step(
-    tmp_path: Path, folder: Path, old: ByHand, new: ByHand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before every third statement or change of a file: of the old model or the new one, and the next run ends it."""
-    many(monkeypatch)
-    photos, seen, step, killed = tmp_path / "photos", [], 1 - EVERY, True
-    reused = set()
-    while killed:
-        step += EVERY
-        copy = tmp_path / str(step)
-        shutil.copytree(folder, copy)
-        killed = killed_before(step, lambda copy=copy: run_all(copy, new))
-        state = model_now(copy)
-        seen.append(state)
-        require_of(old if state == "old" else new, copy, photos)
-        if state == "old":
-            report = run_all(copy, new)[1]
-            reused.add(report.reused)
-            assert report.migrated
-            require_of(new, copy, photos)
-        assert run("gallery", "restore", "--from", "rollback", gallery=copy).exit_code == 0
-        require_of(old, copy, photos)
-        assert not list(copy.glob("*.draft*"))
-    assert step > 90
-    assert reused == {0, 2, 4, 6}
-    assert seen == sorted(seen, key=["old", "new"].index), "once it has happened it stays so"
-    assert {seen[0], seen[-1]} == {"old", "new"}
-
-
-def model_now(folder: Path) -> str:
-    with Gallery.open(folder) as gallery:
-        name = gallery.model_name
-    assert name is not None
-    return name
-
-
-def test_killed_anywhere(
-    tmp_path: Path, folder: Path, old: ByHand, new: ByHand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the clock, there and back again."""
-    many(monkeypatch)
-    chance, kills = random.Random(0), 0
-    for _ in range(25):
-        now, then = (old, new) if model_now(folder) == "old" else (new, old)
-        kills += killed_after(chance.random() * 0.1, lambda then=then: run_all(folder, then))
-        require_of(now if model_now(folder) == now.card.name else then, folder, tmp_path / "photos")
-    assert kills > 5
-
-
-def test_a_full_disk_changes_nothing(folder: Path, tmp_path: Path, old: ByHand) -> None:
-    large = ByHand(tmp_path / "models", "large", 56)
-    before = state_of(folder)
-    with open_renewal(folder, large) as renewal:
-        with renewal._database.read() as db:
-            pages = db.execute("PRAGMA page_count").fetchone()[0]
-            db.execute(f"PRAGMA max_page_count = {pages + 40}")
-        with pytest.raises(GalleryError, match="the disk is full"):
-            list(migrate(renewal, AlignedDetector(), large))
-    assert state_of(folder) == before
-    require_of(old, folder, tmp_path / "photos")
-
-
-def test_without_a_rollback_copy_nothing_is_changed(folder: Path, tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    (folder / "gallery.db.rollback").mkdir()
-    before = state_of(folder)
-    with pytest.raises(GalleryError, match=r"gallery\.db\.rollback"):
-        run_all(folder, new)
-    assert state_of(folder) == before
-    require_of(old, folder, tmp_path / "photos")
-
-
-# -------------------------------------------------------------------------------------------------- the older format
-
-
-def make_format_3(folder: Path) -> None:
-    drop = [f"DROP TABLE {table}" for table in ("keeping", "crops", "renewal")]
-    sql(folder, *drop, "PRAGMA user_version = 3", "PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def test_a_gallery_of_format_3_is_brought_up_to_date_and_keeps_its_copies(
-    folder: Path, tmp_path: Path, old: ByHand, new: ByHand
-) -> None:
-    make_format_3(folder)
-    shutil.copy(folder / "gallery.db", folder / "gallery.db.backup")
-    shutil.copy(folder / "gallery.db", folder / "gallery.db.rollback")
-    with open_gallery(folder, old) as gallery:
-        assert (folder / "gallery.db.rollback").exists()
-        (upgraded,) = [entry for entry in gallery.log()[0] if entry.action == "upgraded"]
-        assert upgraded.facts == {"format": 3, "people": 3}
-        assert not gallery.traces_left
-        assert gallery.check().problems == ()
-    assert run("gallery", "restore", "--from", "rollback", gallery=folder).exit_code == 0
-    require_of(old, folder, tmp_path / "photos")
-    assert run_all(folder, new)[1].migrated
-
-
-def test_a_gallery_of_format_3_that_may_only_be_read(tmp_path: Path, old: ByHand) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        fill(Path(name), tmp_path / "photos", old)
-        make_format_3(Path(name))
-        with as_a_user_who_may_only_read(Path(name)), Gallery.open(Path(name)) as gallery:
-            assert gallery.crops("Bob Ray") == [None, None]
-            assert gallery.check().problems == ()
-            for change in (lambda: gallery.keep_crops(True), lambda: gallery.remove("Bob Ray")):
-                with pytest.raises(GalleryError, match="make the gallery's folder writable"):
-                    change()
 
 
 # -------------------------------------------------------------------------------------------------- the command line

@@ -75,7 +75,7 @@ def test_as_if_the_gallery_were_made_anew_without_each_template(noise: float) ->
 def test_intervals_are_over_people_and_never_of_no_width() -> None:
     rng = np.random.default_rng(3)
     owners = tuple(name for name in "abcdefghij" for _ in range(8))
-    rows = np.stack([(100 if "e" < owner else 1) * np.eye(10)["abcdefghij".index(owner)] for owner in owners])
+    rows = np.stack([(100 if owner > "e" else 1) * np.eye(10)["abcdefghij".index(owner)] for owner in owners])
     held = Held(unit(rows + 0.8 * rng.standard_normal(rows.shape)), owners, np.zeros((0, 10)), 0.01, CARD)
     fnir = search_itself(held).fnir
     assert fnir is not None

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,6 @@ def enroll(
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    results: list[Enrolment] = []
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
         if keep_crops is not None:
             gallery.keep_crops(keep_crops)
@@ -82,13 +82,7 @@ def enroll(
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
         enrolled = enrol(gallery, people, detector, embedder, several=several, force=force)
-        for result in common.show_progress(enrolled, "Enrolling", total):
-            results.append(result)
-            if result.status == "failed":
-                common.warn(result.reason)
-            if as_json:
-                quality = None if result.quality is None else result.quality.to_json()
-                _emit(result.path, result.person, result.status, result.reason, quality)
+        results = _told(common.show_progress(enrolled, "Enrolling", total), as_json)
         found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
         if as_json:
@@ -97,6 +91,19 @@ def enroll(
             _print_people(results)
             _print_summary(gallery, found)
     common.finish(counts["failed"], counts["added"] + counts["skipped"])
+
+
+def _told(enrolled: "Iterable[Enrolment]", as_json: bool) -> "list[Enrolment]":
+    """Every result, once it is said."""
+    results = []
+    for result in enrolled:
+        results.append(result)
+        if result.status == "failed":
+            common.warn(result.reason)
+        if as_json:
+            quality = None if result.quality is None else result.quality.to_json()
+            _emit(result.path, result.person, result.status, result.reason, quality)
+    return results
 
 
 def _emit(path: Path, person: str | None, status: str, reason: str, quality: dict[str, Any] | None = None) -> None:
