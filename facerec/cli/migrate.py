@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from facerec.migrate import Loss, Report, Step
     from facerec.selfsearch import Rate, SelfSearch
 
+TELLING = 0.2  # width of an interval beyond which a rate says nothing
+
 
 @common.command()
 @click.option("--model", required=True, metavar="DIR|FILE|NAME", help="The model the gallery is to have.")
@@ -117,7 +119,9 @@ def _tell_figures(model: str, figures: "SelfSearch") -> None:
 
 def _rate(rate: "Rate") -> str:
     low, high = (100 * side for side in rate.ci95)
-    return f"{rate.errors} of {rate.searches}, {100 * rate.rate:.2g} % ({low:.2g} to {high:.2g})"
+    who = f"by {rate.people} {'person' if rate.people == 1 else 'people'}"
+    said = f"{rate.errors} of {rate.searches} {who}, {100 * rate.rate:.2g} % ({low:.2g} to {high:.2g})"
+    return said if high - low <= 100 * TELLING else f"{said}: too small a gallery to tell"
 
 
 def _as_json(report: "Report") -> dict[str, Any]:
