@@ -20,6 +20,7 @@ from facerec.index import FlatIndex
 from facerec.rows import (
     PersonSummary,
     StoredTemplate,
+    broken_crops,
     broken_people,
     broken_vectors,
     clean_day,
@@ -27,9 +28,11 @@ from facerec.rows import (
     clean_note,
     consent_of,
     count_rows,
+    crop_of,
     faults,
     generation_of,
     id_of,
+    keeps_crops,
     photos_of,
     summaries,
     write_consent,
@@ -37,6 +40,7 @@ from facerec.rows import (
 from facerec.schema import scalar
 from facerec.traces import pending, remains
 from facerec.transfer import Export, Imported, gather, merge_in, read_export, write_export
+from facerec.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +117,15 @@ class Care:
         """Return the photos of one person in the order they were enrolled; UnknownPersonError if there is none."""
         with self._database.read() as db:
             return photos_of(db, self._person(db, name))
+
+    def crops(self, name: str) -> list[Image | None]:
+        """Return the crops kept of one person's photos, in the order of `show`; None where none is kept.
+
+        UnknownPersonError if there is none of the name.
+        """
+        with self._database.read() as db:
+            query = "SELECT id FROM templates WHERE person = ? ORDER BY id"
+            return [crop_of(db, number) for (number,) in db.execute(query, (self._person(db, name),)).fetchall()]
 
     def name_of(self, name: str) -> str:
         """Return a person's name as the gallery keeps it: stripped, NFC; UnknownPersonError if nobody has it."""
@@ -201,14 +214,28 @@ class Care:
         with self._database.read() as db:
             return bool(pending(db))
 
+    def keep_crops(self, keep: bool) -> None:
+        """From now on keep the aligned crops of what is enrolled; or keep none, and delete, as `remove` does, all."""
+        with self._database.write() as db:
+            if keep != keeps_crops(db):
+                number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
+                db.execute("UPDATE keeping SET crops = ?", (keep,))
+                if not keep:
+                    db.execute("DELETE FROM crops")
+                    self._purge(db, number)
+        self._wipe()
+
     def _forget(self, db: sqlite3.Connection, person: int, action: str) -> int:
-        """The files go before the commit: once somebody is removed no copy can bring them back."""
         count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
         db.execute("DELETE FROM people WHERE id = ?", (person,))
-        db.execute("UPDATE traces SET removal = ?", (record(db, action, person, templates=count),))
+        self._purge(db, record(db, action, person, templates=count))
+        return count
+
+    def _purge(self, db: sqlite3.Connection, removal: int) -> None:
+        """The files go before the commit: once somebody is removed no copy can bring them back."""
+        db.execute("UPDATE traces SET removal = ?", (removal,))
         path = self._database.path
         unlink([self._index_path, *drafts_of(path), *copies_of(path)])
-        return count
 
     def _wipe(self) -> None:
         """Write the database anew if somebody was removed from it since it last was."""
@@ -269,8 +296,8 @@ class Care:
         """Look at every page, row and vector, the log, the index file if it claims to be up to date, and for traces."""
         self._tidy()
         with self._database.read() as db:
-            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *self._broken_index(db)]
-            problems += [*audit.faults(db), *remains(db, self._database.path)]
+            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db)]
+            problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
             return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), tuple(problems))
 
     @staticmethod

@@ -132,13 +132,15 @@ class Database:
                 audit.record(db, "created")
 
     def _upgrade(self) -> None:
-        """What was removed before there was a log may have left traces: the file is to be written anew, copies go."""
+        """What was removed before there was a log (format 3) may have left traces: the file is to be written anew, and
+        copies go."""
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
                 upgrade(db)
                 number = audit.record(db, "upgraded", format=version, people=scalar(db, "SELECT count(*) FROM people"))
-                db.execute("UPDATE traces SET removal = ?", (number,))
-                unlink(copies_of(self.path))
+                if version < 3:
+                    db.execute("UPDATE traces SET removal = ?", (number,))
+                    unlink(copies_of(self.path))
 
     def _is_empty(self) -> bool:
         return not version_of(self._db) and not scalar(self._db, "SELECT count(*) FROM sqlite_master")

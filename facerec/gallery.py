@@ -149,7 +149,8 @@ class Gallery(Care):
         if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
             raise ForeignModelError(
                 f"{self.folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-                f"give that model's folder or file as --model, or enroll again into a new gallery (`--gallery DIR`)"
+                f"give that model's folder or file as --model, another gallery (`--gallery DIR`), or have this one "
+                f"changed by `facerec gallery migrate --model NEW`"
             )
 
     def _require_model(self, db: sqlite3.Connection) -> int:

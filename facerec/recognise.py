@@ -218,7 +218,7 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrolment:
 def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
     face = photo.faces[0]
-    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0])
+    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0], face.crop)
     try:
         return gallery.add(person, template)
     except GalleryError:

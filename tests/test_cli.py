@@ -220,6 +220,7 @@ def test_a_gallery_of_another_model_is_refused_with_the_remedy(gallery: Path, cr
         (line,) = result.stderr.splitlines()
         assert "made with model toy" in line
         assert "give that model's folder or file as --model" in line
+        assert "`facerec gallery migrate --model NEW`" in line
         assert "--gallery" in line
 
 
