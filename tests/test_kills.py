@@ -1,6 +1,7 @@
 """Commands killed at random moments: `scripts/kill_gallery`, for a few seconds; and that it sees what it is to see."""
 
 import dataclasses
+import json
 import shutil
 import sys
 import time
@@ -16,7 +17,7 @@ if sys.platform != "linux":
 import kills
 from kills import Deed, World
 from toy_gallery import sql
-from victims import left_alone
+from victims import Process, left_alone
 
 from facerec import care
 from facerec.care import Care
@@ -61,6 +62,26 @@ def world(tmp_path: Path) -> World:
     left_alone(kills.ready(made, "enroll").arguments)
     made.state = kills.look(made)
     return made
+
+
+def test_two_enroll_while_one_identifies(world: World) -> None:
+    """By their commands; of the photos being enrolled each is its person's or nobody's."""
+    (one, ours), (other, theirs) = world.new_people(4, 3), world.new_people(4, 3)
+    enrolling = [Process(world.enroll(folder, world.gallery)) for folder in (one, other)]
+    rounds, named, last = 0, 0, False
+    while not last:
+        last = all(process.over() for process in enrolling)  # then everybody is there
+        asked = Process(["identify", *map(str, (one, other)), *world.enroll(one, world.gallery)[2:]])
+        while not asked.over():
+            time.sleep(0.002)
+        answers = [json.loads(line) for line in asked.kill()]
+        assert {answer["person"] for answer in answers if answer["person"] != Path(answer["image"]).parent.name} <= {
+            None
+        }
+        rounds, named = rounds + 1, sum(answer["person"] is not None for answer in answers)
+    assert (rounds > 1, named) == (True, 24)
+    assert sum(len(process.kill()) for process in enrolling) == 26, "a line for each photo, and two summaries"
+    assert kills.look(world) == world.state | ours | theirs
 
 
 def test_what_was_done_to_the_files_is_seen(world: World) -> None:
