@@ -221,9 +221,7 @@ class Care:
                 with self._database.write() as db:
                     db.execute("UPDATE traces SET wiped = max(wiped, ?)", (removal,))
         except GalleryError as error:
-            log.warning(
-                "traces of who was removed are left: %s. After that `facerec gallery check` wipes them", error
-            )
+            log.warning("traces of who was removed are left: %s. After that `facerec gallery check` wipes them", error)
 
     def _tidy(self) -> None:
         """Finish what killed processes left undone, where anything may be written."""
