@@ -105,8 +105,8 @@ def _of_size(
     ]
     searcher = drawn[0].searches.searcher
     mated = np.stack([draw.searches.mated for draw in drawn])  # (draws, N)
-    over = {"fnir_at_fpir": mated.any(axis=0), "fnir_at_gallery_threshold": mated.any(axis=0)}
-    over |= {"fpir_at_gallery_threshold": ~mated.all(axis=0)}
+    once, always = np.logical_or.reduce(mated), np.logical_and.reduce(mated)  # (N,) in any draw, in all
+    over = {"fnir_at_fpir": once, "fnir_at_gallery_threshold": once, "fpir_at_gallery_threshold": ~always}
     rates, ci95 = measured(lambda weights: _statistics(drawn, weights), searcher, searcher, REPLICATES, SEED, over)
     limits = [draw.threshold.distance for draw in drawn if draw.threshold is not None]
     return SizeResult(

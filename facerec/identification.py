@@ -29,8 +29,8 @@ FPIRS = {"0.1": 0.1, "0.01": 0.01, "0.003": 0.003}
 RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
 """How many of the nearest people the cumulative match characteristic looks at."""
 
-_OF_MATED = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
-_OF_OTHERS = ("fpir_at_gallery_threshold", "fpir_at_threshold")
+_OF_MATED: tuple[str, ...] = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
+_OF_OTHERS: tuple[str, ...] = ("fpir_at_gallery_threshold", "fpir_at_threshold")
 
 Row = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
@@ -293,7 +293,8 @@ def _rates(searches: Searches, threshold: Threshold | None, shared: Mapping[str,
             ),
         }
 
-    over = dict.fromkeys(_OF_MATED, searches.mated) | dict.fromkeys(_OF_OTHERS, ~searches.mated)
+    over: dict[str, NDArray[np.bool_]] = dict.fromkeys(_OF_MATED, searches.mated)
+    over |= dict.fromkeys(_OF_OTHERS, ~searches.mated)
     values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED, over)
     return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
 
