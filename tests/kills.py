@@ -34,7 +34,7 @@ import numpy as np
 import PIL.Image
 import toy_model
 from killing import everything_in
-from victims import ELSEWHERE, INSIDE, OPEN, killed, left_alone, measured
+from victims import ELSEWHERE, INSIDE, OPEN, Span, killed, left_alone, measured
 
 from facerec.audit import LogEntry
 from facerec.gallery import Gallery
@@ -257,17 +257,23 @@ def ready(world: World, name: str) -> Deed:
     return deed
 
 
+def typical_span(world: World, name: str) -> Span:
+    """Of three runs the one in the middle, by how long it was seen to write: a busy machine overlooks some of it."""
+    spans = []
+    for _ in range(3):
+        deed = ready(world, name)
+        spans.append(measured(deed.arguments, world.gallery))
+        world.state = deed.after
+    return sorted(spans, key=lambda span: span.writing)[1]
+
+
 def kill_many(root: Path, kills: int, seed: int) -> Kills:
     """Kill so many commands; AssertionError for the first that leaves anything wrong."""
     for name in PRELOADED:
         importlib.import_module(name)
     PIL.Image.init()
     world, chance, counts = World(root), random.Random(seed), Kills()
-    spans = {}
-    for name in OPERATIONS:
-        deed = ready(world, name)
-        spans[name] = measured(deed.arguments, world.gallery)
-        world.state = deed.after
+    spans = {name: typical_span(world, name) for name in OPERATIONS}
     while len(counts) < kills:
         round_, turn = divmod(len(counts), len(OPERATIONS))
         name = list(OPERATIONS)[turn]

@@ -29,9 +29,14 @@ class Span:
     seconds: float
     writes: list[tuple[float, float]]
 
+    @property
+    def writing(self) -> float:
+        """How long it held the lock."""
+        return sum(end - begin for begin, end in self.writes)
+
     def moment(self, chance: random.Random) -> tuple[int, float]:
         """A moment in the writes, each as likely: so many writes must have begun, the last so many seconds ago."""
-        left = chance.random() * sum(end - begin for begin, end in self.writes)
+        left = chance.random() * self.writing
         for number, (begin, end) in enumerate(self.writes, 1):
             if left <= end - begin:
                 return number, left
