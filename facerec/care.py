@@ -91,7 +91,7 @@ class Care:
                 self._database.copy_due = False
                 keep_copy(self._database)
         except GalleryError as error:
-            log.warning("no backup was made: %s", error)
+            log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
         finally:
             self._database.close()
 
@@ -243,12 +243,12 @@ class Care:
             with self._database.read() as db:
                 removal = pending(db)
             if removal and not self._database.compact():
-                raise GalleryError(f"{self.folder}: another process is reading it; run `facerec gallery check` later")
+                raise GalleryError(f"{self.folder}: another process is reading it; wait until it is done")
             if removal:
                 with self._database.write() as db:
                     db.execute("UPDATE traces SET wiped = max(wiped, ?)", (removal,))
         except GalleryError as error:
-            log.warning("traces of who was removed are left: %s", error)
+            log.warning("traces of who was removed are left: %s. After that `facerec gallery check` wipes them", error)
 
     def _tidy(self) -> None:
         """Finish what killed processes left undone, where anything may be written."""

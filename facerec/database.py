@@ -22,7 +22,7 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of 
     "SQLITE_BUSY": (GalleryError, "in use by another process; try again when it is done"),
     "SQLITE_READONLY": (GalleryError, "cannot be changed; make the gallery's folder writable or choose another"),
     "SQLITE_CANTOPEN": (GalleryError, "cannot be opened; make the gallery's folder readable and writable"),
-    "SQLITE_FULL": (GalleryError, "the disk is full; free some space and run the command again"),
+    "SQLITE_FULL": (GalleryError, "the disk is full; free some space"),
     "SQLITE_IOERR": (GalleryError, "the disk does not take or give the data; check its space and health"),
 }
 

@@ -154,6 +154,11 @@ class _NoMore:
 _NO_MORE = _NoMore()
 
 
+def how_many(number: int, of: str) -> str:
+    """A number of things, as in "1 face" and "2 faces"."""
+    return f"{number} {of}{'' if number == 1 else 's'}"
+
+
 def finish(failed: int, done: int) -> None:
     """Exit 0 when nothing failed, 1 when some inputs failed, 2 when nothing could be done."""
     if failed:
