@@ -37,39 +37,57 @@ from killing import everything_in
 from victims import ELSEWHERE, INSIDE, OPEN, Span, killed, left_alone, measured
 
 from facerec.audit import LogEntry
+from facerec.embed import load_embedder
 from facerec.gallery import Gallery
 
 State = frozenset[tuple[str, str]]
 """Person and SHA-256 of each photo enrolled."""
 
 PAST = "2001-01-01"
-PRELOADED = ("faiss", "openvino", "facerec.cli.enroll", "facerec.cli.gallery", "facerec.detect", "facerec.recognise")
+PRELOADED = ("faiss", "openvino", "facerec.detect", "facerec.recognise")
+PRELOADED += (
+    "facerec.cli.enroll",
+    "facerec.cli.gallery",
+    "facerec.cli.migrate",
+    "facerec.renewal",
+    "facerec.selfsearch",
+)
 """What the commands import, so that a kill costs a fork and not seconds."""
+LASTING = {"gallery.db", "gallery.db.backup", "gallery.db.rollback", "index.faiss"}
 MOST = 10  # people: so many are enrolled at most
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A command line and what is enrolled once it is done; piecewise: photo by photo, else all or nothing."""
+    """A command line and what is enrolled once it is done; piecewise: photo by photo, else all or nothing.
+
+    model: the gallery's, once it is done, where that is another than before.
+    """
 
     arguments: list[str]
     after: State
     piecewise: bool = False
+    model: Path | None = None
 
 
 # ------------------------------------------------------------------------------------------------------- operations
 
 
 class World:
-    """A gallery, the model and photos for it, and what it is known to hold."""
+    """A gallery, two models and photos for it, and what it is known to hold.
+
+    model: the one the gallery is of; other: the one it could be migrated to.
+    """
 
     def __init__(self, root: Path) -> None:
         """Begin with nobody enrolled; `root` is an empty folder."""
         self.root, self.gallery = root, root / "gallery"
         self.model = toy_model.write_model(root / "model")
+        self.other = toy_model.write_model(root / "other model", "other", mean=(90.0, 100.0, 160.0))
+        self.fingerprints = {load_embedder(str(path)).card.fingerprint: path for path in (self.model, self.other)}
         self.state: State = frozenset()
         self.people = 0  # who were ever made up
-        self.vectors: dict[tuple[str, str], bytes] = {}  # of all that was ever found enrolled
+        self.vectors: dict[tuple[str, str], set[bytes]] = {}  # of all that was ever found enrolled, of either model
         self.log: list[str] = []  # the hashes of its entries
         self.guests = self._export_guests()
 
@@ -88,19 +106,31 @@ class World:
         """The words of `facerec enroll`."""
         return ["enroll", str(folder), "--aligned", "--model", str(self.model), "--gallery", str(gallery), "--json"]
 
+    def found(self, fingerprint: str) -> None:
+        """Take note of the model that the gallery was found to be of."""
+        self.model = self.fingerprints[fingerprint]
+        (self.other,) = set(self.fingerprints.values()) - {self.model}
+
+    @property
+    def guest_file(self) -> Path:
+        """The guests, as the gallery's model has them."""
+        return self.root / f"guests of {self.model.stem}.npz"
+
     def care(self, *arguments: str) -> list[str]:
         """The words of `facerec gallery`."""
         return ["gallery", *arguments, "--gallery", str(self.gallery), "--json"]
 
     def _export_guests(self) -> State:
-        """guests.npz: an export of people who may be kept until a day in the past."""
+        """For each model an export of people who may be kept until a day in the past."""
         folder, guests = self.new_people(4, 3)
-        other = self.root / "other"
-        left_alone(self.enroll(folder, other))
-        with Gallery.open(other) as gallery:
-            for person in gallery.people():
-                gallery.set_consent(person.name, until=PAST)
-            gallery.export(self.root / "guests.npz")
+        for fingerprint, path in self.fingerprints.items():
+            self.found(fingerprint)
+            elsewhere = self.root / f"gallery of {path.stem}"
+            left_alone(self.enroll(folder, elsewhere))
+            with Gallery.open(elsewhere) as gallery:
+                for person in gallery.people():
+                    gallery.set_consent(person.name, until=PAST)
+                gallery.export(self.guest_file)
         return guests
 
 
@@ -124,11 +154,17 @@ def expire(world: World) -> Deed | None:
 
 def import_guests(world: World) -> Deed | None:
     missing = not world.guests & world.state
-    return Deed(world.care("import", str(world.root / "guests.npz")), world.state | world.guests) if missing else None
+    return Deed(world.care("import", str(world.guest_file)), world.state | world.guests) if missing else None
 
 
 def rebuild(world: World) -> Deed:
     return Deed(world.care("rebuild"), world.state)
+
+
+def migrate(world: World) -> Deed | None:
+    if not world.state:
+        return None
+    return Deed(world.care("migrate", "--model", str(world.other)), world.state, model=world.other)
 
 
 OPERATIONS: dict[str, tuple[Callable[[World], Deed | None], str]] = {
@@ -137,11 +173,9 @@ OPERATIONS: dict[str, tuple[Callable[[World], Deed | None], str]] = {
     "expire": (expire, "import"),
     "import": (import_guests, "expire"),
     "rebuild": (rebuild, ""),
+    "migrate": (migrate, "enroll"),
 }
-"""What is killed: what it would do now, None where there is nothing to do; and which other one changes that.
-
-Another command is another line: one that changes the model leaves `after` as before (and `look` takes the model as it
-finds it)."""
+"""What is killed: what it would do now, None where there is nothing to do; and which other one changes that."""
 
 
 # --------------------------------------------------------------------------------------------------- what is left
@@ -166,11 +200,13 @@ def look(world: World) -> State:
             rows = db.execute("SELECT name, photo_hash, vector FROM templates JOIN people ON person = people.id")
             found = {(name, photo): vector for name, photo, vector in rows}
         fingerprint, name, dimension = model
+        world.found(fingerprint)
         gallery.bind_model(fingerprint, name, dimension, toy_model.CARD.default_threshold)
         names, means = gallery.mean_templates()
     require_log(world, entries, len(found))
     require_means(found, dict(zip(names, means, strict=True)))
-    world.vectors |= found
+    for pair, vector in found.items():
+        world.vectors.setdefault(pair, set()).add(vector)
     require_nothing_left(world, copy, found.keys())
     return frozenset(found)
 
@@ -195,12 +231,12 @@ def require_means(found: dict[tuple[str, str], bytes], means: dict[str, np.ndarr
 
 def require_nothing_left(world: World, folder: Path, enrolled: Any) -> None:
     """No unfinished file, and nothing of anybody who is gone."""
-    strange = {path.name for path in folder.iterdir()} - {"gallery.db", "gallery.db.backup", "index.faiss"}
+    strange = {path.name for path in folder.iterdir()} - LASTING
     assert not strange, f"left unfinished: {strange}"
     content, there = everything_in(folder), {person for person, _ in enrolled}
-    for (person, photo), vector in world.vectors.items():
+    for (person, photo), vectors in world.vectors.items():
         if (person, photo) not in enrolled:
-            assert vector not in content, f"a vector of {person} is left"
+            assert not any(vector in content for vector in vectors), f"a vector of {person} is left"
             assert person in there or person.encode() not in content, f"the name {person} is left"
 
 
@@ -263,7 +299,8 @@ def typical_span(world: World, name: str) -> Span:
     for _ in range(3):
         deed = ready(world, name)
         spans.append(measured(deed.arguments, world.gallery))
-        world.state = deed.after
+        world.state = look(world)
+        assert world.state == deed.after, f"{name} left alone did not do what it should"
     return sorted(spans, key=lambda span: span.writing)[1]
 
 
@@ -281,9 +318,10 @@ def kill_many(root: Path, kills: int, seed: int) -> Kills:
         where, lines = killed(deed.arguments, world.gallery, spans[name], round_ % 2 == 1, chance)
         world.state = look(world)
         require_whole(deed, before, world.state, lines)
+        assert not lines or deed.model in (None, world.model), "acknowledged, and the model is the one before"
         if where:
             counts.places[name, where] += 1
-            counts.done[name] += world.state != before
+            counts.done[name] += world.state != before or deed.model == world.model
     return counts
 
 

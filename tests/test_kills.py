@@ -25,8 +25,8 @@ from facerec.transfer import Export, Imported
 
 
 def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
-    counts = kills.kill_many(tmp_path, 10, seed=1)
-    assert len(counts) == 10
+    counts = kills.kill_many(tmp_path, 12, seed=1)
+    assert len(counts) == 12
     assert counts.inside >= 2
     assert {name for name, _ in counts.places} == set(kills.OPERATIONS)
 
