@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, encrypt
 from facerec.gallery import KINDS, Gallery, clean_name
 from facerec.images import printable
 
@@ -23,6 +23,10 @@ def gallery() -> None:
     \b
     facerec gallery list
     """
+
+
+gallery.add_command(encrypt.encrypt)
+gallery.add_command(encrypt.decrypt)
 
 
 @gallery.command("list")
@@ -222,7 +226,8 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
         export = opened.export(file)
     count = sum(len(person.templates) for person in export.people)
     line = {"exported": str(file), "people": len(export.people), "templates": count}
-    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people. Removal does not reach it."
+    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people; it is not encrypted."
+    text += " Removal does not reach it."
     _say(line, text, as_json)
 
 
