@@ -45,11 +45,19 @@ def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
 
 
 def rewrite(source: Path, key: str | None, target: Path, new_key: str | None) -> None:
-    """Write all tables of a database that nobody else has open to an empty file, under another key or none."""
+    """Write all tables of a sound database that nobody else has open to an empty file, under another key or none.
+
+    GalleryError if the disk does not take them: SQLCipher's own error for that has no name of its own.
+    """
     with closing(_connect(f"{source.absolute().as_uri()}?mode=rw", key, 0)) as db:
         db.execute("ATTACH ? AS target KEY ?", (f"{target.absolute().as_uri()}?mode=rw", new_key or ""))
         db.execute("PRAGMA target.journal_mode = OFF")  # a file that was not finished is not used
-        db.execute("SELECT sqlcipher_export('target')")
+        try:
+            db.execute("SELECT sqlcipher_export('target')")
+        except errors() as error:
+            raise GalleryError(
+                f"{target}: cannot be written; free some space and run the command again ({error})"
+            ) from error
         for number in ("application_id", "user_version"):
             db.execute(f"PRAGMA target.{number} = {db.execute(f'PRAGMA main.{number}').fetchone()[0]}")
         db.execute("DETACH target")

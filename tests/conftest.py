@@ -159,6 +159,21 @@ def embedder(toy: Path) -> "OpenVINOEmbedder":
 
 
 @pytest.fixture
+def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The galleries of toy_gallery.py are encrypted from now on, in other processes too; their passphrase."""
+    monkeypatch.setenv("FACEREC_PASSPHRASE", "correct horse")
+    return "correct horse"
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of galleries, one after the other: what holds for a plain one holds for an encrypted one."""
+    if request.param == "encrypted":
+        request.getfixturevalue("encrypted")
+    return request.param
+
+
+@pytest.fixture
 def gallery(embedder: "OpenVINOEmbedder", tmp_path: Path) -> "Iterator[Gallery]":
     """An empty gallery of the toy model; files with galleries of their own kind have a fixture of this name, too."""
     from facerec.recognise import open_gallery
