@@ -79,7 +79,8 @@ def _kill_before(step: int) -> None:
 
         return connect
 
-    for library in (sqlite3, require_library()):
+    libraries: list[Any] = [sqlite3, require_library()]
+    for library in libraries:
         library.connect = counting(library.connect)
     sys.addaudithook(heard)
 

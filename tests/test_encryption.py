@@ -348,7 +348,7 @@ def test_every_row_comes_along(folder: Path, encrypted: str) -> None:
     logged = 45
     before = rows()
     assert len(before["log"]) == logged, "the ways below only add to it"
-    assert dict(before["sqlite_sequence"])["people"] == 3
+    assert ("people", 3) in before["sqlite_sequence"]
     ways: list[Callable[[], None]] = [lambda: Gallery.encrypt(folder, encrypted)] * 2 + [
         lambda: Gallery.decrypt(folder)
     ]
