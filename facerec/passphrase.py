@@ -21,8 +21,10 @@ def let_ask(ask: Ask | None) -> None:
 
 
 def present_passphrase(path: Path) -> str:
-    """The passphrase of the encrypted database `path`: $FACEREC_PASSPHRASE, the file that $FACEREC_PASSPHRASE_FILE
-    names, or asked for. PassphraseError without any."""
+    """The passphrase of the encrypted database `path`; PassphraseError without any.
+
+    $FACEREC_PASSPHRASE, the first line of the file that $FACEREC_PASSPHRASE_FILE names, or asked for.
+    """
     return _found("FACEREC_PASSPHRASE", f"Passphrase of {path.parent}", twice=False, without=f"{path}: encrypted")
 
 

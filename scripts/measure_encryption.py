@@ -2,11 +2,12 @@
 
     python scripts/measure_encryption.py [--people 1000] [--photos 5] [--rounds 5]
 
-Galleries of made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process of its own;
-the clock runs from the opening of the gallery to the answer, without Python's start and the model's, and the sides take
-turns. It counts the processor's seconds, whatever else the machine does; waiting for the disk is not among them. `open`: until the gallery could be asked who is in it, which for an encrypted one is mostly deriving the key;
-`identify`: until the nearest person is found, too; `enroll`: in the same process, where the key is known by then, opening,
-one more photo, and closing with the copy.
+Galleries of made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process of its
+own, and the sides take turns. The clock runs from the opening of the gallery to the answer, without Python's start and
+the model's; it counts the processor's seconds, whatever else the machine does, and not waiting for the disk. `open`:
+until the gallery could be asked who is in it, which for an encrypted one is mostly deriving the key; `identify`: until
+the nearest person is found, too; `enroll`: in the same process, where the key is known by then, opening, a photo more,
+and closing with the copy.
 """
 
 import argparse
