@@ -15,7 +15,19 @@ from facerec import audit
 from facerec.cipher import key_of
 from facerec.database import Database, connect, explained, require_known, require_sound
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.folder import KINDS, alone, copies_of, copy_of, mark_of, new_draft, put, restoring_of, swap_in, unlink
+from facerec.folder import (
+    KINDS,
+    alone,
+    copies_of,
+    copy_of,
+    mark_of,
+    may_write,
+    new_draft,
+    put,
+    restoring_of,
+    swap_in,
+    unlink,
+)
 from facerec.index import draft_of
 from facerec.rows import broken_vectors, count_rows, faults
 from facerec.schema import scalar
@@ -76,9 +88,14 @@ def restore(path: Path, kind: str | None = None) -> Copy:
         if not path.parent.is_dir():
             raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
         with alone(path.parent):
-            swap_in(path)
-            if kind is None and is_sound(path):
-                raise GalleryError(f"{path}: sound, nothing to restore; `--from {KINDS[0]}` goes back all the same")
+            writable = may_write(path.parent)
+            if writable:
+                swap_in(path)
+            if kind is None and not restoring_of(path).exists() and is_sound(path):
+                back = f"; `--from {KINDS[0]}` goes back all the same" if writable else ""
+                raise GalleryError(f"{path}: sound, nothing to restore{back}")
+            if not writable:
+                raise GalleryError(f"{path}: cannot be replaced; make the gallery's folder writable, then restore")
             chosen = _chosen(path, kind)
             _stage(copy_of(path, chosen.kind), path, chosen)
             swap_in(path)

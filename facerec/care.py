@@ -22,6 +22,7 @@ from facerec.index import FlatIndex
 from facerec.rows import (
     PersonSummary,
     StoredTemplate,
+    broken_crops,
     broken_people,
     broken_vectors,
     clean_day,
@@ -29,9 +30,11 @@ from facerec.rows import (
     clean_note,
     consent_of,
     count_rows,
+    crop_of,
     faults,
     generation_of,
     id_of,
+    keeps_crops,
     photos_of,
     summaries,
     write_consent,
@@ -39,6 +42,7 @@ from facerec.rows import (
 from facerec.schema import scalar
 from facerec.traces import pending, remains
 from facerec.transfer import Export, Imported, gather, merge_in, read_export, write_export
+from facerec.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class Care:
                 self._database.copy_due = False
                 keep_copy(self._database)
         except GalleryError as error:
-            log.warning("no backup was made: %s", error)
+            log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
         finally:
             self._database.close()
 
@@ -115,6 +119,15 @@ class Care:
         """Return the photos of one person in the order they were enrolled; UnknownPersonError if there is none."""
         with self._database.read() as db:
             return photos_of(db, self._person(db, name))
+
+    def crops(self, name: str) -> list[Image | None]:
+        """Return the crops kept of one person's photos, in the order of `show`; None where none is kept.
+
+        UnknownPersonError if there is none of the name.
+        """
+        with self._database.read() as db:
+            query = "SELECT id FROM templates WHERE person = ? ORDER BY id"
+            return [crop_of(db, number) for (number,) in db.execute(query, (self._person(db, name),)).fetchall()]
 
     def name_of(self, name: str) -> str:
         """Return a person's name as the gallery keeps it: stripped, NFC; UnknownPersonError if nobody has it."""
@@ -203,14 +216,28 @@ class Care:
         with self._database.read() as db:
             return bool(pending(db))
 
+    def keep_crops(self, keep: bool) -> None:
+        """From now on keep the aligned crops of what is enrolled; or keep none, and delete, as `remove` does, all."""
+        with self._database.write() as db:
+            if keep != keeps_crops(db):
+                number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
+                db.execute("UPDATE keeping SET crops = ?", (keep,))
+                if not keep:
+                    db.execute("DELETE FROM crops")
+                    self._purge(db, number)
+        self._wipe()
+
     def _forget(self, db: sqlite3.Connection, person: int, action: str) -> int:
-        """The files go before the commit: once somebody is removed no copy can bring them back."""
         count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
         db.execute("DELETE FROM people WHERE id = ?", (person,))
-        db.execute("UPDATE traces SET removal = ?", (record(db, action, person, templates=count),))
+        self._purge(db, record(db, action, person, templates=count))
+        return count
+
+    def _purge(self, db: sqlite3.Connection, removal: int) -> None:
+        """The files go before the commit: once somebody is removed no copy can bring them back."""
+        db.execute("UPDATE traces SET removal = ?", (removal,))
         path = self._database.path
         unlink([self._index_path, *drafts_of(path), *copies_of(path)])
-        return count
 
     def _wipe(self) -> None:
         """Write the database anew if somebody was removed from it since it last was."""
@@ -218,12 +245,12 @@ class Care:
             with self._database.read() as db:
                 removal = pending(db)
             if removal and not self._database.compact():
-                raise GalleryError(f"{self.folder}: another process is reading it; run `facerec gallery check` later")
+                raise GalleryError(f"{self.folder}: another process is reading it; wait until it is done")
             if removal:
                 with self._database.write() as db:
                     db.execute("UPDATE traces SET wiped = max(wiped, ?)", (removal,))
         except GalleryError as error:
-            log.warning("traces of who was removed are left: %s", error)
+            log.warning("traces of who was removed are left: %s. After that `facerec gallery check` wipes them", error)
 
     def _tidy(self) -> None:
         """Finish what killed processes left undone, where anything may be written."""
@@ -272,8 +299,8 @@ class Care:
         self._tidy()
         self._drop_free_pages()
         with self._database.read() as db:
-            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *self._broken_index(db)]
-            problems += [*audit.faults(db), *remains(db, self._database.path)]
+            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db)]
+            problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
             return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), tuple(problems))
 
     @staticmethod

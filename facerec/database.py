@@ -22,7 +22,7 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of 
     "SQLITE_BUSY": (GalleryError, "in use by another process; try again when it is done"),
     "SQLITE_READONLY": (GalleryError, "cannot be changed; make the gallery's folder writable or choose another"),
     "SQLITE_CANTOPEN": (GalleryError, "cannot be opened; make the gallery's folder readable and writable"),
-    "SQLITE_FULL": (GalleryError, "the disk is full; free some space and run the command again"),
+    "SQLITE_FULL": (GalleryError, "the disk is full; free some space"),
     "SQLITE_IOERR": (GalleryError, "the disk does not take or give the data; check its space and health"),
 }
 
@@ -134,13 +134,15 @@ class Database:
                 audit.record(db, "created")
 
     def _upgrade(self) -> None:
-        """What was removed before there was a log may have left traces: the file is to be written anew, copies go."""
+        """What was removed before there was a log (format 3) may have left traces: the file is to be written anew, and
+        copies go."""
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
                 upgrade(db)
                 number = audit.record(db, "upgraded", format=version, people=scalar(db, "SELECT count(*) FROM people"))
-                db.execute("UPDATE traces SET removal = ?", (number,))
-                unlink(copies_of(self.path))
+                if version < 3:
+                    db.execute("UPDATE traces SET removal = ?", (number,))
+                    unlink(copies_of(self.path))
 
     def _is_empty(self) -> bool:
         return not version_of(self._db) and not scalar(self._db, "SELECT count(*) FROM sqlite_master")

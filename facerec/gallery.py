@@ -129,18 +129,25 @@ class Gallery(Care):
 
     def set_target(self, fpir: float) -> None:
         """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""
-        require_rate(fpir)
-        with self._database.write() as db:
-            db.execute("UPDATE gallery SET fpir = ?", (fpir,))
-            record(db, "target set", fpir=fpir)
+        self.set_calibration(fpir, None)
 
     def set_strangers(self, vectors: Vectors, source: str) -> None:
         """Calibrate by these (N, D) unit rows of people who are not enrolled, too; they replace those given before."""
+        self.set_calibration(None, vectors, source)
+
+    def set_calibration(self, fpir: float | None, strangers: Vectors | None, source: str = "") -> None:
+        """`set_target` and `set_strangers` in one transaction, either of them or neither; None leaves what is set."""
+        if fpir is not None:
+            require_rate(fpir)
         with self._database.write() as db:
-            if len(vectors):
-                _require_unit(vectors, self._require_model(db), source)
-            write_strangers(db, "given", source, vectors)
-            record(db, "strangers set", strangers=len(vectors))
+            if strangers is not None:
+                if len(strangers):
+                    _require_unit(strangers, self._require_model(db), source)
+                write_strangers(db, "given", source, strangers)
+                record(db, "strangers set", strangers=len(strangers))
+            if fpir is not None:
+                db.execute("UPDATE gallery SET fpir = ?", (fpir,))
+                record(db, "target set", fpir=fpir)
 
     def _refuse_foreign(self, db: sqlite3.Connection, fingerprint: str, name: str, dimension: int) -> None:
         stored, stored_name, stored_dimension = db.execute(
@@ -149,7 +156,8 @@ class Gallery(Care):
         if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
             raise ForeignModelError(
                 f"{self.folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-                f"give that model's folder or file as --model, or enroll again into a new gallery (`--gallery DIR`)"
+                f"give that model's folder or file as --model, another gallery (`--gallery DIR`), or have this one "
+                f"changed by `facerec gallery migrate --model NEW`"
             )
 
     def _require_model(self, db: sqlite3.Connection) -> int:

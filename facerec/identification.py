@@ -29,6 +29,9 @@ FPIRS = {"0.1": 0.1, "0.01": 0.01, "0.003": 0.003}
 RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
 """How many of the nearest people the cumulative match characteristic looks at."""
 
+_OF_MATED: tuple[str, ...] = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
+_OF_OTHERS: tuple[str, ...] = ("fpir_at_gallery_threshold", "fpir_at_threshold")
+
 Row = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
 
@@ -100,7 +103,8 @@ class IdentificationResult:
     det: [FPIR, FNIR, threshold] along the DET curve (`metrics.det_points`); empty without searches of both kinds.
     search_ms_p50, search_ms_p99: milliseconds of a search, the embedding not counted.
     ci95: [low, high], a bootstrap over searchers (their searches are not independent; the gallery is never resampled)
-    in which thresholds are chosen anew; None where over half of the `replicates` lacked one kind of searches.
+    in which thresholds are chosen anew, and the rule of three over searchers where no search erred
+    (`intervals.rule_of_three`); None where over half of the `replicates` lacked one kind of searches.
     """
 
     people: int
@@ -289,7 +293,9 @@ def _rates(searches: Searches, threshold: Threshold | None, shared: Mapping[str,
             ),
         }
 
-    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED)
+    over: dict[str, NDArray[np.bool_]] = dict.fromkeys(_OF_MATED, searches.mated)
+    over |= dict.fromkeys(_OF_OTHERS, ~searches.mated)
+    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED, over)
     return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
 
 

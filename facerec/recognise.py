@@ -218,7 +218,7 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrolment:
 def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
     face = photo.faces[0]
-    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0])
+    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0], face.crop)
     try:
         return gallery.add(person, template)
     except GalleryError:
@@ -276,17 +276,19 @@ def identify(
 def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:
     """Pass `identify`'s results on, and once a photo's are through, write it to `folder` with its faces named.
 
-    A photo without a face has no copy. Raises as `save_annotated`; call `ready_folder` before the work begins.
+    A photo without a face has no copy, one that is given twice has one. Raises as `save_annotated`; call `ready_folder`
+    before the work begins.
     """
+    written: set[Path] = set()
     for path, faces in groupby(results, key=lambda result: result.path):
-        shown: list[tuple[Box, str | None]] = []
+        shown: dict[Box, str | None] = {}  # a face once, where the photo is given twice in a row
         for result in faces:
             if result.face is not None and result.decision is not None:
-                shown.append((result.face.box, result.decision.person))
+                shown[result.face.box] = result.decision.person
             yield result
-        if shown:
-            boxes, names = zip(*shown, strict=True)
-            save_annotated(path, boxes, names, folder)
+        if shown and path not in written:
+            save_annotated(path, list(shown), list(shown.values()), folder)
+            written.add(path)
 
 
 def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: Threshold) -> Verification:

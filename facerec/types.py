@@ -88,6 +88,7 @@ class Template:
 
     photo_hash: SHA-256 (hex) of the photo file's bytes; a photo is enrolled once.
     source: the path it was enrolled from. quality: detector confidence, 0..1. vector: (D,) unit float32.
+    crop: (S, S, 3) what was embedded, for galleries that keep it; None where it is not at hand.
     """
 
     photo_hash: str
@@ -95,3 +96,4 @@ class Template:
     box: Box
     quality: float
     vector: NDArray[np.float32]
+    crop: Image | None = None

@@ -4,18 +4,20 @@ import math
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_model
+from killing import killed_before
 from running import json_lines, run
 from toy_gallery import MODEL, nearest, opened, template, vector
 
 from facerec.calibrate import calibrate
 from facerec.cohort import save_cohort
 from facerec.embed import load_embedder
-from facerec.errors import ConfigError
+from facerec.errors import ConfigError, GalleryError
 from facerec.gallery import Gallery
 
 STRANGERS = np.stack([vector(5000 + i) for i in range(300)])
@@ -164,6 +166,42 @@ def test_target_and_strangers_of_ones_own(tmp_path: Path) -> None:
         assert gallery.calibration() == before
         with pytest.raises(ConfigError, match="between 0 and 1"):
             gallery.set_target(1)
+
+
+def test_target_and_strangers_are_set_together_or_not_at_all(tmp_path: Path) -> None:
+    """Killed before any statement or change of a file."""
+    with with_cohort(tmp_path / "whole") as gallery:
+        gallery.add("Ann", template(0))
+
+    def change(folder: Path) -> None:
+        with with_cohort(folder) as gallery:
+            gallery.set_calibration(0.2, STRANGERS[:40], "visitors")
+
+    seen, step, killed = [], 0, True
+    while killed:
+        step += 1
+        folder = tmp_path / str(step)
+        shutil.copytree(tmp_path / "whole", folder)
+        killed = killed_before(step, partial(change, folder))
+        with with_cohort(folder) as gallery:
+            made = gallery.calibration()
+            assert made is not None
+            seen.append((made.fpir, made.strangers))
+            actions = [entry.action for entry in gallery.log()[0]]
+            assert ("strangers set" in actions) == ("target set" in actions) == (made.fpir == 0.2)
+    assert set(seen) == {(0.01, 300), (0.2, 340)}
+    assert seen == sorted(seen)
+
+
+def test_a_target_that_is_none_leaves_the_strangers(tmp_path: Path) -> None:
+    with with_cohort(tmp_path / "gallery") as gallery:
+        gallery.add("Ann", template(0))
+        for fpir, rows, error in ((2, STRANGERS[:40], ConfigError), (0.2, 2 * STRANGERS[:40], GalleryError)):
+            with pytest.raises(error):
+                gallery.set_calibration(fpir, rows, "visitors")
+        made = gallery.calibration()
+        assert made is not None
+        assert (made.fpir, made.strangers) == (0.01, 300)
 
 
 def test_another_model_of_an_empty_gallery_brings_its_own_strangers(tmp_path: Path) -> None:

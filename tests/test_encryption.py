@@ -15,11 +15,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import toy_migration
 from killing import everything_in, killed_before, photos_in
 from running import ROOT, json_lines, run, run_process
 from test_database import as_a_user_who_may_only_read
 from test_removal import ann_in
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
+from toy_migration import ByHand
 
 from facerec import cipher
 from facerec import folder as folder_room
@@ -368,6 +370,20 @@ def test_enrolling_and_identifying(crops: Path, toy: Path, tmp_path: Path, encry
     assert found[0]["person"] == "Ann Lee"
     assert sorted(path.name for path in folder.iterdir()) == NAMES
     assert "sound, encrypted" in run("doctor", "--model", toy, gallery=folder).stdout
+
+
+def test_another_model_and_back(tmp_path: Path, old: ByHand, new: ByHand, encrypted: str) -> None:
+    folder, photos = toy_migration.fill(tmp_path / "g", tmp_path / "photos", old, crops=True), tmp_path / "photos"
+    Gallery.encrypt(folder, encrypted)
+    toy_migration.run_all(folder, new)
+    toy_migration.require_of(new, folder, photos)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*NAMES, "gallery.db.rollback"])
+    assert toy_migration.ann_in(everything_in(folder), old, new) == []
+    assert run("gallery", "restore", "--from", "rollback", gallery=folder).exit_code == 0
+    toy_migration.require_of(old, folder, photos)
+    Gallery.decrypt(folder)
+    toy_migration.require_of(old, folder, photos)
+    assert len(toy_migration.ann_in(everything_in(folder), old)) == 7
 
 
 @pytest.mark.usefixtures("quick")

@@ -173,7 +173,7 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
     for number in [*range(1, grouping.groups + 1), 0]:
         faces = [album.faces[i] for i in np.flatnonzero(grouping.labels == number)]
         if faces:
-            title = f"group {number}, {len(faces)} faces" if number else f"alone, {len(faces)} faces"
+            title = f"{f'group {number}' if number else 'alone'}, {common.how_many(len(faces), 'face')}"
             more = f", and {len(faces) - SHOWN} more" if len(faces) > SHOWN else ""
             click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
 
@@ -209,7 +209,9 @@ def _tell_summary(
         line |= {"threshold": threshold.distance, "threshold_source": threshold.source}
         common.emit(line if score is None else line | {"b_cubed": score})
         return
-    click.echo(f"{len(album)} faces in {photos} photos: {grouping.groups} groups, {alone} faces alone.")
+    faces, used = common.how_many(len(album), "face"), common.how_many(photos, "photo")
+    told = f"{common.how_many(grouping.groups, 'group')}, {common.how_many(alone, 'face')} alone"
+    click.echo(f"{faces} in {used}: {told}.")
     click.echo(f"Groups are joined up to the mean distance {threshold.distance:.3f} ({threshold.source}).")
     if score is not None:
         told = [

@@ -78,16 +78,22 @@ threshold_option = click.option(
 
 def face_options(f: F) -> F:
     """--aligned, --min-face-size, --min-confidence: how faces are found; `make_detector` takes them."""
+    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(
+        detector_options(f)
+    )
+
+
+def detector_options(f: F) -> F:
+    """--min-face-size, --min-confidence."""
     defaults = DetectorSettings()
     f = click.option(
         "--min-confidence", type=click.FloatRange(0, 1), default=defaults.min_confidence, show_default=True,
         help="Faces the detector is less sure of are passed over.",
     )(f)  # fmt: skip
-    f = click.option(
+    return click.option(
         "--min-face-size", type=click.IntRange(min=12), default=defaults.min_face_size, show_default=True,
         help="Smallest face looked for, in pixels.",
     )(f)  # fmt: skip
-    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(f)
 
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
@@ -153,6 +159,11 @@ class _NoMore:
 
 
 _NO_MORE = _NoMore()
+
+
+def how_many(number: int, of: str) -> str:
+    """A number of things, as in "1 face" and "2 faces"."""
+    return f"{number} {of}{'' if number == 1 else 's'}"
 
 
 def finish(failed: int, done: int) -> None:

@@ -1,11 +1,13 @@
-"""`facerec gallery`: care of a gallery. None of these needs a model."""
+"""`facerec gallery`: care of a gallery. None of these needs a model; `migrate`, which does, is in a file of its own."""
 
 import dataclasses
 from pathlib import Path
 
 import click
 
-from facerec.cli import common, encrypt
+from facerec.cli import common
+from facerec.cli.encrypt import decrypt, encrypt
+from facerec.cli.migrate import migrate
 from facerec.gallery import KINDS, Gallery, clean_name
 from facerec.images import printable
 
@@ -25,8 +27,9 @@ def gallery() -> None:
     """
 
 
-gallery.add_command(encrypt.encrypt)
-gallery.add_command(encrypt.decrypt)
+gallery.add_command(encrypt)
+gallery.add_command(decrypt)
+gallery.add_command(migrate)
 
 
 @gallery.command("list")
@@ -67,7 +70,8 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
             from facerec.pictures import save_sheet
 
             photos = [Path(template.source) for template in templates]
-            save_sheet(photos, [template.box for template in templates], [photo.name for photo in photos], sheet)
+            boxes, names = [template.box for template in templates], [photo.name for photo in photos]
+            save_sheet(photos, boxes, names, sheet, opened.crops(name))
         if not as_json and (note, until) != (None, None):
             click.echo(_agreed(note, until))
         for template in templates:

@@ -77,7 +77,9 @@ def read_card(path: Path) -> ModelCard:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a model card (bad JSON: {error})") from error
+        raise ModelError(
+            f"{path}: not a model card (bad JSON: {error}); correct it, or copy the model again"
+        ) from error
     return _card_from(values, path)
 
 
