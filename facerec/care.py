@@ -13,9 +13,11 @@ from typing import Self
 from facerec import audit
 from facerec.audit import LogEntry, record
 from facerec.backup import Copy, keep_copy, list_copies, restore
+from facerec.cipher import require_library
 from facerec.database import Database
+from facerec.encryption import decrypt, encrypt
 from facerec.errors import GalleryError, UnknownPersonError
-from facerec.folder import copies_of, drafts_of, index_of, unlink
+from facerec.folder import copies_of, drafts_of, index_of, salt_of, unlink
 from facerec.index import FlatIndex
 from facerec.rows import (
     PersonSummary,
@@ -295,6 +297,7 @@ class Care:
     def check(self) -> CheckReport:
         """Look at every page, row and vector, the log, the index file if it claims to be up to date, and for traces."""
         self._tidy()
+        self._drop_free_pages()
         with self._database.read() as db:
             problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db)]
             problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
@@ -310,7 +313,37 @@ class Care:
         """Put a copy in the place of the database; see `backup.restore`."""
         return restore(folder / "gallery.db", kind)
 
+    @classmethod
+    def encrypt(cls, folder: Path, passphrase: str) -> None:
+        """Encrypt the gallery in `folder`, with all of its files, or give it another passphrase; see `encryption`.
+
+        An empty one is made where there is none. Afterwards `open` finds the passphrase where `passphrase` says.
+        """
+        require_library()
+        cls.open(folder, create=True).close()
+        encrypt(folder / "gallery.db", passphrase)
+
+    @classmethod
+    def decrypt(cls, folder: Path) -> None:
+        """Have the gallery in `folder` no longer encrypted; GalleryError if it is not."""
+        cls.open(folder).close()
+        decrypt(folder / "gallery.db")
+
+    @staticmethod
+    def is_encrypted(folder: Path) -> bool:
+        """Whether the gallery in `folder` is encrypted; DamagedGalleryError if its mark is damaged."""
+        return salt_of(folder / "gallery.db") is not None
+
+    def _drop_free_pages(self) -> None:
+        """What is on the free pages of an encrypted file cannot be seen: `check` wants none there."""
+        with self._database.read() as db:
+            free = scalar(db, "PRAGMA freelist_count")
+        if free and self._database.encrypted and self._database.writable:
+            self._database.compact()
+
     def _broken_index(self, db: sqlite3.Connection) -> list[str]:
+        if self._database.encrypted and self._index_path.exists():
+            return [f"{self._index_path}: not encrypted, as the gallery is; delete it"]
         index = FlatIndex.load(self._index_path, generation_of(db))
         if index is None:
             return []  # the next search makes it again

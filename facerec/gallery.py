@@ -7,8 +7,8 @@
 
 A folder of a few files. `gallery.db` (SQLite) is the truth: each write is one transaction, on disk when the call
 returns, with its entry in the audit log. `index.faiss` is a cache stamped with the database's generation; one that is
-missing, stale or damaged is made again. `gallery.db.backup` is a copy, kept when a gallery that was changed is closed.
-Several processes may enroll and identify at once. What needs no model is in `care`.
+missing, stale or damaged is made again, and an encrypted gallery keeps none. `gallery.db.backup` is a copy, kept when a
+gallery that was changed is closed. Several processes may enroll and identify at once. What needs no model is in `care`.
 """
 
 import dataclasses
@@ -234,6 +234,8 @@ class Gallery(Care):
 
     def _cached(self, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
         """Everybody by the index file, None if it is not of this generation or not of these templates."""
+        if self._database.encrypted:  # nothing of it is kept in the open
+            return None
         index, (ids, owners) = FlatIndex.load(self._index_path, generation), owners_of_all(db)
         return PeopleIndex(index, ids, owners) if index is not None and np.array_equal(index.ids, ids) else None
 
@@ -252,6 +254,8 @@ class Gallery(Care):
         return PeopleIndex(known.index, ids, owners)
 
     def _save(self, index: Index, generation: str) -> None:
+        if self._database.encrypted:
+            return
         with self._database.write() as db:  # the lock keeps vectors that are just being removed from coming back
             if generation_of(db) == generation:
                 index.save(self._index_path, generation)

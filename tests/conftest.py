@@ -160,6 +160,21 @@ def embedder(toy: Path) -> "OpenVINOEmbedder":
 
 
 @pytest.fixture
+def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The galleries of toy_gallery.py are encrypted from now on, in other processes too; their passphrase."""
+    monkeypatch.setenv("FACEREC_PASSPHRASE", "correct horse")
+    return "correct horse"
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of galleries, one after the other: what holds for a plain one holds for an encrypted one."""
+    if request.param == "encrypted":
+        request.getfixturevalue("encrypted")
+    return request.param
+
+
+@pytest.fixture
 def old(tmp_path: Path) -> "ByHand":
     """The model of a gallery that is migrated; see toy_migration.py."""
     from toy_migration import ByHand

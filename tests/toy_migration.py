@@ -1,6 +1,5 @@
 """Two networks one can compute by hand, galleries of made-up people with either, and what becomes of them."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import toy_model
 
 from facerec.cohort import save_cohort
+from facerec.database import connect
 from facerec.detect import AlignedDetector
 from facerec.images import encode_png, read_image
 from facerec.migrate import Report, Step, migrate, open_renewal
@@ -59,7 +59,7 @@ def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> P
 def vectors_in(folder: Path) -> dict[str, list[bytes]]:
     """Person -> the vectors of their photos, in their order."""
     rows: dict[str, list[bytes]] = {}
-    with closing(sqlite3.connect(folder / "gallery.db")) as db:
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
         for name, blob in db.execute(
             "SELECT name, vector FROM people p JOIN templates t ON p.id = person ORDER BY t.id"
         ):
@@ -80,7 +80,7 @@ def run_all(folder: Path, model: ByHand, **rules) -> tuple[list[Step], Report]:
 
 def state_of(folder: Path) -> tuple:
     """All that a migration must not change if it comes to nothing: all but its own work."""
-    with closing(sqlite3.connect(folder / "gallery.db")) as db:
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
         tables = ("gallery", "people", "templates", "strangers", "log", "consent", "keeping")
         return tuple(tuple(db.execute(f"SELECT * FROM {table}")) for table in tables)
 

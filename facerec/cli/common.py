@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 from facerec.config import DetectorSettings
 from facerec.errors import FacerecError
 from facerec.images import find_photos, printable
+from facerec.passphrase import let_ask
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class FacerecCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, turning the errors of files and library into click's error."""
+        let_ask(functools.cache(_ask_passphrase) if sys.stdin.isatty() else None)
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # who reads us has gone away: click ends in silence
@@ -40,6 +42,11 @@ class FacerecCommand(click.Command):
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
             raise Failure(printable(str(error))) from error  # one line, whatever names are in it
+
+
+def _ask_passphrase(question: str, twice: bool) -> str:
+    """Ask at the terminal, showing nothing of the answer."""
+    return click.prompt(printable(question), hide_input=True, confirmation_prompt=twice, err=True)
 
 
 command = functools.partial(click.command, cls=FacerecCommand)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
+from facerec.cli.encrypt import decrypt, encrypt
 from facerec.cli.migrate import migrate
 from facerec.gallery import KINDS, Gallery, clean_name
 from facerec.images import printable
@@ -26,6 +27,8 @@ def gallery() -> None:
     """
 
 
+gallery.add_command(encrypt)
+gallery.add_command(decrypt)
 gallery.add_command(migrate)
 
 
@@ -227,7 +230,8 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
         export = opened.export(file)
     count = sum(len(person.templates) for person in export.people)
     line = {"exported": str(file), "people": len(export.people), "templates": count}
-    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people. Removal does not reach it."
+    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people; it is not encrypted."
+    text += " Removal does not reach it."
     _say(line, text, as_json)
 
 

@@ -151,8 +151,9 @@ def _gallery(folder: Path) -> str:
     try:
         with Gallery.open(folder) as gallery:
             report = gallery.check()
+        state = "sound, encrypted" if Gallery.is_encrypted(folder) else "sound"
     except FacerecError as error:
         return f"problem: {error}"
     if report.problems:
         return f"problem: {common.one_line(folder)}: {report.problems[0]}; see facerec gallery check"
-    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, sound"
+    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, {state}"
