@@ -1,8 +1,10 @@
 """Does a gallery's threshold let through the share of strangers it says? Many galleries of each size; and a constant.
 
-    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people validation --sizes 10 40
+    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --sizes 10 40
     .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people test --sizes 10 40 100
     .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people lfw --sizes 10 40 100 400 1000
+
+(--cache DIR keeps the vectors of the people, which takes most of the time: `held_out_people.py`.)
 
 In each of 200 draws so many people, at random, are enrolled with up to 4 photos each, and the gallery sets its
 threshold for FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration
@@ -15,22 +17,18 @@ that lets 1 % of the validation people's strangers through at 40 people; and the
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from compare_identification import Rows, embed_people
+from compare_identification import Rows
 from compare_readings import nearest_template
+from held_out_people import add_options, people_of
 from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.calibrate import Calibration, calibrate
 from facerec.cohort import load_cohort
-from facerec.config import DetectorSettings
-from facerec.detect import MTCNNDetector
 from facerec.embed import load_embedder
 from facerec.identification import Searches, index_people
-from facerec.images import identity_folders
-from facerec.recognise import embed_photos
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen
@@ -49,20 +47,6 @@ class Drawn:
     searches: Searches
     nearest: Searches
     made: Calibration
-
-
-def people_of(data: Path, which: str, model: str) -> Rows:
-    """Person -> their vectors: of aligned crops, or of LFW's raw photos."""
-    if which != "lfw":
-        listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
-        return embed_people(data / "faces", sorted(name for _, name in listed), model)
-    embedder = load_embedder(model)
-    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
-    paths = [path for own in identity_folders(data / "lfw").values() for path in own]
-    rows: Rows = {}
-    for photo in embed_photos(paths, detector, embedder, main_only=True):
-        rows.setdefault(photo.path.parent.name, []).extend(photo.vectors)
-    return {person: own for person, own in rows.items() if own}
 
 
 def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
@@ -144,15 +128,13 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) 
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--people", choices=("validation", "test", "lfw"), required=True)
+    add_options(parser)
     parser.add_argument("--sizes", type=int, nargs="+", required=True)
     options = parser.parse_args()
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
-    constant = constant_distance(people_of(options.data, "validation", options.model))
-    rows = people_of(options.data, options.people, options.model)
+    constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
+    rows = people_of(options.data, options.people, options.model, options.cache)
     photos = sum(map(len, rows.values()))
     print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
     print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")
