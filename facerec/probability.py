@@ -72,9 +72,9 @@ def reliability(
 
     right: (N,) whether the nearest person was the right one. mated: (N,) whether there was a right one. weights: (B, N)
     how often each search counts. Returns, (B,) each, nan without searches of both kinds: `brier`, the mean square of
-    stated - right (Brier 1950), and `calibration_error`, the mean over bins of how far what was stated is from what came
-    true (ECE; Naeini et al. 2015, AAAI); and of the BINS equally wide bins, (B, BINS) each: `searches`, the share of
-    them, and the means of what was `stated` and came `true`, nan in an empty one.
+    stated - right (Brier 1950), and `calibration_error`, the mean over bins of how far what was stated is from what
+    came true (ECE; Naeini et al. 2015, AAAI); and of the BINS equally wide bins, (B, BINS) each: `searches`, the share
+    of them, and the means of what was `stated` and came `true`, nan in an empty one.
     """
     counted = balanced(weights, mated, prior)
     member = np.eye(BINS)[np.minimum((stated * BINS).astype(np.intp), BINS - 1)]  # (N, BINS)

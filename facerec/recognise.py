@@ -263,8 +263,8 @@ def identify(
 ) -> Iterator[Identification]:
     """Every face of every photo: who it is, or unknown; nobody is two faces of one photo (`decide_photo`).
 
-    At least `top` people are listed as candidates, if so many are enrolled. How probable it is that the nearest is right
-    is said where the model's card and enough strangers tell.
+    At least `top` people are listed as candidates, if so many are enrolled. How probable it is that the nearest is
+    right is said where the model's card and enough strangers tell.
     """
     facts = embedder.card.probability
     probability = posterior(facts, gallery.calibration(DEFAULT_FPIR)) if facts else None

@@ -88,24 +88,30 @@ def constant_distance(rows: Rows) -> float:
 
 
 def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -> Floats:
-    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled."""
+    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled.
+
+    nan where a draw has no such search: of LFW, few people have more photos than are enrolled.
+    """
     rng = np.random.default_rng(SEED)
     weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
     weights = np.concatenate([np.ones((1, len(people))), weights])  # (1 + B, P)
     place = {person: i for i, person in enumerate(people)}
-    columns = []
-    for searches, limit in drawn:
-        own = weights[:, [place[person] for person in searches.searcher]] * (searches.mated == mated)  # (1 + B, N)
-        found = (searches.distance <= limit) & (searches.hit | ~searches.mated)
-        share = (own * found).sum(1) / np.maximum(own.sum(1), 1)
-        columns.append(1 - share if mated else share)
-    return np.stack(columns, axis=1)
+    counted, found = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
+    for i, (searches, limit) in enumerate(drawn):
+        own = np.array([place[person] for person in searches.searcher])
+        named = (searches.distance <= limit) & (searches.hit | ~searches.mated)
+        for total, kind in ((counted, searches.mated == mated), (found, (searches.mated == mated) & named)):
+            total[:, i] = np.bincount(own[kind], minlength=len(people))
+    whole = weights @ counted
+    share = np.divide(weights @ found, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return 1 - share if mated else share
 
 
 def shown(values: Floats) -> str:
-    """Percent, with the 95 % interval."""
-    low, high = metrics.percentile_interval(values[1:])
-    return f"{100 * values[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+    """(1 + B, draws): the mean over the draws that have the rate, in percent, with the 95 % interval."""
+    means = np.nanmean(values[:, ~np.isnan(values[0])], axis=1)
+    low, high = metrics.percentile_interval(means[1:][~np.isnan(means[1:])])
+    return f"{100 * means[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
 
 
 def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) -> str:
@@ -119,9 +125,9 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) 
     covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
     strangers = np.mean([(~each.searches.mated).sum() for each in drawn])
     limits = np.mean([each.made.distance for each in drawn])
-    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir.mean(1)), f"{fpir[0].mean() / FPIR:.2f}"]
-    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True).mean(1))]
-    cells += [shown(others.mean(1)), shown(rates(fixed, people, mated=True).mean(1))]
+    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
+    cells += [shown(others), shown(rates(fixed, people, mated=True))]
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -236,7 +236,7 @@ HEAD = """| gallery | prior, % | stated on average, % | right, % | calibration e
 
 def compare(rows: Rows, cohort: Vectors) -> None:
     """Judge the ways on one half of these people, each fitted on the other."""
-    print("| way | 5 or 10 people: Cllr, bits | calibration error, % | and 400 strangers: Cllr | calibration error, % |")
+    print("| way | 5 or 10 people: Cllr | calibration error, % | and 400 strangers: Cllr | calibration error, % |")
     print("|---|---|---|---|---|")
     halves = halved(rows, 1)
     alone = [searched(half, SIZES[:2], cohort) for half in halves]
@@ -261,9 +261,7 @@ def halved(rows: Rows, seed: int) -> tuple[Rows, Rows]:
     return tuple({p: own for p, own in rows.items() if (p in first) == side} for side in (True, False))  # type: ignore[return-value]
 
 
-def report_all(
-    rows: Rows, sizes: Sequence[int], cohort: Vectors, probability: Probability, most: int | None
-) -> Floats:
+def report_all(rows: Rows, sizes: Sequence[int], cohort: Vectors, probability: Probability, most: int | None) -> Floats:
     """Print the table of these people and that of the bins; returns the bins."""
     print(HEAD)
     for size in sizes:

@@ -6,10 +6,10 @@
 
 RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds, validation figures
 and the probability that a match is right (measure_probability.py) are measured with the very files that are shipped,
-each its own: a float16 or int8 model is the model from then on. The int8 file is calibrated on training crops. The cohort is one crop of each person of `splits/cohort.txt`, as the
-model sees it: moving its mean to that of good photos made thresholds worse, not better (measure_cohort.py). A
-RESULT.json is what `facerec evaluate verification --json` printed for one of the two; it goes into that one's card, and
-nothing is chosen by it.
+each its own: a float16 or int8 model is the model from then on. The int8 file is calibrated on training crops. The
+cohort is one crop of each person of `splits/cohort.txt`, as the model sees it: moving its mean to that of good photos
+made thresholds worse, not better (measure_cohort.py). A RESULT.json is what `facerec evaluate verification --json`
+printed for one of the two; it goes into that one's card, and nothing is chosen by it.
 """
 
 import argparse
