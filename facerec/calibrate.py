@@ -8,8 +8,8 @@ Statistics 12). It holds for strangers of the same kind, each searched once.
 
 Where N are too few to count (k = 0), the threshold lies below all of them, and how far is read off their tail, if that
 is of some hundred: beyond the nearest tenth the share of strangers falls off exponentially (peaks over threshold;
-Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted came no nearer to the rate asked
-for (scripts/compare_tails.py).
+Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted was not surely nearer to the
+rate asked for (scripts/compare_tails.py).
 """
 
 import math

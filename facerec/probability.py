@@ -61,8 +61,8 @@ def posterior(facts: Mapping[str, Any], calibration: Calibration | None) -> Post
     if not facts or calibration is None or not calibration.within:
         return None
     assert calibration.fpir == DEFAULT_FPIR, "t is the threshold for that rate"
-    parts = (float(facts[name]) for name in COEFFICIENTS)
-    return Posterior(*parts, calibration.distance)
+    slope, of_threshold, intercept = (float(facts[name]) for name in COEFFICIENTS)
+    return Posterior(slope, of_threshold, intercept, calibration.distance)
 
 
 def reliability(

@@ -112,7 +112,7 @@ def bootstrap(rows: Rows, drawn: list[tuple[NDArray[np.float32], NDArray[np.floa
     people = sorted(rows)
     place = {person: i for i, person in enumerate(people)}
     some = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    every = np.concatenate([np.ones((1, len(people))), some])
+    every = np.concatenate([np.ones((1, len(people))), some.astype(np.float64)])
     return [every[:, [place[person] for person in searchers]] for _, _, searchers in drawn]
 
 

@@ -75,7 +75,7 @@ def rates(drawn: list[Decided], people: list[str]) -> Floats:
     """(1 + REPLICATES, 3): FNIR at FPIR, FNIR and FPIR as decided; as measured, then with people resampled."""
     place = {person: i for i, person in enumerate(people)}
     chosen = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    weights = np.concatenate([np.ones((1, len(people))), chosen])
+    weights = np.concatenate([np.ones((1, len(people))), chosen.astype(np.float64)])
     sums = np.zeros((len(weights), 2))
     for each in drawn:
         own = weights[:, [place[person] for person in each.searches.searcher]]

@@ -171,7 +171,8 @@ def stated(facts: dict[str, float]) -> Probability:
     """As a gallery states it."""
 
     def of(found: Found) -> Floats:
-        made = [Posterior(*(facts[name] for name in COEFFICIENTS), float(t)) for t in found.reference]
+        slope, of_threshold, intercept = (facts[name] for name in COEFFICIENTS)
+        made = [Posterior(slope, of_threshold, intercept, float(t)) for t in found.reference]
         return np.array([each(float(d)) for each, d in zip(made, found.distance, strict=True)])
 
     return of
@@ -211,7 +212,7 @@ def errors(probability: Floats, found: Found, prior: float = PRIOR) -> dict[str,
     said = np.clip(probability, 1e-6, 1 - 1e-6)
     people, place = np.unique(found.searcher, return_inverse=True)
     drawn = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    every = np.concatenate([np.ones((1, len(people))), drawn])
+    every = np.concatenate([np.ones((1, len(people))), drawn.astype(np.float64)])
     bits = -np.log2(np.where(found.right, said, 1 - said))
     blocks = []
     for start in range(0, len(every), TOGETHER):
