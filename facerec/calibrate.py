@@ -5,6 +5,11 @@ enrolled. Of N strangers, the nearest person at d_1 <= d_2 <= ..., the threshold
 whatever the distances' distribution, another such stranger is within it with probability k / (N + 1) on average, and
 over draws of the N the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical
 Statistics 12). It holds for strangers of the same kind, each searched once.
+
+Where N are too few to count (k = 0), the threshold lies below all of them, and how far is read off their tail, if that
+is of some hundred: beyond the nearest tenth the share of strangers falls off exponentially (peaks over threshold;
+Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted was not surely nearer to the
+rate asked for (scripts/compare_tails.py).
 """
 
 import math
@@ -17,6 +22,10 @@ from facerec.errors import ConfigError
 from facerec.types import Threshold
 
 DEFAULT_FPIR = 0.01
+TAIL = 0.1
+"""The share of the strangers, the nearest, that a threshold for a rate too low to count is read off."""
+ENOUGH = 1000
+"""Strangers it takes for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +70,17 @@ class Calibration:
         crowd = f"{self.people} {'person' if self.people == 1 else 'people'}"
         if self.within:
             return Threshold(self.distance, f"FPIR {100 * self.fpir:g} % at {crowd}")
-        most = 100 * self.interval[1]
-        return Threshold(self.distance, f"none of {self.strangers} strangers at {crowd}: FPIR below {most:.2g} %")
+        said = f"none of {self.strangers} strangers at {crowd}: FPIR below {100 * self.interval[1]:.2g} %"
+        by_tail = f", by their tail {100 * self.fpir:g} %" if self.strangers >= ENOUGH else ""
+        return Threshold(self.distance, said + by_tail)
 
 
 def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calibration | None:
     """The threshold at which strangers are let through at rate `fpir`; None without strangers.
 
     distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean. Where N are too few for
-    the rate (fpir (N + 1) < 1), the threshold lies just below the nearest of them. Raises ConfigError for what is no
-    rate between 0 and 1.
+    the rate (fpir (N + 1) < 1), the threshold lies below the nearest of them: by their tail, or just below where they
+    are fewer than ENOUGH. Raises ConfigError for what is no rate between 0 and 1.
     """
     require_rate(fpir)
     if not len(distances):
@@ -80,7 +90,16 @@ def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calib
     while within and within < len(ranked) and ranked[within - 1] == ranked[within]:
         within -= 1  # of strangers at one distance all are within it or none
     distance = ranked[within - 1] if within else np.nextafter(ranked[0], -1)
+    if not within and len(ranked) >= ENOUGH:
+        distance = min(distance, tail_distance(ranked, fpir))
     return Calibration(fpir, max(float(distance), 0.0), len(ranked), within, people)
+
+
+def tail_distance(ranked: NDArray[np.float64], fpir: float) -> float:
+    """Below which an exponential tail, fitted to the nearest TAIL of (N,) ascending distances, holds `fpir` of all."""
+    within = int(TAIL * len(ranked))
+    scale = (ranked[within] - ranked[:within]).mean()  # the maximum likelihood
+    return float(ranked[within] - scale * math.log(TAIL / fpir))
 
 
 def require_rate(fpir: float) -> None:

@@ -53,7 +53,8 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     quantised = nncf.quantize(model, nncf.Dataset([crop[None] for crop in pixels]), ignored_scope=exact, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
-    own = {"name": f"{card.name}-int8", "fingerprint": "", "threshold": {}, "results": {}, "training": {}}
+    measured = {"threshold": {}, "probability": {}, "results": {}}
+    own = {"name": f"{card.name}-int8", "fingerprint": "", "training": {}, **measured}
     write_card(
         dataclasses.replace(card, backbone="", kept_stages=0, pooling="mean", **own, **RAW), path.with_suffix(".json")
     )

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import DEFAULT_FPIR, calibrate
+from facerec.calibrate import DEFAULT_FPIR, Calibration, calibrate
 from facerec.decide import decide
 from facerec.errors import DataError
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.intervals import Floats, Nest, measured, share
+from facerec.probability import PRIOR, Posterior, reliability
 from facerec.types import Candidate, Decision, Threshold, Vectors
 
 REPLICATES = 1000
@@ -192,10 +193,15 @@ def gallery_threshold(
     enrolled: Mapping[str, Sequence[Row]], strangers: Vectors, fallback: Threshold | None
 ) -> Threshold | None:
     """The threshold a gallery of these people would have: by (N, D) strangers, `fallback` where there are none."""
+    made = gallery_calibration(enrolled, strangers)
+    return fallback if made is None else made.threshold
+
+
+def gallery_calibration(enrolled: Mapping[str, Sequence[Row]], strangers: Vectors) -> Calibration | None:
+    """What a gallery of these people makes of (N, D) strangers; None without either."""
     people = index_people(enrolled)
     found = people.nearest(strangers, 1) if len(strangers) and people.names else []
-    made = calibrate(np.array([nearest[0].distance for nearest in found], np.float32), DEFAULT_FPIR, len(people.names))
-    return fallback if made is None else made.threshold
+    return calibrate(np.array([nearest[0].distance for nearest in found], np.float32), DEFAULT_FPIR, len(people.names))
 
 
 def identification(
@@ -243,6 +249,29 @@ def by_group(
         people = {"searchers": len(set(own.searcher))}
         figures[group] = people | _counts(own) | _rates(own, threshold, shared)
     return figures
+
+
+def probability_of(searches: Searches, posterior: Posterior) -> dict[str, Any] | None:
+    """Does the probability that the nearest person is right come true? Of the searches that have a nearest person.
+
+    They are weighed so that the share `prior` of them is mated. Returns `prior`, `brier` and `calibration_error` with
+    their `ci95`, and `bins`, [mean stated, share that was right, share of the searches] of each bin that has any
+    (`probability.reliability`); None without searches of both kinds.
+    """
+    known = searches.only(np.flatnonzero(np.isfinite(searches.distance)).tolist())
+    if not known.mated.any() or known.mated.all():
+        return None
+    right = known.mated & known.hit
+    stated = np.array([posterior(float(distance)) for distance in known.distance])
+    whole = reliability(stated, right, known.mated, np.ones((1, len(stated))))
+    bins = np.stack([whole[column][0] for column in ("stated", "true", "searches")], axis=1)
+
+    def errors(weights: Floats) -> Nest:
+        found = reliability(stated, right, known.mated, weights)
+        return {name: found[name] for name in ("brier", "calibration_error")}
+
+    values, ci95 = measured(errors, known.searcher, known.searcher, REPLICATES, SEED)
+    return {"prior": PRIOR, **values, "ci95": ci95, "bins": bins[bins[:, 2] > 0].tolist()}
 
 
 def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.calibrate import DEFAULT_FPIR
 from facerec.cohort import load_cohort
 from facerec.decide import Verification, decide_photo, look_alike, misplaced, same_person
 from facerec.detect import Detector, faces_in_photos
@@ -17,6 +18,7 @@ from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, 
 from facerec.gallery import Gallery, clean_name
 from facerec.images import centre_picture, photo_hash, printable, read_image
 from facerec.pictures import save_annotated
+from facerec.probability import posterior
 from facerec.quality import Quality, measure
 from facerec.types import Box, Candidate, Decision, Face, Image, Photo, Template, Threshold, Vectors
 
@@ -261,14 +263,17 @@ def identify(
 ) -> Iterator[Identification]:
     """Every face of every photo: who it is, or unknown; nobody is two faces of one photo (`decide_photo`).
 
-    At least `top` people are listed as candidates, if so many are enrolled.
+    At least `top` people are listed as candidates, if so many are enrolled. How probable it is that the nearest is
+    right is said where the model's card and enough strangers tell.
     """
+    facts = embedder.card.probability
+    probability = posterior(facts, gallery.calibration(DEFAULT_FPIR)) if facts else None
     for photo in embed_photos(paths, detector, embedder):
         if photo.error is not None:
             yield Identification(photo.path, 0, None, None, photo.error)
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
         found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
-        decisions = decide_photo(found, threshold, len(gallery))
+        decisions = decide_photo(found, threshold, len(gallery), probability)
         for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
             yield Identification(photo.path, position, face, decision, quality=measure(face))
 

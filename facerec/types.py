@@ -72,6 +72,7 @@ class Decision:
     at most the threshold if and only if there is a `person`.
     margin: distance of the runner-up, the next farther candidate, less that of the best; None without one.
     candidates: all, nearest first. reason: one sentence, also when the answer is "unknown".
+    probability: that the best candidate is the right one, 0..1 (`probability.Posterior`); None where it is not known.
     """
 
     person: str | None
@@ -80,6 +81,7 @@ class Decision:
     margin: float | None
     candidates: tuple[Candidate, ...]
     reason: str
+    probability: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,7 +14,7 @@ from killing import killed_before
 from running import json_lines, run
 from toy_gallery import MODEL, nearest, opened, template, vector
 
-from facerec.calibrate import calibrate
+from facerec.calibrate import TAIL, calibrate, tail_distance
 from facerec.cohort import save_cohort
 from facerec.embed import load_embedder
 from facerec.errors import ConfigError, GalleryError
@@ -72,6 +72,39 @@ def test_too_few_strangers_get_the_nearest_honest_statement() -> None:
     low, high = made.prediction(1000)
     assert low == 0
     assert 0.003 < high < 0.02
+
+
+def test_rates_too_low_to_count_are_read_off_the_tail() -> None:
+    """500 draws of 1,000 strangers for 0.02 %: by counting one would be let through 5 times as often."""
+    rng = np.random.default_rng(2)
+    shares, counted, sources = [], [], set()
+    for _ in range(500):
+        distances = (2 - rng.exponential(0.1, 1000)).astype(np.float32)
+        made = calibrate(distances, 0.0002, 5)
+        assert made is not None
+        assert (made.within, made.distance < float(distances.min())) == (0, True)
+        shares.append(math.exp((made.distance - 2) / 0.1))
+        counted.append(math.exp((float(distances.min()) - 2) / 0.1))
+        sources.add(made.threshold.source)
+        assert made.interval == (0, pytest.approx(1 - 0.05 ** (1 / 1000)))
+    assert np.mean(counted) > 4 * 0.0002
+    assert np.mean(shares) == pytest.approx(0.0002, rel=0.25)
+    assert sources == {"none of 1000 strangers at 5 people: FPIR below 0.3 %, by their tail 0.02 %"}
+
+
+def test_the_tail_by_hand_and_never_beyond_the_nearest() -> None:
+    ranked = np.arange(1000) / 1000 + 1  # the nearest tenth lies 0.001 to 0.1 below the next, 0.0505 on average
+    assert tail_distance(ranked, TAIL / math.e) == pytest.approx(1.1 - 0.0505)
+    made = calibrate(ranked.astype(np.float32), 0.0005, 2)
+    assert made is not None
+    assert made.distance == pytest.approx(1.1 - 0.0505 * math.log(200))
+    near = np.concatenate([[0.1], 1 + np.arange(999) / 1e6]).astype(np.float32)  # a look-alike far before the tail
+    made = calibrate(near, 0.0005, 2)
+    assert made is not None
+    assert made.distance < float(near[0])
+    fewer = calibrate(ranked[:999].astype(np.float32), 0.0005, 2)
+    assert fewer is not None
+    assert fewer.distance == pytest.approx(1, abs=1e-6), "too few for a tail: just below the nearest, as ever"
 
 
 def test_strangers_at_one_distance_are_let_through_together_or_not_at_all() -> None:

@@ -144,6 +144,7 @@ def test_identify_has_the_fields_of_the_contract(gallery: Path, crops: Path, toy
         "threshold": 0.5,
         "threshold_source": "made up for tests",
         "reason": line["reason"],
+        "probability": None,
     }
     assert line["reason"].startswith(f"Ann Lee at {distance:.2f}, within the threshold 0.50 (made up for tests)")
     assert [list(candidate) for candidate in candidates] == [["person", "distance"]] * 3
@@ -197,7 +198,7 @@ def test_identify_a_photo_that_cannot_be_read_is_a_line_too(gallery: Path, crops
         "image": str(crops / "missing.png"), "face": None, "box": None, "detection_confidence": None,
         "decision": "error", "person": None, "distance": None, "threshold": 0.5,
         "threshold_source": "made up for tests", "margin": None, "candidates": [], "reason": bad["reason"],
-        "quality": None,
+        "quality": None, "probability": None,
     }  # fmt: skip
     assert result.stderr == bad["reason"] + "\n"
     assert good["person"] == "Ann Lee"

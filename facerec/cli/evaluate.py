@@ -199,6 +199,7 @@ def identification(
     searches = run_searches(enrolled, probes)
     result = summarise(searches, enrolled, threshold)
     line = result.to_json() | _of_model(card, seconds) | _of_threshold(threshold)
+    line |= _of_probability(card, enrolled, cohort, searches)
     if gallery_sizes:
         sizes = by_gallery_size(enrolled, probes, gallery_sizes, cohort, card.default_threshold)
         line |= {"by_gallery_size": [size.to_json() for size in sizes]}
@@ -215,6 +216,15 @@ def identification(
 def _of_threshold(threshold: Any) -> dict[str, Any]:
     parts = (None, None) if threshold is None else (threshold.distance, threshold.source)
     return dict(zip(("gallery_threshold", "gallery_threshold_source"), parts, strict=True))
+
+
+def _of_probability(card: ModelCard, enrolled: Any, cohort: Any, searches: Any) -> dict[str, Any]:
+    """Whether the probability that a match is right comes true, for a model whose card states one."""
+    from facerec.identification import gallery_calibration, probability_of
+    from facerec.probability import posterior
+
+    stated = posterior(card.probability, gallery_calibration(enrolled, cohort))
+    return {} if stated is None else {"probability": probability_of(searches, stated)}
 
 
 def _finish(*photos: dict[str, list[Any]]) -> None:

@@ -12,6 +12,7 @@ from facerec.errors import ModelError
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
+COEFFICIENTS = ("slope", "threshold_slope", "intercept")  # of `probability.Posterior`
 MODEL_FILES = (".onnx", ".xml")  # models that are a file, with its card beside it
 ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> the 5-point template of detect.py, or whole pictures
 
@@ -28,6 +29,7 @@ class ModelCard:
     head_layers: linear layers of the head. pooling: "mean" or "flat", see Network.
     mirrored: an embedding is the mean of the crop's and its mirror image's, made unit-length again.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
+    probability: COEFFICIENTS and "source", ... of `probability.Posterior`, measured likewise; empty: none.
     fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
     """
 
@@ -47,6 +49,7 @@ class ModelCard:
     licence: str = ""
     source: str = ""
     threshold: dict[str, Any] = field(default_factory=dict)
+    probability: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
@@ -108,6 +111,10 @@ def _require_sense(card: ModelCard, path: Path) -> None:
     limit = card.threshold.get("distance", 0)
     if not isinstance(limit, int | float) or not 0 <= limit <= 4:
         raise ModelError(f"{path}: the threshold's distance must be from 0 to 4, not {limit!r}; correct the card")
+    parts = [card.probability.get(name) for name in COEFFICIENTS]
+    if card.probability and not (all(map(_moderate, parts)) and card.probability["slope"] < 0):
+        needed = ", ".join(COEFFICIENTS)
+        raise ModelError(f"{path}: the probability needs {needed}, numbers, the first below 0; correct the card")
     if card.mode not in ALIGNMENTS:
         raise ModelError(f"{path}: mode '{card.mode}' is not known; known are {', '.join(ALIGNMENTS)}")
     if card.alignment != ALIGNMENTS[card.mode]:
