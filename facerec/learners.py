@@ -39,7 +39,7 @@ class Classifier:
     values: tuple[float | int, ...]
 
 
-_COSTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # small: with more features than photos a large one changes nothing
+_COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of 1,000 features small ones are the best, of 16 large ones
 CLASSIFIERS = {
     "svm": Classifier(lambda: LinearSVC(max_iter=10_000, random_state=SEED), "C", _COSTS),
     "logistic": Classifier(lambda: LogisticRegression(max_iter=2_000), "C", _COSTS),

@@ -37,7 +37,7 @@ EXPECTED_TO_FAIL = {
     "equal within 1e-5 (test_rows_do_not_depend_on_their_batch), the check wants 1e-7 of features near 0"
 }
 # Those for output names and containers are not among the ones scikit-learn's generator runs.
-MORE = (
+MORE: tuple[Any, ...] = (
     checks.check_get_feature_names_out_error,
     checks.check_transformer_get_feature_names_out,
     checks.check_set_output_transform,
