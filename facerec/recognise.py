@@ -13,7 +13,7 @@ from facerec.calibrate import DEFAULT_FPIR
 from facerec.cohort import load_cohort
 from facerec.decide import Verification, decide_photo, look_alike, misplaced, same_person
 from facerec.detect import Detector, faces_in_photos
-from facerec.embed import Classifier, Embedder
+from facerec.embed import Classifier, Crops, Embedder
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery, clean_name
 from facerec.images import centre_picture, photo_hash, printable, read_image
@@ -306,15 +306,25 @@ def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: 
 
 
 def classify(paths: Iterable[Path], classifier: Classifier) -> Iterator[Classification]:
-    """The probabilities of each photo's classes, in order; one photo and BATCH centres are held at a time."""
+    """The probabilities of each photo's classes, in order."""
+    for path, row in read_pictures(paths, classifier.card.input_size, classifier.probabilities):
+        yield Classification(path, None, row) if isinstance(row, ImageError) else Classification(path, row)
+
+
+def read_pictures(
+    paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Path, NDArray[np.float32] | ImageError]]:
+    """What `read` makes of the middle of each photo, in order: (N, size, size, 3) uint8 RGB -> N rows.
+
+    A photo that cannot be read has its error instead. One photo and BATCH centres are held at a time.
+    """
     waiting = iter(paths)
     while batch := list(islice(waiting, BATCH)):
-        pictures = [_picture(path, classifier.card.input_size) for path in batch]
+        pictures = [_picture(path, size) for path in batch]
         sound = [picture for picture in pictures if not isinstance(picture, ImageError)]
-        rows = iter(classifier.probabilities(np.stack(sound)) if sound else ())
+        rows = iter(read(np.stack(sound)) if sound else ())
         for path, picture in zip(batch, pictures, strict=True):
-            broken = isinstance(picture, ImageError)
-            yield Classification(path, None, picture) if broken else Classification(path, next(rows))
+            yield path, picture if isinstance(picture, ImageError) else next(rows)
 
 
 def _picture(path: Path, size: int) -> Image | ImageError:

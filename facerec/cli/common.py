@@ -6,20 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
-from facerec.errors import FacerecError
+from facerec.errors import ConfigError, FacerecError
 from facerec.images import find_photos, printable
 from facerec.passphrase import let_ask
+
+if TYPE_CHECKING:  # imported when needed
+    from facerec.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
+WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
 class Failure(click.ClickException):
@@ -105,6 +109,15 @@ def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop
     return MTCNNDetector(DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence), crop_size)
 
 
+def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
+    """The detector a stage's reader wants; none for whole pictures. ConfigError for --aligned with those."""
+    if reader.card.mode == "metric":
+        return make_detector(aligned, min_face_size, min_confidence, crop_size=reader.card.input_size)
+    if aligned:
+        raise ConfigError(f"{reader.card.name} looks at whole pictures and finds no faces; leave out --aligned")
+    return None
+
+
 def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """Folders replaced by the photos in them, and a line for each that has none."""
     paths, empty = [], []
@@ -128,6 +141,27 @@ def emit(value: dict[str, Any]) -> None:
 def warn(message: str) -> None:
     """One line on stderr."""
     click.echo(printable(message), err=True)
+
+
+def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
+    """The line for machines, or its tables for people."""
+    if as_json:
+        emit(line)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
+        console = Console(width=WIDEST)
+    for table in tables(line):
+        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
+        for name in table.header:
+            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
+        for row in table.rows:
+            shown.add_row(*map(escape, row))
+        console.print(shown)
 
 
 def show_progress(

@@ -16,9 +16,7 @@ from facerec.models.card import ModelCard
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.groups import Groups
-    from facerec.report.tables import Table
 
-WIDEST = 1000  # characters of a table where no terminal sets a limit
 MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
 
 
@@ -116,7 +114,7 @@ def verification(
     line |= {"photos_per_second": round(len(names) / seconds, 2)}
     if groups is not None:
         line |= _pairs_by_group(groups, pairs, vectors, embedder.card)
-    _show(line, as_json, verification_tables)
+    common.show_tables(line, as_json, verification_tables)
     if report is not None:
         _report_pairs(report, line, pairs, vectors, images, embedder.card, detector)
     common.finish(failed, len(names) - failed)
@@ -206,7 +204,7 @@ def identification(
     if groups is not None:
         names = [groups.of(photo, person) for photo, person in owned]
         line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
-    _show(line, as_json, identification_tables)
+    common.show_tables(line, as_json, identification_tables)
     if report is not None:
         sides = (_with_rows(people, enrolled), _with_rows(searchers, probes))
         _report_searches(report, line, searches, threshold, *sides, detector)
@@ -302,7 +300,7 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
         raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos can be read")
     line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
     line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
-    _show(line, as_json, classification_tables)
+    common.show_tables(line, as_json, classification_tables)
     if report is not None:
         from facerec.report.protocols import classification_page
 
@@ -349,24 +347,3 @@ def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
 
     path = write(report, make(*measured, click.get_current_context().obj))
     common.warn(f"The report is {path}")
-
-
-def _show(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
-    """The line for machines, or its tables for people."""
-    if as_json:
-        common.emit(line)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
-        console = Console(width=WIDEST)
-    for table in tables(line):
-        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
-        for name in table.header:
-            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
-        for row in table.rows:
-            shown.add_row(*map(escape, row))
-        console.print(shown)

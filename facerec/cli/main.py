@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": "facerec.cli.models:doctor",
     "enroll": "facerec.cli.enroll:enroll",
     "evaluate": "facerec.cli.evaluate:evaluate",
+    "features": "facerec.cli.features:features",
     "gallery": "facerec.cli.gallery:gallery",
     "identify": "facerec.cli.identify:identify",
     "models": "facerec.cli.models:models",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError, ModelError, TrainingError
 from facerec.models.backbones import BACKBONES, find_backbone
 from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
-from facerec.models.network import METRIC, Network
+from facerec.models.network import CLASSIFY, METRIC, Network
 
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -101,6 +101,19 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
     except (RuntimeError, ConfigError) as error:
         raise ModelError(f"{folder}: weights do not fit a {card.backbone}; the folder is incomplete") from error
     return network.eval(), card
+
+
+def load_pretrained(backbone: str, input_size: int = 0) -> tuple[Network, ModelCard]:
+    """A backbone of the table with its authors' weights, in eval mode, and a card that names both.
+
+    It has no head: what the last stage gives is what comes out. input_size: side of its pictures in pixels, 0: its own.
+    Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
+    """
+    width = find_backbone(backbone).width
+    network = Network(backbone, width, mode=CLASSIFY, input_size=input_size, pretrained=True)
+    network.head = nn.Sequential()
+    card = describe(network, backbone)
+    return network.eval(), dataclasses.replace(card, fingerprint=_fingerprint(card, _stored(network, torch.float32)))
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

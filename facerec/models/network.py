@@ -77,9 +77,15 @@ class Network(nn.Module):
 
         With 0 it is the normalised pixels themselves.
         """
-        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
-        x = (pixels.float() - self.mean) / self.std
-        return self._run(x, 0, count)
+        return self._run(self._normalised(pixels), 0, count)
+
+    def pooled(self, pixels: Tensor, count: int) -> Tensor:
+        """What the first `count` stages, one at least, make of pixels, as the mean of each map: (N, C).
+
+        Whatever the network's own pooling. A stage of fully connected layers has no maps: its outputs as they are.
+        """
+        x = self._maps(self._normalised(pixels), 0, count)
+        return x if x.ndim == 2 else x.mean((2, 3))
 
     def suffix(self, x: Tensor, count: int) -> Tensor:
         """What `prefix` gave for `count` stages -> (N, width) features."""
@@ -90,13 +96,21 @@ class Network(nn.Module):
         x = self.head(features).float()
         return F.normalize(x, dim=1) if self.mode == METRIC else x
 
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
+        return (pixels.float() - self.mean) / self.std
+
     def _run(self, x: Tensor, start: int, end: int) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
-        for stage in self.stages[start:end]:
-            x = stage(x)
+        x = self._maps(x, start, end)
         if end < len(self.stages) or x.ndim == 2:
             return x
         return x.mean((2, 3)) if self.pooling == MEAN else x.flatten(1)
+
+    def _maps(self, x: Tensor, start: int, end: int) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        for stage in self.stages[start:end]:
+            x = stage(x)
+        return x
 
     def named_stages(self) -> Iterator[tuple[str, nn.Module]]:
         """The stages from the first layers to the last, the head not among them."""
