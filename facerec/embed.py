@@ -5,7 +5,7 @@ folder in torch.
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import ModelError
+from facerec.errors import ConfigError, ModelError
 from facerec.models.card import MODEL_FILES, ModelCard, preprocessing_hash, read_card
 from facerec.types import Vectors
 
@@ -48,15 +48,18 @@ class Embedder(Protocol):
 
 
 class _TorchModel:
-    """A model folder, run by torch on the first GPU or the CPU; ModelError when it is not of that mode."""
+    """A model folder, run by torch on the first GPU or the CPU, without the residual blocks named.
 
-    def __init__(self, folder: Path, mode: str, *, bf16: bool = False) -> None:
+    ModelError when it is not of that mode, ConfigError when it has no such block.
+    """
+
+    def __init__(self, folder: Path, mode: str, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
         _require_mode(read_card(folder / "model.json"), mode, folder)
         import torch  # seconds to import; commands that embed nothing should not wait for it
 
         from facerec.models.checkpoint import load_model
 
-        network, self.card = load_model(folder)
+        network, self.card = load_model(folder, drop_blocks)
         self.path, self._bf16 = folder, bf16
         self._torch = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,8 +80,8 @@ class _TorchModel:
 class TorchEmbedder(_TorchModel):
     """A model folder of mode "metric"."""
 
-    def __init__(self, folder: Path, *, bf16: bool = False) -> None:
-        super().__init__(folder, "metric", bf16=bf16)
+    def __init__(self, folder: Path, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(folder, "metric", bf16=bf16, drop_blocks=drop_blocks)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder."""
@@ -89,8 +92,8 @@ class TorchEmbedder(_TorchModel):
 class Classifier(_TorchModel):
     """A model folder of mode "classify"; `card.classes` names the columns of its probabilities."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "classify")
+    def __init__(self, folder: Path, *, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(folder, "classify", drop_blocks=drop_blocks)
 
     def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
@@ -215,26 +218,31 @@ def model_card(model: str | None) -> ModelCard:
     return read_card(path.with_suffix(".json") if path.suffix in MODEL_FILES else path / "model.json")
 
 
-def load_embedder(model: str | None = None, *, bf16: bool = False) -> Embedder:
+def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
     """An embedder for a model folder, a FILE.onnx or FILE.xml, or the shipped model (None or "default"; "int8": fast).
 
     bf16: three times as fast where the CPU has it, cosines off by a thousandth; galleries want float32.
+    drop_blocks: residual blocks of a model folder to leave out (`load_model`); ConfigError for one it does not have.
     Raises ModelError naming what is missing or broken, and for a model that classifies.
     """
     path = model_path(model)
-    kind = OpenVINOEmbedder if path.suffix in MODEL_FILES else TorchEmbedder
-    return kind(path, bf16=bf16)
+    if path.suffix not in MODEL_FILES:
+        return TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
+    if drop_blocks:
+        raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
+    return OpenVINOEmbedder(path, bf16=bf16)
 
 
-def load_classifier(model: str) -> Classifier:
+def load_classifier(model: str, *, drop_blocks: Sequence[str] = ()) -> Classifier:
     """A classifier for the model folder of a training with --mode classify.
 
-    Raises ModelError naming what is missing or broken, and for a model that embeds faces.
+    drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
+    faces.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
-    return Classifier(path)
+    return Classifier(path, drop_blocks=drop_blocks)
 
 
 def model_path(model: str | None) -> Path:

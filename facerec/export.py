@@ -54,7 +54,8 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
     own = {"name": f"{card.name}-int8", "fingerprint": "", "threshold": {}, "results": {}, "training": {}}
     write_card(
-        dataclasses.replace(card, backbone="", kept_stages=0, pooling="mean", **own, **RAW), path.with_suffix(".json")
+        dataclasses.replace(card, backbone="", kept_stages=0, dropped_blocks=[], pooling="mean", **own, **RAW),
+        path.with_suffix(".json"),
     )
 
 
