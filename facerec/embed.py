@@ -245,6 +245,14 @@ def load_classifier(model: str, *, drop_blocks: Sequence[str] = ()) -> Classifie
     return Classifier(path, drop_blocks=drop_blocks)
 
 
+def model_folder(model: str | None) -> Path:
+    """As model_path, of a model whose layers can be looked at; raises ModelError for a file."""
+    path = model_path(model)
+    if path.suffix in MODEL_FILES:
+        raise ModelError(f"{path}: a model file, whose layers cannot be looked at; give a model folder or 'default'")
+    return path
+
+
 def model_path(model: str | None) -> Path:
     """Where a model given by its name, file or folder lies; raises ModelError where there is none."""
     if model in (None, "default", "int8"):

@@ -19,6 +19,7 @@ COMMANDS = {
     "identify": "facerec.cli.identify:identify",
     "models": "facerec.cli.models:models",
     "search": "facerec.cli.album:search",
+    "show-features": "facerec.cli.show_features:show_features",
     "train": "facerec.cli.train:train",
     "verify": "facerec.cli.identify:verify",
 }

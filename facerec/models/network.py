@@ -86,13 +86,21 @@ class Network(nn.Module):
 
         With 0 it is the normalised pixels themselves.
         """
-        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
-        x = (pixels.float() - self.mean) / self.std
-        return self._run(x, 0, count)
+        maps = self.maps(pixels, count)
+        return self._pooled(maps) if count == len(self.stages) else maps
 
     def suffix(self, x: Tensor, count: int) -> Tensor:
         """What `prefix` gave for `count` stages -> (N, width) features."""
-        return x if count == len(self.stages) else self._run(x, count, len(self.stages))
+        return x if count == len(self.stages) else self.features(x, count)
+
+    def maps(self, pixels: Tensor, count: int) -> Tensor:
+        """As `prefix`, but where those are all stages, before the pooling."""
+        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
+        return self._run((pixels.float() - self.mean) / self.std, 0, count)
+
+    def features(self, maps: Tensor, count: int) -> Tensor:
+        """What `maps` gave for `count` stages -> (N, width) features."""
+        return self._pooled(self._run(maps, count, len(self.stages)))
 
     def output(self, features: Tensor) -> Tensor:
         """(N, width) features -> (N, dim) float32: of length 1, or logits."""
@@ -103,7 +111,10 @@ class Network(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for stage in self.stages[start:end]:
             x = stage(x)
-        if end < len(self.stages) or x.ndim == 2:
+        return x
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        if x.ndim == 2:
             return x
         return x.mean((2, 3)) if self.pooling == MEAN else x.flatten(1)
 
