@@ -73,7 +73,7 @@ def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(12.8, 8.8), dpi=120, layout="constrained")
-    figure.suptitle(_cut(title, 100), fontsize=14, parse_math=False)
+    figure.suptitle(f"{_cut(title, 100)}\n", fontsize=14, parse_math=False)
     above, below = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     photo, heat, filters = above.subplots(1, 3)
     photo.imshow(sight.picture)

@@ -8,6 +8,7 @@ import sys
 import click
 
 COMMANDS = {
+    "advise": "facerec.cli.advise:advise",
     "calibrate": "facerec.cli.calibrate:calibrate",
     "check-data": "facerec.cli.check_data:check_data",
     "classify": "facerec.cli.classify:classify",

@@ -123,3 +123,14 @@ def _place(network: Network, stage: str) -> int:
     if stage not in names:
         raise ConfigError(f"no stage '{stage}' in this {network.backbone}; its stages are {', '.join(names)}")
     return names.index(stage) + 1
+
+
+@torch.inference_mode()
+def pooled_stages(network: Network, pictures: NDArray[np.uint8]) -> dict[str, Floats]:
+    """Stage -> (N, C): the mean of each of its maps over the places, for pictures (N, S, S, 3) of a network's size."""
+    x = network.maps(torch.from_numpy(pictures).permute(0, 3, 1, 2), 0)
+    rows: dict[str, Floats] = {}
+    for name, stage in network.named_stages():
+        x = stage(x)
+        rows[name] = (x.mean((2, 3)) if x.ndim == 4 else x).float().numpy()
+    return rows
