@@ -102,7 +102,8 @@ def advise(
         parts.append(pooled_stages(network, batch))
     labels = sample.labels[usable]
     rows = {stage: np.concatenate([part[stage] for part in parts]) for stage in parts[0]} if parts else {}
-    kept = np.isin(labels, [label for label in np.unique(labels) if (labels == label).sum() >= FOLDS])
+    found, counts = np.unique(labels, return_counts=True)
+    kept = np.isin(labels, found[counts >= FOLDS])
     if len(np.unique(labels[kept])) < 2:
         raise DataError(
             f"{printable(photos.root)}: fewer than two folders with {FOLDS} photos that can be read; add some"
@@ -162,7 +163,8 @@ def probe(stage: str, features: Rows, labels: Labels) -> Depth:
 
     linear = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=10.0 ** np.arange(0, 6)))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    right = int((cross_val_predict(linear, features.astype(np.float64), labels, cv=folds) == labels).sum())
+    answers = np.asarray(cross_val_predict(linear, features.astype(np.float64), labels, cv=folds))
+    right = int(np.count_nonzero(answers == labels))
     return Depth(stage, right / len(labels), metrics.share_interval(right, len(labels)))
 
 

@@ -74,7 +74,8 @@ def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
 
     figure = Figure(figsize=(12.8, 8.8), dpi=120, layout="constrained")
     figure.suptitle(f"{_cut(title, 100)}\n", fontsize=14, parse_math=False)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    above, below = halves
     photo, heat, filters = above.subplots(1, 3)
     photo.imshow(sight.picture)
     photo.set_title("what the network is given")
