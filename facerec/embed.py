@@ -5,7 +5,7 @@ folder in torch. Either -> what a stage of a network makes of them.
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,19 +78,22 @@ class _TorchModel:
         return self._network(pixels)
 
 
-def _load(folder: Path, mode: str) -> tuple["Network", ModelCard, Path]:
-    """A model folder; ModelError when it is not of that mode, which is looked at before its weights."""
+def _load(folder: Path, mode: str, drop_blocks: Sequence[str]) -> tuple["Network", ModelCard, Path]:
+    """A model folder without the residual blocks named; ConfigError for a block it does not have.
+
+    ModelError when it is not of that mode, which is looked at before its weights.
+    """
     _require_mode(read_card(folder / "model.json"), mode, folder)
     from facerec.models.checkpoint import load_model
 
-    return *load_model(folder), folder
+    return *load_model(folder, drop_blocks), folder
 
 
 class TorchEmbedder(_TorchModel):
     """A model folder of mode "metric"."""
 
-    def __init__(self, folder: Path, *, bf16: bool = False) -> None:
-        super().__init__(*_load(folder, "metric"), bf16=bf16)
+    def __init__(self, folder: Path, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(*_load(folder, "metric", drop_blocks), bf16=bf16)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder."""
@@ -101,8 +104,8 @@ class TorchEmbedder(_TorchModel):
 class Classifier(_TorchModel):
     """A model folder of mode "classify"; `card.classes` names the columns of its probabilities."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(*_load(folder, "classify"))
+    def __init__(self, folder: Path, *, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(*_load(folder, "classify", drop_blocks))
 
     def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
@@ -265,26 +268,39 @@ def model_card(model: str | None) -> ModelCard:
     return read_card(path.with_suffix(".json") if path.suffix in MODEL_FILES else path / "model.json")
 
 
-def load_embedder(model: str | None = None, *, bf16: bool = False) -> Embedder:
+def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
     """An embedder for a model folder, a FILE.onnx or FILE.xml, or the shipped model (None or "default"; "int8": fast).
 
     bf16: three times as fast where the CPU has it, cosines off by a thousandth; galleries want float32.
+    drop_blocks: residual blocks of a model folder to leave out (`load_model`); ConfigError for one it does not have.
     Raises ModelError naming what is missing or broken, and for a model that classifies.
     """
     path = model_path(model)
-    kind = OpenVINOEmbedder if path.suffix in MODEL_FILES else TorchEmbedder
-    return kind(path, bf16=bf16)
+    if path.suffix not in MODEL_FILES:
+        return TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
+    if drop_blocks:
+        raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
+    return OpenVINOEmbedder(path, bf16=bf16)
 
 
-def load_classifier(model: str) -> Classifier:
+def load_classifier(model: str, *, drop_blocks: Sequence[str] = ()) -> Classifier:
     """A classifier for the model folder of a training with --mode classify.
 
-    Raises ModelError naming what is missing or broken, and for a model that embeds faces.
+    drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
+    faces.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
-    return Classifier(path)
+    return Classifier(path, drop_blocks=drop_blocks)
+
+
+def model_folder(model: str | None) -> Path:
+    """As model_path, of a model whose layers can be looked at; raises ModelError for a file."""
+    path = model_path(model)
+    if path.suffix in MODEL_FILES:
+        raise ModelError(f"{path}: a model file, whose layers cannot be looked at; give a model folder or 'default'")
+    return path
 
 
 def reads_pictures(model: str | None) -> bool:

@@ -56,7 +56,8 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     measured = {"threshold": {}, "probability": {}, "results": {}}
     own = {"name": f"{card.name}-int8", "fingerprint": "", "training": {}, **measured}
     write_card(
-        dataclasses.replace(card, backbone="", kept_stages=0, pooling="mean", **own, **RAW), path.with_suffix(".json")
+        dataclasses.replace(card, backbone="", kept_stages=0, dropped_blocks=[], pooling="mean", **own, **RAW),
+        path.with_suffix(".json"),
     )
 
 

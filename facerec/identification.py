@@ -270,7 +270,7 @@ def probability_of(searches: Searches, posterior: Posterior) -> dict[str, Any] |
         found = reliability(stated, right, known.mated, weights)
         return {name: found[name] for name in ("brier", "calibration_error")}
 
-    values, ci95 = measured(errors, known.searcher, known.searcher, REPLICATES, SEED)
+    values, ci95 = measured(errors, known.searcher, known.searcher, REPLICATES, SEED, {})
     return {"prior": PRIOR, **values, "ci95": ci95, "bins": bins[bins[:, 2] > 0].tolist()}
 
 

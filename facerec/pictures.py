@@ -74,15 +74,26 @@ def contact_sheet(
 def save_sheet(
     photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], path: Path, crops: Sequence[Image | None] = ()
 ) -> None:
-    """Write a contact sheet to a new file, as JPEG or PNG by its ending.
+    """Write a contact sheet to a new file; raises as `write_sheet`."""
+    sheet_format(path)
+    write_sheet(contact_sheet(photos, boxes, names, crops), path)
 
-    Raises DataError for another ending, a file that is there already, or one that cannot be written.
-    """
+
+def sheet_format(path: Path) -> str:
+    """JPEG or PNG, by the file's ending; raises DataError for another."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{printable(path)}: a contact sheet is a picture; give a name that ends in .jpg or .png")
+    return kind
+
+
+def write_sheet(sheet: Image, path: Path) -> None:
+    """Write a picture (H, W, 3) to a new file, as JPEG or PNG by its ending.
+
+    Raises DataError for another ending, a file that is there already, or one that cannot be written.
+    """
     data = io.BytesIO()
-    PIL.Image.fromarray(contact_sheet(photos, boxes, names, crops)).save(data, kind)
+    PIL.Image.fromarray(sheet).save(data, sheet_format(path))
     try:
         _write_new(path, data.getvalue())
     except FileExistsError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.config import split_names
 from facerec.errors import DataError
 from facerec.images import same_form
 from facerec.models.card import ModelCard
@@ -52,6 +53,12 @@ def _read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> list
     return sorted({int(part) for part in parts})
 
 
+drop_option = click.option(
+    "--drop-blocks", default="", callback=lambda _, __, text: split_names(text), metavar="NAME,NAME...",
+    help="Residual blocks of a ResNet that are left out, as in layer1.1,layer3.2; the shortcut around them stays.",
+)  # fmt: skip
+
+
 @click.group(cls=EvaluateGroup)
 def evaluate() -> None:
     """Measure a model.
@@ -69,6 +76,7 @@ def evaluate() -> None:
 @groups_option
 @report_option
 @common.face_options
+@drop_option
 @common.model_option
 @common.json_option
 def verification(
@@ -76,6 +84,7 @@ def verification(
     pairs_file: Path,
     groups_file: Path | None,
     report: Path | None,
+    drop_blocks: tuple[str, ...],
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -88,6 +97,7 @@ def verification(
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --drop-blocks layer1.1,layer3.2
     """
     from facerec.embed import load_embedder
     from facerec.evaluate import person_of, read_pairs
@@ -101,7 +111,7 @@ def verification(
         raise DataError(f"{common.one_line(images)}: not a folder; give the folder the pairs' photos are in")
     groups = _read_groups(groups_file, names, [person_of(name) for name in names])
     _prepare(report)
-    embedder = load_embedder(model)
+    embedder = load_embedder(model, drop_blocks=drop_blocks)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
     photos = embed_photos([images / name for name in names], detector, embedder, main_only=True)
@@ -155,6 +165,7 @@ def _report_pairs(
 @groups_option
 @report_option
 @common.face_options
+@drop_option
 @common.model_option
 @common.json_option
 def identification(
@@ -163,6 +174,7 @@ def identification(
     gallery_sizes: list[int],
     groups_file: Path | None,
     report: Path | None,
+    drop_blocks: tuple[str, ...],
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -170,13 +182,14 @@ def identification(
     """Open-set search: who is named, missed and wrongly named: FNIR at fixed FPIR, with 95 % intervals over searchers.
 
     No gallery is touched. People whose photos cannot be enrolled stay in the count, and their searches miss. With
-    --groups a line names a photo below --probe-images or a person; figures are by the searcher's group.
+    --groups a line names a photo below --probe-images or a person; figures are by the searcher's group. With
+    --drop-blocks galleries have no threshold: card and strangers are the whole network's.
 
     \b
     facerec evaluate identification --gallery-images people --probe-images party --json
     facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --report report
     """
-    from facerec.cohort import load_cohort
+    from facerec.cohort import load_cohort, no_cohort
     from facerec.embed import load_embedder
     from facerec.gallery_sizes import by_gallery_size, require_sizes
     from facerec.identification import by_group, gallery_threshold, run_searches, summarise
@@ -187,12 +200,13 @@ def identification(
     owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
     groups = _read_groups(groups_file, [photo for photo, _ in owned], [*people, *searchers])
     _prepare(report)
-    embedder = load_embedder(model)
+    embedder = load_embedder(model, drop_blocks=drop_blocks)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
     enrolled, probes = (_rows_of(folders, detector, embedder) for folders in (people, searchers))
     seconds = time.monotonic() - began
-    card, cohort = embedder.card, load_cohort(embedder.path, embedder.card)
+    card = embedder.card
+    cohort = load_cohort(embedder.path, card) if not drop_blocks else no_cohort(card)
     threshold = gallery_threshold(enrolled, cohort, card.default_threshold)
     searches = run_searches(enrolled, probes)
     result = summarise(searches, enrolled, threshold)
@@ -269,9 +283,10 @@ def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dic
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
 @report_option
+@drop_option
 @common.classifier_option
 @common.json_option
-def classification(images: Path, report: Path | None, model: str, as_json: bool) -> None:
+def classification(images: Path, report: Path | None, drop_blocks: tuple[str, ...], model: str, as_json: bool) -> None:
     """Class folders: accuracy, ROC AUC and who is taken for whom, with 95 % intervals over photos.
 
     A photo that cannot be read counts as a wrong answer.
@@ -288,7 +303,7 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
 
     folders = identity_folders(images)
     _prepare(report)
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, drop_blocks=drop_blocks)
     classes = classifier.card.classes
     paths, labels = class_labels(folders, classes)
     began = time.monotonic()
@@ -309,7 +324,8 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
 
 
 def _of_model(card: ModelCard, seconds: float) -> dict[str, Any]:
-    return {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
+    line = {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
+    return line | {"dropped_blocks": card.dropped_blocks} if card.dropped_blocks else line
 
 
 def _watched(photos: Any, total: int, label: str = "Embedding") -> Any:

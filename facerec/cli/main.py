@@ -8,6 +8,7 @@ import sys
 import click
 
 COMMANDS = {
+    "advise": "facerec.cli.advise:advise",
     "calibrate": "facerec.cli.calibrate:calibrate",
     "check-data": "facerec.cli.check_data:check_data",
     "classify": "facerec.cli.classify:classify",
@@ -20,6 +21,7 @@ COMMANDS = {
     "identify": "facerec.cli.identify:identify",
     "models": "facerec.cli.models:models",
     "search": "facerec.cli.album:search",
+    "show-features": "facerec.cli.show_features:show_features",
     "train": "facerec.cli.train:train",
     "verify": "facerec.cli.identify:verify",
 }

@@ -42,6 +42,8 @@ def models(model: str | None, as_json: bool) -> None:
     click.echo(f"Model {card['name']}:")
     for key in ("fingerprint", "mode", "backbone", "embedding_dim", "input_size", "licence", "source"):
         click.echo(f"  {key}: {card[key]}")
+    if card["dropped_blocks"]:
+        click.echo(f"  without the blocks: {', '.join(map(printable, card['dropped_blocks']))}")
     if card["classes"]:
         click.echo(f"  classes: {', '.join(map(printable, card['classes']))}")
     for part in ("threshold", "results"):

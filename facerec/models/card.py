@@ -25,7 +25,8 @@ class ModelCard:
     mean, std: of RGB 0..255, x = (rgb - mean) / std.
     mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
     embedding_dim: length of the output row, D or the number of classes.
-    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all.
+    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all. dropped_blocks:
+    its residual blocks that are left out.
     head_layers: linear layers of the head. pooling: "mean" or "flat", see Network.
     mirrored: an embedding is the mean of the crop's and its mirror image's, made unit-length again.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
@@ -43,6 +44,7 @@ class ModelCard:
     classes: list[str] = field(default_factory=list)
     backbone: str = ""
     kept_stages: int = 0
+    dropped_blocks: list[str] = field(default_factory=list)
     head_layers: int = 1
     pooling: str = "mean"
     mirrored: bool = False
@@ -68,6 +70,7 @@ def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
     parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
     parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
     parts += ("mirrored",) if card.mirrored else ()  # and one that reads a crop once the hash it always had
+    parts += (("without", *card.dropped_blocks),) if card.dropped_blocks else ()  # nor do whole networks get another
     return hashlib.sha256(json.dumps(parts).encode())
 
 

@@ -178,4 +178,5 @@ def _with_ends(value: float | None, bounds: Sequence[float] | None) -> str:
 
 
 def _title(line: Line) -> str:
-    return printable(f"{line['model']} ({line['model_fingerprint']})")
+    without = f" without {', '.join(line['dropped_blocks'])}" if "dropped_blocks" in line else ""
+    return printable(f"{line['model']}{without} ({line['model_fingerprint']})")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facerec.config import TrainSettings
+from facerec.config import TrainSettings, split_names
 from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
 from facerec.embed import load_embedder
 from facerec.errors import ConfigError, DataError, TrainingError
@@ -195,6 +195,7 @@ def start_network(settings: TrainSettings, classes: Sequence[str]) -> Network:
     pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
     dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
     options: dict[str, Any] = {name: getattr(settings, name) for name in ("kept_stages", "head_layers", "pooling")}
+    options["dropped_blocks"] = split_names(settings.drop_blocks)
     network = Network(
         settings.backbone, dim, mode=settings.mode, input_size=settings.input_size, pretrained=pretrained, **options
     )
@@ -230,6 +231,11 @@ def _start_from(network: Network, folder: Path, classes: Sequence[str], *, any_s
         raise ConfigError(
             f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --kept-stages {start.kept_stages}"
         )
+    if missing := set(start.dropped_blocks) - set(network.dropped_blocks):
+        raise ConfigError(
+            f"{folder}: is without the block {min(missing)}; give --drop-blocks {','.join(start.dropped_blocks)}"
+        )
+    start.drop_blocks(network.dropped_blocks)
     same_mode = start.mode == network.mode
     if same_mode and not any_size and start.input_size != network.input_size:
         raise ConfigError(f"{folder}: was trained at {start.input_size} pixels; give --input-size {start.input_size}")
