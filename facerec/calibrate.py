@@ -13,6 +13,7 @@ rate asked for (scripts/compare_tails.py).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,8 @@ class Calibration:
     """A threshold set by strangers.
 
     fpir: the rate asked for. distance: the largest d that still counts as a match. strangers: N. within: k, how many of
-    them are within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made.
+    them are within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made. least, most: how
+    many may be within `distance` (95 %) where the strangers' own distances are not known for sure.
     """
 
     fpir: float
@@ -41,16 +43,18 @@ class Calibration:
     strangers: int
     within: int
     people: int
+    least: int
+    most: int
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by."""
         from scipy.stats import beta
 
-        if not self.within:
+        low = float(beta.ppf(0.025, self.least, self.strangers + 1 - self.least)) if self.least else 0.0
+        if not self.most:
             return 0.0, 1 - 0.05 ** (1 / self.strangers)  # one-sided
-        low, high = beta.ppf([0.025, 0.975], self.within, self.strangers + 1 - self.within)
-        return float(low), float(high)
+        return low, float(beta.ppf(0.975, self.most, self.strangers + 1 - self.most))
 
     def prediction(self, searches: int) -> tuple[float, float]:
         """95 % interval of the share of so many further strangers, searched once each, that will be within `distance`.
@@ -59,9 +63,9 @@ class Calibration:
         """
         from scipy.stats import betabinom
 
-        if not self.within:  # fewer than before the nearest of N: the same with k = 1 is an upper limit
-            return 0.0, float(betabinom.ppf(0.975, searches, 1, self.strangers)) / searches
-        low, high = betabinom.ppf([0.025, 0.975], searches, self.within, self.strangers + 1 - self.within)
+        low = betabinom.ppf(0.025, searches, self.least, self.strangers + 1 - self.least) if self.least else 0.0
+        most = max(self.most, 1)  # fewer than before the nearest of N: the same with k = 1 is an upper limit
+        high = betabinom.ppf(0.975, searches, most, self.strangers + 1 - most)
         return float(low) / searches, float(high) / searches
 
     @property
@@ -75,12 +79,15 @@ class Calibration:
         return Threshold(self.distance, said + by_tail)
 
 
-def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calibration | None:
+def calibrate(
+    distances: NDArray[np.float32], fpir: float, people: int, error: Callable[[float], float] | None = None
+) -> Calibration | None:
     """The threshold at which strangers are let through at rate `fpir`; None without strangers.
 
     distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean. Where N are too few for
     the rate (fpir (N + 1) < 1), the threshold lies below the nearest of them: by their tail, or just below where they
-    are fewer than ENOUGH. Raises ConfigError for what is no rate between 0 and 1.
+    are fewer than ENOUGH. error: distance -> the standard deviation by which all of `distances` may be off there
+    together. Raises ConfigError for what is no rate between 0 and 1.
     """
     require_rate(fpir)
     if not len(distances):
@@ -92,7 +99,12 @@ def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calib
     distance = ranked[within - 1] if within else np.nextafter(ranked[0], -1)
     if not within and len(ranked) >= ENOUGH:
         distance = min(distance, tail_distance(ranked, fpir))
-    return Calibration(fpir, max(float(distance), 0.0), len(ranked), within, people)
+    distance = max(float(distance), 0.0)
+    if error is None:
+        return Calibration(fpir, distance, len(ranked), within, people, within, within)
+    off = 1.96 * error(distance)
+    least, most = np.searchsorted(ranked, [distance - off, distance + off], "right").tolist()
+    return Calibration(fpir, distance, len(ranked), within, people, least, most)
 
 
 def tail_distance(ranked: NDArray[np.float64], fpir: float) -> float:

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from facerec.audit import record
-from facerec.calibrate import Calibration, calibrate, require_rate
+from facerec.calibrate import Calibration, require_rate
 from facerec.care import Care
 from facerec.database import Database
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.folder import KINDS
 from facerec.index import FlatIndex, Index, PeopleIndex
+from facerec.population import calibrate_people
 from facerec.rows import (
     as_stored,
     clean_name,
@@ -37,12 +38,12 @@ from facerec.rows import (
     vector_fault,
     write_strangers,
 )
-from facerec.schema import scalar
+from facerec.schema import VERSION, scalar, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
 
-_CALIBRATION = "fpir, distance, strangers, within, people"
+_CALIBRATION = "fpir, distance, strangers, within, people, least, most"
 
 
 class Gallery(Care):
@@ -107,25 +108,28 @@ class Gallery(Care):
         """
         people = self._current()
         with self._database.read() as db:
-            strangers = read_strangers(db, people.index.dimension)
-            if strangers is None or not len(strangers) or not people.names:
-                return None
+            cohort, given = (read_strangers(db, people.index.dimension, kind) for kind in ("cohort", "given"))
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
-            kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
-            if (row := db.execute(kept, (self._generation, rate)).fetchone()) is not None:
-                return Calibration(*row)
-        rows = strangers.astype(np.float32)
-        found = people.nearest(rows / np.linalg.norm(rows, axis=1, keepdims=True), 1)
-        nearest = [candidates[0].distance for candidates in found]
-        made = calibrate(np.array(nearest, np.float32), rate, len(people.names))
+            if (known := self._kept(db, rate)) is not None:
+                return known
+        made = calibrate_people(people, cohort, rate, given)
         if fpir is None and made is not None:
             self._keep(made)
         return made
 
+    def _kept(self, db: sqlite3.Connection, rate: float) -> Calibration | None:
+        if version_of(db) < VERSION:  # an older format, that may only be read, keeps less
+            return None
+        kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
+        row = db.execute(kept, (self._generation, rate)).fetchone()
+        return None if row is None else Calibration(*row)
+
     def _keep(self, made: Calibration) -> None:
         with suppress(GalleryError), self._database.write() as db:  # a gallery that may only be read counts every time
             row = (1, self._generation, *dataclasses.astuple(made))
-            db.execute(f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES ({', '.join('?' * len(row))})", row
+            )
 
     def set_target(self, fpir: float) -> None:
         """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import DEFAULT_FPIR, Calibration, calibrate
+from facerec.calibrate import DEFAULT_FPIR, Calibration
 from facerec.decide import decide
 from facerec.errors import DataError
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.intervals import Floats, Nest, measured, share
+from facerec.population import calibrate_people
 from facerec.probability import PRIOR, Posterior, reliability
 from facerec.types import Candidate, Decision, Threshold, Vectors
 
@@ -199,9 +200,7 @@ def gallery_threshold(
 
 def gallery_calibration(enrolled: Mapping[str, Sequence[Row]], strangers: Vectors) -> Calibration | None:
     """What a gallery of these people makes of (N, D) strangers; None without either."""
-    people = index_people(enrolled)
-    found = people.nearest(strangers, 1) if len(strangers) and people.names else []
-    return calibrate(np.array([nearest[0].distance for nearest in found], np.float32), DEFAULT_FPIR, len(people.names))
+    return calibrate_people(index_people(enrolled), strangers, DEFAULT_FPIR)
 
 
 def identification(

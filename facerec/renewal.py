@@ -145,9 +145,9 @@ class Renewal(Care):
         vectors = self._rows(db, dimension, "SELECT vector FROM templates ORDER BY id", ())
         distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         limit = None if distance is None else Threshold(distance, source)
-        strangers = read_strangers(db, dimension)
-        assert strangers is not None
-        return Held(vectors, tuple(owners_of_all(db)[1]), strangers, scalar(db, "SELECT fpir FROM gallery"), limit)
+        cohort, given = (read_strangers(db, dimension, kind) for kind in ("cohort", "given"))
+        owners = tuple(owners_of_all(db)[1])
+        return Held(vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given)
 
     def _then(self, db: sqlite3.Connection, model: NextModel) -> Held:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "

@@ -60,7 +60,9 @@ CREATE TABLE IF NOT EXISTS calibration (
     distance REAL NOT NULL,
     strangers INTEGER NOT NULL,
     within INTEGER NOT NULL,
-    people INTEGER NOT NULL
+    people INTEGER NOT NULL,
+    least INTEGER NOT NULL,
+    most INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS log (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -116,6 +118,7 @@ INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
 DROP TABLE people;
 ALTER TABLE numbered RENAME TO people;
 """
+_FROM_3 = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
 
 
 def make_tables(db: sqlite3.Connection) -> None:
@@ -130,7 +133,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    _run(db, (_FROM_1 if version < 2 else "") + (_FROM_2 if version < 3 else "") + _TABLES)
+    _run(db, (_FROM_1 if version < 2 else "") + (_FROM_2 if version < 3 else "") + _FROM_3 + _TABLES)
 
 
 def version_of(db: sqlite3.Connection) -> int:

@@ -17,6 +17,7 @@ from facerec.calibrate import calibrate
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.intervals import interval, share
 from facerec.metrics import people_weights, share_interval
+from facerec.population import stranger_distances
 from facerec.types import Threshold, Vectors
 
 REPLICATES, SEED = 1000, 0
@@ -27,15 +28,16 @@ _BLOCK = 1024  # templates compared with everybody at once
 class Held:
     """What a gallery holds of one model.
 
-    vectors: (T, D) unit rows, whose `owners` says. strangers: (N, D) rows near unit length. fpir: the target.
-    fallback: the threshold where there are no strangers.
+    vectors: (T, D) unit rows, whose `owners` says. strangers: (N, D) unit rows of the model's cohort. fpir: the target.
+    fallback: the threshold where there are no strangers. given: more of them, of the user's own.
     """
 
     vectors: Vectors
     owners: tuple[str, ...]
-    strangers: NDArray[np.floating]
+    strangers: NDArray[np.floating] | None
     fpir: float
     fallback: Threshold | None
+    given: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def search_itself(held: Held) -> SelfSearch:
     index, ids = FlatIndex(held.vectors.shape[1]), np.arange(len(held.vectors))
     index.add(ids, held.vectors)
     people = PeopleIndex(index, ids, held.owners)
-    nearest = _nearest_strangers(people, held.strangers)
+    nearest, _ = stranger_distances(people, held.strangers, held.given)
     made = calibrate(nearest, held.fpir, len(people.names))
     threshold = held.fallback if made is None else made.threshold
     counts = (len(people.names), len(held.vectors))
@@ -129,15 +131,6 @@ def _nearest_others(vectors: Vectors, means: Vectors, places: NDArray[np.intp]) 
         distances = np.maximum(2 - 2 * some @ means.T, 0)  # (B, P)
         distances[np.arange(len(some)), places[start : start + _BLOCK]] = np.inf
         yield distances.min(axis=1)
-
-
-def _nearest_strangers(people: PeopleIndex, strangers: NDArray[np.floating]) -> NDArray[np.float32]:
-    """As the gallery's own calibration has them: kept in half precision, they are made of unit length again."""
-    if not len(strangers):
-        return np.zeros(0, np.float32)
-    rows = strangers.astype(np.float32)
-    found = people.nearest(rows / np.linalg.norm(rows, axis=1, keepdims=True), 1)
-    return np.array([candidates[0].distance for candidates in found], np.float32)
 
 
 def _rate(errors: NDArray[np.bool_], who: Sequence[str] | NDArray) -> Rate | None:

@@ -25,10 +25,11 @@ from held_out_people import add_options, people_of
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import Calibration, calibrate
+from facerec.calibrate import Calibration
 from facerec.cohort import load_cohort
 from facerec.embed import load_embedder
 from facerec.identification import Searches, index_people
+from facerec.population import calibrate_people
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen
@@ -65,8 +66,7 @@ def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
 def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32]) -> Drawn:
     """Enrol, calibrate, search."""
     gallery, probes = draw(rows, size, seed)
-    near = [found[0].distance for found in index_people(gallery).nearest(cohort, 1)]
-    made = calibrate(np.array(near, np.float32), FPIR, size)
+    made = calibrate_people(index_people(gallery), cohort, FPIR)
     assert made is not None, "the model has no cohort"
     return Drawn(mean_template(gallery, probes), nearest_template(gallery, probes), made)
 

@@ -32,11 +32,12 @@ from compare_identification import Rows, shown
 from held_out_people import add_options, people_of
 from numpy.typing import NDArray
 
-from facerec.calibrate import DEFAULT_FPIR, calibrate
+from facerec.calibrate import DEFAULT_FPIR
 from facerec.cohort import load_cohort
 from facerec.embed import load_embedder
 from facerec.identification import index_people
 from facerec.models.card import COEFFICIENTS
+from facerec.population import calibrate_people
 from facerec.probability import PRIOR, Posterior, at_prior, balanced, reliability
 from facerec.report.plots import reliability_figure
 from facerec.types import Vectors
@@ -96,7 +97,7 @@ def search(
 
 def _found(gallery: Rows, probes: list[tuple[str, Any]], strangers: Vectors, photos: int) -> Found:
     people = index_people(gallery)
-    made = calibrate(nearest(people.means, strangers)[0], DEFAULT_FPIR, len(people.names))
+    made = calibrate_people(people, strangers, DEFAULT_FPIR)
     assert made is not None, "the model has no cohort"
     assert made.within, "the model has too small a cohort"
     distance, place = nearest(people.means, np.stack([row for _, row in probes]))

@@ -224,7 +224,7 @@ def test_a_card_whose_probability_makes_no_sense_is_refused(wrong: dict[str, Any
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     module = importlib.import_module("measure_probability")
-    monkeypatch.setattr(module, "DRAWS", 3)
+    monkeypatch.setattr(module, "DRAWS", 8)
     monkeypatch.setattr(module, "SIZES", (4, 8))
     monkeypatch.setattr(module, "FEW", 4)
     monkeypatch.setattr(module, "FITTED_BESIDE", (30,))

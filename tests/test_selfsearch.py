@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from facerec.calibrate import calibrate
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.metrics import share_interval
+from facerec.population import calibrate_people
 from facerec.selfsearch import Held, search_itself
 from facerec.types import Threshold, Vectors
 
@@ -51,9 +51,7 @@ def oracle(held: Held, limit: float) -> tuple[list[bool], list[bool]]:
 @pytest.mark.parametrize("noise", [0.1, 0.8, 1.5])
 def test_as_if_the_gallery_were_made_anew_without_each_template(noise: float) -> None:
     held = some(17, 4, noise=noise)
-    strangers = unit(held.strangers.astype(np.float32))
-    nearest = [found[0].distance for found in index_of(held.vectors, list(held.owners)).nearest(strangers, 1)]
-    made = calibrate(np.array(nearest, np.float32), held.fpir, 17)
+    made = calibrate_people(index_of(held.vectors, list(held.owners)), held.strangers, held.fpir)
     assert made is not None
     figures = search_itself(held)
     assert (figures.people, figures.templates, figures.threshold) == (17, len(held.owners), made.threshold)
