@@ -53,6 +53,7 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
     own = {"name": f"{card.name}-int8", "fingerprint": "", "threshold": {}, "results": {}, "training": {}}
+    own |= {"attribute": "", "attribute_values": []}  # the file has the first head alone
     write_card(
         dataclasses.replace(card, backbone="", kept_stages=0, pooling="mean", **own, **RAW), path.with_suffix(".json")
     )

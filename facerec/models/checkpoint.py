@@ -20,8 +20,10 @@ from facerec.models.network import METRIC, Network
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
-def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelCard:
-    """A card with the facts that follow from the network alone, and the names of its classes."""
+def describe(
+    network: Network, name: str, classes: Sequence[str] = (), attribute: str = "", values: Sequence[str] = ()
+) -> ModelCard:
+    """A card with the facts that follow from the network alone, and the names of its classes and attribute's values."""
     row = find_backbone(network.backbone)
     return ModelCard(
         name=name,
@@ -32,6 +34,8 @@ def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelC
         alignment=ALIGNMENTS[network.mode],
         mode=network.mode,
         classes=list(classes),
+        attribute=attribute,
+        attribute_values=list(values),
         backbone=network.backbone,
         kept_stages=network.kept_stages,
         head_layers=network.head_layers,
@@ -49,6 +53,7 @@ def network_of(card: ModelCard) -> Network:
         kept_stages=card.kept_stages,
         head_layers=card.head_layers,
         pooling=card.pooling,
+        attributes=len(card.attribute_values),
         input_size=card.input_size,
     )
 
