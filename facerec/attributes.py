@@ -29,8 +29,9 @@ class Attribute:
 
         Raises DataError where the file says nothing of some.
         """
-        keys = [same_form(photo if self.of == PHOTO else photo.split("/")[0]) for photo in photos]
-        found = [self.table.get(key, self.table.get(key.removesuffix(".png"))) for key in keys]
+        by_photo = self.of == PHOTO
+        keys = [same_form(photo if by_photo else photo.split("/")[0]) for photo in photos]
+        found = [self.table.get(key, self.table.get(key.removesuffix(".png")) if by_photo else None) for key in keys]
         missing = sorted({key for key, value in zip(keys, found, strict=True) if value is None})
         if missing:
             raise DataError(

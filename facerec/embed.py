@@ -1,6 +1,6 @@
 """Pixels -> numbers. Aligned faces -> unit vectors, in two runtimes behind one method: a model folder in torch; an ONNX
-file (anybody's) or OpenVINO's own (the int8 model) in OpenVINO. Whole pictures -> the probabilities of classes: a model
-folder in torch.
+file (anybody's) or OpenVINO's own (the int8 model) in OpenVINO. Whole pictures -> the probabilities of classes, faces
+or pictures -> those of an attribute's values: a model folder in torch.
 """
 
 import dataclasses
@@ -48,10 +48,13 @@ class Embedder(Protocol):
 
 
 class _TorchModel:
-    """A model folder, run by torch on the first GPU or the CPU; ModelError when it is not of that mode."""
+    """A model folder, run by torch on the first GPU or the CPU; ModelError when it is not what is `required`."""
 
-    def __init__(self, folder: Path, mode: str, *, bf16: bool = False) -> None:
-        _require_mode(read_card(folder / "model.json"), mode, folder)
+    def __init__(
+        self, folder: Path, required: Callable[[ModelCard, Path], None], *, attribute: bool = False, bf16: bool = False
+    ) -> None:
+        """attribute: the numbers wanted are those of the second head."""
+        required(read_card(folder / "model.json"), folder)
         import torch  # seconds to import; commands that embed nothing should not wait for it
 
         from facerec.models.checkpoint import load_model
@@ -60,12 +63,14 @@ class _TorchModel:
         self.path, self._bf16 = folder, bf16
         self._torch = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.attribute_of if attribute else network
+        self._width = network.attributes if attribute else network.dim
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 -> (N, embedding_dim): what the network gives."""
+        """(N, S, S, 3) uint8 -> (N, embedding_dim), or (N, A) of an attribute: what the network gives."""
         torch = self._torch
-        parts = [np.zeros((0, self.card.embedding_dim), np.float32)]
+        parts = [np.zeros((0, self._width), np.float32)]
         with torch.inference_mode():
             for batch in _batches(crops, self.card):
                 pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (n, 3, S, S)
@@ -78,7 +83,7 @@ class TorchEmbedder(_TorchModel):
     """A model folder of mode "metric"."""
 
     def __init__(self, folder: Path, *, bf16: bool = False) -> None:
-        super().__init__(folder, "metric", bf16=bf16)
+        super().__init__(folder, _require_metric, bf16=bf16)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder."""
@@ -87,10 +92,15 @@ class TorchEmbedder(_TorchModel):
 
 
 class Classifier(_TorchModel):
-    """A model folder of mode "classify"; `card.classes` names the columns of its probabilities."""
+    """A model folder of mode "classify", or of either mode to tell an `attribute`, of faces where they are embedded.
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "classify")
+    classes: names of the columns of its probabilities. of_faces: it takes aligned faces, else whole pictures.
+    """
+
+    def __init__(self, folder: Path, *, attribute: bool = False) -> None:
+        super().__init__(folder, _require_attribute if attribute else _require_classify, attribute=attribute)
+        self.classes = self.card.attribute_values if attribute else self.card.classes
+        self.of_faces = self.card.mode == "metric"
 
     def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
@@ -98,6 +108,8 @@ class Classifier(_TorchModel):
         Raises ModelError where the network gives numbers that are not finite.
         """
         logits = self._run(pictures)
+        if self.of_faces and self.card.mirrored:
+            logits = (logits + self._run(np.ascontiguousarray(pictures[:, :, ::-1]))) / 2
         if not np.isfinite(logits).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; copy the model again")
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: nothing overflows
@@ -115,7 +127,7 @@ class OpenVINOEmbedder:
         import openvino
 
         card = read_card(path.with_suffix(".json"))
-        _require_mode(card, "metric", path)
+        _require_metric(card, path)
         data = _read_bytes(path)
         weights = _read_bytes(path.with_suffix(".bin")) if path.suffix == ".xml" else b""
         digest = preprocessing_hash(card)
@@ -196,9 +208,19 @@ def _read_bytes(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); give a readable file") from error
 
 
-def _require_mode(card: ModelCard, mode: str, model: Path) -> None:
-    if card.mode != mode:
+def _require_metric(card: ModelCard, model: Path) -> None:
+    if card.mode != "metric":
         raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
+
+
+def _require_classify(card: ModelCard, model: Path) -> None:
+    if card.mode != "classify":
+        raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
+
+
+def _require_attribute(card: ModelCard, model: Path) -> None:
+    if not card.attribute:
+        raise ModelError(f"{model}: tells no attribute; give a model trained with facerec train --attribute FILE.csv")
 
 
 def _batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Crops]:
@@ -226,15 +248,15 @@ def load_embedder(model: str | None = None, *, bf16: bool = False) -> Embedder:
     return kind(path, bf16=bf16)
 
 
-def load_classifier(model: str) -> Classifier:
-    """A classifier for the model folder of a training with --mode classify.
+def load_classifier(model: str, *, attribute: bool = False) -> Classifier:
+    """A classifier for the model folder of a training with --mode classify; attribute: of one with --attribute.
 
-    Raises ModelError naming what is missing or broken, and for a model that embeds faces.
+    Raises ModelError naming what is missing or broken, and for a model that embeds faces, or tells no attribute.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
-    return Classifier(path)
+    return Classifier(path, attribute=attribute)
 
 
 def model_path(model: str | None) -> Path:

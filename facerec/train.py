@@ -174,8 +174,8 @@ def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry
 
 def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:
     """The card of a trained network: what it is, how it was trained, and what `entry` says of it."""
-    second = (task.second.attribute, task.second.classes) if task.second else ()
-    card = describe(network, name, task.classes, *second)
+    attribute = (task.second.attribute, task.second.classes) if task.second else ("", ())
+    card = describe(network, name, task.classes, attribute)
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
 
 

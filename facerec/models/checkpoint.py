@@ -21,9 +21,12 @@ CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
 def describe(
-    network: Network, name: str, classes: Sequence[str] = (), attribute: str = "", values: Sequence[str] = ()
+    network: Network, name: str, classes: Sequence[str] = (), attribute: tuple[str, Sequence[str]] = ("", ())
 ) -> ModelCard:
-    """A card with the facts that follow from the network alone, and the names of its classes and attribute's values."""
+    """A card with the facts that follow from the network alone, and the names of its classes.
+
+    attribute: what a second head tells, and its values.
+    """
     row = find_backbone(network.backbone)
     return ModelCard(
         name=name,
@@ -34,8 +37,8 @@ def describe(
         alignment=ALIGNMENTS[network.mode],
         mode=network.mode,
         classes=list(classes),
-        attribute=attribute,
-        attribute_values=list(values),
+        attribute=attribute[0],
+        attribute_values=list(attribute[1]),
         backbone=network.backbone,
         kept_stages=network.kept_stages,
         head_layers=network.head_layers,

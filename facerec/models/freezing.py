@@ -84,7 +84,7 @@ def parameter_groups(network: Network, factors: dict[str, float], settings: Trai
     parts: list[tuple[str, nn.Module, float]] = [
         (name, stage, settings.lr * factors[name]) for name, stage in network.named_stages() if factors[name] > 0
     ]
-    parts += [(name, head, settings.head_lr) for name, head in _heads(network)]
+    parts += [(name, head, settings.head_lr) for name, head in _heads(network).items()]
     groups = [{"name": name, "params": list(part.parameters()), "lr": lr, "base_lr": lr} for name, part, lr in parts]
     return [group for group in groups if group["params"]]
 
@@ -115,12 +115,12 @@ def plan(network: Network, settings: TrainSettings) -> list[PlanRow]:
         first = next((epoch for epoch, factors in enumerate(by_epoch) if factors[name] > 0), None)
         lr = 0.0 if first is None else settings.lr * by_epoch[first][name]
         rows.append(PlanRow(name, _count(stage), lr, first))
-    return rows + [PlanRow(name, _count(head), settings.head_lr, 0) for name, head in _heads(network)]
+    return rows + [PlanRow(name, _count(head), settings.head_lr, 0) for name, head in _heads(network).items()]
 
 
-def _heads(network: Network) -> list[tuple[str, nn.Module]]:
-    second = network.attribute_head
-    return [("head", network.head)] + ([("attribute", second)] if second is not None else [])
+def _heads(network: Network) -> dict[str, nn.Module]:
+    heads: dict[str, nn.Module | None] = {"head": network.head, "attribute": network.attribute_head}
+    return {name: head for name, head in heads.items() if head is not None}
 
 
 def _count(module: nn.Module) -> int:

@@ -77,6 +77,10 @@ class Network(nn.Module):
         """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: of length 1, or logits."""
         return self.output(self.prefix(pixels, len(self.stages)))
 
+    def attribute_of(self, pixels: Tensor) -> Tensor:
+        """(N, 3, S, S) RGB 0..255 -> (N, attributes) float32 logits of the second head."""
+        return self.attribute(self.prefix(pixels, len(self.stages)))
+
     def prefix(self, pixels: Tensor, count: int) -> Tensor:
         """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) features where those are all.
 

@@ -180,7 +180,7 @@ def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], 
     rows, logits, positions = network_rows(network, batches(False), count)
     if network.mode == METRIC:
         others, mirrored, _ = network_rows(network, batches(True), count)
-        rows, logits = unit_mean(rows, others), (logits + mirrored) / 2
+        rows, logits = unit_mean(rows, others), (logits + mirrored) * np.float32(0.5)
     return rows, logits, positions
 
 
