@@ -36,7 +36,7 @@ class Attribute:
         if missing:
             raise DataError(
                 f"{self.path}: says nothing of {len(missing)} {NOUNS[self.of]} that are used, the first {missing[0]}; "
-                f"add a line for each, or leave them out"
+                f"add a line for each, or leave them out (--exclude)"
             )
         return [value for value in found if value is not None]
 
