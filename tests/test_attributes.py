@@ -43,8 +43,8 @@ def test_photos_the_file_does_not_name_are_counted_and_the_first_is_named(tmp_pa
     path = write(tmp_path / "a.csv", "photo,light\nAnn/1.jpg,day")
     with pytest.raises(DataError) as caught:
         read_attribute(path).values(["Bob/2.jpg", "Ann/1.jpg", "Ann/3.jpg"])
-    line = f"{path}: says nothing of 2 photos that are used, the first Ann/3.jpg; add a line for each, or leave them out (--exclude)"
-    assert str(caught.value) == line
+    words = "says nothing of 2 photos that are used, the first Ann/3.jpg; add a line for each, or leave them out"
+    assert str(caught.value) == f"{path}: {words} (--exclude)"
 
 
 @pytest.mark.parametrize(
