@@ -39,7 +39,7 @@ def test_nobody_who_is_judged_or_listed_is_trained_on(script: Any, tmp_path: Pat
 
 
 def test_differences_are_paired_by_seed(script: Any) -> None:
-    alone = [{"auc": 80.0, "tar": 5.0, "tar, all": 6.0}, {"auc": 90.0, "tar": 7.0, "tar, all": 8.0}]
+    alone = [{"auc": 80.0, "tar": 5.0, "auc, all": 6.0}, {"auc": 90.0, "tar": 7.0, "auc, all": 8.0}]
     both = [run | {"auc": run["auc"] + 1, "tar": run["tar"] - 2, "source": 50.0} for run in alone]
     lines = script.table({"identity alone": alone, "both": both}).splitlines()
     assert lines[2] == "| identity alone | 85.00 ± 5.00 |  | 6.00 ± 1.00 |  |  | 7.00 ± 1.00 |"
