@@ -90,6 +90,12 @@ class TrainSettings:
         0, "Embeddings of earlier batches that pairs and triplets are also formed with (cross-batch memory); 0: none."
     )
     label_smoothing: float = _setting(0.0, "Share of the label spread over all classes in cross-entropy, 0..1.")
+    attribute: str = _setting(
+        "",
+        "A second task: a CSV `photo,NAME` or `person,NAME` (photos as person/file), whose values a second head on the "
+        "same features learns to tell apart. The best epoch is still that of the first task.",
+    )
+    attribute_weight: float = _setting(1.0, "Weight of the attribute's cross-entropy beside `loss`.")
     teacher: tuple[str, ...] = _setting(
         (),
         "Who the student is pulled towards: an .npz of `names` and `embeddings` (see facerec.distill), or a FILE.onnx, "

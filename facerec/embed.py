@@ -1,6 +1,7 @@
 """Pixels -> numbers. Aligned faces -> unit vectors, in two runtimes behind one method: a model folder in torch; an ONNX
-file (anybody's) or OpenVINO's own (the int8 model) in OpenVINO. Whole pictures -> the probabilities of classes: a model
-folder in torch. Either -> what a stage of a network makes of them.
+file (anybody's) or OpenVINO's own (the int8 model) in OpenVINO. Whole pictures -> the probabilities of classes, faces
+or pictures -> those of an attribute's values: a model folder in torch. Either -> what a stage of a network makes of
+them.
 """
 
 import dataclasses
@@ -63,9 +64,9 @@ class _TorchModel:
         self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 -> (N, embedding_dim): what the network gives."""
+        """(N, S, S, 3) uint8 -> (N, columns): what the network gives."""
         torch = self._torch
-        parts = [np.zeros((0, self.card.embedding_dim), np.float32)]
+        parts = [np.zeros((0, self._columns()), np.float32)]
         with torch.inference_mode():
             for batch in _batches(crops, self.card):
                 pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (n, 3, S, S)
@@ -73,17 +74,23 @@ class _TorchModel:
                     parts.append(self._output(pixels.to(self._device)).cpu().numpy())
         return np.concatenate(parts)
 
+    def _columns(self) -> int:
+        """What `_output` gives for each: so many numbers."""
+        return self.card.embedding_dim
+
     def _output(self, pixels: Any) -> Any:
-        """(n, 3, S, S) tensor -> (n, embedding_dim) tensor."""
+        """(n, 3, S, S) tensor -> (n, columns) tensor."""
         return self._network(pixels)
 
 
-def _load(folder: Path, mode: str, drop_blocks: Sequence[str]) -> tuple["Network", ModelCard, Path]:
+def _load(
+    folder: Path, required: Callable[[ModelCard, Path], None], drop_blocks: Sequence[str]
+) -> tuple["Network", ModelCard, Path]:
     """A model folder without the residual blocks named; ConfigError for a block it does not have.
 
-    ModelError when it is not of that mode, which is looked at before its weights.
+    ModelError when it is not what is `required`, which is looked at before its weights.
     """
-    _require_mode(read_card(folder / "model.json"), mode, folder)
+    required(read_card(folder / "model.json"), folder)
     from facerec.models.checkpoint import load_model
 
     return *load_model(folder, drop_blocks), folder
@@ -93,7 +100,7 @@ class TorchEmbedder(_TorchModel):
     """A model folder of mode "metric"."""
 
     def __init__(self, folder: Path, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
-        super().__init__(*_load(folder, "metric", drop_blocks), bf16=bf16)
+        super().__init__(*_load(folder, _require_metric, drop_blocks), bf16=bf16)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder."""
@@ -102,10 +109,23 @@ class TorchEmbedder(_TorchModel):
 
 
 class Classifier(_TorchModel):
-    """A model folder of mode "classify"; `card.classes` names the columns of its probabilities."""
+    """A model folder of mode "classify", or of either mode to tell an `attribute`, of faces where they are embedded.
 
-    def __init__(self, folder: Path, *, drop_blocks: Sequence[str] = ()) -> None:
-        super().__init__(*_load(folder, "classify", drop_blocks))
+    classes: names of the columns of its probabilities. of_faces: it takes aligned faces, else whole pictures.
+    """
+
+    def __init__(self, folder: Path, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> None:
+        required = _require_attribute if attribute else _require_classify
+        super().__init__(*_load(folder, required, drop_blocks))
+        self.classes = self.card.attribute_values if attribute else self.card.classes
+        self.of_faces = self.card.mode == "metric"
+        self._attribute = attribute
+
+    def _columns(self) -> int:
+        return len(self.classes)
+
+    def _output(self, pixels: Any) -> Any:
+        return self._network.attribute_of(pixels) if self._attribute else self._network(pixels)
 
     def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
@@ -113,6 +133,8 @@ class Classifier(_TorchModel):
         Raises ModelError where the network gives numbers that are not finite.
         """
         logits = self._run(pictures)
+        if self.of_faces and self.card.mirrored:
+            logits = (logits + self._run(np.ascontiguousarray(pictures[:, :, ::-1]))) / 2
         if not np.isfinite(logits).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; copy the model again")
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: nothing overflows
@@ -168,7 +190,7 @@ class OpenVINOEmbedder:
         import openvino
 
         card = read_card(path.with_suffix(".json"))
-        _require_mode(card, "metric", path)
+        _require_metric(card, path)
         data = _read_bytes(path)
         weights = _read_bytes(path.with_suffix(".bin")) if path.suffix == ".xml" else b""
         digest = preprocessing_hash(card)
@@ -249,9 +271,19 @@ def _read_bytes(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); give a readable file") from error
 
 
-def _require_mode(card: ModelCard, mode: str, model: Path) -> None:
-    if card.mode != mode:
+def _require_metric(card: ModelCard, model: Path) -> None:
+    if card.mode != "metric":
         raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
+
+
+def _require_classify(card: ModelCard, model: Path) -> None:
+    if card.mode != "classify":
+        raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
+
+
+def _require_attribute(card: ModelCard, model: Path) -> None:
+    if not card.attribute:
+        raise ModelError(f"{model}: tells no attribute; give a model trained with facerec train --attribute FILE.csv")
 
 
 def _batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Crops]:
@@ -283,16 +315,16 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
     return OpenVINOEmbedder(path, bf16=bf16)
 
 
-def load_classifier(model: str, *, drop_blocks: Sequence[str] = ()) -> Classifier:
-    """A classifier for the model folder of a training with --mode classify.
+def load_classifier(model: str, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
+    """A classifier for the model folder of a training with --mode classify; attribute: of one with --attribute.
 
     drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
-    faces.
+    faces, or tells no attribute.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
-    return Classifier(path, drop_blocks=drop_blocks)
+    return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
 
 
 def model_folder(model: str | None) -> Path:

@@ -55,6 +55,7 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
     measured = {"threshold": {}, "probability": {}, "results": {}}
     own = {"name": f"{card.name}-int8", "fingerprint": "", "training": {}, **measured}
+    own |= {"attribute": "", "attribute_values": []}  # the file has the first head alone
     write_card(
         dataclasses.replace(card, backbone="", kept_stages=0, dropped_blocks=[], pooling="mean", **own, **RAW),
         path.with_suffix(".json"),

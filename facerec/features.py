@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from facerec.detect import Detector
 from facerec.embed import StageReader
-from facerec.errors import ConfigError, DataError, FacerecError, ImageError
+from facerec.errors import ConfigError, DataError, FacerecError
 from facerec.images import find_photos, printable
 from facerec.recognise import embed_photos, read_pictures
 
@@ -79,7 +79,7 @@ def photo_features(
     """
     if detector is None:
         for path, row in read_pictures(paths, reader.card.input_size, reader.embed):
-            yield PhotoFeatures(path, None, row) if isinstance(row, ImageError) else PhotoFeatures(path, row)
+            yield PhotoFeatures(path, None, row) if isinstance(row, FacerecError) else PhotoFeatures(path, row)
         return
     for photo in embed_photos(paths, detector, reader, main_only=True):
         yield PhotoFeatures(photo.path, None if photo.error else photo.vectors[0], photo.error)

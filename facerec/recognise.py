@@ -83,11 +83,11 @@ class Identification:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classification:
-    """A photo and the probability of each class, (C,) float32; or None and the error, for one that cannot be read."""
+    """A photo and the probability of each class, (C,) float32; or None and the error, for one that cannot be used."""
 
     path: Path
     probabilities: NDArray[np.float32] | None
-    error: ImageError | None = None
+    error: FacerecError | None = None
 
 
 def embed_photos(
@@ -305,26 +305,47 @@ def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: 
     return same_person(float(np.square(first.vectors[0] - second.vectors[0]).sum()), threshold)
 
 
-def classify(paths: Iterable[Path], classifier: Classifier) -> Iterator[Classification]:
-    """The probabilities of each photo's classes, in order."""
-    for path, row in read_pictures(paths, classifier.card.input_size, classifier.probabilities):
-        yield Classification(path, None, row) if isinstance(row, ImageError) else Classification(path, row)
+def classify(
+    paths: Iterable[Path], classifier: Classifier, detector: Detector | None = None
+) -> Iterator[Classification]:
+    """The probabilities of each photo's classes, in order.
+
+    detector: finds the main face of each photo, for a classifier `of_faces`; leave it out for any other.
+    """
+    if classifier.of_faces != (detector is not None):
+        raise ValueError("a detector is for a classifier of faces, which needs one")
+    pictures = _main_faces(paths, detector) if detector else _centres(paths, classifier.card.input_size)
+    for path, row in _read(pictures, classifier.probabilities):
+        yield Classification(path, None, row) if isinstance(row, FacerecError) else Classification(path, row)
 
 
 def read_pictures(
     paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
-) -> Iterator[tuple[Path, NDArray[np.float32] | ImageError]]:
+) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
     """What `read` makes of the middle of each photo, in order: (N, size, size, 3) uint8 RGB -> N rows.
 
     A photo that cannot be read has its error instead. One photo and BATCH centres are held at a time.
     """
-    waiting = iter(paths)
-    while batch := list(islice(waiting, BATCH)):
-        pictures = [_picture(path, size) for path in batch]
-        sound = [picture for picture in pictures if not isinstance(picture, ImageError)]
+    return _read(_centres(paths, size), read)
+
+
+def _read(
+    pictures: Iterator[tuple[Path, Image | FacerecError]], read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
+    while batch := list(islice(pictures, BATCH)):
+        sound = [picture for _, picture in batch if not isinstance(picture, FacerecError)]
         rows = iter(read(np.stack(sound)) if sound else ())
-        for path, picture in zip(batch, pictures, strict=True):
-            yield path, picture if isinstance(picture, ImageError) else next(rows)
+        for path, picture in batch:
+            yield path, picture if isinstance(picture, FacerecError) else next(rows)
+
+
+def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Path, Image | FacerecError]]:
+    for path, faces in faces_in_photos(paths, detector, BATCH):
+        yield path, _trouble(path, faces) or faces[0].crop  # type: ignore[index]
+
+
+def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[Path, Image | FacerecError]]:
+    return ((path, _picture(path, size)) for path in paths)
 
 
 def _picture(path: Path, size: int) -> Image | ImageError:

@@ -85,15 +85,15 @@ def train(
     processes.require_shares(len(task.batches(0)[0]))
     goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
     learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
-    measured = {} if goes_on else task.measure(*learner.validation_rows()[:2])  # refused before hours of training
-    run = describe_run(settings, task.train, task.validation)
+    measured = {} if goes_on else learner.validate()[0]  # refused before hours of training
+    run = _describe(settings, task)
     for row in plan(learner.network, settings):
         log.info("%s", row)
 
     with hold_folder(output), closing(learner.feed), processes.note_interrupts() as interrupted:
         start_run(output, run, resume)
         state = learner.load(output / CHECKPOINT) if goes_on else State()
-        if not goes_on and starts_whole(settings, task.classes):
+        if not goes_on and starts_whole(settings, task.classes, task.second):
             state.start = measured[task.score]
             _keep(learner, output, task, run, {"epoch": -1, **measured})
         board = open_board(output, learner.network, state.epoch) if settings.tensorboard else None
@@ -115,9 +115,9 @@ def train(
                         raise TrainingError(f"{output}: stopped in epoch {state.epoch + 1}; go on with --resume")
 
             # ---- validation, best weights, checkpoint
-            rows, labels, positions = learner.validation_rows()
+            measured, rows, labels, positions = learner.validate()
             rates = learner.rates(state.epoch + (state.batch - 1) / len(batches), state.scores)
-            entry = {"epoch": state.epoch, **state.means(), **task.measure(rows, labels), "lr": rates}
+            entry = {"epoch": state.epoch, **state.means(), **measured, "lr": rates}
             _warn_of_collapse(entry)
             best = state.is_best(entry[task.score])
             if best:
@@ -156,6 +156,15 @@ class Clock:
         return self.photos / (time.monotonic() - self.began)
 
 
+def _describe(settings: TrainSettings, task: Task) -> dict[str, Any]:
+    """`describe_run`, and the attribute of the photos."""
+    run = describe_run(settings, task.train, task.validation)
+    if task.second is not None:
+        for part, labels in (("train", task.second.train), ("validation", task.second.validation)):
+            run[part]["attribute"] = task.second.describe(labels)
+    return run
+
+
 def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
     """Make the run folder the model folder of this epoch; of several processes the first does."""
     if processes.is_first():
@@ -165,7 +174,8 @@ def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry
 
 def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:
     """The card of a trained network: what it is, how it was trained, and what `entry` says of it."""
-    card = describe(network, name, task.classes)
+    attribute = (task.second.attribute, task.second.classes) if task.second else ("", ())
+    card = describe(network, name, task.classes, attribute)
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
 
 

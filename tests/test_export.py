@@ -29,11 +29,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """model/, a network with statistics of real activations, and int8.xml made of it."""
     folder = tmp_path_factory.mktemp("export")
     torch.manual_seed(0)
-    network = Network("resnet18", 32)
+    network = Network("resnet18", 32, attributes=2)
     with torch.no_grad():
         for _ in range(5):
             network.train()(torch.from_numpy(smooth_pictures(32)).permute(0, 3, 1, 2))
-    card = dataclasses.replace(describe(network.eval(), "mine"), threshold=THRESHOLD, results={"validation_auc": 0.9})
+    card = dataclasses.replace(
+        describe(network.eval(), "mine", (), ("lamp", ["off", "on"])),
+        threshold=THRESHOLD,
+        results={"validation_auc": 0.9},
+    )
     save_model(network, folder / "model", card)
     export_int8(network, read_card(folder / "model" / "model.json"), smooth_pictures(40), folder / "int8.xml")
     return folder
@@ -56,6 +60,7 @@ def test_the_file_is_small_and_a_model_of_its_own(exported: Path) -> None:
     assert (exported / "int8.bin").stat().st_size < 0.3 * weights.stat().st_size
     card, own = read_card(exported / "model" / "model.json"), load_embedder(str(exported / "int8.xml")).card
     assert (own.name, own.threshold, own.results) == ("mine-int8", {}, {})
+    assert (card.attribute, own.attribute, own.attribute_values) == ("lamp", "", []), "of the first head alone"
     assert own.fingerprint not in ("", card.fingerprint)
     assert (own.embedding_dim, own.input_size, own.alignment) == (32, 112, "arcface")
 

@@ -25,6 +25,7 @@ from toy_runs import (
     small,
     start_two,
     wait_for_checkpoint,
+    write_lamp,
 )
 
 from facerec.models.checkpoint import load_model
@@ -41,6 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
     people, pictures = make_people(folder, 10, 4), make_classes(folder / "colours", 5, 5, 5)
     teacher = write_teacher(folder / "teacher.npz", people.task(SMALL).train)
+    write_lamp(folder / "lamp.csv", people)
     people.task(SMALL).train.paths[3].write_bytes(b"not an image")
     pictures.task(classes()).train.paths[1].write_bytes(b"not an image")
     return people, pictures, str(teacher)

@@ -21,6 +21,7 @@ from facerec.training.runs import State
 
 Arrays = dict[str, NDArray[np.float32]]
 TEACHER = "TEACHER"  # stands for the teacher's file
+LAMP = "LAMP"  # stands for lamp.csv beside it
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ CASES = {
         {"loss": "arcface + 0.5*contrastive", "teacher": (TEACHER,), "teacher_loss": "cosine + mse + relational"},
         [[0, 1, 4, 5, 8, 9, 12, 13, 2]],
     ),
+    "a second task": Case({"attribute": LAMP, "attribute_weight": 0.3}, [[0, 1, 4, 5, 8, 9, 12]]),
     "frozen stages and a memory": Case({"strategy": "partial", "memory": 8}, [[0, 1, 4, 5], [8, 9, 2, 6]]),
     "an accumulated step": Case({"accumulate": 2}, [[0, 1, 4, 5], [8, 9, 12, 13, 16]]),
     "a photo that cannot be read": Case({}, [[0, 3, 4, 5, 20, 21]]),
@@ -51,6 +53,8 @@ CASES = {
 def learner_of(case: Case, people: Data, pictures: Data, teacher: str) -> Learner:
     """Its network in eval mode: BatchNorm in train mode differs, as it sees the batch's own share only."""
     changes = {key: (teacher,) if value == (TEACHER,) else value for key, value in case.changes.items()}
+    if changes.get("attribute") == LAMP:
+        changes["attribute"] = str(Path(teacher).with_name("lamp.csv"))
     learner = (pictures if case.classify else people).learner((classes if case.classify else small)(**changes))
     learner.network.eval()
     return learner

@@ -91,6 +91,19 @@ def make_classes(folder: Path, *counts: int, first: int = 0) -> Data:
     return Data(folder)
 
 
+def write_lamp(path: Path, data: Data) -> Path:
+    """An attribute of the data's photos: `off` for every second one of a person or class, else `on`."""
+    photos = sorted(photo.relative_to(data.folder) for photo in data.folder.glob("*/*.png"))
+    lines = [f"{photo.as_posix()},{lamp_of(photo)}" for photo in photos]
+    path.write_text("\n".join(["photo,lamp", *lines]), "utf-8")
+    return path
+
+
+def lamp_of(photo: Path) -> str:
+    """The lamp of photo number NNN."""
+    return "off" if int(photo.stem) % 2 else "on"
+
+
 def small(**changes: Any) -> TrainSettings:
     """SMALL with other settings."""
     return dataclasses.replace(SMALL, **changes)

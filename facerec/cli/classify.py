@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: one, --json: all]"
 )
+@click.option(
+    "--attribute", is_flag=True, help="Tell the attribute of a model of train --attribute; of faces: the main one's."
+)
+@common.face_options
 @common.classifier_option
 @common.json_option
-def classify(photos: tuple[Path, ...], top: int | None, model: str, as_json: bool) -> None:
+def classify(
+    photos: tuple[Path, ...], top: int | None, attribute: bool, model: str, as_json: bool, **faces: Any
+) -> None:
     """Say what is on each picture (or on those in a folder): the likeliest class of a model of --mode classify.
 
     \b
     facerec classify garden.jpg --model models/flowers
     facerec classify --json --top 3 inbox/ --model models/flowers > answers.jsonl
+    facerec classify party.jpg --attribute --model models/mine
     """
     from facerec.embed import load_classifier
     from facerec.recognise import classify as classify_photos
@@ -33,13 +40,15 @@ def classify(photos: tuple[Path, ...], top: int | None, model: str, as_json: boo
     paths, empty = common.expand_photos(photos)
     for line in empty:
         common.warn(line)
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, attribute=attribute)
+    size = classifier.card.input_size
+    detector = common.make_detector(**faces, crop_size=size) if classifier.of_faces else None
     failed, done = len(empty), 0
-    for result in common.show_progress(classify_photos(paths, classifier), "Classifying", len(paths)):
+    for result in common.show_progress(classify_photos(paths, classifier, detector), "Classifying", len(paths)):
         failed, done = failed + (result.error is not None), done + (result.error is None)
         if result.error is not None:
             common.warn(str(result.error))
-        likeliest = _likeliest(result, classifier.card.classes)
+        likeliest = _likeliest(result, classifier.classes)
         if as_json:
             common.emit(_as_json(result, dict(likeliest[:top])))
         elif likeliest:

@@ -46,6 +46,9 @@ def models(model: str | None, as_json: bool) -> None:
         click.echo(f"  without the blocks: {', '.join(map(printable, card['dropped_blocks']))}")
     if card["classes"]:
         click.echo(f"  classes: {', '.join(map(printable, card['classes']))}")
+    if card["attribute"]:
+        values = ", ".join(map(printable, card["attribute_values"]))
+        click.echo(f"  attribute: {printable(card['attribute'])} ({values})")
     for part in ("threshold", "results"):
         for key, value in _leaves(card[part], part):
             click.echo(f"  {key}: {value}")

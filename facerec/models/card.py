@@ -24,6 +24,7 @@ class ModelCard:
     input_size: side of the aligned crop (of the picture, to classify) in pixels.
     mean, std: of RGB 0..255, x = (rgb - mean) / std.
     mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
+    attribute: what a second head tells of a photo, "" without one; attribute_values: in the order of its logits.
     embedding_dim: length of the output row, D or the number of classes.
     backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all. dropped_blocks:
     its residual blocks that are left out.
@@ -42,6 +43,8 @@ class ModelCard:
     alignment: str = ALIGNMENTS["metric"]
     mode: str = "metric"
     classes: list[str] = field(default_factory=list)
+    attribute: str = ""
+    attribute_values: list[str] = field(default_factory=list)
     backbone: str = ""
     kept_stages: int = 0
     dropped_blocks: list[str] = field(default_factory=list)
@@ -69,6 +72,7 @@ def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
     """A SHA-256 begun with all that decides the numbers besides the weights; feed it the weights."""
     parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
     parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
+    parts += (card.attribute, card.attribute_values) if card.attribute else ()  # nor does a second head change others'
     parts += ("mirrored",) if card.mirrored else ()  # and one that reads a crop once the hash it always had
     parts += (("without", *card.dropped_blocks),) if card.dropped_blocks else ()  # nor do whole networks get another
     return hashlib.sha256(json.dumps(parts).encode())
@@ -126,6 +130,9 @@ def _require_sense(card: ModelCard, path: Path) -> None:
     names = card.classes
     if card.mode == "classify" and (len(names) != card.embedding_dim or len(set(map(str, names))) != len(names)):
         raise ModelError(f"{path}: must name {card.embedding_dim} different classes; correct the card")
+    values = card.attribute_values
+    if bool(card.attribute) != bool(values) or (values and len(set(map(str, values))) != max(2, len(values))):
+        raise ModelError(f"{path}: an attribute must have a name and two different values or more; correct the card")
 
 
 def _positive(value: object) -> bool:

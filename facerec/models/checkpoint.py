@@ -20,8 +20,13 @@ from facerec.models.network import CLASSIFY, METRIC, Network
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
-def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelCard:
-    """A card with the facts that follow from the network alone, and the names of its classes."""
+def describe(
+    network: Network, name: str, classes: Sequence[str] = (), attribute: tuple[str, Sequence[str]] = ("", ())
+) -> ModelCard:
+    """A card with the facts that follow from the network alone, and the names of its classes.
+
+    attribute: what a second head tells, and its values.
+    """
     row = find_backbone(network.backbone)
     return ModelCard(
         name=name,
@@ -32,6 +37,8 @@ def describe(network: Network, name: str, classes: Sequence[str] = ()) -> ModelC
         alignment=ALIGNMENTS[network.mode],
         mode=network.mode,
         classes=list(classes),
+        attribute=attribute[0],
+        attribute_values=list(attribute[1]),
         backbone=network.backbone,
         kept_stages=network.kept_stages,
         dropped_blocks=list(network.dropped_blocks),
@@ -51,6 +58,7 @@ def network_of(card: ModelCard) -> Network:
         dropped_blocks=card.dropped_blocks,
         head_layers=card.head_layers,
         pooling=card.pooling,
+        attributes=len(card.attribute_values),
         input_size=card.input_size,
     )
 

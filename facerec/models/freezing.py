@@ -77,14 +77,14 @@ def frozen_prefix(factors: dict[str, float]) -> int:
 
 
 def parameter_groups(network: Network, factors: dict[str, float], settings: TrainSettings) -> list[dict[str, object]]:
-    """One optimiser group per training stage and one for the head: `name`, `params`, `lr`, `base_lr`.
+    """One optimiser group per training stage and one for each head: `name`, `params`, `lr`, `base_lr`.
 
     A stage without parameters (fully connected layers cut off, say) has no group.
     """
     parts: list[tuple[str, nn.Module, float]] = [
         (name, stage, settings.lr * factors[name]) for name, stage in network.named_stages() if factors[name] > 0
     ]
-    parts.append(("head", network.head, settings.head_lr))
+    parts += [(name, head, settings.head_lr) for name, head in _heads(network).items()]
     groups = [{"name": name, "params": list(part.parameters()), "lr": lr, "base_lr": lr} for name, part, lr in parts]
     return [group for group in groups if group["params"]]
 
@@ -108,14 +108,19 @@ class PlanRow:
 
 
 def plan(network: Network, settings: TrainSettings) -> list[PlanRow]:
-    """Stage by stage what a run will do, the head last."""
+    """Stage by stage what a run will do, the heads last."""
     by_epoch = [stage_factors(settings, epoch) for epoch in range(settings.epochs)]
     rows = []
     for name, stage in network.named_stages():
         first = next((epoch for epoch, factors in enumerate(by_epoch) if factors[name] > 0), None)
         lr = 0.0 if first is None else settings.lr * by_epoch[first][name]
         rows.append(PlanRow(name, _count(stage), lr, first))
-    return [*rows, PlanRow("head", _count(network.head), settings.head_lr, 0)]
+    return rows + [PlanRow(name, _count(head), settings.head_lr, 0) for name, head in _heads(network).items()]
+
+
+def _heads(network: Network) -> dict[str, nn.Module]:
+    heads: dict[str, nn.Module | None] = {"head": network.head, "attribute": network.attribute_head}
+    return {name: head for name, head in heads.items() if head is not None}
 
 
 def _count(module: nn.Module) -> int:

@@ -26,6 +26,8 @@ class Network(nn.Module):
     pooling "flat": none; every place of every map is a feature of its own, as in an aligned face a place has a meaning.
     The head then begins with a 1x1 convolution and BatchNorm (option E of ArcFace, Deng et al. 2019, section 3.2).
 
+    attributes: so many values of an attribute are told apart by a second head, linear on the same features; 0: none.
+
     The normalisation constants are buffers and the output is made unit-length here, so that preprocessing and
     convention travel with the weights.
     """
@@ -44,6 +46,7 @@ class Network(nn.Module):
         input_size: int = 0,
         pooling: str = MEAN,
         dropped_blocks: Iterable[str] = (),
+        attributes: int = 0,
         pretrained: bool = False,
     ) -> None:
         """dim: length of the output, D or the number of classes. kept_stages: the first ones of the backbone, 0: all.
@@ -70,6 +73,8 @@ class Network(nn.Module):
         side = _map_side(self.stages, self.input_size, backbone) if pooling == FLAT else 0
         self.head = _head(self.width, dim, mode, head_layers, side)
         self.width *= side**2 or 1
+        self.attributes = attributes
+        self.attribute_head = nn.Linear(self.width, attributes) if attributes else None
         self.register_buffer("mean", torch.tensor(row.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(row.std).view(3, 1, 1))
 
@@ -80,6 +85,10 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: of length 1, or logits."""
         return self.output(self.prefix(pixels, len(self.stages)))
+
+    def attribute_of(self, pixels: Tensor) -> Tensor:
+        """(N, 3, S, S) RGB 0..255 -> (N, attributes) float32 logits of the second head."""
+        return self.attribute(self.prefix(pixels, len(self.stages)))
 
     def prefix(self, pixels: Tensor, count: int) -> Tensor:
         """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) features where those are all.
@@ -114,6 +123,12 @@ class Network(nn.Module):
         """(N, width) features -> (N, dim) float32: of length 1, or logits."""
         x = self.head(features).float()
         return F.normalize(x, dim=1) if self.mode == METRIC else x
+
+    def attribute(self, features: Tensor) -> Tensor:
+        """(N, width) features -> (N, attributes) float32 logits of the second head, none without one."""
+        if self.attribute_head is None:
+            return features.new_zeros((len(features), 0), dtype=torch.float32)
+        return self.attribute_head(features).float()
 
     def _run(self, x: Tensor, start: int, end: int) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)

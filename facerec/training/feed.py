@@ -157,24 +157,31 @@ def scale_pixels(pixels: Tensor, size: int) -> Tensor:
 
 
 @torch.inference_mode()
-def network_rows(network: Network, batches: Iterable[Given], count: int) -> tuple[Rows, Batch]:
-    """(n, dim) float32 output in eval mode for what the first `count` stages gave, and (n,) positions."""
+def network_rows(network: Network, batches: Iterable[Given], count: int) -> tuple[Rows, Rows, Batch]:
+    """(n, dim) float32 output in eval mode for what the first `count` stages gave, and (n,) positions.
+
+    Between them the (n, A) logits of the attribute, A 0 where the network has no head for one.
+    """
     was_training = network.training
     network.eval()
-    rows, positions = [np.zeros((0, network.dim), np.float32)], [np.zeros(0, np.int64)]
+    rows, logits = ([np.zeros((0, width), np.float32)] for width in (network.dim, network.attributes))
+    positions = [np.zeros(0, np.int64)]
     for given in batches:
-        rows.append(network.output(network.suffix(given.x, count)).cpu().numpy())
+        features = network.suffix(given.x, count)  # (b, width)
+        rows.append(network.output(features).cpu().numpy())
+        logits.append(network.attribute(features).cpu().numpy())
         positions.append(given.positions)
     network.train(was_training)
-    return np.concatenate(rows), np.concatenate(positions)
+    return np.concatenate(rows), np.concatenate(logits), np.concatenate(positions)
 
 
-def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], count: int) -> tuple[Rows, Batch]:
-    """`network_rows` as an embedder of the network reads photos: of faces also the mirror images, `batches(True)`."""
-    rows, positions = network_rows(network, batches(False), count)
+def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], count: int) -> tuple[Rows, Rows, Batch]:
+    """`network_rows` as whoever uses the network reads photos: of faces also the mirror images, `batches(True)`."""
+    rows, logits, positions = network_rows(network, batches(False), count)
     if network.mode == METRIC:
-        rows = unit_mean(rows, network_rows(network, batches(True), count)[0])
-    return rows, positions
+        others, mirrored, _ = network_rows(network, batches(True), count)
+        rows, logits = unit_mean(rows, others), (logits + mirrored) * np.float32(0.5)
+    return rows, logits, positions
 
 
 def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, Labels]:
@@ -186,5 +193,5 @@ def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, 
                 seen = (pixels.flip(3) if mirrored else pixels).to(network.mean.device)
                 yield Given(network.prefix(seen, 0), positions, None)
 
-    rows, positions = rows_of_views(network, batches, 0)
+    rows, _, positions = rows_of_views(network, batches, 0)
     return rows, photos.labels[positions]

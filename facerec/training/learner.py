@@ -16,7 +16,7 @@ from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherL
 from facerec.embed import load_embedder
 from facerec.errors import ConfigError, DataError, TrainingError
 from facerec.losses import Objective, read_terms
-from facerec.models.card import read_card
+from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD, load_model, load_module, load_state, save_state
 from facerec.models.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
 from facerec.models.network import METRIC, Network
@@ -24,7 +24,7 @@ from facerec.training import processes
 from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.runs import CHECKPOINT, State
 from facerec.training.schedule import OPTIMIZERS, lr_factor, start_folder, use_bf16
-from facerec.training.tasks import Labels, Rows, Task
+from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
 
 class Learner:
@@ -36,7 +36,7 @@ class Learner:
         self.device = processes.own_device()
         self.autocast = use_bf16(settings.precision, self.device)
         self.labels = torch.from_numpy(task.train.labels)
-        self.network = start_network(settings, task.classes)
+        self.network = start_network(settings, task.classes, task.second)
         self.objective = Objective(settings, len(task.train.names)).to(self.device)
         self.teachers = [read_teacher(given, task, self.autocast) for given in settings.teacher]
         self.teacher_losses = self._teacher_losses().to(self.device)
@@ -91,6 +91,7 @@ class Learner:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             features = self.network.suffix(given.x, self.feed.count)  # (b, width)
             outputs = self.network.output(features)  # (b, dim)
+            logits = self.network.attribute(features)  # (b, A)
         outputs, labels = processes.gather_rows(outputs), self._gathered_labels(given)
         processes.seed_step(*place, own=False)  # mining
         losses = {f"{name.replace('-', '_')}_loss": part for name, part in self.objective(outputs, labels).items()}
@@ -98,6 +99,10 @@ class Learner:
         if self.teachers:
             losses["teacher_loss"] = self._teacher_loss(given, features, outputs)
             weights["teacher_loss"] = settings.teacher_weight
+        facts = self.task.facts(outputs.detach(), labels)
+        if self.task.second is not None:
+            losses["attribute_loss"], right = self._attribute_loss(given, logits, self.task.second)
+            weights["attribute_loss"], facts["attribute_accuracy"] = settings.attribute_weight, right
         loss = torch.stack([weights[name] * part for name, part in losses.items()]).sum()
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {loss.item()}; lower --lr or --head-lr")
@@ -106,11 +111,16 @@ class Learner:
         self._waiting += 1
         if self._waiting == settings.accumulate or state.batch + 1 == batches:
             self._update(self.rates(state.epoch + state.batch / batches, state.scores))
-        facts = self.task.facts(outputs.detach(), labels)
         return {"loss": loss.item(), **{name: part.item() for name, part in losses.items()}, **facts}, len(labels)
 
     def _gathered_labels(self, given: Given) -> Tensor:
         return processes.gather_rows(self.labels[given.positions].to(self.device))
+
+    def _attribute_loss(self, given: Given, logits: Tensor, second: SecondTask) -> tuple[Tensor, float]:
+        """Cross-entropy of all processes' (b, A) logits, and the share of right answers."""
+        values = processes.gather_rows(torch.from_numpy(second.train[given.positions]).to(self.device))
+        logits = processes.gather_rows(logits)
+        return F.cross_entropy(logits, values), (logits.argmax(1) == values).float().mean().item()
 
     def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
         """The mean over the teachers, of the embedding, or of the features' direction where there are classes."""
@@ -150,20 +160,29 @@ class Learner:
         """What is validated and kept: the moving average of the weights, where there is one."""
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
-    def validation_rows(self) -> tuple[Rows, Labels, Labels]:
+    def validate(self) -> tuple[dict[str, float], Rows, Labels, Labels]:
+        """What the validation photos say of all tasks, and the first three of `validation_rows`."""
+        rows, labels, positions, logits = self.validation_rows()
+        measured = self.task.measure(rows, labels)
+        if self.task.second is not None:
+            measured |= self.task.second.measure(logits, positions)
+        return measured, rows, labels, positions
+
+    def validation_rows(self) -> tuple[Rows, Labels, Labels, Rows]:
         """(N, dim) output, (N,) labels and positions of all validation photos that can be read, in their order.
 
+        And the (N, A) logits of the attribute, A 0 where there is none.
         In float32 however the network trains, as the threshold is for vectors that are computed so.
         """
         validation = self.task.validation
         own = rows_of_views(self.best_network, lambda m: self.feed.validation(mirrored=m), self.feed.count)
-        rows, positions = (np.concatenate(part) for part in zip(*processes.gather_objects(own), strict=True))
+        rows, logits, positions = (np.concatenate(part) for part in zip(*processes.gather_objects(own), strict=True))
         if not len(rows):
             raise DataError(f"{validation.root}: not one validation photo can be read; check the folder")
-        if not np.isfinite(rows).all():
+        if not (np.isfinite(rows).all() and np.isfinite(logits).all()):
             raise TrainingError("the network no longer gives finite numbers; lower --lr or --head-lr")
         order = np.argsort(positions)
-        return rows[order], validation.labels[positions[order]], positions[order]
+        return rows[order], validation.labels[positions[order]], positions[order], logits[order]
 
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"network": self.network, "loss": self.objective, "teacher": self.teacher_losses}
@@ -186,31 +205,33 @@ class Learner:
         return state
 
 
-def start_network(settings: TrainSettings, classes: Sequence[str]) -> Network:
+def start_network(settings: TrainSettings, classes: Sequence[str], second: SecondTask | None = None) -> Network:
     """The network training begins with: ImageNet or random weights, or those of a model folder.
 
-    A model folder's head stays where it gives what is to be learned, the very classes or an embedding, else only its
-    stages are taken. Raises ConfigError when its backbone, or its input size and none was asked for, is another.
+    A model folder's heads stay where they give what is to be learned, the very classes or attribute or an embedding,
+    else only its stages are taken. Raises ConfigError when its backbone, or its input size and none was asked for, is
+    another.
     """
     pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
     dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
     options: dict[str, Any] = {name: getattr(settings, name) for name in ("kept_stages", "head_layers", "pooling")}
     options["dropped_blocks"] = split_names(settings.drop_blocks)
-    network = Network(
-        settings.backbone, dim, mode=settings.mode, input_size=settings.input_size, pretrained=pretrained, **options
-    )
+    options |= {"input_size": settings.input_size, "attributes": len(second.classes) if second else 0}
+    network = Network(settings.backbone, dim, mode=settings.mode, pretrained=pretrained, **options)
     if (start := start_folder(settings)) is not None:
-        _start_from(network, start, classes, any_size=settings.input_size > 0)
+        _start_from(network, start, classes, second, any_size=settings.input_size > 0)
     _require_room(network, settings.train_size or network.input_size)
     _require_room(network, network.input_size)
     return network
 
 
-def starts_whole(settings: TrainSettings, classes: Sequence[str]) -> bool:
-    """Whether the network begins as a model that can be used as it is: a model folder's stages and its head."""
+def starts_whole(settings: TrainSettings, classes: Sequence[str], second: SecondTask | None = None) -> bool:
+    """Whether the network begins as a model that can be used as it is: a model folder's stages and its heads."""
     if (start := start_folder(settings)) is None:
         return False
     card = read_card(start / CARD)
+    if second is not None and not _tells(card, second):
+        return False
     return (card.mode, card.classes, card.head_layers) == (settings.mode, list(classes), settings.head_layers)
 
 
@@ -225,7 +246,13 @@ def _require_room(network: Network, size: int) -> None:
         ) from error
 
 
-def _start_from(network: Network, folder: Path, classes: Sequence[str], *, any_size: bool) -> None:
+def _tells(card: ModelCard, second: SecondTask) -> bool:
+    return (card.attribute, card.attribute_values) == (second.attribute, list(second.classes))
+
+
+def _start_from(
+    network: Network, folder: Path, classes: Sequence[str], second: SecondTask | None, *, any_size: bool
+) -> None:
     start, card = load_model(folder)
     if (start.backbone, start.kept_stages) != (network.backbone, network.kept_stages):
         raise ConfigError(
@@ -248,6 +275,8 @@ def _start_from(network: Network, folder: Path, classes: Sequence[str], *, any_s
     network.mean, network.std = start.mean, start.std  # of a float16 model: rounded, and part of what it learned with
     if same_mode and _form(start) == _form(network) and card.classes == list(classes):
         network.head.load_state_dict(start.head.state_dict())
+    if second and _tells(card, second) and start.width == network.width:
+        network.attribute_head = start.attribute_head
 
 
 def _form(network: Network) -> tuple[int, int, str]:

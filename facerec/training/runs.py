@@ -82,7 +82,7 @@ class State:
 def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:
     """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
     return {
-        "settings": dataclasses.asdict(settings) | {"teacher": list(settings.teacher)},  # as JSON gives them back
+        "settings": _as_json(settings),
         "teachers": {teacher: _fingerprint(teacher) for teacher in settings.teacher},
         "train": _describe_photos(train, settings.mode),
         "validation": _describe_photos(validation, settings.mode),
@@ -90,6 +90,11 @@ def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet)
         "threads": torch.get_num_threads(),
         "processes": process_count(),
     }
+
+
+def _as_json(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as JSON gives them back."""
+    return dataclasses.asdict(settings) | {"teacher": list(settings.teacher)}
 
 
 def _fingerprint(teacher: str) -> str:
@@ -152,7 +157,7 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
         return
     require_free(output, resume)
     if resume:
-        before = read_run(output)
+        before = read_run(output) | {"settings": _as_json(settings_of(output))}  # of an older facerec: it had fewer
         for part in SAME:
             if before[part] != run[part]:
                 changed = [key for key in run[part] if before[part].get(key) != run[part][key]]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import optim
 
+from facerec.attributes import read_attribute
 from facerec.config import TrainSettings, split_names
 from facerec.distill import TERMS
 from facerec.embed import SHIPPED_MODEL, model_path
@@ -104,6 +105,8 @@ def _check_places(settings: TrainSettings, resume: bool) -> None:
             model_path(teacher)
     if (start := start_folder(settings)) is not None and not resume:
         read_card(start / CARD)
+    if settings.attribute:
+        read_attribute(Path(settings.attribute))
     if settings.tensorboard:
         try:
             import_module("torch.utils.tensorboard")
@@ -133,6 +136,8 @@ def check_settings(settings: TrainSettings) -> None:
         raise ConfigError(f"nothing to learn from: give --loss {what}, or --teacher FILE.npz with --loss none")
     if settings.mix and (loss_terms(settings) or any(teacher.endswith(".npz") for teacher in settings.teacher)):
         raise ConfigError("mix makes faces of nobody: give --loss none, and a --teacher that is run (FILE.onnx)")
+    if settings.mix and settings.attribute:
+        raise ConfigError("mix makes faces of nobody, which have no attribute: leave --mix or --attribute out")
     read_terms(settings.teacher_loss, TERMS, "teacher loss")
     use_bf16(settings.precision, torch.device("cpu"))
     if settings.mode == METRIC and settings.input_size == STORED_SIZE:
@@ -153,7 +158,7 @@ def _check_ranges(settings: TrainSettings) -> None:
         _require(settings, name, f"at least {value}", lambda x, low=value: x is None or x >= low)
     for name in ("train_size", "input_size"):
         _require(settings, name, "0 or at least 32", lambda x: x == 0 or x >= 32)
-    for name in ("lr", "head_lr"):
+    for name in ("lr", "head_lr", "attribute_weight"):
         _require(settings, name, "a number above 0", lambda x: 0 < x < math.inf)
     for name in ("weight_decay", "teacher_weight", "checkpoint_minutes", "clip_norm", "cache_gb"):
         _require(settings, name, "a number from 0", lambda x: 0 <= x < math.inf)

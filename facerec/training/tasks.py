@@ -1,5 +1,8 @@
 """The two tasks a network is trained for: what it is shown in which batches, how it is judged, what its card says."""
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facerec import metrics
+from facerec.attributes import read_attribute
 from facerec.config import TrainSettings
 from facerec.data import PhotoSet, limit_names, read_photos, split_classes, split_people
 from facerec.errors import ConfigError, DataError
@@ -26,13 +30,17 @@ Labels = NDArray[np.int64]  # (N,)
 
 
 class Task(Protocol):
-    """score: the key of `measure` by which epochs are compared, larger is better. classes: the names of the logits."""
+    """score: the key of `measure` by which epochs are compared, larger is better. classes: the names of the logits.
+
+    second: what else is learned of the same photos, if anything.
+    """
 
     train: PhotoSet
     validation: PhotoSet
     views: Views
     score: str
     classes: tuple[str, ...]
+    second: "SecondTask | None"
 
     def batches(self, epoch: int) -> list[Batch]:
         """The batches of an epoch."""
@@ -55,6 +63,15 @@ def read_task(
     folder: Path, settings: TrainSettings, splits: Path | None, validation: Path | None, exclude: Path | None
 ) -> Task:
     """The task on the photos in `folder`, less those that the list `exclude` names; raises DataError, ConfigError."""
+    task = _first_task(folder, settings, splits, validation, exclude)
+    if settings.attribute:
+        task.second = read_second(Path(settings.attribute), task.train, task.validation)
+    return task
+
+
+def _first_task(
+    folder: Path, settings: TrainSettings, splits: Path | None, validation: Path | None, exclude: Path | None
+) -> Task:
     photos = read_photos(folder, exclude)
     if settings.mode == METRIC:
         if validation is not None:
@@ -75,6 +92,7 @@ class PeopleTask:
 
     score = "validation_tar"
     classes: tuple[str, ...] = ()
+    second: "SecondTask | None" = None
 
     def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
         count = settings.limit_people
@@ -123,7 +141,7 @@ class PeopleTask:
             )
         distance = entry["validation_threshold"]
         threshold = {"distance": distance, "fmr": VALIDATION_FMR, "people": people, "pairs": pairs, "source": source}
-        results = {key: entry[key] for key in ("validation_auc", "validation_tar")}
+        results = {key: entry[key] for key in ("validation_auc", "validation_tar")} | _of_attribute(entry)
         return {"threshold": threshold if distance >= 0 else {}, "results": results}
 
 
@@ -131,6 +149,7 @@ class ClassTask:
     """Telling classes apart, judged on photos of them that are not trained on."""
 
     score = "validation_accuracy"
+    second: "SecondTask | None" = None
 
     def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
         self.train, self.validation = train, validation
@@ -147,19 +166,74 @@ class ClassTask:
         return {"accuracy": (outputs.argmax(1) == labels).float().mean().item()}
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
-        """Cross-entropy, accuracy and ROC AUC (binary, or one against the rest, the mean over classes)."""
-        logits = torch.from_numpy(rows)
-        probabilities = logits.softmax(1).numpy()
-        measured = {
-            "validation_loss": torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item(),
-            "validation_accuracy": metrics.class_accuracy(labels, probabilities),
-            "validation_auc": metrics.class_auc(labels, probabilities),
-        }
-        return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
+        """See _class_measures."""
+        return _class_measures(rows, labels, "validation")
 
     def card_facts(self, entry: Entry) -> dict[str, Any]:
         """See Task."""
         return {"results": {key: value for key, value in entry.items() if key.startswith("validation_")}}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SecondTask:
+    """Telling an attribute of the photos, whoever or whatever is on them, by a second head.
+
+    attribute: its name. classes: its values, in the order of the logits. train, validation: (N,) the place in `classes`
+    of every photo of the task's two sets.
+    """
+
+    attribute: str
+    classes: tuple[str, ...]
+    train: Labels
+    validation: Labels
+
+    def measure(self, rows: Rows, positions: Labels) -> dict[str, float]:
+        """How well the (N, A) logits of the validation photos at these positions tell it; see _class_measures."""
+        return _class_measures(rows, self.validation[positions], "validation_attribute")
+
+    def describe(self, labels: Labels) -> dict[str, Any]:
+        """What a run's record says of the labels of one of its sets, in the order of its photos."""
+        counts = dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
+        digest = hashlib.sha256(labels.tobytes()).hexdigest()[:16]
+        return {"name": self.attribute, "values": counts, "fingerprint": digest}
+
+
+def read_second(path: Path, train: PhotoSet, validation: PhotoSet) -> SecondTask:
+    """The attribute in a file, of the photos of a task; raises DataError where it cannot be learned, or judged."""
+    attribute = read_attribute(path)
+    values, others = (attribute.values(_within(photos)) for photos in (train, validation))
+    classes = sorted(set(values))
+    if len(classes) < 2:
+        raise DataError(f"{path}: {attribute.name} is {classes[0]} for all training photos; two values are needed")
+    if unseen := sorted(set(others) - set(classes)):
+        raise DataError(
+            f"{path}: {attribute.name} is {unseen[0]} for photos to validate on and for none to train on; "
+            f"give such photos to train on, or leave those out"
+        )
+    places = {value: place for place, value in enumerate(classes)}
+    labels = (np.array([places[value] for value in own], np.int64) for own in (values, others))
+    return SecondTask(attribute.name, tuple(classes), *labels)
+
+
+def _within(photos: PhotoSet) -> Sequence[str]:
+    """person/file of every photo."""
+    return [path.relative_to(photos.root).as_posix() for path in photos.paths]
+
+
+def _of_attribute(entry: Entry) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key.startswith("validation_attribute_")}
+
+
+def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]:
+    """Cross-entropy, accuracy and ROC AUC (binary, or one against the rest, the mean over classes)."""
+    logits = torch.from_numpy(rows)
+    probabilities = logits.softmax(1).numpy()
+    measured = {
+        f"{prefix}_loss": torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item(),
+        f"{prefix}_accuracy": metrics.class_accuracy(labels, probabilities),
+        f"{prefix}_auc": metrics.class_auc(labels, probabilities),
+    }
+    return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
 
 
 def _batches_of_any(photos: PhotoSet, settings: TrainSettings, epoch: int) -> list[Batch]:
