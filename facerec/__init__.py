@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facerec.recognise import identify as identify
     from facerec.recognise import open_gallery as open_gallery
     from facerec.recognise import verify as verify
+    from facerec.transformer import StageFeatures as StageFeatures
     from facerec.types import Candidate as Candidate
     from facerec.types import Decision as Decision
     from facerec.types import Face as Face
@@ -55,6 +56,7 @@ _HOMES = {
     "Gallery": "gallery",
     "MTCNNDetector": "detect",
     "Photo": "types",
+    "StageFeatures": "transformer",
     "Template": "types",
     "Threshold": "types",
     "TrainSettings": "config",
@@ -85,6 +87,7 @@ __all__ = [
     "Gallery",
     "MTCNNDetector",
     "Photo",
+    "StageFeatures",
     "Template",
     "Threshold",
     "TrainSettings",

@@ -4,17 +4,30 @@ A copy is made under the database's write lock into a draft, looked through, and
 before: what is there is whole, and holds nobody who had been removed when it was made. A removal deletes all copies.
 """
 
-import os
 import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec import audit
+from facerec.cipher import key_of
 from facerec.database import Database, connect, explained, require_known, require_sound
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.folder import KINDS, alone, copies_of, copy_of, restoring_of, settle, swap_in, unlink
+from facerec.folder import (
+    KINDS,
+    alone,
+    copies_of,
+    copy_of,
+    mark_of,
+    may_write,
+    new_draft,
+    put,
+    restoring_of,
+    swap_in,
+    unlink,
+)
 from facerec.index import draft_of
 from facerec.rows import broken_vectors, count_rows, faults
 from facerec.schema import scalar
@@ -47,17 +60,20 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
             unlink([draft])
             database.copy_to(draft)
             _require_whole(draft, database.path)
-            os.replace(draft, target)
-            settle(target.parent)
+            put(draft, target)
         finally:
             draft.unlink(missing_ok=True)
 
 
 def list_copies(path: Path) -> list[Copy]:
-    """The copies of the database `path`, the newest first; GalleryError where there is not even a folder."""
+    """The copies of the database `path`, the newest first; GalleryError where there is not even a folder.
+
+    PassphraseError where they are encrypted and no passphrase is given: that is no fault of theirs.
+    """
     if not path.parent.is_dir():
         raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
     with explained(path):
+        key_of(path)
         return [_described(copy) for copy in sorted(copies_of(path), key=_age, reverse=True)]
 
 
@@ -72,9 +88,14 @@ def restore(path: Path, kind: str | None = None) -> Copy:
         if not path.parent.is_dir():
             raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
         with alone(path.parent):
-            swap_in(path)
-            if kind is None and is_sound(path):
-                raise GalleryError(f"{path}: sound, nothing to restore; `--from {KINDS[0]}` goes back all the same")
+            writable = may_write(path.parent)
+            if writable:
+                swap_in(path)
+            if kind is None and not restoring_of(path).exists() and is_sound(path):
+                back = f"; `--from {KINDS[0]}` goes back all the same" if writable else ""
+                raise GalleryError(f"{path}: sound, nothing to restore{back}")
+            if not writable:
+                raise GalleryError(f"{path}: cannot be replaced; make the gallery's folder writable, then restore")
             chosen = _chosen(path, kind)
             _stage(copy_of(path, chosen.kind), path, chosen)
             swap_in(path)
@@ -104,25 +125,22 @@ def _chosen(path: Path, kind: str | None) -> Copy:
         raise GalleryError(f"{path}: no {kind or 'backup'} beside it; enroll again (`--gallery DIR`)")
     whole = [copy for copy in copies if copy.problem is None]
     if not whole:
-        raise DamagedGalleryError(f"{copies[0].problem}, as is the database; enroll again (`--gallery DIR`)")
+        first = "give the right passphrase, or " if mark_of(path).exists() else ""
+        raise DamagedGalleryError(f"{copies[0].problem}, as is the database; {first}enroll again (`--gallery DIR`)")
     return whole[0]
 
 
 def _stage(copy: Path, path: Path, holds: Copy) -> None:
     """Have a whole copy, with its restoration logged, wait to be put in place; once it is there the restore is sure."""
     waiting = restoring_of(path)
-    draft = draft_of(waiting)
-    unlink([draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")])
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    draft = new_draft(waiting)
     shutil.copyfile(copy, draft)
     with closing(connect(draft, "mode=rw")) as db:
         db.execute("BEGIN IMMEDIATE")
         audit.record(db, "restored", copy=holds.kind, made=holds.made, people=holds.people, templates=holds.templates)
         db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
         db.execute("COMMIT")
-    settle(draft)
-    os.replace(draft, waiting)
-    settle(path.parent)
+    put(draft, waiting)
 
 
 def _described(copy: Path) -> Copy:
@@ -133,18 +151,23 @@ def _described(copy: Path) -> Copy:
             model = scalar(db, "SELECT model_name FROM gallery")
             return Copy(kind, made, count_rows(db, "people"), count_rows(db, "templates"), model)
     except DamagedGalleryError:
-        return Copy(kind, made, 0, 0, None, f"{copy}: damaged")
+        other = "encrypted with another passphrase, or " if mark_of(copy).exists() else ""
+        return Copy(kind, made, 0, 0, None, f"{copy}: {other}damaged")
     except GalleryError as error:
         return Copy(kind, made, 0, 0, None, str(error))
 
 
-def _require_whole(copy: Path, path: Path) -> None:
+def require_whole(db: sqlite3.Connection, path: Path) -> None:
     """DamagedGalleryError, about `path`, if anything is found wrong with a copy."""
+    require_known(db, path)
+    require_sound(db, path)
+    if found := [*faults(db), *broken_vectors(db)]:
+        raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
+
+
+def _require_whole(copy: Path, path: Path) -> None:
     with explained(path), closing(connect(copy)) as db:
-        require_known(db, path)
-        require_sound(db, path)
-        if found := [*faults(db), *broken_vectors(db)]:
-            raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
+        require_whole(db, path)
 
 
 def _age(copy: Path) -> int:

@@ -13,13 +13,16 @@ from typing import Self
 from facerec import audit
 from facerec.audit import LogEntry, record
 from facerec.backup import Copy, keep_copy, list_copies, restore
+from facerec.cipher import require_library
 from facerec.database import Database
+from facerec.encryption import decrypt, encrypt
 from facerec.errors import GalleryError, UnknownPersonError
-from facerec.folder import copies_of, drafts_of, index_of, unlink
+from facerec.folder import copies_of, drafts_of, index_of, salt_of, unlink
 from facerec.index import FlatIndex
 from facerec.rows import (
     PersonSummary,
     StoredTemplate,
+    broken_crops,
     broken_people,
     broken_vectors,
     clean_day,
@@ -27,9 +30,11 @@ from facerec.rows import (
     clean_note,
     consent_of,
     count_rows,
+    crop_of,
     faults,
     generation_of,
     id_of,
+    keeps_crops,
     photos_of,
     summaries,
     write_consent,
@@ -37,6 +42,7 @@ from facerec.rows import (
 from facerec.schema import scalar
 from facerec.traces import pending, remains
 from facerec.transfer import Export, Imported, gather, merge_in, read_export, write_export
+from facerec.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +93,7 @@ class Care:
                 self._database.copy_due = False
                 keep_copy(self._database)
         except GalleryError as error:
-            log.warning("no backup was made: %s", error)
+            log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
         finally:
             self._database.close()
 
@@ -113,6 +119,15 @@ class Care:
         """Return the photos of one person in the order they were enrolled; UnknownPersonError if there is none."""
         with self._database.read() as db:
             return photos_of(db, self._person(db, name))
+
+    def crops(self, name: str) -> list[Image | None]:
+        """Return the crops kept of one person's photos, in the order of `show`; None where none is kept.
+
+        UnknownPersonError if there is none of the name.
+        """
+        with self._database.read() as db:
+            query = "SELECT id FROM templates WHERE person = ? ORDER BY id"
+            return [crop_of(db, number) for (number,) in db.execute(query, (self._person(db, name),)).fetchall()]
 
     def name_of(self, name: str) -> str:
         """Return a person's name as the gallery keeps it: stripped, NFC; UnknownPersonError if nobody has it."""
@@ -201,14 +216,28 @@ class Care:
         with self._database.read() as db:
             return bool(pending(db))
 
+    def keep_crops(self, keep: bool) -> None:
+        """From now on keep the aligned crops of what is enrolled; or keep none, and delete, as `remove` does, all."""
+        with self._database.write() as db:
+            if keep != keeps_crops(db):
+                number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
+                db.execute("UPDATE keeping SET crops = ?", (keep,))
+                if not keep:
+                    db.execute("DELETE FROM crops")
+                    self._purge(db, number)
+        self._wipe()
+
     def _forget(self, db: sqlite3.Connection, person: int, action: str) -> int:
-        """The files go before the commit: once somebody is removed no copy can bring them back."""
         count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
         db.execute("DELETE FROM people WHERE id = ?", (person,))
-        db.execute("UPDATE traces SET removal = ?", (record(db, action, person, templates=count),))
+        self._purge(db, record(db, action, person, templates=count))
+        return count
+
+    def _purge(self, db: sqlite3.Connection, removal: int) -> None:
+        """The files go before the commit: once somebody is removed no copy can bring them back."""
+        db.execute("UPDATE traces SET removal = ?", (removal,))
         path = self._database.path
         unlink([self._index_path, *drafts_of(path), *copies_of(path)])
-        return count
 
     def _wipe(self) -> None:
         """Write the database anew if somebody was removed from it since it last was."""
@@ -216,12 +245,12 @@ class Care:
             with self._database.read() as db:
                 removal = pending(db)
             if removal and not self._database.compact():
-                raise GalleryError(f"{self.folder}: another process is reading it; run `facerec gallery check` later")
+                raise GalleryError(f"{self.folder}: another process is reading it; wait until it is done")
             if removal:
                 with self._database.write() as db:
                     db.execute("UPDATE traces SET wiped = max(wiped, ?)", (removal,))
         except GalleryError as error:
-            log.warning("traces of who was removed are left: %s", error)
+            log.warning("traces of who was removed are left: %s. After that `facerec gallery check` wipes them", error)
 
     def _tidy(self) -> None:
         """Finish what killed processes left undone, where anything may be written."""
@@ -268,9 +297,10 @@ class Care:
     def check(self) -> CheckReport:
         """Look at every page, row and vector, the log, the index file if it claims to be up to date, and for traces."""
         self._tidy()
+        self._drop_free_pages()
         with self._database.read() as db:
-            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *self._broken_index(db)]
-            problems += [*audit.faults(db), *remains(db, self._database.path)]
+            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db)]
+            problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
             return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), tuple(problems))
 
     @staticmethod
@@ -283,7 +313,37 @@ class Care:
         """Put a copy in the place of the database; see `backup.restore`."""
         return restore(folder / "gallery.db", kind)
 
+    @classmethod
+    def encrypt(cls, folder: Path, passphrase: str) -> None:
+        """Encrypt the gallery in `folder`, with all of its files, or give it another passphrase; see `encryption`.
+
+        An empty one is made where there is none. Afterwards `open` finds the passphrase where `passphrase` says.
+        """
+        require_library()
+        cls.open(folder, create=True).close()
+        encrypt(folder / "gallery.db", passphrase)
+
+    @classmethod
+    def decrypt(cls, folder: Path) -> None:
+        """Have the gallery in `folder` no longer encrypted; GalleryError if it is not."""
+        cls.open(folder).close()
+        decrypt(folder / "gallery.db")
+
+    @staticmethod
+    def is_encrypted(folder: Path) -> bool:
+        """Whether the gallery in `folder` is encrypted; DamagedGalleryError if its mark is damaged."""
+        return salt_of(folder / "gallery.db") is not None
+
+    def _drop_free_pages(self) -> None:
+        """What is on the free pages of an encrypted file cannot be seen: `check` wants none there."""
+        with self._database.read() as db:
+            free = scalar(db, "PRAGMA freelist_count")
+        if free and self._database.encrypted and self._database.writable:
+            self._database.compact()
+
     def _broken_index(self, db: sqlite3.Connection) -> list[str]:
+        if self._database.encrypted and self._index_path.exists():
+            return [f"{self._index_path}: not encrypted, as the gallery is; delete it"]
         index = FlatIndex.load(self._index_path, generation_of(db))
         if index is None:
             return []  # the next search makes it again

@@ -31,7 +31,7 @@ def load_cohort(model: Path, card: ModelCard) -> Vectors:
     """
     path = cohort_path(model)
     if not path.exists():
-        return np.zeros((0, card.embedding_dim), np.float32)
+        return no_cohort(card)
     try:
         with safe_open(path, "np") as file:
             facts, rows = file.metadata() or {}, file.get_tensor("embeddings").astype(np.float32)
@@ -43,6 +43,11 @@ def load_cohort(model: Path, card: ModelCard) -> Vectors:
     if rows.shape[1:] != (card.embedding_dim,) or not (np.abs(lengths - 1) < 1e-2).all():
         raise ModelError(f"{path}: holds no unit rows of {card.embedding_dim} numbers; copy the model again")
     return rows / lengths
+
+
+def no_cohort(card: ModelCard) -> Vectors:
+    """The (0, D) rows of a model that has none."""
+    return np.zeros((0, card.embedding_dim), np.float32)
 
 
 def save_cohort(model: Path, card: ModelCard, vectors: Vectors, source: str) -> None:

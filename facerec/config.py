@@ -54,6 +54,11 @@ class TrainSettings:
     kept_stages: int = _setting(
         0, "Only this many first stages of the backbone are used, for data unlike ImageNet; 0: all of them."
     )
+    drop_blocks: str = _setting(
+        "",
+        "Residual blocks that a ResNet goes without, joined by commas: `layer1.1,layer3.2`; the shortcut around them "
+        "stays.",
+    )
     head_layers: int = _setting(1, "New layers in place of the last ones; more than one are 512 wide in between.")
     pooling: str = _setting(
         "mean",
@@ -188,6 +193,11 @@ def build_settings(kind: type[Settings], values: dict[str, Any], where: str) -> 
 
 def _all_text(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in `a, b`, as some options have them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -8,21 +8,21 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from facerec import audit
+from facerec import audit, cipher
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.folder import copies_of, enter, may_write, remedy, settle, unlink
+from facerec.folder import copies_of, enter, mark_of, may_write, remedy, salt_of, settle, unlink
 from facerec.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; each holds the lock for milliseconds
 
 _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of SQLite's error name
-    "SQLITE_NOTADB": (DamagedGalleryError, "not a gallery database"),
+    "SQLITE_NOTADB": (DamagedGalleryError, "not a gallery database, or an encrypted one without its gallery.encrypted"),
     "SQLITE_CORRUPT": (DamagedGalleryError, "damaged"),
     "SQLITE_ERROR": (DamagedGalleryError, "not the tables facerec wrote"),
     "SQLITE_BUSY": (GalleryError, "in use by another process; try again when it is done"),
     "SQLITE_READONLY": (GalleryError, "cannot be changed; make the gallery's folder writable or choose another"),
     "SQLITE_CANTOPEN": (GalleryError, "cannot be opened; make the gallery's folder readable and writable"),
-    "SQLITE_FULL": (GalleryError, "the disk is full; free some space and run the command again"),
+    "SQLITE_FULL": (GalleryError, "the disk is full; free some space"),
     "SQLITE_IOERR": (GalleryError, "the disk does not take or give the data; check its space and health"),
 }
 
@@ -30,14 +30,15 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of 
 class Database:
     """An open gallery database. Every SQLite or file error leaves it as a GalleryError of one line.
 
-    path: its file. copy_due: whether a copy should be kept: a transaction added to the log, or there is no copy.
+    path: its file. encrypted: whether it is, as is all beside it. copy_due: whether a copy should be kept: a
+    transaction added to the log, or there is no copy.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
         """Open `path`, or make it (owner-only) with `create`; an older format is brought up to date where possible.
 
         Raises GalleryError if there is none, it cannot be opened, or a newer facerec wrote it; DamagedGalleryError
-        if it is no gallery, or missing where there are copies of it.
+        if it is no gallery, encrypted with another passphrase, or missing where there are copies of it.
         """
         self.path = path
         self.copy_due = False
@@ -49,6 +50,7 @@ class Database:
             if (lock := enter(path)) is not None:
                 opening.callback(os.close, lock)
             _require_file(path, create)
+            self.encrypted = salt_of(path) is not None
             self._db = opening.enter_context(closing(connect(path, _rights(path))))
             self._prepare(create)
             self.copy_due = self.copy_due or (self.writable and not copies_of(path))
@@ -132,22 +134,26 @@ class Database:
                 audit.record(db, "created")
 
     def _upgrade(self) -> None:
-        """What was removed before there was a log may have left traces: the file is to be written anew, copies go."""
+        """What was removed before there was a log (format 3) may have left traces: the file is to be written anew, and
+        copies go."""
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
                 upgrade(db)
                 number = audit.record(db, "upgraded", format=version, people=scalar(db, "SELECT count(*) FROM people"))
-                db.execute("UPDATE traces SET removal = ?", (number,))
-                unlink(copies_of(self.path))
+                if version < 3:
+                    db.execute("UPDATE traces SET removal = ?", (number,))
+                    unlink(copies_of(self.path))
 
     def _is_empty(self) -> bool:
         return not version_of(self._db) and not scalar(self._db, "SELECT count(*) FROM sqlite_master")
 
 
 def connect(path: Path, rights: str = "mode=ro&immutable=1") -> sqlite3.Connection:
-    """Open a database file that is there; by default one nobody writes, so that SQLite needs no files beside it."""
-    uri = f"{path.absolute().as_uri()}?{rights}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    """Open a database file that is there, with the passphrase where those of its folder are encrypted.
+
+    By default one nobody writes, so that SQLite needs no files beside it.
+    """
+    return cipher.connect(f"{path.absolute().as_uri()}?{rights}", cipher.key_of(path), BUSY_SECONDS)
 
 
 def require_known(db: sqlite3.Connection, path: Path) -> None:
@@ -171,10 +177,13 @@ def explained(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite and of files into GalleryErrors about the database `path`."""
     try:
         yield
-    except sqlite3.Error as error:
+    except cipher.errors() as error:
         name = getattr(error, "sqlite_errorname", "")
         fallback = (GalleryError, "run `facerec gallery check`")
         kind, meaning = next((m for start, m in _MEANINGS.items() if name.startswith(start)), fallback)
+        if name == "SQLITE_NOTADB" and mark_of(path).exists():
+            either = "encrypted with another passphrase, or damaged"
+            raise DamagedGalleryError(f"{path}: {either}; if $FACEREC_PASSPHRASE is right, {remedy(path)}") from error
         words = " ".join(str(error).split())  # it may quote the schema, line by line
         if kind is DamagedGalleryError:
             meaning = f"{meaning}; {remedy(path)}"
@@ -213,7 +222,7 @@ def _use_wal(db: sqlite3.Connection) -> None:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+        except cipher.errors() as error:
+            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -3,11 +3,12 @@
 A face matches its nearest person if and only if the distance is finite and at most the threshold. The words never
 contradict the comparison: distances are printed with as many decimals as it takes to tell them from the threshold.
 Nobody is in a photo twice: of several faces that match one person, the nearest is that person (`decide_photo`).
+How probable it is that the best candidate is right is said, where it is known, and decides nothing.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -34,19 +35,25 @@ def decide(candidates: Sequence[Candidate], threshold: Threshold, people: int) -
     return decide_photo([candidates], threshold, people)[0]
 
 
-def decide_photo(faces: Sequence[Sequence[Candidate]], threshold: Threshold, people: int) -> list[Decision]:
+def decide_photo(
+    faces: Sequence[Sequence[Candidate]],
+    threshold: Threshold,
+    people: int,
+    probability: Callable[[float], float] | None = None,
+) -> list[Decision]:
     """Decide who each face of one photo is, nobody being two of them.
 
     Of all faces and people within the threshold the nearest pair is made first, then the nearest of the rest, and so on
     (a stable matching: no face and person are nearer to each other than to whom they were given). A face whose person
     is another face becomes its next candidate within the threshold who is not, else unknown. faces: the candidates of
     each face, in any order; with one more than there are faces, nobody who would be next is left out. people: how many
-    are enrolled. Raises ConfigError if the threshold is not a finite number.
+    are enrolled. probability: of a distance, that the nearest person is right (`probability.Posterior`).
+    Raises ConfigError if the threshold is not a finite number.
     """
     _check(threshold)
     ranked = [_ranked(candidates) for candidates in faces]
     return [
-        _decision(each, passed, threshold, people)
+        _decision(each, passed, threshold, people, probability)
         for each, passed in zip(ranked, _passed_over(ranked, threshold), strict=True)
     ]
 
@@ -74,7 +81,13 @@ def _passed_over(ranked: Sequence[Sequence[Candidate]], threshold: Threshold) ->
     return [given.get(face, within[face]) for face in range(len(ranked))]
 
 
-def _decision(ranked: tuple[Candidate, ...], passed: int, threshold: Threshold, people: int) -> Decision:
+def _decision(
+    ranked: tuple[Candidate, ...],
+    passed: int,
+    threshold: Threshold,
+    people: int,
+    probability: Callable[[float], float] | None,
+) -> Decision:
     others, free = ranked[:passed], ranked[passed:]
     if not ranked:
         reason = (
@@ -87,8 +100,14 @@ def _decision(ranked: tuple[Candidate, ...], passed: int, threshold: Threshold, 
     best = free[0]
     match = best.distance <= threshold.distance
     margin = free[1].distance - best.distance if len(free) > 1 else None
-    reason = _reason(free, threshold) + (f"; {_elsewhere(others)}" if others else "")
-    return Decision(best.person if match else None, best.distance, threshold, margin, ranked, reason)
+    right = None if probability is None else probability(best.distance)
+    parts = [_reason(free, threshold), _elsewhere(others) if others else "", "" if right is None else _probable(right)]
+    reason = "; ".join(filter(None, parts))
+    return Decision(best.person if match else None, best.distance, threshold, margin, ranked, reason, right)
+
+
+def _probable(right: float) -> str:
+    return f"{100 * right:.1f} % probable"
 
 
 def _elsewhere(others: Sequence[Candidate]) -> str:

@@ -1,23 +1,28 @@
 """Pixels -> numbers. Aligned faces -> unit vectors, in two runtimes behind one method: a model folder in torch; an ONNX
 file (anybody's) or OpenVINO's own (the int8 model) in OpenVINO. Whole pictures -> the probabilities of classes, faces
-or pictures -> those of an attribute's values: a model folder in torch.
+or pictures -> those of an attribute's values: a model folder in torch. Either -> what a stage of a network makes of
+them.
 """
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import ModelError
+from facerec.errors import ConfigError, ModelError
 from facerec.models.card import MODEL_FILES, ModelCard, preprocessing_hash, read_card
 from facerec.types import Vectors
 
+if TYPE_CHECKING:
+    from facerec.models.network import Network
+
 SHIPPED_MODEL = Path(__file__).parent / "weights"
+SHIPPED = ("default", "int8")  # its names
 BATCH = 64  # crops that go through a network together
 
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
@@ -48,42 +53,50 @@ class Embedder(Protocol):
 
 
 class _TorchModel:
-    """A model folder, run by torch on the first GPU or the CPU; ModelError when it is not what is `required`."""
+    """A network, run by torch on the first GPU or the CPU."""
 
-    def __init__(
-        self, folder: Path, required: Callable[[ModelCard, Path], None], *, attribute: bool = False, bf16: bool = False
-    ) -> None:
-        """attribute: the numbers wanted are those of the second head."""
-        required(read_card(folder / "model.json"), folder)
+    def __init__(self, network: "Network", card: ModelCard, path: Path, *, bf16: bool = False) -> None:
         import torch  # seconds to import; commands that embed nothing should not wait for it
 
-        from facerec.models.checkpoint import load_model
-
-        network, self.card = load_model(folder)
-        self.path, self._bf16 = folder, bf16
-        self._torch = torch
+        self.card, self.path, self._bf16 = card, path, bf16
+        self._torch, self._width = torch, card.embedding_dim
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network.attribute_of if attribute else network
-        self._width = network.attributes if attribute else network.dim
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 -> (N, embedding_dim), or (N, A) of an attribute: what the network gives."""
+        """(N, S, S, 3) uint8 -> (N, width): what `_output` gives."""
         torch = self._torch
         parts = [np.zeros((0, self._width), np.float32)]
         with torch.inference_mode():
             for batch in _batches(crops, self.card):
                 pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (n, 3, S, S)
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                    parts.append(self._network(pixels.to(self._device)).cpu().numpy())
+                    parts.append(self._output(pixels.to(self._device)).cpu().numpy())
         return np.concatenate(parts)
+
+    def _output(self, pixels: Any) -> Any:
+        """(n, 3, S, S) tensor -> (n, width) tensor; the width is embedding_dim unless a child has set another."""
+        return self._network(pixels)
+
+
+def _load(
+    folder: Path, require: Callable[[ModelCard, Path], None], drop_blocks: Sequence[str]
+) -> tuple["Network", ModelCard, Path]:
+    """A model folder without the residual blocks named; ConfigError for a block it does not have.
+
+    require: raises ModelError for a card that is not of the wanted kind, before the weights are looked at.
+    """
+    require(read_card(folder / "model.json"), folder)
+    from facerec.models.checkpoint import load_model
+
+    return *load_model(folder, drop_blocks), folder
 
 
 class TorchEmbedder(_TorchModel):
     """A model folder of mode "metric"."""
 
-    def __init__(self, folder: Path, *, bf16: bool = False) -> None:
-        super().__init__(folder, _require_metric, bf16=bf16)
+    def __init__(self, folder: Path, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(*_load(folder, _require_metric, drop_blocks), bf16=bf16)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder."""
@@ -97,23 +110,68 @@ class Classifier(_TorchModel):
     classes: names of the columns of its probabilities. of_faces: it takes aligned faces, else whole pictures.
     """
 
-    def __init__(self, folder: Path, *, attribute: bool = False) -> None:
-        super().__init__(folder, _require_attribute if attribute else _require_classify, attribute=attribute)
+    def __init__(self, folder: Path, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> None:
+        super().__init__(*_load(folder, _require_attribute if attribute else _require_classify, drop_blocks))
         self.classes = self.card.attribute_values if attribute else self.card.classes
         self.of_faces = self.card.mode == "metric"
+        self._width, self._attribute = len(self.classes), attribute
 
-    def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
+    def _output(self, pixels: Any) -> Any:
+        """Of the second head, for an attribute."""
+        return self._network.attribute_of(pixels) if self._attribute else self._network(pixels)
+
+    def probabilities(self, crops: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
 
         Raises ModelError where the network gives numbers that are not finite.
         """
-        logits = self._run(pictures)
+        logits = self._run(crops)
         if self.of_faces and self.card.mirrored:
-            logits = (logits + self._run(np.ascontiguousarray(pictures[:, :, ::-1]))) / 2
+            logits = (logits + self._run(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
         if not np.isfinite(logits).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; copy the model again")
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: nothing overflows
         return odds / odds.sum(axis=1, keepdims=True)
+
+    embed = probabilities  # what embed_photos asks of faces
+
+
+class StageReader(_TorchModel):
+    """The features a stage of a network has: the mean of each of its maps. `card.embedding_dim` says how many.
+
+    card: the network's own but for that; mode "metric" reads aligned faces, "classify" whole pictures.
+    layer: the stage's name.
+    """
+
+    def __init__(self, network: "Network", card: ModelCard, path: Path, layer: str) -> None:
+        names = [name for name, _ in network.named_stages()]
+        if layer not in names:
+            raise ConfigError(f"{card.name} has no stage '{layer}'; give one of {', '.join(names)}")
+        self.layer, self._count = layer, names.index(layer) + 1
+        super().__init__(network, card, path)
+        self.card = dataclasses.replace(card, embedding_dim=self._width(card.input_size))
+
+    def embed(self, crops: Crops) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 RGB faces or pictures -> (N, C) float32 features, of any length; N may be 0.
+
+        Raises ModelError where the network gives numbers that are not finite.
+        """
+        rows = self._run(crops)
+        if not np.isfinite(rows).all():
+            raise ModelError(f"{self.path}: gives features that are not finite; copy the model again")
+        return rows
+
+    def _output(self, pixels: Any) -> Any:
+        return self._network.pooled(pixels, self._count).float()
+
+    def _width(self, size: int) -> int:
+        try:
+            with self._torch.inference_mode():
+                return self._output(self._torch.zeros(1, 3, size, size, device=self._device)).shape[1]
+        except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
+            raise ConfigError(
+                f"{size} pixels are too few for {self.layer} of {self.card.name}; give a larger --input-size"
+            ) from error
 
 
 class OpenVINOEmbedder:
@@ -237,31 +295,77 @@ def model_card(model: str | None) -> ModelCard:
     return read_card(path.with_suffix(".json") if path.suffix in MODEL_FILES else path / "model.json")
 
 
-def load_embedder(model: str | None = None, *, bf16: bool = False) -> Embedder:
+def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
     """An embedder for a model folder, a FILE.onnx or FILE.xml, or the shipped model (None or "default"; "int8": fast).
 
     bf16: three times as fast where the CPU has it, cosines off by a thousandth; galleries want float32.
+    drop_blocks: residual blocks of a model folder to leave out (`load_model`); ConfigError for one it does not have.
     Raises ModelError naming what is missing or broken, and for a model that classifies.
     """
     path = model_path(model)
-    kind = OpenVINOEmbedder if path.suffix in MODEL_FILES else TorchEmbedder
-    return kind(path, bf16=bf16)
+    if path.suffix not in MODEL_FILES:
+        return TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
+    if drop_blocks:
+        raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
+    return OpenVINOEmbedder(path, bf16=bf16)
 
 
-def load_classifier(model: str, *, attribute: bool = False) -> Classifier:
+def load_classifier(model: str, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
     """A classifier for the model folder of a training with --mode classify; attribute: of one with --attribute.
 
-    Raises ModelError naming what is missing or broken, and for a model that embeds faces, or tells no attribute.
+    drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
+    faces, or tells no attribute.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
-    return Classifier(path, attribute=attribute)
+    return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
+
+
+def model_folder(model: str | None) -> Path:
+    """As model_path, of a model whose layers can be looked at; raises ModelError for a file."""
+    path = model_path(model)
+    if path.suffix in MODEL_FILES:
+        raise ModelError(f"{path}: a model file, whose layers cannot be looked at; give a model folder or 'default'")
+    return path
+
+
+def reads_pictures(model: str | None) -> bool:
+    """Whether a model looks at whole pictures: a backbone by its name, or a model folder of --mode classify."""
+    if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
+        return False
+    from facerec.models.backbones import BACKBONES  # with torch, which a model file does without
+
+    return model in BACKBONES or model_card(model).mode == "classify"
+
+
+def load_stage(model: str | None = None, layer: str | None = None, input_size: int = 0) -> StageReader:
+    """A stage of a backbone with its authors' weights, given by its name, or of a model folder (None: the shipped one).
+
+    layer: the stage's name, None: the last before the head. input_size: side of the pictures a backbone reads, 0: what
+    it was trained on; a model has its own. Raises ConfigError for a stage or a size that there is not, ModelError
+    naming what is missing or broken.
+    """
+    from facerec.models.backbones import BACKBONES
+    from facerec.models.checkpoint import load_model, load_pretrained
+
+    if model in BACKBONES:
+        network, card, path = *load_pretrained(str(model), input_size), Path(str(model))
+    else:
+        if model not in (None, *SHIPPED) and not os.path.exists(str(model)):
+            raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
+        path = model_path(model)
+        if path.suffix in MODEL_FILES:
+            raise ModelError(f"{path}: a model file, which has no stages; give a model folder or a backbone's name")
+        network, card = load_model(path)
+        if input_size not in (0, card.input_size):
+            raise ConfigError(f"{path}: reads {card.input_size} pixels; an --input-size is for a backbone by its name")
+    return StageReader(network, card, path, layer or list(network.named_stages())[-1][0])
 
 
 def model_path(model: str | None) -> Path:
     """Where a model given by its name, file or folder lies; raises ModelError where there is none."""
-    if model in (None, "default", "int8"):
+    if model in (None, *SHIPPED):
         return SHIPPED_MODEL / "int8.xml" if model == "int8" else SHIPPED_MODEL
     path = Path(str(model))
     if not os.path.exists(path):  # unlike Path's, False where it cannot be looked at

@@ -10,7 +10,8 @@ FacerecError              one line that names the thing at fault and the remedy
 └── GalleryError          a gallery that cannot be opened or changed as asked
     ├── ForeignModelError     vectors of one model, gallery of another
     ├── UnknownPersonError    nobody of that name is enrolled
-    └── DamagedGalleryError   the database is not what facerec wrote
+    ├── PassphraseError       the passphrase of an encrypted gallery is not given, or none
+    └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
 """
 
 
@@ -54,5 +55,9 @@ class UnknownPersonError(GalleryError):
     """Nobody of that name is enrolled."""
 
 
+class PassphraseError(GalleryError):
+    """The passphrase of an encrypted gallery is not given, or none."""
+
+
 class DamagedGalleryError(GalleryError):
-    """The gallery's database is not what facerec wrote."""
+    """The gallery's database is not what facerec wrote, or is encrypted with another passphrase."""

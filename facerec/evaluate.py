@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.errors import DataError
 from facerec.groups import NO_GROUP
-from facerec.intervals import Floats, Nest, measured, share, value
+from facerec.intervals import Floats, Nest, independent, measured, rule_of_three, share, value
 from facerec.textfiles import csv_records, read_lines
 
 REPLICATES = 1000
@@ -61,8 +61,9 @@ class VerificationResult:
     accuracy_mean, accuracy_se: LFW protocol, mean and SD (ddof 1) / sqrt(folds). Without folds the first is the
     accuracy at the best threshold for these very pairs, which is optimistic, and the second None.
     ci95: for auc, accuracy_mean, eer and each of tar_at_fmr [low, high], a bootstrap over people (a photo's folder; a
-    photo without a folder is a person of its own) in which thresholds are chosen anew; None where over half of its
-    `replicates` were `dropped` because they held no genuine or no impostor pair (or none in some fold at all).
+    photo without a folder is a person of its own) in which thresholds are chosen anew; but for auc, where no pair was
+    judged wrongly, the rule of three over people (`intervals.rule_of_three`). None where over half of its `replicates`
+    were `dropped` because they held no genuine or no impostor pair (or none in some fold at all).
     """
 
     pairs: int
@@ -99,7 +100,7 @@ def verification(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | None]
         impostor=int((~pairs.same).sum()),
         failures_to_enrol=int(np.isinf(distances).sum()),
         accuracy_se=None if folds is None else metrics.standard_error(folds),
-        ci95=_intervals(distances, pairs),
+        ci95=_intervals(distances, pairs, point),
         **named,
     )
 
@@ -188,7 +189,9 @@ def _group_figures(
         }
 
     people = [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
-    values, ci95 = measured(statistics, *people, REPLICATES, SEED)
+    over = {"accuracy": np.ones(len(distances), np.bool_), "tar_at_fmr": pairs.same}
+    over |= {"fnmr_at_threshold": pairs.same, "fmr_at_threshold": ~pairs.same}
+    values, ci95 = measured(statistics, *people, REPLICATES, SEED, over)
     counts = {
         "people": len({*people[0], *people[1]}),
         "pairs": len(distances),
@@ -248,18 +251,17 @@ def _named(values: Sequence[Any]) -> dict[str, Any]:
     return {"auc": auc, "accuracy_mean": accuracy, "eer": eer, "tar_at_fmr": dict(zip(FMRS, tars, strict=True))}
 
 
-def _intervals(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, Any]:
-    """95 % intervals of all statistics, with the number of replicates and of those dropped."""
-    values = metrics.bootstrap(
-        lambda weights: _statistics(distances, pairs, weights),
-        [person_of(photo) for photo in pairs.a],
-        [person_of(photo) for photo in pairs.b],
-        REPLICATES,
-        SEED,
-    )
+def _intervals(distances: NDArray[np.float32], pairs: Pairs, point: Floats) -> dict[str, Any]:
+    """95 % intervals of all statistics, (S,) their values, with the number of replicates and of those dropped."""
+    people = [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
+    values = metrics.bootstrap(lambda weights: _statistics(distances, pairs, weights), *people, REPLICATES, SEED)
     enough = 2 * len(values) >= REPLICATES
-    intervals = [list(metrics.percentile_interval(column)) if enough else None for column in values.T]
-    return {**_named(intervals), "replicates": REPLICATES, "dropped": REPLICATES - len(values)}
+    drawn = [list(metrics.percentile_interval(column)) if enough else None for column in values.T]
+    kinds = (np.ones(len(distances), np.bool_), pairs.same, ~pairs.same)
+    every, genuine, impostor = (independent(kind, *people) for kind in kinds)
+    trials = [0, every, min(genuine, impostor), *([genuine] * len(FMRS))]  # AUC is no share of anything
+    ends = [rule_of_three(*each) for each in zip(point.tolist(), drawn, trials, strict=True)]
+    return {**_named(ends), "replicates": REPLICATES, "dropped": REPLICATES - len(values)}
 
 
 def person_of(photo: str) -> str:

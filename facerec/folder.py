@@ -1,9 +1,10 @@
 """The files of a gallery's folder: their names, who has the folder open, and how a copy takes the database's place.
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
-    index.faiss                    a cache for searching
+    index.faiss                    a cache for searching; none where the gallery is encrypted
     gallery.db.backup, .rollback   whole copies of the database
     gallery.db.restoring           a copy that is taking the database's place
+    gallery.encrypted              only where all of these are encrypted (see `cipher`): their salt, in hexadecimal
     *.draft                        what a killed process was writing; under the database's write lock nobody needs it
 
 Whoever opens a gallery shares a lock (flock) on its folder; a restore has the folder to itself.
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facerec.errors import GalleryError
+from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.index import draft_of
 
 try:
@@ -25,6 +26,9 @@ except ImportError:  # not on Windows: there, a database that is open cannot be 
 
 KINDS = ("backup", "rollback")  # of copies: after every session that changed the gallery; before its model was changed
 PATIENCE = 5.0  # seconds to wait for the folder
+SALT_SIZE = 16  # bytes: what an encrypted file begins with (SQLCipher's design)
+_ENDS = ("", "-journal", "-wal", "-shm")  # of a database's name, and of those of SQLite's own files for it
+_MAGIC = b"SQLite format 3\0"  # what every other one begins with
 
 
 def index_of(path: Path) -> Path:
@@ -47,11 +51,51 @@ def copies_of(path: Path) -> list[Path]:
     return [copy for kind in KINDS if (copy := copy_of(path, kind)).is_file()]
 
 
+def mark_of(path: Path) -> Path:
+    """The file that says that the database `path`, and every other one in its folder, is encrypted."""
+    return path.with_name("gallery.encrypted")
+
+
+def salt_of(path: Path) -> bytes | None:
+    """The salt of the databases in the folder of `path`, None where they are not encrypted.
+
+    DamagedGalleryError if the mark is not what facerec wrote. The databases themselves are not asked: closing a file
+    takes away the locks that SQLite holds on it for the same process.
+    """
+    mark = mark_of(path)
+    try:
+        salt = bytes.fromhex(mark.read_text("ascii"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        salt = b""
+    if len(salt) != SALT_SIZE:
+        how = f"the first {SALT_SIZE} bytes of gallery.db, in hexadecimal"
+        raise DamagedGalleryError(f"{mark}: damaged; it must hold {how}")
+    return salt
+
+
 def drafts_of(path: Path) -> list[Path]:
     """What killed processes left unfinished beside the database `path`, SQLite's own files for them included."""
-    drafts = (draft_of(index_of(path)), *(draft_of(copy_of(path, kind)) for kind in (*KINDS, "restoring")))
-    found = (Path(f"{draft}{end}") for draft in drafts for end in ("", "-journal", "-wal", "-shm"))
+    kinds = (*KINDS, "restoring")
+    drafts = (draft_of(index_of(path)), draft_of(mark_of(path)), *(draft_of(copy_of(path, kind)) for kind in kinds))
+    found = (Path(f"{draft}{end}") for draft in drafts for end in _ENDS)
     return [draft for draft in found if draft.is_file()]
+
+
+def new_draft(target: Path) -> Path:
+    """Return an empty file, for the owner alone, to write a database in that is to be called `target`."""
+    draft = draft_of(target)
+    unlink([Path(f"{draft}{end}") for end in _ENDS])
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return draft
+
+
+def put(draft: Path, target: Path) -> None:
+    """Have a draft take the place of `target`, whole and for good once this returns."""
+    settle(draft)
+    os.replace(draft, target)
+    settle(target.parent)
 
 
 def unlink(paths: list[Path]) -> None:
@@ -121,13 +165,29 @@ def alone(folder: Path) -> Iterator[None]:
 def swap_in(path: Path) -> None:
     """Put the waiting copy in the place of the database `path`, if one is waiting. Only for whoever is `alone`.
 
-    The write-ahead log goes first: SQLite would play it into the copy. Killed in between, the next to open goes on.
+    The write-ahead log goes first: SQLite would play it into the copy. Killed in between, the next to open goes on;
+    nobody opens the gallery before, so the mark is always that of the database.
     """
     waiting = restoring_of(path)
     if waiting.exists():
         unlink([Path(f"{path}-wal"), Path(f"{path}-shm"), index_of(path)])
+        _mark(path, waiting)
         os.replace(waiting, path)
         settle(path.parent)
+
+
+def _mark(path: Path, waiting: Path) -> None:
+    """Have the mark say what `waiting` is."""
+    mark = mark_of(path)
+    with waiting.open("rb") as file:
+        salt = file.read(SALT_SIZE)
+    if salt == _MAGIC:
+        unlink([mark])
+    else:
+        draft = draft_of(mark)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{salt.hex()}\n")
+        put(draft, mark)
 
 
 def _shared(folder: Path) -> int | None:

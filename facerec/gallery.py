@@ -7,8 +7,8 @@
 
 A folder of a few files. `gallery.db` (SQLite) is the truth: each write is one transaction, on disk when the call
 returns, with its entry in the audit log. `index.faiss` is a cache stamped with the database's generation; one that is
-missing, stale or damaged is made again. `gallery.db.backup` is a copy, kept when a gallery that was changed is closed.
-Several processes may enroll and identify at once. What needs no model is in `care`.
+missing, stale or damaged is made again, and an encrypted gallery keeps none. `gallery.db.backup` is a copy, kept when a
+gallery that was changed is closed. Several processes may enroll and identify at once. What needs no model is in `care`.
 """
 
 import dataclasses
@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from facerec.audit import record
-from facerec.calibrate import Calibration, calibrate, require_rate
+from facerec.calibrate import Calibration, require_rate
 from facerec.care import Care
 from facerec.database import Database
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.folder import KINDS
 from facerec.index import FlatIndex, Index, PeopleIndex
+from facerec.population import calibrate_people
 from facerec.rows import (
     as_stored,
     clean_name,
@@ -37,12 +38,12 @@ from facerec.rows import (
     vector_fault,
     write_strangers,
 )
-from facerec.schema import scalar
+from facerec.schema import VERSION, scalar, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
 
-_CALIBRATION = "fpir, distance, strangers, within, people"
+_CALIBRATION = "fpir, distance, strangers, within, people, least, most"
 
 
 class Gallery(Care):
@@ -107,40 +108,50 @@ class Gallery(Care):
         """
         people = self._current()
         with self._database.read() as db:
-            strangers = read_strangers(db, people.index.dimension)
-            if strangers is None or not len(strangers) or not people.names:
-                return None
+            cohort, given = (read_strangers(db, people.index.dimension, kind) for kind in ("cohort", "given"))
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
-            kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
-            if (row := db.execute(kept, (self._generation, rate)).fetchone()) is not None:
-                return Calibration(*row)
-        rows = strangers.astype(np.float32)
-        found = people.nearest(rows / np.linalg.norm(rows, axis=1, keepdims=True), 1)
-        nearest = [candidates[0].distance for candidates in found]
-        made = calibrate(np.array(nearest, np.float32), rate, len(people.names))
+            if (known := self._kept(db, rate)) is not None:
+                return known
+        made = calibrate_people(people, cohort, rate, given)
         if fpir is None and made is not None:
             self._keep(made)
         return made
 
+    def _kept(self, db: sqlite3.Connection, rate: float) -> Calibration | None:
+        if version_of(db) < VERSION:  # an older format, that may only be read, keeps less
+            return None
+        kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
+        row = db.execute(kept, (self._generation, rate)).fetchone()
+        return None if row is None else Calibration(*row)
+
     def _keep(self, made: Calibration) -> None:
         with suppress(GalleryError), self._database.write() as db:  # a gallery that may only be read counts every time
             row = (1, self._generation, *dataclasses.astuple(made))
-            db.execute(f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES ({', '.join('?' * len(row))})", row
+            )
 
     def set_target(self, fpir: float) -> None:
         """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""
-        require_rate(fpir)
-        with self._database.write() as db:
-            db.execute("UPDATE gallery SET fpir = ?", (fpir,))
-            record(db, "target set", fpir=fpir)
+        self.set_calibration(fpir, None)
 
     def set_strangers(self, vectors: Vectors, source: str) -> None:
         """Calibrate by these (N, D) unit rows of people who are not enrolled, too; they replace those given before."""
+        self.set_calibration(None, vectors, source)
+
+    def set_calibration(self, fpir: float | None, strangers: Vectors | None, source: str = "") -> None:
+        """`set_target` and `set_strangers` in one transaction, either of them or neither; None leaves what is set."""
+        if fpir is not None:
+            require_rate(fpir)
         with self._database.write() as db:
-            if len(vectors):
-                _require_unit(vectors, self._require_model(db), source)
-            write_strangers(db, "given", source, vectors)
-            record(db, "strangers set", strangers=len(vectors))
+            if strangers is not None:
+                if len(strangers):
+                    _require_unit(strangers, self._require_model(db), source)
+                write_strangers(db, "given", source, strangers)
+                record(db, "strangers set", strangers=len(strangers))
+            if fpir is not None:
+                db.execute("UPDATE gallery SET fpir = ?", (fpir,))
+                record(db, "target set", fpir=fpir)
 
     def _refuse_foreign(self, db: sqlite3.Connection, fingerprint: str, name: str, dimension: int) -> None:
         stored, stored_name, stored_dimension = db.execute(
@@ -149,7 +160,8 @@ class Gallery(Care):
         if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
             raise ForeignModelError(
                 f"{self.folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-                f"give that model's folder or file as --model, or enroll again into a new gallery (`--gallery DIR`)"
+                f"give that model's folder or file as --model, another gallery (`--gallery DIR`), or have this one "
+                f"changed by `facerec gallery migrate --model NEW`"
             )
 
     def _require_model(self, db: sqlite3.Connection) -> int:
@@ -226,6 +238,8 @@ class Gallery(Care):
 
     def _cached(self, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
         """Everybody by the index file, None if it is not of this generation or not of these templates."""
+        if self._database.encrypted:  # nothing of it is kept in the open
+            return None
         index, (ids, owners) = FlatIndex.load(self._index_path, generation), owners_of_all(db)
         return PeopleIndex(index, ids, owners) if index is not None and np.array_equal(index.ids, ids) else None
 
@@ -244,6 +258,8 @@ class Gallery(Care):
         return PeopleIndex(known.index, ids, owners)
 
     def _save(self, index: Index, generation: str) -> None:
+        if self._database.encrypted:
+            return
         with self._database.write() as db:  # the lock keeps vectors that are just being removed from coming back
             if generation_of(db) == generation:
                 index.save(self._index_path, generation)

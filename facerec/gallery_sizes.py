@@ -30,7 +30,8 @@ class SizeResult:
     fnir_at_fpir: at a threshold chosen by the very strangers searched for. fpir_at_gallery_threshold,
     fnir_at_gallery_threshold: of the final decisions at the sub-gallery's own threshold (their mean:
     `gallery_threshold`). None where a rate is over nothing in every draw.
-    ci95: [low, high], a bootstrap over searchers, who are the same in all draws; draws are not resampled.
+    ci95: [low, high], a bootstrap over searchers, who are the same in all draws (draws are not resampled), and the rule
+    of three over them where no search erred in any.
     """
 
     people: int
@@ -103,7 +104,10 @@ def _of_size(
         for chosen in sub_galleries(sorted(enrolled), size)
     ]
     searcher = drawn[0].searches.searcher
-    rates, ci95 = measured(lambda weights: _statistics(drawn, weights), searcher, searcher, REPLICATES, SEED)
+    mated = np.stack([draw.searches.mated for draw in drawn])  # (draws, N)
+    once, always = np.logical_or.reduce(mated), np.logical_and.reduce(mated)  # (N,) in any draw, in all
+    over = {"fnir_at_fpir": once, "fnir_at_gallery_threshold": once, "fpir_at_gallery_threshold": ~always}
+    rates, ci95 = measured(lambda weights: _statistics(drawn, weights), searcher, searcher, REPLICATES, SEED, over)
     limits = [draw.threshold.distance for draw in drawn if draw.threshold is not None]
     return SizeResult(
         people=size,

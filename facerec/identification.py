@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import DEFAULT_FPIR, calibrate
+from facerec.calibrate import DEFAULT_FPIR, Calibration
 from facerec.decide import decide
 from facerec.errors import DataError
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.intervals import Floats, Nest, measured, share
+from facerec.population import calibrate_people
+from facerec.probability import PRIOR, Posterior, reliability
 from facerec.types import Candidate, Decision, Threshold, Vectors
 
 REPLICATES = 1000
@@ -28,6 +30,9 @@ FPIRS = {"0.1": 0.1, "0.01": 0.01, "0.003": 0.003}
 """The false positive identification rates at which FNIR is reported."""
 RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
 """How many of the nearest people the cumulative match characteristic looks at."""
+
+_OF_MATED: tuple[str, ...] = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
+_OF_OTHERS: tuple[str, ...] = ("fpir_at_gallery_threshold", "fpir_at_threshold")
 
 Row = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
@@ -100,7 +105,8 @@ class IdentificationResult:
     det: [FPIR, FNIR, threshold] along the DET curve (`metrics.det_points`); empty without searches of both kinds.
     search_ms_p50, search_ms_p99: milliseconds of a search, the embedding not counted.
     ci95: [low, high], a bootstrap over searchers (their searches are not independent; the gallery is never resampled)
-    in which thresholds are chosen anew; None where over half of the `replicates` lacked one kind of searches.
+    in which thresholds are chosen anew, and the rule of three over searchers where no search erred
+    (`intervals.rule_of_three`); None where over half of the `replicates` lacked one kind of searches.
     """
 
     people: int
@@ -188,10 +194,13 @@ def gallery_threshold(
     enrolled: Mapping[str, Sequence[Row]], strangers: Vectors, fallback: Threshold | None
 ) -> Threshold | None:
     """The threshold a gallery of these people would have: by (N, D) strangers, `fallback` where there are none."""
-    people = index_people(enrolled)
-    found = people.nearest(strangers, 1) if len(strangers) and people.names else []
-    made = calibrate(np.array([nearest[0].distance for nearest in found], np.float32), DEFAULT_FPIR, len(people.names))
+    made = gallery_calibration(enrolled, strangers)
     return fallback if made is None else made.threshold
+
+
+def gallery_calibration(enrolled: Mapping[str, Sequence[Row]], strangers: Vectors) -> Calibration | None:
+    """What a gallery of these people makes of (N, D) strangers; None without either."""
+    return calibrate_people(index_people(enrolled), strangers, DEFAULT_FPIR)
 
 
 def identification(
@@ -239,6 +248,29 @@ def by_group(
         people = {"searchers": len(set(own.searcher))}
         figures[group] = people | _counts(own) | _rates(own, threshold, shared)
     return figures
+
+
+def probability_of(searches: Searches, posterior: Posterior) -> dict[str, Any] | None:
+    """Does the probability that the nearest person is right come true? Of the searches that have a nearest person.
+
+    They are weighed so that the share `prior` of them is mated. Returns `prior`, `brier` and `calibration_error` with
+    their `ci95`, and `bins`, [mean stated, share that was right, share of the searches] of each bin that has any
+    (`probability.reliability`); None without searches of both kinds.
+    """
+    known = searches.only(np.flatnonzero(np.isfinite(searches.distance)).tolist())
+    if not known.mated.any() or known.mated.all():
+        return None
+    right = known.mated & known.hit
+    stated = np.array([posterior(float(distance)) for distance in known.distance])
+    whole = reliability(stated, right, known.mated, np.ones((1, len(stated))))
+    bins = np.stack([whole[column][0] for column in ("stated", "true", "searches")], axis=1)
+
+    def errors(weights: Floats) -> Nest:
+        found = reliability(stated, right, known.mated, weights)
+        return {name: found[name] for name in ("brier", "calibration_error")}
+
+    values, ci95 = measured(errors, known.searcher, known.searcher, REPLICATES, SEED, {})
+    return {"prior": PRIOR, **values, "ci95": ci95, "bins": bins[bins[:, 2] > 0].tolist()}
 
 
 def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -289,7 +321,9 @@ def _rates(searches: Searches, threshold: Threshold | None, shared: Mapping[str,
             ),
         }
 
-    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED)
+    over: dict[str, NDArray[np.bool_]] = dict.fromkeys(_OF_MATED, searches.mated)
+    over |= dict.fromkeys(_OF_OTHERS, ~searches.mated)
+    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED, over)
     return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
 
 

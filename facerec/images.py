@@ -1,6 +1,7 @@
 """Photos from disk: path -> (H, W, 3) uint8 RGB, upright and bounded in size; and walking folders of photos."""
 
 import hashlib
+import io
 import os
 import stat
 import struct
@@ -46,6 +47,8 @@ _ALONE = threading.Lock()
 # What `printable` escapes: Unicode categories, and directional classes (LEFT-TO-RIGHT EMBEDDING and its like, UAX #9).
 _UNSAFE = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+_LARGEST_CROP = 4096  # pixels a side
 
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 _UPRIGHT = {
@@ -162,6 +165,35 @@ def aligned_crop(image: Image, size: int = 112) -> Image:
     if margin < 0:
         return np.pad(image, ((-margin, -margin), (-margin, -margin), (0, 0)))
     return np.ascontiguousarray(image[margin : margin + size, margin : margin + size])
+
+
+def fitted_crop(crop: Image, size: int) -> Image:
+    """The aligned crop a detector made at its own size (`detect.template`) -> (size, size, 3), on that size's template.
+
+    The 128 template has a margin around the 112 one, the others are the 112 one scaled.
+    """
+    side, scaled = crop.shape[0], 112 if size == 128 else size
+    if side not in (112, 128, scaled):
+        crop = np.asarray(PIL.Image.fromarray(crop).resize((scaled, scaled), Resampling.BICUBIC))
+    return crop if crop.shape[0] == size else aligned_crop(crop, size)
+
+
+def encode_png(image: Image) -> bytes:
+    """An (H, W, 3) uint8 RGB image as a PNG file's bytes, without loss."""
+    data = io.BytesIO()
+    PIL.Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()
+
+
+def decode_png(data: bytes) -> Image:
+    """The (S, S, 3) uint8 RGB crop `encode_png` was given; ImageError for bytes that are none."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.mode != "RGB" or not 0 < image.width == image.height <= _LARGEST_CROP:
+                raise ImageError(f"a {image.mode} picture of {image.width}x{image.height} instead of a crop")
+            return np.array(image)
+    except _DECODING_ERRORS as error:
+        raise ImageError(f"not a sound PNG ({_line(error)})") from error
 
 
 def centre_picture(image: Image, size: int) -> Image:

@@ -155,7 +155,8 @@ class PeopleIndex:
         self.names = tuple(dict.fromkeys(owners))  # by their lowest id
         self._means = FlatIndex(index.dimension)
         places = {name: place for place, name in enumerate(self.names)}
-        means = _unit_means(index.vectors(ids), np.array([places[owner] for owner in owners], np.intp))
+        self.places = np.array([places[owner] for owner in owners], np.intp)  # (T,) in `names`, of each vector's owner
+        means = _unit_means(index.vectors(ids), self.places)
         self._means.add(np.arange(len(means)), means)
 
     @classmethod

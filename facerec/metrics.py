@@ -240,7 +240,7 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, 
     """The central `level` of (R,) bootstrap values, R > 0 (percentile method).
 
     All replicates of a perfect score are perfect: an interval of no width says that no error was seen, not that none
-    exists.
+    exists. `intervals.rule_of_three` says what that allows.
     """
     low, high = np.quantile(np.asarray(values, np.float64), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

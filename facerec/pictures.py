@@ -46,18 +46,22 @@ def annotated(image: Image, boxes: Sequence[Box], names: Sequence[str | None]) -
     return np.asarray(picture)
 
 
-def contact_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str]) -> Image:
+def contact_sheet(
+    photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], crops: Sequence[Image | None] = ()
+) -> Image:
     """The faces in `boxes` of photos, side by side over their names, (H, W, 3) uint8 RGB; one photo is held at a time.
 
-    A photo that is missing, or cannot be read, is an empty tile with its name. Without photos the sheet is one.
+    Of a photo that is missing, or cannot be read, the crop is shown, if one is given for each; without, it is an empty
+    tile with its name. Without photos the sheet is one.
     """
     columns = max(1, math.ceil(math.sqrt(len(photos))))
     rows = max(1, math.ceil(len(photos) / columns))
     sheet = PIL.Image.new("RGB", (columns * TILE, rows * (TILE + LABEL)), _PAPER)
     draw, font = ImageDraw.Draw(sheet), _font(14)
-    for place, (path, box, name) in enumerate(zip(photos, boxes, names, strict=True)):
+    spare = crops or [None] * len(photos)
+    for place, (path, box, name, crop) in enumerate(zip(photos, boxes, names, spare, strict=True)):
         left, top = place % columns * TILE, place // columns * (TILE + LABEL)
-        face = _face(path, box)
+        face = _face(path, box) or (None if crop is None else _tile(crop))
         if face is None:
             draw.rectangle((left + 2, top + 2, left + TILE - 3, top + TILE - 3), _EMPTY)
             draw.text((left + 10, top + TILE // 2), "no photo", _TEXT, font)
@@ -67,16 +71,29 @@ def contact_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[
     return np.asarray(sheet)
 
 
-def save_sheet(photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], path: Path) -> None:
-    """Write a contact sheet to a new file, as JPEG or PNG by its ending.
+def save_sheet(
+    photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], path: Path, crops: Sequence[Image | None] = ()
+) -> None:
+    """Write a contact sheet to a new file; raises as `write_sheet`."""
+    sheet_format(path)
+    write_sheet(contact_sheet(photos, boxes, names, crops), path)
 
-    Raises DataError for another ending, a file that is there already, or one that cannot be written.
-    """
+
+def sheet_format(path: Path) -> str:
+    """JPEG or PNG, by the file's ending; raises DataError for another."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{printable(path)}: a contact sheet is a picture; give a name that ends in .jpg or .png")
+    return kind
+
+
+def write_sheet(sheet: Image, path: Path) -> None:
+    """Write a picture (H, W, 3) to a new file, as JPEG or PNG by its ending.
+
+    Raises DataError for another ending, a file that is there already, or one that cannot be written.
+    """
     data = io.BytesIO()
-    PIL.Image.fromarray(contact_sheet(photos, boxes, names)).save(data, kind)
+    PIL.Image.fromarray(sheet).save(data, sheet_format(path))
     try:
         _write_new(path, data.getvalue())
     except FileExistsError as error:
@@ -154,7 +171,11 @@ def _face(path: Path, box: Box) -> PIL.Image.Image | None:
     rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
     columns = slice(max(0, math.floor(left)), max(0, math.ceil(right)))
     part = image[rows, columns]
-    face = PIL.Image.fromarray(np.ascontiguousarray(part if part.size else image))  # another photo of that name by now
+    return _tile(part if part.size else image)  # another photo of that name by now
+
+
+def _tile(image: Image) -> PIL.Image.Image:
+    face = PIL.Image.fromarray(np.ascontiguousarray(image))
     scale = TILE / max(face.size)
     return face.resize((max(1, round(face.width * scale)), max(1, round(face.height * scale))), reducing_gap=3.0)
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.calibrate import DEFAULT_FPIR
 from facerec.cohort import load_cohort
 from facerec.decide import Verification, decide_photo, look_alike, misplaced, same_person
 from facerec.detect import Detector, faces_in_photos
-from facerec.embed import Classifier, Embedder
+from facerec.embed import Classifier, Crops, Embedder
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery, clean_name
 from facerec.images import centre_picture, photo_hash, printable, read_image
 from facerec.pictures import save_annotated
+from facerec.probability import posterior
 from facerec.quality import Quality, measure
 from facerec.types import Box, Candidate, Decision, Face, Image, Photo, Template, Threshold, Vectors
 
@@ -218,7 +220,7 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrolment:
 def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
     face = photo.faces[0]
-    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0])
+    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0], face.crop)
     try:
         return gallery.add(person, template)
     except GalleryError:
@@ -261,14 +263,17 @@ def identify(
 ) -> Iterator[Identification]:
     """Every face of every photo: who it is, or unknown; nobody is two faces of one photo (`decide_photo`).
 
-    At least `top` people are listed as candidates, if so many are enrolled.
+    At least `top` people are listed as candidates, if so many are enrolled. How probable it is that the nearest is
+    right is said where the model's card and enough strangers tell.
     """
+    facts = embedder.card.probability
+    probability = posterior(facts, gallery.calibration(DEFAULT_FPIR)) if facts else None
     for photo in embed_photos(paths, detector, embedder):
         if photo.error is not None:
             yield Identification(photo.path, 0, None, None, photo.error)
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
         found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
-        decisions = decide_photo(found, threshold, len(gallery))
+        decisions = decide_photo(found, threshold, len(gallery), probability)
         for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
             yield Identification(photo.path, position, face, decision, quality=measure(face))
 
@@ -276,17 +281,19 @@ def identify(
 def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:
     """Pass `identify`'s results on, and once a photo's are through, write it to `folder` with its faces named.
 
-    A photo without a face has no copy. Raises as `save_annotated`; call `ready_folder` before the work begins.
+    A photo without a face has no copy, one that is given twice has one. Raises as `save_annotated`; call `ready_folder`
+    before the work begins.
     """
+    written: set[Path] = set()
     for path, faces in groupby(results, key=lambda result: result.path):
-        shown: list[tuple[Box, str | None]] = []
+        shown: dict[Box, str | None] = {}  # a face once, where the photo is given twice in a row
         for result in faces:
             if result.face is not None and result.decision is not None:
-                shown.append((result.face.box, result.decision.person))
+                shown[result.face.box] = result.decision.person
             yield result
-        if shown:
-            boxes, names = zip(*shown, strict=True)
-            save_annotated(path, boxes, names, folder)
+        if shown and path not in written:
+            save_annotated(path, list(shown), list(shown.values()), folder)
+            written.add(path)
 
 
 def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: Threshold) -> Verification:
@@ -301,28 +308,34 @@ def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: 
 def classify(
     paths: Iterable[Path], classifier: Classifier, detector: Detector | None = None
 ) -> Iterator[Classification]:
-    """The probabilities of each photo's classes, in order; one photo and BATCH centres are held at a time.
+    """The probabilities of each photo's classes, in order.
 
     detector: finds the main face of each photo, for a classifier `of_faces`; leave it out for any other.
     """
     if classifier.of_faces != (detector is not None):
         raise ValueError("a detector is for a classifier of faces, which needs one")
-    pictures = _main_faces(paths, detector) if detector else _centres(paths, classifier.card.input_size)
-    while batch := list(islice(pictures, BATCH)):
-        sound = [picture for _, picture in batch if not isinstance(picture, FacerecError)]
-        rows = iter(classifier.probabilities(np.stack(sound)) if sound else ())
-        for path, picture in batch:
-            broken = isinstance(picture, FacerecError)
-            yield Classification(path, None, picture) if broken else Classification(path, next(rows))
+    if detector is None:
+        for path, row in read_pictures(paths, classifier.card.input_size, classifier.probabilities):
+            yield Classification(path, None, row) if isinstance(row, ImageError) else Classification(path, row)
+        return
+    for photo in embed_photos(paths, detector, classifier, main_only=True):
+        yield Classification(photo.path, None if photo.error else photo.vectors[0], photo.error)
 
 
-def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Path, Image | FacerecError]]:
-    for path, faces in faces_in_photos(paths, detector, BATCH):
-        yield path, _trouble(path, faces) or faces[0].crop  # type: ignore[index]
+def read_pictures(
+    paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Path, NDArray[np.float32] | ImageError]]:
+    """What `read` makes of the middle of each photo, in order: (N, size, size, 3) uint8 RGB -> N rows.
 
-
-def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[Path, Image | FacerecError]]:
-    return ((path, _picture(path, size)) for path in paths)
+    A photo that cannot be read has its error instead. One photo and BATCH centres are held at a time.
+    """
+    waiting = iter(paths)
+    while batch := list(islice(waiting, BATCH)):
+        pictures = [_picture(path, size) for path in batch]
+        sound = [picture for picture in pictures if not isinstance(picture, ImageError)]
+        rows = iter(read(np.stack(sound)) if sound else ())
+        for path, picture in zip(batch, pictures, strict=True):
+            yield path, picture if isinstance(picture, ImageError) else next(rows)
 
 
 def _picture(path: Path, size: int) -> Image | ImageError:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import audit
-from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.errors import DamagedGalleryError, GalleryError, ImageError
 from facerec.folder import remedy
+from facerec.images import decode_png, encode_png, printable
 from facerec.schema import scalar, version_of
-from facerec.types import Box, Template, Vectors
+from facerec.types import Box, Image, Template, Vectors
 
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
@@ -165,7 +166,10 @@ def owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
 
 
 def insert_template(db: sqlite3.Connection, name: str, template: Template, enrolled: str | None = None) -> int:
-    """Enrol a photo, and its person where they are new; returns their number. enrolled: when, now unless given."""
+    """Enrol a photo, and its person where they are new; returns their number. enrolled: when, now unless given.
+
+    Its crop is kept where the gallery keeps crops.
+    """
     enrolled = enrolled or audit.utc_now()
     if (person := id_of(db, name)) is None:
         person = db.execute("INSERT INTO people (name, enrolled) VALUES (?, ?)", (name, enrolled)).lastrowid
@@ -173,13 +177,49 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template, enrol
         "utf-8", "backslashreplace"
     ).decode()  # SQLite's text is UTF-8, file names need not be
     box, vector = map(float, template.box), template.vector.astype("<f4").tobytes()
-    db.execute(
+    number = db.execute(
         "INSERT INTO templates (person, photo_hash, source, x1, y1, x2, y2, quality, vector, enrolled) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (person, template.photo_hash, source, *box, float(template.quality), vector, enrolled),
-    )
+    ).lastrowid
     assert person is not None
+    assert number is not None
+    if template.crop is not None:
+        insert_crop(db, number, template.crop)
     return person
+
+
+def keeps_crops(db: sqlite3.Connection) -> bool:
+    """Whether the crops of what is enrolled are kept."""
+    return version_of(db) > 3 and bool(scalar(db, "SELECT crops FROM keeping"))
+
+
+def insert_crop(db: sqlite3.Connection, template: int, crop: Image) -> None:
+    """Keep the crop of a template that has none yet, where the gallery keeps crops."""
+    if keeps_crops(db):
+        db.execute("INSERT OR IGNORE INTO crops (template, png) VALUES (?, ?)", (template, encode_png(crop)))
+
+
+def crop_of(db: sqlite3.Connection, template: int) -> Image | None:
+    """The crop kept of a template; None where there is none that can be read."""
+    png = scalar(db, "SELECT png FROM crops WHERE template = ?", template) if version_of(db) > 3 else None
+    try:
+        return None if png is None else decode_png(png)
+    except ImageError:  # `broken_crops` names it; here the photo may do instead
+        return None
+
+
+def broken_crops(db: sqlite3.Connection) -> list[str]:
+    """Crops that cannot be read, one line each."""
+    if version_of(db) < 4:
+        return []
+    found = []
+    for source, png in db.execute("SELECT source, png FROM crops JOIN templates ON id = template ORDER BY id"):
+        try:
+            decode_png(png)
+        except ImageError as error:
+            found.append(f"the crop of {printable(source)} is {error}; remove its person and enroll them again")
+    return found
 
 
 def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 3
+VERSION = 4
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 # AUTOINCREMENT: a number is never given to another. So a person's number in the log stays theirs after they are
@@ -18,6 +18,7 @@ _PEOPLE = f"""(
 # `generation` is drawn anew, by the triggers, inside every transaction that changes what a search can find. It is
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
+# `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -59,7 +60,9 @@ CREATE TABLE IF NOT EXISTS calibration (
     distance REAL NOT NULL,
     strangers INTEGER NOT NULL,
     within INTEGER NOT NULL,
-    people INTEGER NOT NULL
+    people INTEGER NOT NULL,
+    least INTEGER NOT NULL,
+    most INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS log (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,6 +75,21 @@ CREATE TABLE IF NOT EXISTS traces (
     wiped INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO traces (only, removal, wiped) VALUES (1, 0, 0);
+CREATE TABLE IF NOT EXISTS keeping (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    crops INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO keeping (only, crops) VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS crops (
+    template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
+    png BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS renewal (
+    template INTEGER NOT NULL REFERENCES templates ON DELETE CASCADE,
+    model_fingerprint TEXT NOT NULL,
+    vector BLOB NOT NULL,
+    PRIMARY KEY (template, model_fingerprint)
+);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_added AFTER INSERT ON templates
@@ -100,6 +118,7 @@ INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
 DROP TABLE people;
 ALTER TABLE numbered RENAME TO people;
 """
+_FROM_3 = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
 
 
 def make_tables(db: sqlite3.Connection) -> None:
@@ -108,11 +127,13 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring the tables of format 1 (it knew no strangers) or 2 (no log) up to date, in the caller's transaction.
+    """Bring the tables of format 1 (it knew no strangers), 2 (no log) or 3 (no crops) up to date, in the caller's
+    transaction.
 
     Foreign keys must not be enforced meanwhile: people get another table.
     """
-    _run(db, (_FROM_1 if version_of(db) == 1 else "") + _FROM_2 + _TABLES)
+    version = version_of(db)
+    _run(db, (_FROM_1 if version < 2 else "") + (_FROM_2 if version < 3 else "") + _FROM_3 + _TABLES)
 
 
 def version_of(db: sqlite3.Connection) -> int:

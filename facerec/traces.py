@@ -8,7 +8,7 @@ import numpy as np
 
 from facerec.database import connect, explained
 from facerec.errors import GalleryError
-from facerec.folder import copies_of, drafts_of
+from facerec.folder import copies_of, drafts_of, salt_of
 from facerec.schema import scalar, version_of
 
 
@@ -26,10 +26,18 @@ def remains(db: sqlite3.Connection, path: Path) -> list[str]:
     found = []
     if pending(db):
         found.append(f"{path}: traces of who was removed may be left in it; close what else uses it and check again")
-    if full := full_free_pages(db.serialize()):
-        found.append(f"{path}: {full} free pages still hold something; run `facerec gallery rebuild`")
+    found += _free_pages(db, path)
     found += _old_copies(path, scalar(db, "SELECT removal FROM traces"))
     return found + [f"{draft}: left unfinished by a killed process; delete it" for draft in drafts_of(path)]
+
+
+def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Free pages that hold something; those of an encrypted file cannot be looked at, so all of them."""
+    if salt_of(path) is not None:
+        free = scalar(db, "PRAGMA freelist_count")
+        return [f"{path}: {free} free pages, whatever they hold; run `facerec gallery rebuild`"] if free else []
+    full = full_free_pages(db.serialize())
+    return [f"{path}: {full} free pages still hold something; run `facerec gallery rebuild`"] if full else []
 
 
 def full_free_pages(content: bytes) -> int:

@@ -72,6 +72,7 @@ class Decision:
     at most the threshold if and only if there is a `person`.
     margin: distance of the runner-up, the next farther candidate, less that of the best; None without one.
     candidates: all, nearest first. reason: one sentence, also when the answer is "unknown".
+    probability: that the best candidate is the right one, 0..1 (`probability.Posterior`); None where it is not known.
     """
 
     person: str | None
@@ -80,6 +81,7 @@ class Decision:
     margin: float | None
     candidates: tuple[Candidate, ...]
     reason: str
+    probability: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,6 +90,7 @@ class Template:
 
     photo_hash: SHA-256 (hex) of the photo file's bytes; a photo is enrolled once.
     source: the path it was enrolled from. quality: detector confidence, 0..1. vector: (D,) unit float32.
+    crop: (S, S, 3) what was embedded, for galleries that keep it; None where it is not at hand.
     """
 
     photo_hash: str
@@ -95,3 +98,4 @@ class Template:
     box: Box
     quality: float
     vector: NDArray[np.float32]
+    crop: Image | None = None

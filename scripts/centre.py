@@ -73,7 +73,8 @@ def centre_file(model: Path, output: Path, photos: PhotoSet) -> None:
     centred = openvino.Model([moved.output(0)], network.get_parameters(), model.stem)  # type: ignore[call-overload]
     openvino.save_model(centred, output.with_suffix(".xml"), compress_to_fp16=False)
     write_card(
-        dataclasses.replace(card, name=f"{card.name}, centred", threshold={}, results={}), output.with_suffix(".json")
+        dataclasses.replace(card, name=f"{card.name}, centred", threshold={}, probability={}, results={}),
+        output.with_suffix(".json"),
     )
 
 

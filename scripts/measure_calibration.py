@@ -1,8 +1,10 @@
 """Does a gallery's threshold let through the share of strangers it says? Many galleries of each size; and a constant.
 
-    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people validation --sizes 10 40
+    .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --sizes 10 40
     .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people test --sizes 10 40 100
     .venv/bin/python scripts/measure_calibration.py MODEL --data ../shared/data --people lfw --sizes 10 40 100 400 1000
+
+(--cache DIR keeps the vectors of the people, which takes most of the time: `held_out_people.py`.)
 
 In each of 200 draws so many people, at random, are enrolled with up to 4 photos each, and the gallery sets its
 threshold for FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration
@@ -15,22 +17,19 @@ that lets 1 % of the validation people's strangers through at 40 people; and the
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from compare_identification import Rows, embed_people
+from compare_identification import Rows
 from compare_readings import nearest_template
+from held_out_people import add_options, people_of
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import Calibration, calibrate
+from facerec.calibrate import Calibration
 from facerec.cohort import load_cohort
-from facerec.config import DetectorSettings
-from facerec.detect import MTCNNDetector
 from facerec.embed import load_embedder
 from facerec.identification import Searches, index_people
-from facerec.images import identity_folders
-from facerec.recognise import embed_photos
+from facerec.population import calibrate_people
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen
@@ -51,20 +50,6 @@ class Drawn:
     made: Calibration
 
 
-def people_of(data: Path, which: str, model: str) -> Rows:
-    """Person -> their vectors: of aligned crops, or of LFW's raw photos."""
-    if which != "lfw":
-        listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
-        return embed_people(data / "faces", sorted(name for _, name in listed), model)
-    embedder = load_embedder(model)
-    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
-    paths = [path for own in identity_folders(data / "lfw").values() for path in own]
-    rows: Rows = {}
-    for photo in embed_photos(paths, detector, embedder, main_only=True):
-        rows.setdefault(photo.path.parent.name, []).extend(photo.vectors)
-    return {person: own for person, own in rows.items() if own}
-
-
 def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
     """`size` people with up to ENROLLED photos, and what is searched: their other photos, one photo of all others."""
     rng = np.random.default_rng((SEED, size, seed))
@@ -81,8 +66,7 @@ def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
 def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32]) -> Drawn:
     """Enrol, calibrate, search."""
     gallery, probes = draw(rows, size, seed)
-    near = [found[0].distance for found in index_people(gallery).nearest(cohort, 1)]
-    made = calibrate(np.array(near, np.float32), FPIR, size)
+    made = calibrate_people(index_people(gallery), cohort, FPIR)
     assert made is not None, "the model has no cohort"
     return Drawn(mean_template(gallery, probes), nearest_template(gallery, probes), made)
 
@@ -104,24 +88,30 @@ def constant_distance(rows: Rows) -> float:
 
 
 def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -> Floats:
-    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled."""
+    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled.
+
+    nan where a draw has no such search: of LFW, few people have more photos than are enrolled.
+    """
     rng = np.random.default_rng(SEED)
     weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
     weights = np.concatenate([np.ones((1, len(people))), weights])  # (1 + B, P)
     place = {person: i for i, person in enumerate(people)}
-    columns = []
-    for searches, limit in drawn:
-        own = weights[:, [place[person] for person in searches.searcher]] * (searches.mated == mated)  # (1 + B, N)
-        found = (searches.distance <= limit) & (searches.hit | ~searches.mated)
-        share = (own * found).sum(1) / np.maximum(own.sum(1), 1)
-        columns.append(1 - share if mated else share)
-    return np.stack(columns, axis=1)
+    counted, found = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
+    for i, (searches, limit) in enumerate(drawn):
+        own = np.array([place[person] for person in searches.searcher])
+        named = (searches.distance <= limit) & (searches.hit | ~searches.mated)
+        for total, kind in ((counted, searches.mated == mated), (found, (searches.mated == mated) & named)):
+            total[:, i] = np.bincount(own[kind], minlength=len(people))
+    whole = weights @ counted
+    share = np.divide(weights @ found, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return 1 - share if mated else share
 
 
 def shown(values: Floats) -> str:
-    """Percent, with the 95 % interval."""
-    low, high = metrics.percentile_interval(values[1:])
-    return f"{100 * values[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+    """(1 + B, draws): the mean over the draws that have the rate, in percent, with the 95 % interval."""
+    means = np.nanmean(values[:, ~np.isnan(values[0])], axis=1)
+    low, high = metrics.percentile_interval(means[1:][~np.isnan(means[1:])])
+    return f"{100 * means[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
 
 
 def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) -> str:
@@ -135,24 +125,22 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) 
     covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
     strangers = np.mean([(~each.searches.mated).sum() for each in drawn])
     limits = np.mean([each.made.distance for each in drawn])
-    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir.mean(1)), f"{fpir[0].mean() / FPIR:.2f}"]
-    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True).mean(1))]
-    cells += [shown(others.mean(1)), shown(rates(fixed, people, mated=True).mean(1))]
+    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
+    cells += [shown(others), shown(rates(fixed, people, mated=True))]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--people", choices=("validation", "test", "lfw"), required=True)
+    add_options(parser)
     parser.add_argument("--sizes", type=int, nargs="+", required=True)
     options = parser.parse_args()
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
-    constant = constant_distance(people_of(options.data, "validation", options.model))
-    rows = people_of(options.data, options.people, options.model)
+    constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
+    rows = people_of(options.data, options.people, options.model, options.cache)
     photos = sum(map(len, rows.values()))
     print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
     print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")

@@ -4,12 +4,12 @@
     .venv/bin/python scripts/ship_model.py --int8 --data DIR        # the int8 file alone, anew
     .venv/bin/python scripts/ship_model.py --lfw RESULT.json ...
 
-RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds and validation
-figures are measured with the very files that are shipped, each its own: a float16 or int8 model is the model from then
-on. The int8 file is calibrated on training crops. The cohort is one crop of each person of `splits/cohort.txt`, as the
-model sees it: moving its mean to that of good photos made thresholds worse, not better (measure_cohort.py). A
-RESULT.json is what `facerec evaluate verification --json` printed for one of the two; it goes into that one's card, and
-nothing is chosen by it.
+RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds, validation figures
+and the probability that a match is right (measure_probability.py) are measured with the very files that are shipped,
+each its own: a float16 or int8 model is the model from then on. The int8 file is calibrated on training crops. The
+cohort is one crop of each person of `splits/cohort.txt`, as the model sees it: moving its mean to that of good photos
+made thresholds worse, not better (measure_cohort.py). A RESULT.json is what `facerec evaluate verification --json`
+printed for one of the two; it goes into that one's card, and nothing is chosen by it.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from measure_cohort import embed
+from measure_probability import fit
 
-from facerec.cohort import save_cohort
+from facerec.cohort import load_cohort, save_cohort
 from facerec.config import TrainSettings
 from facerec.data import PhotoSet, read_photos, split_people
 from facerec.embed import SHIPPED_MODEL, load_embedder
@@ -70,10 +71,15 @@ def history_of(run: Path) -> list[dict[str, Any]]:
 
 
 def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
-    """`threshold` and `results` of a model's card, measured on the validation people."""
+    """`threshold`, `probability` and `results` of a model's card, measured on the validation people, by its cohort."""
     task = PeopleTask(TrainSettings(), validation, validation)  # to judge, not to train
-    entry = task.measure(embed(validation.paths, load_embedder(str(model))), validation.labels)
-    return task.card_facts(entry)
+    embedder = load_embedder(str(model))
+    vectors = embed(validation.paths, embedder)
+    rows = {name: list(vectors[validation.labels == label]) for label, name in enumerate(validation.names)}
+    probability = fit(rows, load_cohort(embedder.path, embedder.card))
+    source = f"logistic regression on {len(rows)} validation people (scripts/measure_probability.py)"
+    facts = task.card_facts(task.measure(vectors, validation.labels))
+    return facts | {"probability": probability | {"source": source}}
 
 
 def ship(run: Path, data: Path) -> None:
@@ -83,9 +89,9 @@ def ship(run: Path, data: Path) -> None:
     card = dataclasses.replace(describe(network, NAME), **facts)
     _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     save_model(network, SHIPPED_MODEL, card, torch.float16)
+    ship_cohort(SHIPPED_MODEL, data)
     card = dataclasses.replace(card, **judge(SHIPPED_MODEL, validation))
     save_model(network, SHIPPED_MODEL, card, torch.float16)
-    ship_cohort(SHIPPED_MODEL, data)
 
 
 def ship_int8(data: Path) -> None:
@@ -96,8 +102,8 @@ def ship_int8(data: Path) -> None:
     crops = np.stack([aligned_crop(read_image(train.paths[i]), card.input_size) for i in some])
     export_int8(network, card, crops, INT8)
     int8_card = read_card(INT8.with_suffix(".json"))
-    write_card(dataclasses.replace(int8_card, **judge(INT8, validation)), INT8.with_suffix(".json"))
     ship_cohort(INT8, data)
+    write_card(dataclasses.replace(int8_card, **judge(INT8, validation)), INT8.with_suffix(".json"))
     exact, fast = (load_embedder(str(model)).embed(crops) for model in (SHIPPED_MODEL, INT8))
     errors = distance_errors(exact, fast)
     print(f"int8: distances off by {errors.mean():+.4f} ± {errors.std():.4f}", end=", ")

@@ -11,6 +11,7 @@ import pytest
 import toy_model
 
 if TYPE_CHECKING:  # slow to import
+    from toy_migration import ByHand
     from toy_runs import Data
 
     from facerec.embed import OpenVINOEmbedder
@@ -156,6 +157,37 @@ def embedder(toy: Path) -> "OpenVINOEmbedder":
     from facerec.embed import OpenVINOEmbedder
 
     return OpenVINOEmbedder(toy)
+
+
+@pytest.fixture
+def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The galleries of toy_gallery.py are encrypted from now on, in other processes too; their passphrase."""
+    monkeypatch.setenv("FACEREC_PASSPHRASE", "correct horse")
+    return "correct horse"
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of galleries, one after the other: what holds for a plain one holds for an encrypted one."""
+    if request.param == "encrypted":
+        request.getfixturevalue("encrypted")
+    return request.param
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> "ByHand":
+    """The model of a gallery that is migrated; see toy_migration.py."""
+    from toy_migration import ByHand
+
+    return ByHand(tmp_path / "models", "old", 4)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> "ByHand":
+    """The model it is migrated to, of more numbers."""
+    from toy_migration import ByHand
+
+    return ByHand(tmp_path / "models", "new", 8)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facerec.cipher import require_library
 from facerec.gallery import Gallery
 
 _FILES = {"os.remove", "os.rename", "open", "os.truncate", "shutil.copyfile"}
@@ -70,12 +71,17 @@ def _kill_before(step: int) -> None:
         if event in _FILES and ".py" not in str(arguments[0]):
             count()
 
-    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        db = open_database(*arguments, **options)
-        db.set_trace_callback(count)
-        return db
+    def counting(open_database: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+        def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            db = open_database(*arguments, **options)
+            db.set_trace_callback(count)
+            return db
 
-    open_database, sqlite3.connect = sqlite3.connect, connect
+        return connect
+
+    libraries: list[Any] = [sqlite3, require_library()]
+    for library in libraries:
+        library.connect = counting(library.connect)
     sys.addaudithook(heard)
 
 

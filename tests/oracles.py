@@ -377,9 +377,35 @@ def rank_by_loop(gallery: dict, person: str, row: np.ndarray | None) -> float:
 
 
 def gallery_threshold_by_loop(gallery: dict, strangers: list[np.ndarray], fpir: float) -> float:
-    """The largest distance that lets floor(fpir (N + 1)) of N strangers in."""
+    """The largest distance that lets floor(fpir (N + 1)) of N strangers in, they being of the kind of the people."""
     means = [unit_mean_by_loop([row.tolist() for row in rows]) for rows in gallery.values()]
     nearest = sorted(
         min(sum((x - y) ** 2 for x, y in zip(mean, row.tolist(), strict=True)) for mean in means) for row in strangers
     )
-    return nearest[math.floor(fpir * (len(strangers) + 1)) - 1]
+    centre, spread, their_centre, their_spread = kind_by_loop(gallery, strangers)
+    similarity = 1 - nearest[math.floor(fpir * (len(strangers) + 1)) - 1] / 2
+    return 2 - 2 * (their_centre + their_spread * (similarity - centre) / spread)
+
+
+def kind_by_loop(gallery: dict, strangers: list[np.ndarray]) -> tuple[float, float, float, float]:
+    """Mean and standard deviation of the similarities of the strangers to the people, and those that strangers of the
+    people's kind are thought to have."""
+    means = [unit_mean_by_loop([row.tolist() for row in rows]) for rows in gallery.values()]
+    found = [float(np.dot(row, mean)) for row in strangers for mean in means]
+    centre = sum(found) / len(found)
+    spread = math.sqrt(sum((s - centre) ** 2 for s in found) / len(found))
+    pairs = [(i, j) for i in range(len(means)) for j in range(len(means)) if i != j]
+    if not pairs:
+        return centre, spread, centre, spread
+    photos = list(gallery.values())
+    own, weights = [], []
+    for i, j in pairs:
+        own += [float(np.dot(row, means[j])) for row in photos[i]]
+        weights += [1 / len(photos[i]) / len(pairs)] * len(photos[i])
+    own_centre = sum(w * s for w, s in zip(weights, own, strict=True))
+    own_spread = math.sqrt(sum(w * (s - own_centre) ** 2 for w, s in zip(weights, own, strict=True)))
+    half = len(pairs) / 2  # every pair was counted from both sides
+    sure = 0.04**2 / (0.04**2 + 0.5 / half)
+    their_spread = spread * (1 + sure * (own_spread / spread - 1))
+    known = 0.04**2 / (0.04**2 + their_spread**2 / half)
+    return centre, spread, centre + known * (own_centre - centre), their_spread

@@ -126,10 +126,21 @@ def test_cluster_for_people(album: Path, toy: Path) -> None:
     assert lines == [
         f"{told}, and 3 more",
         f"group 2, 2 faces: {album}/1.png, {album}/x/5.png",
-        f"alone, 1 faces: {album}/4.png",
-        "11 faces in 11 photos: 2 groups, 1 faces alone.",
+        f"alone, 1 face: {album}/4.png",
+        "11 faces in 11 photos: 2 groups, 1 face alone.",
         "Groups are joined up to the mean distance 0.500 (made up for tests).",
     ]
+
+
+def test_cluster_of_one(toy: Path, tmp_path: Path) -> None:
+    photo = toy_model.save_crop(tmp_path / "album" / "1.png", 0, 0)
+    assert toy_run(toy, "cluster", tmp_path / "album").stdout.splitlines()[:2] == [
+        f"alone, 1 face: {photo}",
+        "1 face in 1 photo: 0 groups, 1 face alone.",
+    ]
+    toy_model.save_crop(tmp_path / "album" / "2.png", 0, 1)
+    told = toy_run(toy, "cluster", tmp_path / "album").stdout.splitlines()[1]
+    assert told == "2 faces in 2 photos: 1 group, 0 faces alone."
 
 
 def test_cluster_is_held_to_the_models_strangers(album: Path, tmp_path: Path) -> None:

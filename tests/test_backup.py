@@ -86,6 +86,7 @@ def test_a_copy_that_cannot_be_made_undoes_nothing(folder: Path, caplog: pytest.
     assert [line["person"] for line in json_lines(run("gallery", "list", "--json", gallery=folder))] == ["Anna", "Bob"]
 
 
+@pytest.mark.usefixtures("kind")
 @ACCIDENTS
 def test_restoring(folder: Path, accident: Callable[[Path], None]) -> None:
     with opened(folder) as gallery:  # as a process that was killed before it kept a copy
@@ -128,6 +129,7 @@ def test_a_sound_database_is_not_replaced_unasked(folder: Path) -> None:
         assert len(gallery) == 2
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_rollback_copy_is_restored_by_the_same_command(folder: Path) -> None:
     """As a migration leaves it."""
     with opened(folder) as gallery:
@@ -193,6 +195,7 @@ def test_who_may_only_read_cannot_finish_a_restore() -> None:
         assert not (Path(name) / "gallery.db.restoring").exists()
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_stale_write_ahead_log_is_not_played_into_the_copy(folder: Path) -> None:
     gallery = opened(folder)
     gallery.add("Cy", template(3))

@@ -478,6 +478,12 @@ def folder_model(tiny_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model, tmp_path / "model"))
 
 
+def test_a_card_that_is_no_json_names_the_remedy(folder_model: Path, good: Path) -> None:
+    refused(
+        run("verify", good, good, "--model", card_without_json(folder_model)), "correct it, or copy the model again"
+    )
+
+
 def edit_card(path: Path, **facts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | facts), "utf-8")
 

@@ -4,18 +4,21 @@ import math
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_model
+from killing import killed_before
+from oracles import gallery_threshold_by_loop
 from running import json_lines, run
 from toy_gallery import MODEL, nearest, opened, template, vector
 
-from facerec.calibrate import calibrate
+from facerec.calibrate import TAIL, calibrate, tail_distance
 from facerec.cohort import save_cohort
 from facerec.embed import load_embedder
-from facerec.errors import ConfigError
+from facerec.errors import ConfigError, GalleryError
 from facerec.gallery import Gallery
 
 STRANGERS = np.stack([vector(5000 + i) for i in range(300)])
@@ -72,6 +75,39 @@ def test_too_few_strangers_get_the_nearest_honest_statement() -> None:
     assert 0.003 < high < 0.02
 
 
+def test_rates_too_low_to_count_are_read_off_the_tail() -> None:
+    """500 draws of 1,000 strangers for 0.02 %: by counting one would be let through 5 times as often."""
+    rng = np.random.default_rng(2)
+    shares, counted, sources = [], [], set()
+    for _ in range(500):
+        distances = (2 - rng.exponential(0.1, 1000)).astype(np.float32)
+        made = calibrate(distances, 0.0002, 5)
+        assert made is not None
+        assert (made.within, made.distance < float(distances.min())) == (0, True)
+        shares.append(math.exp((made.distance - 2) / 0.1))
+        counted.append(math.exp((float(distances.min()) - 2) / 0.1))
+        sources.add(made.threshold.source)
+        assert made.interval == (0, pytest.approx(1 - 0.05 ** (1 / 1000)))
+    assert np.mean(counted) > 4 * 0.0002
+    assert np.mean(shares) == pytest.approx(0.0002, rel=0.25)
+    assert sources == {"none of 1000 strangers at 5 people: FPIR below 0.3 %, by their tail 0.02 %"}
+
+
+def test_the_tail_by_hand_and_never_beyond_the_nearest() -> None:
+    ranked = np.arange(1000) / 1000 + 1  # the nearest tenth lies 0.001 to 0.1 below the next, 0.0505 on average
+    assert tail_distance(ranked, TAIL / math.e) == pytest.approx(1.1 - 0.0505)
+    made = calibrate(ranked.astype(np.float32), 0.0005, 2)
+    assert made is not None
+    assert made.distance == pytest.approx(1.1 - 0.0505 * math.log(200))
+    near = np.concatenate([[0.1], 1 + np.arange(999) / 1e6]).astype(np.float32)  # a look-alike far before the tail
+    made = calibrate(near, 0.0005, 2)
+    assert made is not None
+    assert made.distance < float(near[0])
+    fewer = calibrate(ranked[:999].astype(np.float32), 0.0005, 2)
+    assert fewer is not None
+    assert fewer.distance == pytest.approx(1, abs=1e-6), "too few for a tail: just below the nearest, as ever"
+
+
 def test_strangers_at_one_distance_are_let_through_together_or_not_at_all() -> None:
     distances = np.array([0.5, 0.7, 0.7, 0.7, 1, 1, 1, 1, 1, 1], np.float32)
     assert [found.within for fpir in (0.1, 0.2, 0.3, 0.4) if (found := calibrate(distances, fpir, 1))] == [1, 1, 1, 4]
@@ -97,13 +133,9 @@ def with_cohort(folder: Path, cohort: np.ndarray = STRANGERS) -> Gallery:
 
 
 def by_hand(gallery: Gallery, strangers: np.ndarray, fpir: float) -> float:
-    """Every stranger against everybody's mean, the k-th nearest of them."""
-    means = []
-    for person in gallery.people():
-        mean = sum(vector(int(t.photo_hash, 16)) for t in gallery.show(person.name))
-        means.append(mean / np.linalg.norm(mean))
-    distances = sorted(min(float(((mean - row) ** 2).sum()) for mean in means) for row in strangers)
-    return distances[math.floor(fpir * (len(strangers) + 1)) - 1]
+    """Every stranger against everybody's mean, the k-th nearest of them, moved and stretched by the people's kind."""
+    people = {p.name: [vector(int(t.photo_hash, 16)) for t in gallery.show(p.name)] for p in gallery.people()}
+    return gallery_threshold_by_loop(people, list(strangers), fpir)
 
 
 def test_the_threshold_follows_every_change(tmp_path: Path) -> None:
@@ -164,6 +196,42 @@ def test_target_and_strangers_of_ones_own(tmp_path: Path) -> None:
         assert gallery.calibration() == before
         with pytest.raises(ConfigError, match="between 0 and 1"):
             gallery.set_target(1)
+
+
+def test_target_and_strangers_are_set_together_or_not_at_all(tmp_path: Path) -> None:
+    """Killed before any statement or change of a file."""
+    with with_cohort(tmp_path / "whole") as gallery:
+        gallery.add("Ann", template(0))
+
+    def change(folder: Path) -> None:
+        with with_cohort(folder) as gallery:
+            gallery.set_calibration(0.2, STRANGERS[:40], "visitors")
+
+    seen, step, killed = [], 0, True
+    while killed:
+        step += 1
+        folder = tmp_path / str(step)
+        shutil.copytree(tmp_path / "whole", folder)
+        killed = killed_before(step, partial(change, folder))
+        with with_cohort(folder) as gallery:
+            made = gallery.calibration()
+            assert made is not None
+            seen.append((made.fpir, made.strangers))
+            actions = [entry.action for entry in gallery.log()[0]]
+            assert ("strangers set" in actions) == ("target set" in actions) == (made.fpir == 0.2)
+    assert set(seen) == {(0.01, 300), (0.2, 340)}
+    assert seen == sorted(seen)
+
+
+def test_a_target_that_is_none_leaves_the_strangers(tmp_path: Path) -> None:
+    with with_cohort(tmp_path / "gallery") as gallery:
+        gallery.add("Ann", template(0))
+        for fpir, rows, error in ((2, STRANGERS[:40], ConfigError), (0.2, 2 * STRANGERS[:40], GalleryError)):
+            with pytest.raises(error):
+                gallery.set_calibration(fpir, rows, "visitors")
+        made = gallery.calibration()
+        assert made is not None
+        assert (made.fpir, made.strangers) == (0.01, 300)
 
 
 def test_another_model_of_an_empty_gallery_brings_its_own_strangers(tmp_path: Path) -> None:
@@ -251,7 +319,7 @@ def test_the_command_and_what_identify_says(model: Path, crops: Path, tmp_path: 
     assert (other["threshold_source"], other["threshold"] > line["threshold"]) == ("FPIR 20 % at 3 people", True)
 
     (line,) = json_lines(run("calibrate", "--fpir", "0.001", "--model", model, "--json", gallery=gallery))
-    assert (line["within"], line["threshold_source"]) == (0, "none of 200 strangers at 3 people: FPIR below 1.5 %")
+    assert (line["within"], line["threshold_source"]) == (0, "none of 200 strangers at 3 people: FPIR below 3.6 %")
     assert "it takes 1000 strangers" in run("calibrate", "--model", model, gallery=gallery).stdout
 
 

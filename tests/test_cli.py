@@ -18,7 +18,8 @@ import toy_model
 from running import json_lines, run, run_process
 
 from facerec.cli.main import COMMANDS
-from facerec.embed import SHIPPED_MODEL
+from facerec.cohort import save_cohort
+from facerec.embed import SHIPPED_MODEL, load_embedder
 
 NAMES = ["Ann Lee", "Bob O'Ray", "Çelik 王"]
 
@@ -143,6 +144,7 @@ def test_identify_has_the_fields_of_the_contract(gallery: Path, crops: Path, toy
         "threshold": 0.5,
         "threshold_source": "made up for tests",
         "reason": line["reason"],
+        "probability": None,
     }
     assert line["reason"].startswith(f"Ann Lee at {distance:.2f}, within the threshold 0.50 (made up for tests)")
     assert [list(candidate) for candidate in candidates] == [["person", "distance"]] * 3
@@ -196,7 +198,7 @@ def test_identify_a_photo_that_cannot_be_read_is_a_line_too(gallery: Path, crops
         "image": str(crops / "missing.png"), "face": None, "box": None, "detection_confidence": None,
         "decision": "error", "person": None, "distance": None, "threshold": 0.5,
         "threshold_source": "made up for tests", "margin": None, "candidates": [], "reason": bad["reason"],
-        "quality": None,
+        "quality": None, "probability": None,
     }  # fmt: skip
     assert result.stderr == bad["reason"] + "\n"
     assert good["person"] == "Ann Lee"
@@ -220,6 +222,7 @@ def test_a_gallery_of_another_model_is_refused_with_the_remedy(gallery: Path, cr
         (line,) = result.stderr.splitlines()
         assert "made with model toy" in line
         assert "give that model's folder or file as --model" in line
+        assert "`facerec gallery migrate --model NEW`" in line
         assert "--gallery" in line
 
 
@@ -392,6 +395,10 @@ def test_doctor_of_a_sound_house(gallery: Path, toy: Path) -> None:
     assert list(line) == ["versions", "device", "model", "gallery"]
     assert line["versions"].startswith("Python 3.")
     assert line["model"].startswith("toy (")
+    assert line["model"].endswith(
+        "works, brings no strangers: its card's threshold holds for every gallery until "
+        "`facerec calibrate --strangers DIR`"
+    )
     assert line["gallery"] == f"{gallery}: 6 photos of 3 people, sound"
 
 
@@ -402,6 +409,16 @@ def test_doctor_names_what_is_wrong(gallery: Path, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 2
     assert str(tmp_path / "none") in result.stderr
     assert str(gallery) in result.stderr
+
+
+def test_doctor_counts_the_models_strangers(tmp_path: Path) -> None:
+    model = toy_model.write_model(tmp_path / "with", threshold={})
+    bare = json_lines(run("doctor", "--json", "--model", model, gallery=tmp_path / "none"))[0]["model"]
+    assert "brings no strangers: nor a threshold in its card until `facerec calibrate" in bare
+    rows = np.stack([toy_model.vector(toy_model.crop(person, 0)) for person in range(7)])
+    save_cohort(model, load_embedder(str(model)).card, rows.astype(np.float32), "made up")
+    full = json_lines(run("doctor", "--json", "--model", model, gallery=tmp_path / "none"))[0]["model"]
+    assert full.endswith("works, brings 7 strangers to set thresholds by")
 
 
 def test_doctor_names_strangers_that_are_broken(tiny_model: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -40,7 +39,9 @@ def enroll_elsewhere(folder: Path, person: str, first: int, count: int) -> subpr
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.usefixtures("kind")
 def test_two_enroll_while_one_identifies(folder: Path) -> None:
+    opened(folder).close()  # which of two may encrypt it is not asked here
     children = [enroll_elsewhere(folder, name, first, 120) for name, first in (("Ann", 0), ("Bob", 1000))]
     while not (folder / "gallery.db").exists() and all(child.poll() is None for child in children):
         time.sleep(0.01)
@@ -64,6 +65,7 @@ def test_many_may_create_the_gallery_at_once(tmp_path: Path) -> None:
         assert (len(gallery), gallery.templates) == (4, 12)
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_killed_enrolment_loses_nothing_it_acknowledged(folder: Path) -> None:
     chance = random.Random(0)
     acknowledged: list[int] = []
@@ -138,6 +140,7 @@ def list_people(folder: Path) -> list[str]:
         return [person.name for person in gallery.people()]
 
 
+@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "table dropped"])
 def test_a_damaged_database(folder: Path, damage: str) -> None:
     with opened(folder) as gallery:
@@ -155,6 +158,7 @@ def test_a_damaged_database(folder: Path, damage: str) -> None:
     one_line(error, str(path), "from a backup")
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_flipped_bit_is_found_or_harmless(folder: Path) -> None:
     """Wherever it is: each operation works, or ends in one line; no other error gets out."""
     with opened(folder) as gallery:
@@ -186,6 +190,7 @@ def look_around(folder: Path) -> None:
         gallery.show("Person 1")
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_newer_gallery(folder: Path) -> None:
     opened(folder).close()
     sql(folder, f"PRAGMA user_version = {database.VERSION + 1}")
@@ -195,9 +200,10 @@ def test_a_newer_gallery(folder: Path) -> None:
     assert not isinstance(error.value, DamagedGalleryError)
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_locked_gallery(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
-    with opened(folder) as gallery, closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as other:
+    with opened(folder) as gallery, closing(database.connect(folder / "gallery.db", "mode=rw")) as other:
         gallery.add("Ann", template(0))
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(GalleryError) as error:
@@ -208,6 +214,7 @@ def test_a_locked_gallery(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert gallery.add("Ann", template(1))
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_full_disk(folder: Path) -> None:
     safe: list[int] = []
 

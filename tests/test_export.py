@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from toy_model import THRESHOLD
@@ -62,6 +63,26 @@ def test_the_file_is_small_and_a_model_of_its_own(exported: Path) -> None:
     assert (card.attribute, own.attribute, own.attribute_values) == ("lamp", "", []), "of the first head alone"
     assert own.fingerprint not in ("", card.fingerprint)
     assert (own.embedding_dim, own.input_size, own.alignment) == (32, 112, "arcface")
+
+
+def rounded(operation: openvino.Node) -> list[bool]:
+    """For each input that is computed and not stored, whether it was rounded to 8 bits just before."""
+    sources = [entry.get_source_output().get_node().get_type_name() for entry in operation.inputs()]
+    return [source == "FakeQuantize" for source in sources if source not in ("Constant", "Convert")]
+
+
+def test_sums_and_the_heads_convolution_stay_exact_and_other_convolutions_do_not(tmp_path: Path) -> None:
+    network = Network("resnet18", 32, kept_stages=4, pooling="flat").eval()
+    card = describe(network, "mine")
+    export_int8(network, card, smooth_pictures(8), tmp_path / "int8.xml")
+    operations = openvino.Core().read_model(tmp_path / "int8.xml").get_ordered_ops()
+    sums = [each for each in map(rounded, (o for o in operations if o.get_type_name() == "Add")) if len(each) == 2]
+    convolutions = [rounded(o)[0] for o in operations if o.get_type_name() == "Convolution"]
+    assert len(sums) == 6  # two residual blocks in each of three stages
+    assert not any(any(inputs) for inputs in sums)
+    first, head = 1 + 4, 1  # stem and layer1, two blocks of two; the head's
+    assert len(convolutions) == first + 2 * 5 + head
+    assert convolutions == [False] * first + [True] * 10 + [False] * head
 
 
 @pytest.mark.parametrize("name", ["int8.xml", "int8.bin"])

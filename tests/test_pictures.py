@@ -268,6 +268,17 @@ def test_identify_saves_annotated_copies(gallery: Path, crops: Path, toy: Path, 
     assert stranger[111, 60, 0] > stranger[111, 60, 1]
 
 
+def test_a_photo_that_is_given_twice_is_copied_once(gallery: Path, crops: Path, toy: Path, tmp_path: Path) -> None:
+    ann, stranger = crops / "ann.png", crops / "stranger.png"
+    arguments = ["identify", "--aligned", "--json", "--model", toy, "--save-annotated"]
+    once, often = tmp_path / "once", tmp_path / "often"
+    (line,) = json_lines(run(*arguments, once, ann, gallery=gallery))
+    lines = json_lines(run(*arguments, often, ann, ann, stranger, ann, gallery=gallery))
+    assert [lines[i] for i in (0, 1, 3)] == [line] * 3, "an answer each time"
+    assert sorted(path.name for path in often.iterdir()) == ["ann.jpg", "stranger.jpg"]
+    assert (often / "ann.jpg").read_bytes() == (once / "ann.jpg").read_bytes()
+
+
 def test_a_folder_for_pictures_is_refused_before_the_work(gallery: Path, crops: Path, tmp_path: Path) -> None:
     file = toy_model.save_crop(tmp_path / "file.png", 0, 0)
     before = file.read_bytes()

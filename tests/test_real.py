@@ -133,6 +133,21 @@ def test_frozen_imagenet_features_tell_ants_from_bees(shared_data: Path, tmp_pat
     assert line["accuracy"] >= 0.88
 
 
+@pytest.mark.real
+@pytest.mark.usefixtures("imagenet_weights")
+def test_a_support_vector_machine_on_imagenet_features_tells_ants_from_bees(shared_data: Path, tmp_path: Path) -> None:
+    """Without any training of the network; README has 92.8 % and 0.988, of the last stage."""
+    insects, output = shared_data / "hymenoptera", tmp_path / "insects.npz"
+    options = ["--model", "mobilenet_v2", "--classifier", "svm", "--test", insects / "val", "--output", output]
+    result = run("features", insects / "train", *options, "--json")
+    written, line = json_lines(result)
+    assert (written["photos"], written["features"], written["layer"]) == (243, 1280, "stage4")
+    assert written["model_fingerprint"] == line["model_fingerprint"]
+    assert (line["images"], line["failures"], line["folds"]) == (153, 0, 0)
+    assert line["roc_auc"] >= 0.97
+    assert line["accuracy"] >= 0.88
+
+
 # ---------------------------------------------------------------------------------------------------- fine-tuning
 
 

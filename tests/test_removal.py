@@ -183,6 +183,7 @@ EVERY = 3
 BEFORE = {"Ann Zebra": 20, "Bob Ray": 20}
 
 
+@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize(("work", "after"), [(remove, {"Bob Ray": 20}), (merge, {"Bob Ray": 40})])
 def test_killed_before_any_step(tmp_path: Path, work, after: dict[str, int]) -> None:
     """Before every third statement or change of a file, one after the other; with EVERY = 1 before each of them."""

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from io import BytesIO
@@ -138,6 +139,36 @@ def test_a_folder_that_cannot_be_written_to(where: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no report can be written there") as raised:
         prepare(tmp_path / where)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_of_the_reports_name(inside: bool, tmp_path: Path) -> None:
+    """Nobody's folder is deleted, and the work is not begun for nothing."""
+    (tmp_path / "report.html").mkdir()
+    if inside:
+        (tmp_path / "report.html" / "mine.txt").touch()
+    with pytest.raises(ConfigError) as raised:
+        prepare(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path / 'report.html'}: a folder has the report's name; move it, or give another folder to --report"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_long_names_are_broken_and_long_captions_scroll() -> None:
+    """Every element that shows names breaks them; a caption takes no more room than its pictures."""
+    name = "x" * 3000
+    html = render(Page(name, (("model", name),), (Mistakes("worst", name, (Mistake((None, None), name),)),)))
+    rules = {
+        selector.strip(): body
+        for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", html.split("<style>")[1].split("</style>")[0])
+        for selector in selectors.split(",")
+        if "overflow" in body
+    }
+    assert {"h1", "h2", "th", "td", "p", "dd", "figcaption"} <= rules.keys()
+    assert "max-height" in rules[".mistakes figcaption"]
+    assert "overflow-y: auto" in rules[".mistakes figcaption"]
+    assert html.count(name) == 5, "cut nowhere"
 
 
 # ----------------------------------------------------------------------------------------------------- plots

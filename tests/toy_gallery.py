@@ -5,13 +5,14 @@ python tests/toy_gallery.py FOLDER PERSON FIRST COUNT
 enrolls photos FIRST .. FIRST + COUNT, searches now and then, and prints the number of each that is safe.
 """
 
-import sqlite3
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from facerec.database import connect
 from facerec.gallery import Gallery
 from facerec.types import Template, Threshold
 
@@ -31,7 +32,9 @@ def template(number: int) -> Template:
 
 
 def opened(folder: Path) -> Gallery:
-    """The gallery in `folder`, made if need be, with the toy model."""
+    """The gallery in `folder`, made if need be, with the toy model; encrypted where there is a passphrase."""
+    if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not (folder / "gallery.db").exists():
+        Gallery.encrypt(folder, passphrase)
     gallery = Gallery.open(folder, create=True)
     gallery.bind_model(*MODEL)
     return gallery
@@ -55,7 +58,9 @@ def nearest(gallery: Gallery, number: int) -> str | None:
 
 def sql(folder: Path, *statements: str) -> None:
     """Change the database behind facerec's back."""
-    with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as db:
+    if not (path := folder / "gallery.db").exists():
+        path.touch()
+    with closing(connect(path, "mode=rw")) as db:
         for statement in statements:
             db.execute(statement)
 

@@ -25,25 +25,36 @@ SHOWN = 5  # faces of a group, and of those alone, that are told to people
 @common.command()
 @click.argument("photo", type=common.PHOTOS)
 @click.option("--in", "folder", required=True, type=common.PHOTOS, metavar="DIR", help="The folder to look through.")
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Faces listed.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Faces, or pictures, listed.")
 @common.threshold_option
 @common.face_options
-@common.model_option
+@click.option(
+    "--model",
+    metavar="DIR|FILE|NAME",
+    help="A face model (as elsewhere), or for pictures a model of --mode classify or a backbone's name, as resnet50.",
+)
 @common.json_option
 def search(
     photo: Path, folder: Path, top: int, threshold: float | None, model: str | None, as_json: bool, **faces: Any
 ) -> None:
     """List the faces in a folder of photos that are most like the main face of PHOTO, whoever they are.
 
+    With a model of --mode classify or a backbone, which know no faces, the whole pictures that are most like PHOTO: by
+    the cosine of the last features before the head.
+
     \b
     facerec search ann.jpg --in holidays/
     facerec search ann.jpg --in holidays/ --top 50 --json > hits.jsonl
+    facerec search rose.jpg --in garden/ --model models/flowers
     """
     paths = _photos_in(folder)
     from facerec.album import most_similar
-    from facerec.embed import load_embedder
+    from facerec.embed import load_embedder, reads_pictures
     from facerec.recognise import choose_threshold, embed_photos
 
+    if reads_pictures(model):
+        _search_pictures(photo, paths, top, threshold, str(model), as_json, faces)
+        return
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
@@ -125,6 +136,37 @@ def cluster(
     common.finish(failed, used)
 
 
+def _search_pictures(
+    photo: Path, paths: list[Path], top: int, threshold: float | None, model: str, as_json: bool, faces: dict[str, Any]
+) -> None:
+    """`search` where no face is looked for."""
+    from facerec.embed import load_stage
+    from facerec.features import most_alike, photo_features
+
+    if threshold is not None:
+        raise ConfigError("--threshold says which faces are one person's; pictures have none, leave it out")
+    reader = load_stage(model)
+    detector = common.detector_for(reader, **faces)  # none; refuses --aligned
+    (wanted,) = photo_features([photo], reader, detector)
+    if wanted.row is None:
+        raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")
+    failures = []
+
+    def watched() -> Iterator[Any]:
+        for other in common.show_progress(photo_features(paths, reader, detector), "Reading", len(paths)):
+            if other.error is not None:
+                failures.append(other.path)
+                common.warn(str(other.error))
+            yield other
+
+    for hit in most_alike(wanted.row, watched(), top):
+        if as_json:
+            common.emit({"image": str(hit.path), "distance": hit.distance, "cosine": hit.cosine})
+        else:
+            click.echo(f"{common.one_line(hit.path)}: distance {hit.distance:.2f}, cosine {hit.cosine:.3f}")
+    common.finish(len(failures), len(paths) - len(failures))
+
+
 def _photos_in(folder: Path) -> list[Path]:
     """The photos of a folder, one at least; DataError where there is none."""
     paths = find_photos(folder)
@@ -173,7 +215,7 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
     for number in [*range(1, grouping.groups + 1), 0]:
         faces = [album.faces[i] for i in np.flatnonzero(grouping.labels == number)]
         if faces:
-            title = f"group {number}, {len(faces)} faces" if number else f"alone, {len(faces)} faces"
+            title = f"{f'group {number}' if number else 'alone'}, {common.how_many(len(faces), 'face')}"
             more = f", and {len(faces) - SHOWN} more" if len(faces) > SHOWN else ""
             click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
 
@@ -209,7 +251,9 @@ def _tell_summary(
         line |= {"threshold": threshold.distance, "threshold_source": threshold.source}
         common.emit(line if score is None else line | {"b_cubed": score})
         return
-    click.echo(f"{len(album)} faces in {photos} photos: {grouping.groups} groups, {alone} faces alone.")
+    faces, used = common.how_many(len(album), "face"), common.how_many(photos, "photo")
+    told = f"{common.how_many(grouping.groups, 'group')}, {common.how_many(alone, 'face')} alone"
+    click.echo(f"{faces} in {used}: {told}.")
     click.echo(f"Groups are joined up to the mean distance {threshold.distance:.3f} ({threshold.source}).")
     if score is not None:
         told = [

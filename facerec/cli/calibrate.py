@@ -58,9 +58,8 @@ def calibrate(
         if folder is not None:
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
-            gallery.set_strangers(vectors, str(folder.resolve()))
-        if fpir is not None:
-            gallery.set_target(fpir)
+        if fpir is not None or folder is not None:
+            gallery.set_calibration(fpir, vectors, "" if folder is None else str(folder.resolve()))
         found = gallery.calibration()
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")

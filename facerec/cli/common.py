@@ -6,19 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
-from facerec.errors import FacerecError
+from facerec.errors import ConfigError, FacerecError
 from facerec.images import find_photos, printable
+from facerec.passphrase import let_ask
+
+if TYPE_CHECKING:  # imported when needed
+    from facerec.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
+WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
 class Failure(click.ClickException):
@@ -32,6 +37,7 @@ class FacerecCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, turning the errors of files and library into click's error."""
+        let_ask(functools.cache(_ask_passphrase) if sys.stdin.isatty() else None)
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # who reads us has gone away: click ends in silence
@@ -40,6 +46,11 @@ class FacerecCommand(click.Command):
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
             raise Failure(printable(str(error))) from error  # one line, whatever names are in it
+
+
+def _ask_passphrase(question: str, twice: bool) -> str:
+    """Ask at the terminal, showing nothing of the answer."""
+    return click.prompt(printable(question), hide_input=True, confirmation_prompt=twice, err=True)
 
 
 command = functools.partial(click.command, cls=FacerecCommand)
@@ -71,16 +82,22 @@ threshold_option = click.option(
 
 def face_options(f: F) -> F:
     """--aligned, --min-face-size, --min-confidence: how faces are found; `make_detector` takes them."""
+    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(
+        detector_options(f)
+    )
+
+
+def detector_options(f: F) -> F:
+    """--min-face-size, --min-confidence."""
     defaults = DetectorSettings()
     f = click.option(
         "--min-confidence", type=click.FloatRange(0, 1), default=defaults.min_confidence, show_default=True,
         help="Faces the detector is less sure of are passed over.",
     )(f)  # fmt: skip
-    f = click.option(
+    return click.option(
         "--min-face-size", type=click.IntRange(min=12), default=defaults.min_face_size, show_default=True,
         help="Smallest face looked for, in pixels.",
     )(f)  # fmt: skip
-    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(f)
 
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
@@ -90,6 +107,15 @@ def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop
     if aligned:
         return AlignedDetector(crop_size)
     return MTCNNDetector(DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence), crop_size)
+
+
+def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
+    """The detector a stage's reader wants; none for whole pictures. ConfigError for --aligned with those."""
+    if reader.card.mode == "metric":
+        return make_detector(aligned, min_face_size, min_confidence, crop_size=reader.card.input_size)
+    if aligned:
+        raise ConfigError(f"{reader.card.name} looks at whole pictures and finds no faces; leave out --aligned")
+    return None
 
 
 def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -115,6 +141,27 @@ def emit(value: dict[str, Any]) -> None:
 def warn(message: str) -> None:
     """One line on stderr."""
     click.echo(printable(message), err=True)
+
+
+def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
+    """The line for machines, or its tables for people."""
+    if as_json:
+        emit(line)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
+        console = Console(width=WIDEST)
+    for table in tables(line):
+        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
+        for name in table.header:
+            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
+        for row in table.rows:
+            shown.add_row(*map(escape, row))
+        console.print(shown)
 
 
 def show_progress(
@@ -146,6 +193,11 @@ class _NoMore:
 
 
 _NO_MORE = _NoMore()
+
+
+def how_many(number: int, of: str) -> str:
+    """A number of things, as in "1 face" and "2 faces"."""
+    return f"{number} {of}{'' if number == 1 else 's'}"
 
 
 def finish(failed: int, done: int) -> None:

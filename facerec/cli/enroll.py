@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,11 @@ Failure = tuple[Path, str]  # what could not be used, and the line that says why
     help="Of a photo of several faces enroll the main one, the large one near the middle; or refuse the photo.",
 )
 @click.option("--force", is_flag=True, help="Enroll poor photos too, and those that are nearer to somebody else.")
+@click.option(
+    "--keep-crops/--drop-crops", default=None,
+    help="From now on keep the aligned face of every photo in the gallery, so that gallery migrate needs no photos; "
+    "or keep none, and delete those there are.",
+)  # fmt: skip
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -42,6 +48,7 @@ def enroll(
     name: str | None,
     several: str,
     force: bool,
+    keep_crops: bool | None,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -56,6 +63,7 @@ def enroll(
     facerec enroll people/
     facerec enroll ann1.jpg ann2.jpg --name "Ann Lee"
     facerec enroll ann3.jpg --name "Ann Lee" --force
+    facerec enroll people/ --keep-crops
     """
     people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
     for _, failure in failures:
@@ -67,19 +75,14 @@ def enroll(
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    results: list[Enrolment] = []
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
+        if keep_crops is not None:
+            gallery.keep_crops(keep_crops)
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
         enrolled = enrol(gallery, people, detector, embedder, several=several, force=force)
-        for result in common.show_progress(enrolled, "Enrolling", total):
-            results.append(result)
-            if result.status == "failed":
-                common.warn(result.reason)
-            if as_json:
-                quality = None if result.quality is None else result.quality.to_json()
-                _emit(result.path, result.person, result.status, result.reason, quality)
+        results = _told(common.show_progress(enrolled, "Enrolling", total), as_json)
         found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
         if as_json:
@@ -88,6 +91,19 @@ def enroll(
             _print_people(results)
             _print_summary(gallery, found)
     common.finish(counts["failed"], counts["added"] + counts["skipped"])
+
+
+def _told(enrolled: "Iterable[Enrolment]", as_json: bool) -> "list[Enrolment]":
+    """Every result, once it is said."""
+    results = []
+    for result in enrolled:
+        results.append(result)
+        if result.status == "failed":
+            common.warn(result.reason)
+        if as_json:
+            quality = None if result.quality is None else result.quality.to_json()
+            _emit(result.path, result.person, result.status, result.reason, quality)
+    return results
 
 
 def _emit(path: Path, person: str | None, status: str, reason: str, quality: dict[str, Any] | None = None) -> None:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.config import split_names
 from facerec.errors import DataError
 from facerec.images import same_form
 from facerec.models.card import ModelCard
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.groups import Groups
-    from facerec.report.tables import Table
 
-WIDEST = 1000  # characters of a table where no terminal sets a limit
 MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
 
 
@@ -54,6 +53,12 @@ def _read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> list
     return sorted({int(part) for part in parts})
 
 
+drop_option = click.option(
+    "--drop-blocks", default="", callback=lambda _, __, text: split_names(text), metavar="NAME,NAME...",
+    help="Residual blocks of a ResNet that are left out, as in layer1.1,layer3.2; the shortcut around them stays.",
+)  # fmt: skip
+
+
 @click.group(cls=EvaluateGroup)
 def evaluate() -> None:
     """Measure a model.
@@ -71,6 +76,7 @@ def evaluate() -> None:
 @groups_option
 @report_option
 @common.face_options
+@drop_option
 @common.model_option
 @common.json_option
 def verification(
@@ -78,6 +84,7 @@ def verification(
     pairs_file: Path,
     groups_file: Path | None,
     report: Path | None,
+    drop_blocks: tuple[str, ...],
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -90,6 +97,7 @@ def verification(
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
+    facerec evaluate verification --images lfw --pairs lfw_pairs.txt --drop-blocks layer1.1,layer3.2
     """
     from facerec.embed import load_embedder
     from facerec.evaluate import person_of, read_pairs
@@ -103,7 +111,7 @@ def verification(
         raise DataError(f"{common.one_line(images)}: not a folder; give the folder the pairs' photos are in")
     groups = _read_groups(groups_file, names, [person_of(name) for name in names])
     _prepare(report)
-    embedder = load_embedder(model)
+    embedder = load_embedder(model, drop_blocks=drop_blocks)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
     photos = embed_photos([images / name for name in names], detector, embedder, main_only=True)
@@ -116,7 +124,7 @@ def verification(
     line |= {"photos_per_second": round(len(names) / seconds, 2)}
     if groups is not None:
         line |= _pairs_by_group(groups, pairs, vectors, embedder.card)
-    _show(line, as_json, verification_tables)
+    common.show_tables(line, as_json, verification_tables)
     if report is not None:
         _report_pairs(report, line, pairs, vectors, images, embedder.card, detector)
     common.finish(failed, len(names) - failed)
@@ -157,6 +165,7 @@ def _report_pairs(
 @groups_option
 @report_option
 @common.face_options
+@drop_option
 @common.model_option
 @common.json_option
 def identification(
@@ -165,6 +174,7 @@ def identification(
     gallery_sizes: list[int],
     groups_file: Path | None,
     report: Path | None,
+    drop_blocks: tuple[str, ...],
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -172,13 +182,14 @@ def identification(
     """Open-set search: who is named, missed and wrongly named: FNIR at fixed FPIR, with 95 % intervals over searchers.
 
     No gallery is touched. People whose photos cannot be enrolled stay in the count, and their searches miss. With
-    --groups a line names a photo below --probe-images or a person; figures are by the searcher's group.
+    --groups a line names a photo below --probe-images or a person; figures are by the searcher's group. With
+    --drop-blocks galleries have no threshold: card and strangers are the whole network's.
 
     \b
     facerec evaluate identification --gallery-images people --probe-images party --json
     facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --report report
     """
-    from facerec.cohort import load_cohort
+    from facerec.cohort import load_cohort, no_cohort
     from facerec.embed import load_embedder
     from facerec.gallery_sizes import by_gallery_size, require_sizes
     from facerec.identification import by_group, gallery_threshold, run_searches, summarise
@@ -189,23 +200,25 @@ def identification(
     owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
     groups = _read_groups(groups_file, [photo for photo, _ in owned], [*people, *searchers])
     _prepare(report)
-    embedder = load_embedder(model)
+    embedder = load_embedder(model, drop_blocks=drop_blocks)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()
     enrolled, probes = (_rows_of(folders, detector, embedder) for folders in (people, searchers))
     seconds = time.monotonic() - began
-    card, cohort = embedder.card, load_cohort(embedder.path, embedder.card)
+    card = embedder.card
+    cohort = load_cohort(embedder.path, card) if not drop_blocks else no_cohort(card)
     threshold = gallery_threshold(enrolled, cohort, card.default_threshold)
     searches = run_searches(enrolled, probes)
     result = summarise(searches, enrolled, threshold)
     line = result.to_json() | _of_model(card, seconds) | _of_threshold(threshold)
+    line |= _of_probability(card, enrolled, cohort, searches)
     if gallery_sizes:
         sizes = by_gallery_size(enrolled, probes, gallery_sizes, cohort, card.default_threshold)
         line |= {"by_gallery_size": [size.to_json() for size in sizes]}
     if groups is not None:
         names = [groups.of(photo, person) for photo, person in owned]
         line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
-    _show(line, as_json, identification_tables)
+    common.show_tables(line, as_json, identification_tables)
     if report is not None:
         sides = (_with_rows(people, enrolled), _with_rows(searchers, probes))
         _report_searches(report, line, searches, threshold, *sides, detector)
@@ -215,6 +228,15 @@ def identification(
 def _of_threshold(threshold: Any) -> dict[str, Any]:
     parts = (None, None) if threshold is None else (threshold.distance, threshold.source)
     return dict(zip(("gallery_threshold", "gallery_threshold_source"), parts, strict=True))
+
+
+def _of_probability(card: ModelCard, enrolled: Any, cohort: Any, searches: Any) -> dict[str, Any]:
+    """Whether the probability that a match is right comes true, for a model whose card states one."""
+    from facerec.identification import gallery_calibration, probability_of
+    from facerec.probability import posterior
+
+    stated = posterior(card.probability, gallery_calibration(enrolled, cohort))
+    return {} if stated is None else {"probability": probability_of(searches, stated)}
 
 
 def _finish(*photos: dict[str, list[Any]]) -> None:
@@ -261,9 +283,10 @@ def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dic
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
 @report_option
+@drop_option
 @common.classifier_option
 @common.json_option
-def classification(images: Path, report: Path | None, model: str, as_json: bool) -> None:
+def classification(images: Path, report: Path | None, drop_blocks: tuple[str, ...], model: str, as_json: bool) -> None:
     """Class folders: accuracy, ROC AUC and who is taken for whom, with 95 % intervals over photos.
 
     A photo that cannot be read counts as a wrong answer.
@@ -280,7 +303,7 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
 
     folders = identity_folders(images)
     _prepare(report)
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, drop_blocks=drop_blocks)
     classes = classifier.card.classes
     paths, labels = class_labels(folders, classes)
     began = time.monotonic()
@@ -292,7 +315,7 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
         raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos can be read")
     line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
     line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
-    _show(line, as_json, classification_tables)
+    common.show_tables(line, as_json, classification_tables)
     if report is not None:
         from facerec.report.protocols import classification_page
 
@@ -301,7 +324,8 @@ def classification(images: Path, report: Path | None, model: str, as_json: bool)
 
 
 def _of_model(card: ModelCard, seconds: float) -> dict[str, Any]:
-    return {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
+    line = {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
+    return line | {"dropped_blocks": card.dropped_blocks} if card.dropped_blocks else line
 
 
 def _watched(photos: Any, total: int, label: str = "Embedding") -> Any:
@@ -339,24 +363,3 @@ def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
 
     path = write(report, make(*measured, click.get_current_context().obj))
     common.warn(f"The report is {path}")
-
-
-def _show(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
-    """The line for machines, or its tables for people."""
-    if as_json:
-        common.emit(line)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
-        console = Console(width=WIDEST)
-    for table in tables(line):
-        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
-        for name in table.header:
-            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
-        for row in table.rows:
-            shown.add_row(*map(escape, row))
-        console.print(shown)

@@ -1,4 +1,4 @@
-"""`facerec gallery`: care of a gallery. None of these needs a model."""
+"""`facerec gallery`: care of a gallery. None of these needs a model; `migrate`, which does, is in a file of its own."""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
+from facerec.cli.encrypt import decrypt, encrypt
+from facerec.cli.migrate import migrate
 from facerec.gallery import KINDS, Gallery, clean_name
 from facerec.images import printable
 
@@ -23,6 +25,11 @@ def gallery() -> None:
     \b
     facerec gallery list
     """
+
+
+gallery.add_command(encrypt)
+gallery.add_command(decrypt)
+gallery.add_command(migrate)
 
 
 @gallery.command("list")
@@ -63,7 +70,8 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
             from facerec.pictures import save_sheet
 
             photos = [Path(template.source) for template in templates]
-            save_sheet(photos, [template.box for template in templates], [photo.name for photo in photos], sheet)
+            boxes, names = [template.box for template in templates], [photo.name for photo in photos]
+            save_sheet(photos, boxes, names, sheet, opened.crops(name))
         if not as_json and (note, until) != (None, None):
             click.echo(_agreed(note, until))
         for template in templates:
@@ -222,7 +230,8 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
         export = opened.export(file)
     count = sum(len(person.templates) for person in export.people)
     line = {"exported": str(file), "people": len(export.people), "templates": count}
-    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people. Removal does not reach it."
+    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people; it is not encrypted."
+    text += " Removal does not reach it."
     _say(line, text, as_json)
 
 

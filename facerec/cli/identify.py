@@ -101,13 +101,13 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
     line: dict[str, Any] = {"image": str(result.path), "face": None, "box": None, "detection_confidence": None}
     line |= {"decision": "no_face" if isinstance(result.error, NoFaceError) else "error", "person": None}
     line |= {"distance": None, "threshold": threshold.distance, "threshold_source": threshold.source}
-    line |= {"margin": None, "candidates": [], "reason": str(result.error)}
+    line |= {"margin": None, "candidates": [], "reason": str(result.error), "probability": None}
     line["quality"] = None if result.quality is None else result.quality.to_json()
     if face is not None and decision is not None:
         line |= {"face": result.position, "box": [round(side, 1) for side in face.box]}
         line |= {"detection_confidence": round(face.confidence, 4), "person": decision.person}
         line |= {"decision": "match" if decision.person is not None else "unknown", "distance": decision.distance}
-        line |= {"margin": decision.margin, "reason": decision.reason}
+        line |= {"margin": decision.margin, "reason": decision.reason, "probability": decision.probability}
         line["candidates"] = [{"person": c.person, "distance": c.distance} for c in decision.candidates[:top]]
     return line
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 COMMANDS = {
+    "advise": "facerec.cli.advise:advise",
     "calibrate": "facerec.cli.calibrate:calibrate",
     "check-data": "facerec.cli.check_data:check_data",
     "classify": "facerec.cli.classify:classify",
@@ -15,10 +16,12 @@ COMMANDS = {
     "doctor": "facerec.cli.models:doctor",
     "enroll": "facerec.cli.enroll:enroll",
     "evaluate": "facerec.cli.evaluate:evaluate",
+    "features": "facerec.cli.features:features",
     "gallery": "facerec.cli.gallery:gallery",
     "identify": "facerec.cli.identify:identify",
     "models": "facerec.cli.models:models",
     "search": "facerec.cli.album:search",
+    "show-features": "facerec.cli.show_features:show_features",
     "train": "facerec.cli.train:train",
     "verify": "facerec.cli.identify:verify",
 }

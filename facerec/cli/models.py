@@ -42,6 +42,8 @@ def models(model: str | None, as_json: bool) -> None:
     click.echo(f"Model {card['name']}:")
     for key in ("fingerprint", "mode", "backbone", "embedding_dim", "input_size", "licence", "source"):
         click.echo(f"  {key}: {card[key]}")
+    if card["dropped_blocks"]:
+        click.echo(f"  without the blocks: {', '.join(map(printable, card['dropped_blocks']))}")
     if card["classes"]:
         click.echo(f"  classes: {', '.join(map(printable, card['classes']))}")
     if card["attribute"]:
@@ -127,12 +129,23 @@ def _embedder(model: str | None) -> str:
     from facerec.embed import load_embedder
 
     embedder = load_embedder(model)
-    load_cohort(embedder.path, embedder.card)  # raises for one that is broken: a gallery's threshold rests on it
+    cohort = load_cohort(
+        embedder.path, embedder.card
+    )  # raises for one that is broken: a gallery's threshold rests on it
     size = embedder.card.input_size
     vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
     if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
         return f"problem: {embedder.card.name} does not give unit vectors; copy the model again"
-    return f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"
+    works = f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"
+    return f"{works}, {_strangers(len(cohort), embedder.card.default_threshold is not None)}"
+
+
+def _strangers(count: int, has_threshold: bool) -> str:
+    """What a gallery of a model with so many strangers sets its threshold by."""
+    if count:
+        return f"brings {count} strangers to set thresholds by"
+    instead = "its card's threshold holds for every gallery" if has_threshold else "nor a threshold in its card"
+    return f"brings no strangers: {instead} until `facerec calibrate --strangers DIR`"
 
 
 def _gallery(folder: Path) -> str:
@@ -143,8 +156,9 @@ def _gallery(folder: Path) -> str:
     try:
         with Gallery.open(folder) as gallery:
             report = gallery.check()
+        state = "sound, encrypted" if Gallery.is_encrypted(folder) else "sound"
     except FacerecError as error:
         return f"problem: {error}"
     if report.problems:
         return f"problem: {common.one_line(folder)}: {report.problems[0]}; see facerec gallery check"
-    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, sound"
+    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, {state}"

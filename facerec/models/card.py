@@ -12,6 +12,7 @@ from facerec.errors import ModelError
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
+COEFFICIENTS = ("slope", "threshold_slope", "intercept")  # of `probability.Posterior`
 MODEL_FILES = (".onnx", ".xml")  # models that are a file, with its card beside it
 ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> the 5-point template of detect.py, or whole pictures
 
@@ -25,10 +26,12 @@ class ModelCard:
     mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
     attribute: what a second head tells of a photo, "" without one; attribute_values: in the order of its logits.
     embedding_dim: length of the output row, D or the number of classes.
-    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all.
+    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all. dropped_blocks:
+    its residual blocks that are left out.
     head_layers: linear layers of the head. pooling: "mean" or "flat", see Network.
     mirrored: an embedding is the mean of the crop's and its mirror image's, made unit-length again.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
+    probability: COEFFICIENTS and "source", ... of `probability.Posterior`, measured likewise; empty: none.
     fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
     """
 
@@ -44,12 +47,14 @@ class ModelCard:
     attribute_values: list[str] = field(default_factory=list)
     backbone: str = ""
     kept_stages: int = 0
+    dropped_blocks: list[str] = field(default_factory=list)
     head_layers: int = 1
     pooling: str = "mean"
     mirrored: bool = False
     licence: str = ""
     source: str = ""
     threshold: dict[str, Any] = field(default_factory=dict)
+    probability: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
@@ -69,6 +74,7 @@ def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
     parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
     parts += (card.attribute, card.attribute_values) if card.attribute else ()  # nor does a second head change others'
     parts += ("mirrored",) if card.mirrored else ()  # and one that reads a crop once the hash it always had
+    parts += (("without", *card.dropped_blocks),) if card.dropped_blocks else ()  # nor do whole networks get another
     return hashlib.sha256(json.dumps(parts).encode())
 
 
@@ -81,7 +87,9 @@ def read_card(path: Path) -> ModelCard:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a model card (bad JSON: {error})") from error
+        raise ModelError(
+            f"{path}: not a model card (bad JSON: {error}); correct it, or copy the model again"
+        ) from error
     return _card_from(values, path)
 
 
@@ -110,6 +118,10 @@ def _require_sense(card: ModelCard, path: Path) -> None:
     limit = card.threshold.get("distance", 0)
     if not isinstance(limit, int | float) or not 0 <= limit <= 4:
         raise ModelError(f"{path}: the threshold's distance must be from 0 to 4, not {limit!r}; correct the card")
+    parts = [card.probability.get(name) for name in COEFFICIENTS]
+    if card.probability and not (all(map(_moderate, parts)) and card.probability["slope"] < 0):
+        needed = ", ".join(COEFFICIENTS)
+        raise ModelError(f"{path}: the probability needs {needed}, numbers, the first below 0; correct the card")
     if card.mode not in ALIGNMENTS:
         raise ModelError(f"{path}: mode '{card.mode}' is not known; known are {', '.join(ALIGNMENTS)}")
     if card.alignment != ALIGNMENTS[card.mode]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError, ModelError, TrainingError
 from facerec.models.backbones import BACKBONES, find_backbone
 from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
-from facerec.models.network import METRIC, Network
+from facerec.models.network import CLASSIFY, METRIC, Network
 
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -41,6 +41,7 @@ def describe(
         attribute_values=list(attribute[1]),
         backbone=network.backbone,
         kept_stages=network.kept_stages,
+        dropped_blocks=list(network.dropped_blocks),
         head_layers=network.head_layers,
         pooling=network.pooling,
         mirrored=network.mode == METRIC,
@@ -54,6 +55,7 @@ def network_of(card: ModelCard) -> Network:
         card.embedding_dim,
         mode=card.mode,
         kept_stages=card.kept_stages,
+        dropped_blocks=card.dropped_blocks,
         head_layers=card.head_layers,
         pooling=card.pooling,
         attributes=len(card.attribute_values),
@@ -90,10 +92,13 @@ def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dty
     return card
 
 
-def load_model(folder: Path) -> tuple[Network, ModelCard]:
+def load_model(folder: Path, drop_blocks: Sequence[str] = ()) -> tuple[Network, ModelCard]:
     """Read a model folder -> network in eval mode with float32 weights, and its card.
 
-    Raises ModelError when a file is missing, broken, or weights and card do not belong together.
+    drop_blocks: residual blocks to leave out besides those the model is without. The card is then that of the smaller
+    network, as if it had been saved: with its fingerprint, and without what was measured with the whole one.
+    Raises ModelError when a file is missing, broken, or weights and card do not belong together, ConfigError for a
+    block there is not.
     """
     card = read_card(folder / CARD)
     tensors = _read_tensors(folder / WEIGHTS)
@@ -108,7 +113,30 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
         network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     except (RuntimeError, ConfigError) as error:
         raise ModelError(f"{folder}: weights do not fit a {card.backbone}; the folder is incomplete") from error
+    if drop_blocks:
+        network.drop_blocks(drop_blocks)
+        card = _smaller(card, network, tensors)
     return network.eval(), card
+
+
+def load_pretrained(backbone: str, input_size: int = 0) -> tuple[Network, ModelCard]:
+    """A backbone of the table with its authors' weights, in eval mode, and a card that names both.
+
+    It has no head: what the last stage gives is what comes out. input_size: side of its pictures in pixels, 0: its own.
+    Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
+    """
+    width = find_backbone(backbone).width
+    network = Network(backbone, width, mode=CLASSIFY, input_size=input_size, pretrained=True)
+    network.head = nn.Sequential()
+    card = describe(network, backbone)
+    return network.eval(), dataclasses.replace(card, fingerprint=_fingerprint(card, _stored(network, torch.float32)))
+
+
+def _smaller(card: ModelCard, network: Network, tensors: dict[str, Tensor]) -> ModelCard:
+    """The card of a network that lacks some of the blocks, and so of the tensors, of the card's."""
+    card = dataclasses.replace(card, dropped_blocks=list(network.dropped_blocks), threshold={}, results={})
+    left = {name: tensors[name] for name in network.state_dict()}
+    return dataclasses.replace(card, fingerprint=_fingerprint(card, left))
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

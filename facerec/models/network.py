@@ -1,6 +1,6 @@
 """Backbone + head: pixels in; unit vectors out, or the logits of classes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from facerec.errors import ConfigError
 from facerec.models.backbones import build_stages, feature_width, find_backbone
+from facerec.models.blocks import drop_blocks
 
 FACE_SIZE = 112  # pixels; the side of an aligned face
 HIDDEN = 512  # units of the new layers before the last
@@ -44,14 +45,16 @@ class Network(nn.Module):
         head_layers: int = 1,
         input_size: int = 0,
         pooling: str = MEAN,
+        dropped_blocks: Iterable[str] = (),
         attributes: int = 0,
         pretrained: bool = False,
     ) -> None:
         """dim: length of the output, D or the number of classes. kept_stages: the first ones of the backbone, 0: all.
 
         head_layers: linear layers of the head; all but the last with HIDDEN units, BatchNorm and ReLU. input_size: side
-        of the pixels in use, 0: FACE_SIZE for faces and the backbone's own for pictures. Raises ConfigError for a
-        backbone, mode, pooling or cut that does not exist, and for flat pooling where there is no map.
+        of the pixels in use, 0: FACE_SIZE for faces and the backbone's own for pictures. dropped_blocks: see blocks.py.
+        Raises ConfigError for a backbone, mode, pooling, cut or block that does not exist, and for flat pooling where
+        there is no map.
         """
         if pooling not in POOLINGS:
             raise ConfigError(f"no pooling '{pooling}'; known are {', '.join(POOLINGS)}")
@@ -64,6 +67,8 @@ class Network(nn.Module):
         self.input_size = input_size or (FACE_SIZE if mode == METRIC else row.input_size)
         self.frozen: frozenset[str] = frozenset()  # names of stages that must not move; see freezing.py
         self.stages = build_stages(backbone, pretrained, kept_stages or None)
+        self.dropped_blocks: tuple[str, ...] = ()
+        self.drop_blocks(dropped_blocks)
         self.width = feature_width(backbone, self.stages, kept_stages or None)
         side = _map_side(self.stages, self.input_size, backbone) if pooling == FLAT else 0
         self.head = _head(self.width, dim, mode, head_layers, side)
@@ -72,6 +77,10 @@ class Network(nn.Module):
         self.attribute_head = nn.Linear(self.width, attributes) if attributes else None
         self.register_buffer("mean", torch.tensor(row.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(row.std).view(3, 1, 1))
+
+    def drop_blocks(self, names: Iterable[str]) -> None:
+        """Leave these residual blocks out, besides those that are left out already; ConfigError for an unknown one."""
+        self.dropped_blocks = drop_blocks(self.stages, (*self.dropped_blocks, *names), self.backbone)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: of length 1, or logits."""
@@ -86,13 +95,29 @@ class Network(nn.Module):
 
         With 0 it is the normalised pixels themselves.
         """
-        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
-        x = (pixels.float() - self.mean) / self.std
-        return self._run(x, 0, count)
+        maps = self.maps(pixels, count)
+        return self._pooled(maps) if count == len(self.stages) else maps
+
+    def pooled(self, pixels: Tensor, count: int) -> Tensor:
+        """What the first `count` stages, one at least, make of pixels, as the mean of each map: (N, C).
+
+        Whatever the network's own pooling. A stage of fully connected layers has no maps: its outputs as they are.
+        """
+        x = self.maps(pixels, count)
+        return x if x.ndim == 2 else x.mean((2, 3))
 
     def suffix(self, x: Tensor, count: int) -> Tensor:
         """What `prefix` gave for `count` stages -> (N, width) features."""
-        return x if count == len(self.stages) else self._run(x, count, len(self.stages))
+        return x if count == len(self.stages) else self.features(x, count)
+
+    def maps(self, pixels: Tensor, count: int) -> Tensor:
+        """As `prefix`, but where those are all stages, before the pooling."""
+        assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
+        return self._run((pixels.float() - self.mean) / self.std, 0, count)
+
+    def features(self, maps: Tensor, count: int) -> Tensor:
+        """What `maps` gave for `count` stages -> (N, width) features."""
+        return self._pooled(self._run(maps, count, len(self.stages)))
 
     def output(self, features: Tensor) -> Tensor:
         """(N, width) features -> (N, dim) float32: of length 1, or logits."""
@@ -109,7 +134,10 @@ class Network(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for stage in self.stages[start:end]:
             x = stage(x)
-        if end < len(self.stages) or x.ndim == 2:
+        return x
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        if x.ndim == 2:
             return x
         return x.mean((2, 3)) if self.pooling == MEAN else x.flatten(1)
 

@@ -83,6 +83,10 @@ def _version(package: str) -> str:
 
 def prepare(folder: Path) -> None:
     """Make the folder; raises ConfigError, before any work is done, where no page can be written to it."""
+    if os.path.isdir(folder / NAME):
+        raise ConfigError(
+            f"{folder / NAME}: a folder has the report's name; move it, or give another folder to --report"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _opened(folder).close()

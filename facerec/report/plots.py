@@ -107,6 +107,24 @@ def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
     return figure
 
 
+def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
+    """What came true of the probabilities stated.
+
+    bins: [mean stated, share that was right, share of the searches]; a point's area grows with the last.
+    """
+    figure, axes = _axes("Reliability", "probability stated that the nearest person is right, %", "was right, %")
+    stated, true, searches = 100 * np.asarray(bins, np.float64).reshape(-1, 3).T
+    axes.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as stated")
+    axes.plot(stated, true, color=BLUE)
+    axes.scatter(stated, true, 20 + 4 * searches, color=BLUE, alpha=0.7, label="searches, by their share")
+    for x, y, part in zip(stated, true, searches, strict=True):
+        axes.annotate(f"{part:.2g} %", (x, y), (8, -12), textcoords="offset points", fontsize=8)
+    axes.set_xlim(-3, 112)
+    axes.set_ylim(-8, 105)
+    axes.legend(loc="upper left")
+    return figure
+
+
 def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str]) -> "Figure":
     """True classes down, answers across; a square's shade is its share of the row."""
     matrix = np.asarray(counts)

@@ -124,6 +124,9 @@ def identification_page(
     ]
     if "by_gallery_size" in line:
         figures.append(Plot("by gallery size", plots.sizes_figure(line["by_gallery_size"], DEFAULT_FPIR)))
+    if (probability := line.get("probability")) is not None:
+        note = f"Every search weighed so that {100 * probability['prior']:g} % are by people enrolled."
+        figures.append(Plot("reliability", plots.reliability_figure(probability["bins"]), note))
     wrong = [] if limit is None else _wrong_searches(searches, limit, photos, pictures)
     return _page("Open-set identification", line, command, [*identification_tables(line), *figures, *wrong])
 

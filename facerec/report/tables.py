@@ -80,6 +80,9 @@ def identification_tables(line: Line) -> list[Table]:
         rows.append((name, number(line[name]), interval(ci[name])))
     for k in [k for k in line["rank_k"] if k != "1"]:
         rows.append((f"among the {k} nearest", number(line["rank_k"][k]), interval(ci["rank_k"][k])))
+    if (stated := line.get("probability")) is not None:
+        for name, said in (("brier", "Brier score"), ("calibration_error", "calibration error")):
+            rows.append((f"probability: {said}", number(stated[name]), interval(stated["ci95"][name])))
     counts = ("people", "templates", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
     rows += [(name, number(line[name]), "") for name in (*counts, "search_ms_p50", "search_ms_p99")]
     tables = [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows))]
@@ -175,4 +178,5 @@ def _with_ends(value: float | None, bounds: Sequence[float] | None) -> str:
 
 
 def _title(line: Line) -> str:
-    return printable(f"{line['model']} ({line['model_fingerprint']})")
+    without = f" without {', '.join(line['dropped_blocks'])}" if "dropped_blocks" in line else ""
+    return printable(f"{line['model']}{without} ({line['model_fingerprint']})")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facerec.config import TrainSettings
+from facerec.config import TrainSettings, split_names
 from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
 from facerec.embed import load_embedder
 from facerec.errors import ConfigError, DataError, TrainingError
@@ -215,7 +215,8 @@ def start_network(settings: TrainSettings, classes: Sequence[str], second: Secon
     pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
     dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
     options: dict[str, Any] = {name: getattr(settings, name) for name in ("kept_stages", "head_layers", "pooling")}
-    options |= {"input_size": settings.input_size, "attributes": len(second.classes) if second else 0}
+    options |= {"dropped_blocks": split_names(settings.drop_blocks), "input_size": settings.input_size}
+    options["attributes"] = len(second.classes) if second else 0
     network = Network(settings.backbone, dim, mode=settings.mode, pretrained=pretrained, **options)
     if (start := start_folder(settings)) is not None:
         _start_from(network, start, classes, second, any_size=settings.input_size > 0)
@@ -257,6 +258,11 @@ def _start_from(
         raise ConfigError(
             f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --kept-stages {start.kept_stages}"
         )
+    if missing := set(start.dropped_blocks) - set(network.dropped_blocks):
+        raise ConfigError(
+            f"{folder}: is without the block {min(missing)}; give --drop-blocks {','.join(start.dropped_blocks)}"
+        )
+    start.drop_blocks(network.dropped_blocks)
     same_mode = start.mode == network.mode
     if same_mode and not any_size and start.input_size != network.input_size:
         raise ConfigError(f"{folder}: was trained at {start.input_size} pixels; give --input-size {start.input_size}")

@@ -11,11 +11,12 @@ import torch
 from torch import optim
 
 from facerec.attributes import read_attribute
-from facerec.config import TrainSettings
+from facerec.config import TrainSettings, split_names
 from facerec.distill import TERMS
 from facerec.embed import SHIPPED_MODEL, model_path
 from facerec.errors import ConfigError
 from facerec.losses import Objective, compares_photos, loss_terms, read_terms
+from facerec.models.blocks import check_blocks
 from facerec.models.card import read_card
 from facerec.models.checkpoint import CARD
 from facerec.models.freezing import stage_factors
@@ -80,6 +81,7 @@ def start_form(settings: TrainSettings) -> dict[str, Any]:
         return {}
     card = read_card(start / CARD)
     form: dict[str, Any] = {"backbone": card.backbone, "kept_stages": card.kept_stages}
+    form["drop_blocks"] = ",".join(card.dropped_blocks)
     if card.mode == settings.mode:
         form["input_size"] = card.input_size
     if card.mode == settings.mode == METRIC:
@@ -142,6 +144,8 @@ def check_settings(settings: TrainSettings) -> None:
         raise ConfigError(f"input_size {STORED_SIZE} is that of stored crops, which have a margin; give another")
     Objective(settings, 2)
     stage_factors(settings)
+    if settings.drop_blocks:
+        check_blocks(split_names(settings.drop_blocks), settings.backbone, settings.kept_stages or None)
     lr_factor(settings, 0.0)
 
 

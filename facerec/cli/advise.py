@@ -1,0 +1,84 @@
+"""`facerec advise`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facerec.cli import common
+from facerec.config import TrainSettings
+
+if TYPE_CHECKING:  # slow to import
+    from facerec.advise import Advice
+
+
+@common.command()
+@click.argument("folder", type=common.PHOTOS)
+@click.option("--aligned", is_flag=True, help="FOLDER holds aligned crops of faces, a folder for each person.")
+@click.option(
+    "--backbone", default=TrainSettings().backbone, show_default=True, help="What is to be trained (facerec models)."
+)
+@click.option(
+    "--input-size", type=click.IntRange(32, 2048), metavar="PIXELS",
+    help="Side of the pixels the network sees  [default: as facerec train]",
+)  # fmt: skip
+@common.json_option
+def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, as_json: bool) -> None:
+    """Say what of a network to train on the class folders (--aligned: the people) of FOLDER, and why.
+
+    How many photos there are, and how like ImageNet's they are, by a linear classifier on the features of the network
+    as ImageNet left it, at several depths (CS231n's table). Nothing is trained but that.
+
+    \b
+    facerec advise flowers/train --backbone mobilenet_v2
+    facerec advise crops/ --aligned --json
+    """
+    from facerec.advise import advise as look_at
+    from facerec.advise import command_for
+    from facerec.data import read_photos
+    from facerec.models.network import Network
+
+    photos = read_photos(folder)
+    mode = "metric" if aligned else "classify"
+    network = Network(backbone, 2, mode=mode, input_size=input_size or 0, pretrained=True).eval()
+    advice, failures = look_at(
+        photos, network, faces=aligned, watch=lambda paths, total: common.show_progress(paths, "Looking", total)
+    )
+    for failure in failures:
+        common.warn(failure)
+    command = command_for(advice, folder, network, faces=aligned)
+    if as_json:
+        common.emit({"folder": str(folder), "backbone": backbone, **advice.to_json(), "command": command})
+    else:
+        click.echo(_as_text(advice, folder, backbone, command))
+    common.finish(len(failures), 1)
+
+
+def _as_text(advice: "Advice", folder: Path, backbone: str, command: str) -> str:
+    from facerec.advise import ALIKE, MUCH
+
+    a = advice
+    each = f"{a.fewest}" if a.fewest == a.most else f"{a.fewest} to {a.most}"
+    better = f"but {a.earlier}'s are better" if a.earlier else "and no earlier ones are better"
+    wide = max(len(depth.stage) for depth in a.depths)
+    probes = [
+        f"  {d.stage:<{wide}} {_percent(d.accuracy)} % ({_percent(d.ci95[0])} to {_percent(d.ci95[1])})"
+        for d in a.depths
+    ]
+    return "\n".join(
+        [
+            f"{common.one_line(folder)}: {a.photos:,} photos in {a.classes:,} folders, {each} in each; "
+            f"{MUCH:,} or more are much",
+            f"right answers of a linear classifier on frozen features of {backbone}, {a.probed_photos:,} photos of "
+            f"{a.probed_classes} folders, chance {_percent(a.chance)} %:",
+            *probes,
+            f"the last features bring {_percent(a.similarity)} % of the way from chance to certainty "
+            f"({_percent(ALIKE)} or more: like ImageNet's), {better}",
+            f"{a.reason}:",
+            f"  {command}",
+        ]
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,0 +1,165 @@
+"""`facerec features`: what a stage of a network makes of photos, for other learners."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facerec.cli import common
+from facerec.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from facerec.embed import StageReader
+    from facerec.features import PhotoFeatures
+    from facerec.learners import LearnerResult
+
+CLASSIFIERS = ("svm", "logistic", "knn")
+
+
+@common.command()
+@click.argument("folder", type=common.PHOTOS)
+@click.option("--layer", metavar="STAGE", help="The network's stage (facerec models)  [default: the last]")
+@click.option("--output", type=common.PHOTOS, metavar="FILE", help="Write FILE.npz or FILE.parquet.")
+@click.option(
+    "--classifier",
+    type=click.Choice(CLASSIFIERS),
+    help="Measure one that learns FOLDER's sub-folders from the features.",
+)
+@click.option(
+    "--test", type=common.PHOTOS, metavar="DIR", help="Class folders to measure it on  [default: cross-validation]"
+)
+@click.option(
+    "--model",
+    metavar="DIR|NAME",
+    help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
+)
+@click.option(
+    "--input-size", type=click.IntRange(min=1), default=None, help="Side of a backbone's pictures, in pixels."
+)
+@common.face_options
+@common.json_option
+def features(
+    folder: Path,
+    layer: str | None,
+    output: Path | None,
+    classifier: str | None,
+    test: Path | None,
+    model: str | None,
+    input_size: int | None,
+    as_json: bool,
+    **faces: Any,
+) -> None:
+    """Write what a stage of a network makes of the photos in FOLDER, the mean of each of its maps, for other learners.
+
+    A face model sees the main face of each photo, any other network the middle of the picture. --classifier measures
+    the lectures' pipeline: features, scaled; then a support vector machine, logistic regression or nearest neighbours,
+    whose cost or number of neighbours is chosen by cross-validation on the photos it learns from.
+
+    \b
+    facerec features flowers/ --model resnet50 --layer layer3 --output flowers.npz
+    facerec features people/ --output people.parquet
+    facerec features flowers/train --model resnet50 --classifier svm --test flowers/test
+    """
+    if output is None and classifier is None:
+        raise ConfigError("give --output FILE for the features, --classifier to measure one, or both")
+    if test is not None and classifier is None:
+        raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
+    from facerec.embed import load_stage
+    from facerec.features import gather_features, ready_file, write_features
+
+    if output is not None:
+        ready_file(output)
+    paths = _photos_in(folder, classifier)
+    others = [] if test is None else _photos_in(test, classifier)
+    if classifier is not None:
+        _check_classes(folder, test)
+    reader = load_stage(model, layer, input_size or 0)
+    began = time.monotonic()
+    photos, held_out = (_read(some, reader, faces) for some in (paths, others))
+    seconds = time.monotonic() - began
+    failed = sum(photo.row is None for photo in (*photos, *held_out))
+    if failed == len(photos) + len(held_out):
+        common.finish(failed, 0)  # ends here
+    if output is not None:
+        table = gather_features(photos, folder, reader)
+        write_features(table, output)
+        _tell_file(output, len(table), reader, as_json)
+    if classifier is not None:
+        result = _learn(classifier, photos, folder, held_out, test)
+        _tell_result(result, reader, seconds, as_json)
+    common.finish(failed, len(photos) + len(held_out) - failed)
+
+
+def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
+    """The photos of a folder, one at least; all of them of a class, where classes are to be told apart."""
+    from facerec.features import folder_label, folder_photos
+
+    paths = folder_photos(folder)
+    if not paths:
+        raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
+    loose = [path for path in paths if not folder_label(path, folder)]
+    if loose and classifier is not None:
+        raise DataError(
+            f"{common.one_line(loose[0])}: of which class is it? With --classifier every photo is in a class's folder"
+        )
+    return paths
+
+
+def _check_classes(folder: Path, test: Path | None) -> None:
+    """Before the long work: two classes at least, and no photo in both folders."""
+    from facerec.data import read_photos, split_classes
+
+    split_classes(read_photos(folder), None if test is None else read_photos(test), seed=0)
+
+
+def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "list[PhotoFeatures]":
+    """The features of each photo; what cannot be used is a line on stderr."""
+    from facerec.features import photo_features
+
+    detector = common.detector_for(reader, **faces)
+    read = []
+    for photo in common.show_progress(photo_features(paths, reader, detector), "Reading", len(paths)):
+        if photo.error is not None:
+            common.warn(str(photo.error))
+        read.append(photo)
+    return read
+
+
+def _learn(
+    classifier: str, photos: "list[PhotoFeatures]", folder: Path, held_out: "list[PhotoFeatures]", test: Path | None
+) -> "LearnerResult":
+    from facerec.features import folder_label
+    from facerec.learners import cross_validated, tried_on
+
+    labels, rows = [folder_label(photo.path, folder) for photo in photos], [photo.row for photo in photos]
+    if test is None:
+        return cross_validated(classifier, labels, rows)
+    truth = [folder_label(photo.path, test) for photo in held_out]
+    return tried_on(classifier, labels, rows, truth, [photo.row for photo in held_out])
+
+
+def _tell_file(output: Path, photos: int, reader: "StageReader", as_json: bool) -> None:
+    count, card = reader.card.embedding_dim, reader.card
+    if as_json:
+        line = {"output": str(output), "photos": photos, "features": count, "layer": reader.layer}
+        common.emit(line | {"model": card.name, "model_fingerprint": card.fingerprint})
+    else:
+        click.echo(f"{common.one_line(output)} holds {count} features of {photos} photos, {_source(reader)}.")
+
+
+def _tell_result(result: "LearnerResult", reader: "StageReader", seconds: float, as_json: bool) -> None:
+    from facerec.report.tables import classification_tables
+
+    line = result.to_json() | {"layer": reader.layer, "model": reader.card.name}
+    line |= {"model_fingerprint": reader.card.fingerprint, "seconds": round(seconds, 1)}
+    line |= {"images_per_second": round(result.result.images / seconds, 2)}
+    if not as_json:
+        how = f"by {result.folds}-fold cross-validation" if result.folds else "on the photos of --test"
+        chosen = ", ".join(f"{value:g}" for value in result.chosen)
+        click.echo(f"{result.classifier} on {_source(reader)}, {result.parameter} {chosen}, {how}:")
+    common.show_tables(line, as_json, classification_tables)
+
+
+def _source(reader: "StageReader") -> str:
+    return f"{reader.layer} of {reader.card.name}"

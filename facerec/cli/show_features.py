@@ -1,0 +1,67 @@
+"""`facerec show-features`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facerec.cli import common
+
+
+@common.command()
+@click.argument("photo", type=common.PHOTOS)
+@click.option("--layer", required=True, metavar="STAGE", help="A stage of the backbone (facerec models lists them).")
+@click.option("--output", required=True, type=common.PHOTOS, metavar="PNG", help="The sheet; a new file.")
+@click.option(
+    "--against", type=common.PHOTOS, metavar="PHOTO",
+    help="Show what speaks for the likeness to the face in this photo, instead of for the face's own embedding.",
+)  # fmt: skip
+@common.face_options
+@common.model_option
+@common.json_option
+def show_features(
+    photo: Path, layer: str, output: Path, against: Path | None, model: str | None, as_json: bool, **faces: Any
+) -> None:
+    """Draw what a stage of a network sees in a photo: its strongest channels, and where a decision comes from.
+
+    One sheet: the photo as the network is given it; Grad-CAM (Selvaraju et al. 2017) of the likeliest class, of the
+    likeness to another face, or of the face's own embedding; the filters of the first layer; and the channels of the
+    stage that answer the photo most.
+
+    \b
+    facerec show-features bee.jpg --model models/insects --layer stage3 --output bee.png
+    facerec show-features ann.jpg --layer layer3 --against "people/Ann Lee/1.jpg" --output ann.png
+    """
+    from facerec import explain
+    from facerec.embed import model_folder
+    from facerec.models.checkpoint import load_model
+    from facerec.pictures import sheet_format, write_sheet
+
+    sheet_format(output)
+    network, card = load_model(model_folder(model))
+    if against is not None:
+        explain.require_faces(card)
+    if card.mode == "metric":
+        detector = common.make_detector(**faces, crop_size=card.input_size)
+        sight = explain.look_at_face(photo, network, layer, detector, against)
+    else:
+        sight = explain.look_at_picture(photo, network, layer)
+    subject = explain.decision(sight, card, against)
+    title = f"{common.one_line(Path(photo.name))} in {card.name}"
+    write_sheet(explain.draw_sheet(sight, title, layer, subject), output)
+    channels = explain.strongest(sight.maps)
+    if as_json:
+        common.emit(
+            {
+                "image": str(photo),
+                "layer": layer,
+                "output": str(output),
+                "decision": subject,
+                "score": sight.score,
+                "channels": channels,
+                "model": card.name,
+                "model_fingerprint": card.fingerprint,
+            }
+        )
+    else:
+        click.echo(f"{common.one_line(output)}: {layer} of {card.name}; Grad-CAM of {subject}")

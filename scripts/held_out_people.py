@@ -1,0 +1,75 @@
+"""The vectors of people a model was not trained on, by person; kept in a folder, as each model embeds them but once.
+
+validation, test: the aligned crops of `splits/NAME.txt`. lfw: the main face of each raw photo of `lfw/`, detected and
+aligned (about 10 minutes), less the photos without a face.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from compare_identification import Rows, embed_people
+
+from facerec.config import DetectorSettings
+from facerec.detect import MTCNNDetector
+from facerec.embed import load_embedder
+from facerec.images import identity_folders
+from facerec.recognise import embed_photos
+
+KINDS = ("validation", "test", "lfw")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --data, --people and --cache."""
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--people", choices=KINDS, default="validation")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the vectors there, and take them from there")
+
+
+def people_of(data: Path, which: str, model: str, cache: Path | None) -> Rows:
+    """Person -> their vectors; from `cache`, where they are of this very model, else embedded and kept there."""
+    kept = cache and cache / f"{which}-{load_embedder(model).card.fingerprint}.npz"
+    if kept is not None and kept.exists():
+        return read_rows(kept)
+    rows = embed_lfw(data, model) if which == "lfw" else embed_listed(data, which, model)
+    if kept is not None:
+        write_rows(kept, rows)
+    return rows
+
+
+def embed_listed(data: Path, which: str, model: str) -> Rows:
+    """Of aligned crops."""
+    listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
+    return embed_people(data / "faces", sorted(name for _, name in listed), model)
+
+
+def embed_lfw(data: Path, model: str) -> Rows:
+    """Of raw photos."""
+    embedder = load_embedder(model)
+    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
+    paths = [path for own in identity_folders(data / "lfw").values() for path in own]
+    rows: Rows = {}
+    for photo in embed_photos(paths, detector, embedder, main_only=True):
+        rows.setdefault(photo.path.parent.name, []).extend(photo.vectors)
+    return {person: own for person, own in rows.items() if own}
+
+
+def read_rows(path: Path) -> Rows:
+    """What `write_rows` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        owners, vectors = file["owners"], file["vectors"]
+    rows: Rows = {}
+    for owner, vector in zip(owners.tolist(), vectors, strict=True):
+        rows.setdefault(owner, []).append(vector)
+    return rows
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """`owners` and `vectors`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owners = np.array([person for person, own in rows.items() for _ in own])
+    part = path.with_name(f"part-{path.name}")
+    np.savez(part, owners=owners, vectors=np.stack([row for own in rows.values() for row in own]))
+    os.replace(part, path)

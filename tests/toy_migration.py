@@ -1,0 +1,107 @@
+"""Two networks one can compute by hand, galleries of made-up people with either, and what becomes of them."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import toy_model
+
+from facerec.cohort import save_cohort
+from facerec.database import connect
+from facerec.detect import AlignedDetector
+from facerec.images import encode_png, read_image
+from facerec.migrate import Report, Step, migrate, open_renewal
+from facerec.models.card import ModelCard
+from facerec.recognise import enrol, open_gallery
+from facerec.types import Vectors
+
+PEOPLE = {"Ann Zebra": 3, "Bob Ray": 2, "Çelik 王": 1}
+
+
+class ByHand:
+    """A network that gives each face its thumbnail of cells x cells; numpy alone, so that it may be forked."""
+
+    def __init__(self, folder: Path, name: str, cells: int, strangers: int = 60) -> None:
+        self.cells, self.path = cells, folder / name
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.card = ModelCard(name, 3 * cells**2, 112, toy_model.GREY, toy_model.GREY, fingerprint=f"{cells:064x}")
+        if strangers:
+            crops = np.stack([toy_model.crop(1000 + i, 0) for i in range(strangers)])
+            save_cohort(self.path, self.card, self.embed(crops), "made up")
+
+    def embed(self, crops: np.ndarray) -> Vectors:
+        side = 112 // self.cells
+        cells = crops.reshape(len(crops), self.cells, side, self.cells, side, 3).mean(axis=(2, 4)) / 127.5 - 1
+        rows = cells.reshape(len(crops), -1)
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def vector(self, path: Path) -> np.ndarray:
+        return self.embed(read_image(path)[None])[0]
+
+
+def photos_of(folder: Path, *names: str) -> dict[str, list[Path]]:
+    """Made-up people's photos, as many each as PEOPLE has it, made if need be."""
+    return {
+        name: [toy_model.save_crop(folder / name / f"{n}.png", list(PEOPLE).index(name), n) for n in range(count)]
+        for name, count in PEOPLE.items()
+        if name in (names or PEOPLE)
+    }
+
+
+def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> Path:
+    with open_gallery(folder, model, create=True) as gallery:
+        gallery.keep_crops(crops)
+        results = list(enrol(gallery, photos_of(photos), AlignedDetector(), model, force=True))
+        assert {result.status for result in results} == {"added"}
+    return folder
+
+
+def vectors_in(folder: Path) -> dict[str, list[bytes]]:
+    """Person -> the vectors of their photos, in their order."""
+    rows: dict[str, list[bytes]] = {}
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
+        for name, blob in db.execute(
+            "SELECT name, vector FROM people p JOIN templates t ON p.id = person ORDER BY t.id"
+        ):
+            rows.setdefault(name, []).append(blob)
+    return rows
+
+
+def expected(model: ByHand, photos: Path) -> dict[str, list[bytes]]:
+    return {name: [model.vector(path).tobytes() for path in own] for name, own in photos_of(photos).items()}
+
+
+def run_all(folder: Path, model: ByHand, **rules) -> tuple[list[Step], Report]:
+    with open_renewal(folder, model) as renewal:
+        *steps, report = migrate(renewal, rules.pop("detector", AlignedDetector()), model, **rules)
+    assert isinstance(report, Report)
+    return [step for step in steps if isinstance(step, Step)], report
+
+
+def state_of(folder: Path) -> tuple:
+    """All that a migration must not change if it comes to nothing: all but its own work."""
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
+        tables = ("gallery", "people", "templates", "strangers", "log", "consent", "keeping")
+        return tuple(tuple(db.execute(f"SELECT * FROM {table}")) for table in tables)
+
+
+def require_of(model: ByHand, folder: Path, photos: Path) -> None:
+    """It is wholly the model's: everybody is found, the threshold is by its strangers, and nothing is wrong."""
+    with open_gallery(folder, model) as gallery:
+        for name, own in photos_of(photos).items():
+            for path in own:
+                assert gallery.search(model.vector(path)[None], 1)[0][0].person == name
+        assert gallery.check().problems == ()
+        assert gallery.threshold is not None
+        assert gallery.threshold.source.endswith("at 3 people: FPIR below 4.9 %")
+    assert vectors_in(folder) == expected(model, photos)
+
+
+def ann_in(content: bytes, *models: ByHand) -> list[str]:
+    """What of Ann is in some bytes: her name, vectors of any model, and crops."""
+    found = ["name"] if b"Zebra" in content else []
+    for n in range(3):
+        crop = toy_model.crop(0, n)
+        found += [f"crop {n}"] if encode_png(crop)[40:] in content else []
+        found += [f"{model.card.name} {n}" for model in models if model.embed(crop[None]).tobytes() in content]
+    return found
