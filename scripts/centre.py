@@ -58,7 +58,8 @@ def centre_folder(model: Path, output: Path, photos: PhotoSet) -> None:
     with torch.no_grad():
         last.bias.sub_(torch.from_numpy(mean_row(raw, photos, card.input_size)))
     training = {**card.training, "centred_on": CROPS}
-    save_model(network, output, dataclasses.replace(describe(network, output.name), training=training))
+    own = describe(network, output.name, attribute=(card.attribute, card.attribute_values))
+    save_model(network, output, dataclasses.replace(own, training=training))
 
 
 def centre_file(model: Path, output: Path, photos: PhotoSet) -> None:

@@ -84,9 +84,11 @@ def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
 
 def ship(run: Path, data: Path) -> None:
     """Write the float16 model's files."""
-    network, _ = load_model(run)
+    network, trained = load_model(run)
     facts = {"licence": LICENCE, "source": SOURCE, "training": {"runs": history_of(run)}}
-    card = dataclasses.replace(describe(network, NAME), **facts)
+    card = dataclasses.replace(
+        describe(network, NAME, attribute=(trained.attribute, trained.attribute_values)), **facts
+    )
     _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     save_model(network, SHIPPED_MODEL, card, torch.float16)
     ship_cohort(SHIPPED_MODEL, data)
