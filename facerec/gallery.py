@@ -109,6 +109,8 @@ class Gallery(Care):
         people = self._current()
         with self._database.read() as db:
             cohort, given = (read_strangers(db, people.index.dimension, kind) for kind in ("cohort", "given"))
+            if not people.names or all(rows is None or not len(rows) for rows in (cohort, given)):
+                return None
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
             if (known := self._kept(db, rate)) is not None:
                 return known

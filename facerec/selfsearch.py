@@ -80,8 +80,8 @@ def search_itself(held: Held) -> SelfSearch:
     index, ids = FlatIndex(held.vectors.shape[1]), np.arange(len(held.vectors))
     index.add(ids, held.vectors)
     people = PeopleIndex(index, ids, held.owners)
-    nearest, _ = stranger_distances(people, held.strangers, held.given)
-    made = calibrate(nearest, held.fpir, len(people.names))
+    nearest, population = stranger_distances(people, held.strangers, held.given)
+    made = calibrate(nearest, held.fpir, len(people.names), population and population.error)
     threshold = held.fallback if made is None else made.threshold
     counts = (len(people.names), len(held.vectors))
     if threshold is None:

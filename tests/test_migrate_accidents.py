@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,9 +173,13 @@ def test_killed_anywhere(
     """By the clock, there and back again."""
     many(monkeypatch)
     chance, kills = random.Random(0), 0
+    shutil.copytree(folder, tmp_path / "left alone")
+    began = time.monotonic()
+    assert not killed_before(10**6, lambda: run_all(tmp_path / "left alone", new))
+    whole = time.monotonic() - began
     for _ in range(25):
         now, then = (old, new) if model_now(folder) == "old" else (new, old)
-        kills += killed_after(chance.random() * 0.1, lambda then=then: run_all(folder, then))
+        kills += killed_after(chance.random() * whole, lambda then=then: run_all(folder, then))
         require_of(now if model_now(folder) == now.card.name else then, folder, tmp_path / "photos")
     assert kills > 5
 

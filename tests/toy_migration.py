@@ -4,11 +4,13 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 import toy_model
 
-from facerec.cohort import save_cohort
+from facerec.cohort import load_cohort, save_cohort
 from facerec.database import connect
 from facerec.detect import AlignedDetector
+from facerec.identification import gallery_calibration
 from facerec.images import encode_png, read_image
 from facerec.migrate import Report, Step, migrate, open_renewal
 from facerec.models.card import ModelCard
@@ -93,7 +95,12 @@ def require_of(model: ByHand, folder: Path, photos: Path) -> None:
                 assert gallery.search(model.vector(path)[None], 1)[0][0].person == name
         assert gallery.check().problems == ()
         assert gallery.threshold is not None
-        assert gallery.threshold.source.endswith("at 3 people: FPIR below 4.9 %")
+        people = {name: [model.vector(path) for path in own] for name, own in photos_of(photos).items()}
+        made = gallery_calibration(people, load_cohort(model.path, model.card))
+        assert made is not None
+        assert made.strangers == 60
+        assert gallery.threshold.distance == pytest.approx(made.distance, abs=1e-3)
+        assert gallery.threshold.source == made.threshold.source
     assert vectors_in(folder) == expected(model, photos)
 
 
