@@ -121,13 +121,9 @@ def _tell_figures(model: str, figures: "SelfSearch") -> None:
 def _rate(rate: "Rate") -> str:
     low, high = rate.ci95
     who = f"by {rate.people} {'person' if rate.people == 1 else 'people'}"
-    said = f"{rate.errors} of {rate.searches} {who}, {_percent(rate.rate)} % ({_percent(low)} to {_percent(high)})"
+    shares = f"{common.percent(rate.rate)} % ({common.percent(low)} to {common.percent(high)})"
+    said = f"{rate.errors} of {rate.searches} {who}, {shares}"
     return said if high - low <= TELLING else f"{said}: too small a gallery to tell"
-
-
-def _percent(rate: float) -> str:
-    """Of two digits, and 100 rather than 1e+02."""
-    return "100" if rate >= 0.995 else f"{100 * rate:.2g}"
 
 
 def _as_json(report: "Report") -> dict[str, Any]:
