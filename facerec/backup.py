@@ -122,7 +122,8 @@ def is_sound(path: Path) -> bool:
 def _chosen(path: Path, kind: str | None) -> Copy:
     copies = [copy for copy in list_copies(path) if kind in {None, copy.kind}]
     if not copies:
-        raise GalleryError(f"{path}: no {kind or 'backup'} beside it; enroll again (`--gallery DIR`)")
+        others = "`facerec gallery restore --list` shows the copies there are" if copies_of(path) else ""
+        raise GalleryError(f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again (`--gallery DIR`)'}")
     whole = [copy for copy in copies if copy.problem is None]
     if not whole:
         first = "give the right passphrase, or " if mark_of(path).exists() else ""

@@ -143,6 +143,16 @@ def test_a_rollback_copy_is_restored_by_the_same_command(folder: Path) -> None:
         assert nearest(gallery, 3) is None
 
 
+def test_where_only_the_asked_for_copy_is_missing_the_others_are_pointed_to(folder: Path) -> None:
+    """Nobody need enroll anew: the gallery is sound, and has a backup."""
+    result = run("gallery", "restore", "--from", "rollback", gallery=folder)
+    said = "no rollback beside it; `facerec gallery restore --list` shows the copies there are"
+    assert (result.exit_code, result.stderr) == (2, f"Error: {folder / 'gallery.db'}: {said}\n")
+    (folder / "gallery.db.backup").unlink()
+    result = run("gallery", "restore", "--from", "rollback", gallery=folder)
+    assert "no rollback beside it; enroll again" in result.stderr
+
+
 def test_damaged_copies_are_passed_over(folder: Path) -> None:
     with opened(folder) as gallery:
         keep_copy(gallery._database, "rollback")

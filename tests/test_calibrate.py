@@ -321,6 +321,8 @@ def test_the_command_and_what_identify_says(model: Path, crops: Path, tmp_path: 
     (line,) = json_lines(run("calibrate", "--fpir", "0.001", "--model", model, "--json", gallery=gallery))
     assert (line["within"], line["threshold_source"]) == (0, "none of 200 strangers at 3 people: FPIR below 3.6 %")
     assert "it takes 1000 strangers" in run("calibrate", "--model", model, gallery=gallery).stdout
+    assert " to 100 % (95 %)" in run("calibrate", "--fpir", "0.99", "--model", model, gallery=gallery).stdout
+    run("calibrate", "--fpir", "0.001", "--model", model, gallery=gallery)
 
 
 def test_strangers_of_a_folder(model: Path, crops: Path, tmp_path: Path) -> None:

@@ -287,6 +287,19 @@ def test_the_command(shop: Path, models: tuple[Path, Path], tmp_path: Path) -> N
     assert text.endswith("The gallery is of two now; `facerec gallery restore --from rollback` goes back to one.\n")
 
 
+def test_the_command_says_100_percent_in_figures(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """One person under two names, as it happens: each is taken for the other while left out."""
+    for name, number in (("Ann Ray", 0), ("Ann Zebra", 1)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        toy_model.save_crop(tmp_path / "photos" / name / "a.png", 0, number)
+    enrolled = run("enroll", tmp_path / "photos", "--aligned", "--model", models[0], gallery=tmp_path / "shop")
+    assert enrolled.exit_code == 0
+    text = run("gallery", "migrate", "--model", models[1], gallery=tmp_path / "shop").stdout
+    assert (
+        text.count("FPIR, each person searched while left out: 2 of 2 by 2 people, 100 % (16 to 100): too small") == 2
+    )
+
+
 def test_the_command_names_who_would_be_lost(shop: Path, models: tuple[Path, Path], tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
     for path in (photos["Ann Zebra"][0], photos["Çelik 王"][0]):
@@ -305,6 +318,10 @@ def test_the_command_names_who_would_be_lost(shop: Path, models: tuple[Path, Pat
     assert len(json_lines(run("gallery", "list", "--json", gallery=shop))) == 3
     trial = run("gallery", "migrate", "--model", models[1], "--dry-run", gallery=shop)
     assert trial.exit_code == 1
+    assert "; without --dry-run and with --leave-out it would be migrated." in trial.stdout
+    trial = run("gallery", "migrate", "--model", models[1], "--dry-run", "--leave-out", gallery=shop)
+    assert trial.exit_code == 1
+    assert "; without --dry-run it would be migrated." in trial.stdout
     left = run("gallery", "migrate", "--model", models[1], "--leave-out", gallery=shop)
     assert left.exit_code == 1
     assert "Çelik 王: not enrolled any more, no photo could be migrated; the rollback copy has them" in left.stderr

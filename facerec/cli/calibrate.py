@@ -93,8 +93,8 @@ def _as_json(found: "Calibration") -> dict[str, Any]:
 
 
 def _as_text(found: "Calibration") -> str:
-    low, high = (100 * side for side in found.interval)
+    low, high = map(common.percent, found.interval)
     said = f"Threshold {found.threshold.distance:.3f}: {found.threshold.source}."
     if found.within:
-        return f"{said} {found.within} of {found.strangers} strangers are within it: {low:.2g} to {high:.2g} % (95 %)."
+        return f"{said} {found.within} of {found.strangers} strangers are within it: {low} to {high} % (95 %)."
     return f"{said} For FPIR {100 * found.fpir:g} % it takes {int(1 / found.fpir)} strangers; give more by --strangers."

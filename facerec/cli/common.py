@@ -200,6 +200,11 @@ def how_many(number: int, of: str) -> str:
     return f"{number} {of}{'' if number == 1 else 's'}"
 
 
+def percent(rate: float) -> str:
+    """A rate, 0..1, as per cent of two digits, and 100 rather than 1e+02."""
+    return "100" if rate >= 0.995 else f"{100 * rate:.2g}"
+
+
 def finish(failed: int, done: int) -> None:
     """Exit 0 when nothing failed, 1 when some inputs failed, 2 when nothing could be done."""
     if failed:

@@ -60,7 +60,7 @@ def migrate(
             elif step.problem is not None:
                 _tell_problem(step, as_json)
     assert report is not None
-    common.emit(_as_json(report)) if as_json else _tell(report, dry_run)
+    common.emit(_as_json(report)) if as_json else _tell(report, dry_run, leave_out)
     common.finish(len(report.losses), report.migrated or dry_run)
 
 
@@ -70,7 +70,7 @@ def _tell_problem(step: "Step", as_json: bool) -> None:
         common.emit({"image": step.source, "person": step.person, "status": "failed", "reason": step.problem})
 
 
-def _tell(report: "Report", dry_run: bool) -> None:
+def _tell(report: "Report", dry_run: bool, leave_out: bool) -> None:
     for loss in report.losses:
         common.warn(_loss(loss, report.migrated))
     made = f"{report.crops} faces embedded from kept crops, {report.photos} from photos"
@@ -90,7 +90,8 @@ def _tell(report: "Report", dry_run: bool) -> None:
     if report.migrated:
         click.echo(f"The gallery is of {new} now; `facerec gallery restore --from rollback` goes back to {old}.")
     else:
-        click.echo("The gallery is as it was; without --dry-run it would be migrated.")
+        needed = " and with --leave-out" if report.losses and not leave_out else ""
+        click.echo(f"The gallery is as it was; without --dry-run{needed} it would be migrated.")
 
 
 def _loss(loss: "Loss", gone: bool) -> str:
@@ -118,10 +119,11 @@ def _tell_figures(model: str, figures: "SelfSearch") -> None:
 
 
 def _rate(rate: "Rate") -> str:
-    low, high = (100 * side for side in rate.ci95)
+    low, high = rate.ci95
     who = f"by {rate.people} {'person' if rate.people == 1 else 'people'}"
-    said = f"{rate.errors} of {rate.searches} {who}, {100 * rate.rate:.2g} % ({low:.2g} to {high:.2g})"
-    return said if high - low <= 100 * TELLING else f"{said}: too small a gallery to tell"
+    shares = f"{common.percent(rate.rate)} % ({common.percent(low)} to {common.percent(high)})"
+    said = f"{rate.errors} of {rate.searches} {who}, {shares}"
+    return said if high - low <= TELLING else f"{said}: too small a gallery to tell"
 
 
 def _as_json(report: "Report") -> dict[str, Any]:
