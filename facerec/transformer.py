@@ -61,7 +61,9 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         self.white = white
 
     def fit(self, X: Any, y: Any = None) -> "StageFeatures":
-        """Look up the network; X is only looked at where it is rows. Raises as `load_stage`."""
+        """Look up the network; X is looked at only if rows. Raises as `load_stage`, and ConfigError of `white`."""
+        if not 0 < self.white < np.inf:
+            raise ConfigError(f"white is {self.white}, and a number above 0 is needed: 255, or 1.0 for scikit-learn's")
         self._rows(X, reset=True)
         reader = self._reader()
         self.layer_, self.fingerprint_ = reader.layer, reader.card.fingerprint

@@ -383,3 +383,15 @@ def test_missing_weights_are_one_clear_line(name: str, monkeypatch: pytest.Monke
     with pytest.raises(ModelError, match=rf"pre-trained weights of {name} .* --init random") as caught:
         build_stages(name, pretrained=True)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_downloaded_is_not_told_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:1")
+    with pytest.raises(ModelError, match="squeezenet1_1 cannot be downloaded"):
+        build_stages("squeezenet1_1", pretrained=True)
+    told = capsys.readouterr()
+    assert (told.out, "Downloading" in told.err) == ("", True), "stdout holds JSON and nothing else"

@@ -314,6 +314,13 @@ def test_what_cannot_be_is_one_line(
     assert not Path("x.npz").exists()
 
 
+def test_a_size_that_no_memory_holds_is_not_called_too_small(pictures: Path, tmp_path: Path) -> None:
+    given = ("--model", "squeezenet1_1", "--input-size", 100_000, "--output", tmp_path / "x.npz")
+    result = run("features", pictures, *given)
+    assert result.exit_code == 2
+    assert "100000 is not in the range 1<=x<=2048" in result.stderr
+
+
 def test_a_folder_of_nothing_usable_writes_nothing(classifier: Path, pictures: Path, tmp_path: Path) -> None:
     for path in find_photos(pictures):
         path.write_bytes(b"no picture")

@@ -216,3 +216,9 @@ def test_other_files_are_one_line(tmp_path: Path, text: str) -> None:
         StageFeatures.load(tmp_path / "none.json")
     with pytest.raises(ConfigError, match="cannot be written"):
         StageFeatures().save(tmp_path / "none" / "x.json")
+
+
+@pytest.mark.parametrize("white", [0, -1.0, float("inf"), float("nan")])
+def test_white_is_a_number_above_0(colours: str, white: float) -> None:
+    with pytest.raises(ConfigError, match=f"white is {white}, and a number above 0 is needed"):
+        StageFeatures(colours, shape=(1, -1), white=white).fit(np.ones((2, 9)))

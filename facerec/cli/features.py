@@ -35,7 +35,7 @@ CLASSIFIERS = ("svm", "logistic", "knn")
     help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
 )
 @click.option(
-    "--input-size", type=click.IntRange(min=1), default=None, help="Side of a backbone's pictures, in pixels."
+    "--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's pictures, in pixels."
 )
 @common.face_options
 @common.json_option

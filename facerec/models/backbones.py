@@ -1,7 +1,9 @@
 """THE TABLE of backbones. Everything that differs between them stands in a row; no other file asks for a name."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import pairwise
@@ -199,7 +201,8 @@ def build_stages(name: str, pretrained: bool, kept: int | None = None) -> nn.Seq
     Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
     """
     try:
-        whole = find_backbone(name).build(pretrained)
+        with redirect_stdout(sys.stderr):  # torch says there what it downloads, and stdout is the answer's
+            whole = find_backbone(name).build(pretrained)
     except (URLError, HTTPException, OSError, RuntimeError) as error:  # the last: not the file its hash speaks of
         raise ModelError(
             f"the pre-trained weights of {name} cannot be downloaded ({error}); "
