@@ -2,7 +2,7 @@
 
     .venv/bin/python scripts/measure_migration.py int8 sface.onnx --data ../shared/data
 
-Enrolled are the first 60 test people (`splits/test.txt`) with 6 crops each, with --keep-crops, and their photos are
+Enrolled are the first 60 validation people (`splits/validation.txt`) with 6 crops each, with --keep-crops, and their photos are
 then gone. A new model FILE.onnx without strangers of its own gets one crop of each of the first 1,000 cohort people
 (`splits/cohort.txt`). Everything lies in a folder that is deleted at the end.
 """
@@ -50,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, gallery = Path(name), f"--gallery={name}/gallery"
-        for person in listed(options.data, "test.txt")[:PEOPLE]:
+        for person in listed(options.data, "validation.txt")[:PEOPLE]:
             (folder / "people" / person.name).mkdir(parents=True)
             for photo in find_photos(person)[:CROPS]:
                 shutil.copy(photo, folder / "people" / person.name)
