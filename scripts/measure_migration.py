@@ -2,9 +2,9 @@
 
     .venv/bin/python scripts/measure_migration.py int8 sface.onnx --data ../shared/data
 
-Enrolled are the first 60 validation people (`splits/validation.txt`) with 6 crops each, with --keep-crops, and their photos are
-then gone. A new model FILE.onnx without strangers of its own gets one crop of each of the first 1,000 cohort people
-(`splits/cohort.txt`). Everything lies in a folder that is deleted at the end.
+Enrolled are the first 60 validation people (`splits/validation.txt`) with 6 crops each, with --keep-crops, and their
+photos are then gone. A new model FILE.onnx without strangers of its own gets one crop of each of the first 1,000 cohort
+people (`splits/cohort.txt`). Everything lies in a folder that is deleted at the end.
 """
 
 import argparse

@@ -177,7 +177,9 @@ def test_killed_anywhere(
     began = time.monotonic()
     assert not killed_before(10**6, lambda: run_all(tmp_path / "left alone", new))
     whole = time.monotonic() - began
-    for _ in range(25):
+    for turn in range(200):
+        if turn >= 25 and kills > 5:  # how many it takes depends on how busy the machine is
+            break
         now, then = (old, new) if model_now(folder) == "old" else (new, old)
         kills += killed_after(chance.random() * whole, lambda then=then: run_all(folder, then))
         require_of(now if model_now(folder) == now.card.name else then, folder, tmp_path / "photos")
