@@ -155,10 +155,8 @@ def main() -> None:
     counts = [sum(len(own) for name, own in probes.items() if (name in known) == mated) for mated in (True, False)
               for known, probes in drawn]  # fmt: skip
     new, strange = np.mean(counts[: len(drawn)]), np.mean(counts[len(drawn) :])
-    print(
-        f"{options.people}: {len(drawn)} classes of {options.size} with {KNOWN[options.people]} photos each, {new:.0f} "
-    )
-    print(f"new photos of theirs and {strange:.0f} of strangers; {options.epochs} epochs; percent\n")
+    print(f"{options.people}: {KNOWN[options.people]} photos of each person known; {options.epochs} epochs; percent;")
+    print(f"classes: {len(drawn)}, of {options.size} people, {new:.0f} new and {strange:.0f} strange photos each\n")
     head = "trained | rank 1 | FNIR at FPIR 10 % | FNIR at FPIR 1 % | its own threshold: FNIR | FPIR"
     print(f"| {head} |\n|{'---|' * 6}", flush=True)
     for way in options.ways:
