@@ -20,6 +20,7 @@ from facerec.folder import (
     alone,
     copies_of,
     copy_of,
+    is_plain,
     mark_of,
     may_write,
     new_draft,
@@ -126,9 +127,19 @@ def _chosen(path: Path, kind: str | None) -> Copy:
         raise GalleryError(f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again (`--gallery DIR`)'}")
     whole = [copy for copy in copies if copy.problem is None]
     if not whole:
-        first = "give the right passphrase, or " if mark_of(path).exists() else ""
+        first = _before_all_is_lost(path, copies[0].kind)
         raise DamagedGalleryError(f"{copies[0].problem}, as is the database; {first}enroll again (`--gallery DIR`)")
     return whole[0]
+
+
+def _before_all_is_lost(path: Path, kind: str) -> str:
+    """What to try with copies that seem damaged, and may be encrypted."""
+    if mark_of(path).exists():
+        return "give the right passphrase, or "
+    if is_plain(copy_of(path, kind)):
+        return ""
+    again = "xxd -p -l 16 gallery.db > gallery.encrypted"
+    return f"if they are encrypted, their gallery.encrypted is lost: make it again in the folder (`{again}`); or else "
 
 
 def _stage(copy: Path, path: Path, holds: Copy) -> None:

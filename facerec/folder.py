@@ -75,6 +75,12 @@ def salt_of(path: Path) -> bytes | None:
     return salt
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a file begins as every database does that is not encrypted. Only of one this process has not open."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def drafts_of(path: Path) -> list[Path]:
     """What killed processes left unfinished beside the database `path`, SQLite's own files for them included."""
     kinds = (*KINDS, "restoring")

@@ -298,6 +298,7 @@ def test_the_mark_can_be_made_again(folder: Path, encrypted: str, content: bytes
     if content is None:
         mark.unlink()
         refused(folder, "gallery", "list", words="or an encrypted one without its gallery.encrypted")
+        refused(folder, "gallery", "restore", words="their gallery.encrypted is lost: make it again in the folder")
     else:
         mark.write_bytes(content)
         refused(folder, "gallery", "list", words="it must hold the first 16 bytes of gallery.db, in hexadecimal")
