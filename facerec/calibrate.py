@@ -6,6 +6,10 @@ whatever the distances' distribution, another such stranger is within it with pr
 over draws of the N the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical
 Statistics 12). It holds for strangers of the same kind, each searched once.
 
+Where not all are surely of one kind, some weigh more than others, and the distances of some are known but for an error
+they have in common. The threshold is then the largest at which the rate that is *expected*, the errors counted in, is
+still the one asked for, and N in the intervals is how many equal ones they are worth (Kish 1965, Survey Sampling).
+
 Where N are too few to count (k = 0), the threshold lies below all of them, and how far is read off their tail, if that
 is of some hundred: beyond the nearest tenth the share of strangers falls off exponentially (peaks over threshold;
 Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted was not surely nearer to the
@@ -13,8 +17,8 @@ rate asked for (scripts/compare_tails.py).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +31,43 @@ TAIL = 0.1
 """The share of the strangers, the nearest, that a threshold for a rate too low to count is read off."""
 ENOUGH = 1000
 """Strangers it takes for that."""
+NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 40) for i in range(40)])
+"""Values of the normal distribution, one as likely as another."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """What a threshold is set by.
+
+    distances: (N,) of strangers to the nearest of the people enrolled, squared Euclidean. weights: (N,) positive.
+    errors: (N,) standard deviations of what all those that are not 0 may be off by together. own: how many of the N are
+    people enrolled, each searched among all others, and no strangers.
+    """
+
+    distances: NDArray[np.float32]
+    weights: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    own: int = 0
+
+    def share(self, distance: float, off: float = 0.0) -> float:
+        """Of the weights, that are within a distance, were all errors `off` standard deviations."""
+        within = self.distances + off * self.errors <= distance
+        return float(self.weights[within].sum() / self.weights.sum())
+
+    @property
+    def worth(self) -> float:
+        """How many strangers of equal weight they are worth. Two people enrolled who are alike count one another."""
+        squares = np.square(self.weights)
+        return float(self.weights.sum() ** 2 / (squares.sum() + squares[len(squares) - self.own :].sum()))
+
+    def expected(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) ascending distances and their weights, the errors counted in."""
+        distances, weights = self.distances.astype(np.float64), self.weights
+        if self.errors.any():
+            distances = (distances[:, None] + self.errors[:, None] * NORMAL).ravel()
+            weights = np.repeat(weights / len(NORMAL), len(NORMAL))
+        order = np.argsort(distances, kind="stable")
+        return distances[order], weights[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +75,9 @@ class Calibration:
     """A threshold set by strangers.
 
     fpir: the rate asked for. distance: the largest d that still counts as a match. strangers: N. within: k, how many of
-    them are within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made. least, most: how
-    many may be within `distance` (95 %) where the strangers' own distances are not known for sure.
+    them are expected within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made. least,
+    most: how many may be within `distance` (95 %) where the strangers' own distances are not known for sure. worth: how
+    many independent strangers of equal weight the N are worth.
     """
 
     fpir: float
@@ -45,16 +87,18 @@ class Calibration:
     people: int
     least: int
     most: int
+    worth: float
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by."""
         from scipy.stats import beta
 
-        low = float(beta.ppf(0.025, self.least, self.strangers + 1 - self.least)) if self.least else 0.0
-        if not self.most:
-            return 0.0, 1 - 0.05 ** (1 / self.strangers)  # one-sided
-        return low, float(beta.ppf(0.975, self.most, self.strangers + 1 - self.most))
+        least, most = self._counted(self.least), self._counted(self.most)
+        low = float(beta.ppf(0.025, least, self.worth + 1 - least)) if least else 0.0
+        if not most:
+            return 0.0, 1 - 0.05 ** (1 / self.worth)  # one-sided
+        return low, float(beta.ppf(0.975, most, self.worth + 1 - most))
 
     def prediction(self, searches: int) -> tuple[float, float]:
         """95 % interval of the share of so many further strangers, searched once each, that will be within `distance`.
@@ -63,10 +107,15 @@ class Calibration:
         """
         from scipy.stats import betabinom
 
-        low = betabinom.ppf(0.025, searches, self.least, self.strangers + 1 - self.least) if self.least else 0.0
-        most = max(self.most, 1)  # fewer than before the nearest of N: the same with k = 1 is an upper limit
-        high = betabinom.ppf(0.975, searches, most, self.strangers + 1 - most)
+        least = self._counted(self.least)
+        low = betabinom.ppf(0.025, searches, least, self.worth + 1 - least) if least else 0.0
+        most = max(self._counted(self.most), 1)  # fewer than before the nearest of N: k = 1 is an upper limit
+        high = betabinom.ppf(0.975, searches, most, self.worth + 1 - most)
         return float(low) / searches, float(high) / searches
+
+    def _counted(self, within: int) -> float:
+        """So many of the N, of as many as they are worth."""
+        return within / self.strangers * self.worth
 
     @property
     def threshold(self) -> Threshold:
@@ -79,39 +128,43 @@ class Calibration:
         return Threshold(self.distance, said + by_tail)
 
 
-def calibrate(
-    distances: NDArray[np.float32], fpir: float, people: int, error: Callable[[float], float] | None = None
-) -> Calibration | None:
+def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calibration | None:
     """The threshold at which strangers are let through at rate `fpir`; None without strangers.
 
-    distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean. Where N are too few for
-    the rate (fpir (N + 1) < 1), the threshold lies below the nearest of them: by their tail, or just below where they
-    are fewer than ENOUGH. error: distance -> the standard deviation by which all of `distances` may be off there
-    together. Raises ConfigError for what is no rate between 0 and 1.
+    distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean; all count alike. Where
+    N are too few for the rate (fpir (N + 1) < 1), the threshold lies below the nearest of them: by their tail, or just
+    below where they are fewer than ENOUGH. Raises ConfigError for what is no rate between 0 and 1.
     """
+    return calibrate_by(Evidence(distances, np.ones(len(distances)), np.zeros(len(distances))), fpir, people)
+
+
+def calibrate_by(evidence: Evidence, fpir: float, people: int) -> Calibration | None:
+    """`calibrate` where strangers have weights, errors, or are the people enrolled."""
     require_rate(fpir)
-    if not len(distances):
+    if not len(evidence.distances):
         return None
-    ranked = np.sort(distances).astype(np.float64)
-    within = math.floor(fpir * (len(ranked) + 1) + 1e-9)  # 0.29 * 100 is 28.999999999999996
-    while within and within < len(ranked) and ranked[within - 1] == ranked[within]:
-        within -= 1  # of strangers at one distance all are within it or none
-    distance = ranked[within - 1] if within else np.nextafter(ranked[0], -1)
-    if not within and len(ranked) >= ENOUGH:
-        distance = min(distance, tail_distance(ranked, fpir))
+    ranked, weights = evidence.expected()
+    mass, strangers, worth = np.cumsum(weights), len(evidence.distances) - evidence.own, evidence.worth
+    allowed = fpir * (worth + 1) + 1e-9  # 0.29 * 100 is 28.999999999999996
+    last = int(np.searchsorted(mass, allowed / worth * mass[-1], "right")) - 1 if allowed >= 1 else -1
+    while 0 <= last < len(ranked) - 1 and ranked[last] == ranked[last + 1]:
+        last -= 1  # of strangers at one distance all are within it or none
+    nearest = float(evidence.distances.min())
+    distance = ranked[last] if last >= 0 else np.nextafter(nearest, -1)
+    if last < 0 and len(evidence.distances) >= ENOUGH:
+        distance = min(distance, tail_distance(ranked, fpir, weights))
     distance = max(float(distance), 0.0)
-    if error is None:
-        return Calibration(fpir, distance, len(ranked), within, people, within, within)
-    off = 1.96 * error(distance)
-    least, most = np.searchsorted(ranked, [distance - off, distance + off], "right").tolist()
-    return Calibration(fpir, distance, len(ranked), within, people, least, most)
+    within = max(round(strangers * float(mass[last] / mass[-1])), 1) if last >= 0 else 0
+    least, most = (round(strangers * evidence.share(distance, off)) for off in (1.96, -1.96))
+    return Calibration(fpir, distance, strangers, within, people, least, most, worth)
 
 
-def tail_distance(ranked: NDArray[np.float64], fpir: float) -> float:
+def tail_distance(ranked: NDArray[np.float64], fpir: float, weights: NDArray[np.float64] | None = None) -> float:
     """Below which an exponential tail, fitted to the nearest TAIL of (N,) ascending distances, holds `fpir` of all."""
-    within = int(TAIL * len(ranked))
-    scale = (ranked[within] - ranked[:within]).mean()  # the maximum likelihood
-    return float(ranked[within] - scale * math.log(TAIL / fpir))
+    mass = np.arange(1, len(ranked) + 1) if weights is None else np.cumsum(weights)
+    within = int(np.searchsorted(mass, TAIL * mass[-1] + 1e-9, "right"))
+    scale = np.average(ranked[within] - ranked[:within], weights=None if weights is None else weights[:within])
+    return float(ranked[within] - scale * math.log(TAIL / fpir))  # scale: the maximum likelihood
 
 
 def require_rate(fpir: float) -> None:

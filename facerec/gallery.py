@@ -43,7 +43,7 @@ from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
 
-_CALIBRATION = "fpir, distance, strangers, within, people, least, most"
+_CALIBRATION = "fpir, distance, strangers, within, people, least, most, worth"
 
 
 class Gallery(Care):

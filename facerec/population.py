@@ -1,4 +1,4 @@
-"""The model's strangers, as near to a gallery's people as strangers of those people's kind would be; its threshold.
+"""Strangers of the kind of a gallery's people, by the model's strangers and by the people themselves; its threshold.
 
 Two people are the more alike for a network, the more their photos have in common: a camera, an archive, sex, age,
 origin. The strangers of the model's cohort are not of the gallery's kind. The people enrolled are: the similarities
@@ -8,8 +8,12 @@ tail stays the cohort's. (Score normalisation by mean and spread: Auckenthaler e
 10; here it is a population's, not a person's.)
 
 P people have P (P - 1) / 2 pairs. What few of them say is weighed against the cohort as it is: both corrections are
-taken to be normal around none with the standard deviations SHIFT and STRETCH (empirical Bayes), and what remains
-uncertain widens the stated intervals. Chosen by scripts/measure_population.py.
+taken to be normal around none with the standard deviations SHIFT and STRETCH (empirical Bayes). What remains uncertain
+is counted into the rate that is to be expected, and widens the stated intervals.
+
+Among many people the nearest decides, and how like each other the most alike are (relatives, look-alikes, photos of one
+event) mean and spread do not tell. So everybody enrolled is searched as well, among all others: strangers of the right
+kind. The more of these there are, the more they weigh. Chosen by scripts/measure_population.py.
 """
 
 import math
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.calibrate import Calibration, calibrate
+from facerec.calibrate import Calibration, Evidence, calibrate_by
 from facerec.index import PeopleIndex
 from facerec.types import Vectors
 
@@ -26,6 +30,10 @@ SHIFT = 0.04
 """Standard deviation, over populations, of how far the mean similarity is off the cohort's."""
 STRETCH = 0.04
 """The same of the ratio of the spreads."""
+EQUAL = 100
+"""Strangers of the right kind of whom one weighs as much as one of the cohort; of twice as many twice as much."""
+MOST = 2000
+"""People who are searched among all others; of more enrolled, so many at even steps: it takes a second."""
 
 Floats = NDArray[np.float64]
 Strangers = NDArray[np.floating] | None  # (N, D) rows, unit but for what half precision takes from them
@@ -51,10 +59,10 @@ class Population:
         similarity = self.centre + self.shift + self.stretch * (1 - distances / 2 - self.centre)
         return (2 - 2 * similarity).astype(np.float32)
 
-    def error(self, distance: float) -> float:
-        """Standard deviation of what is not known of a threshold at this squared distance."""
-        unstretched = (1 - distance / 2 - self.centre - self.shift) / self.stretch
-        return 2 * math.hypot(self.shift_error, unstretched * self.stretch_error)
+    def errors(self, distances: NDArray[np.float32]) -> Floats:
+        """(N,) standard deviations of what is not known of these `distances`."""
+        unstretched = (1 - distances / 2 - self.centre - self.shift) / self.stretch
+        return 2 * np.hypot(self.shift_error, unstretched * self.stretch_error)
 
 
 def calibrate_people(
@@ -65,27 +73,24 @@ def calibrate_people(
     given: strangers who are of the right kind and count as they are, beside the cohort. None without either, or without
     people. Raises ConfigError for what is no rate between 0 and 1.
     """
-    distances, population = stranger_distances(people, cohort, given)
-    error = None if population is None else population.error
-    return calibrate(distances, fpir, len(people.names), error)
+    return calibrate_by(evidence_of(people, cohort, given), fpir, len(people.names))
 
 
-def stranger_distances(
-    people: PeopleIndex, cohort: Strangers, given: Strangers = None
-) -> tuple[NDArray[np.float32], Population | None]:
-    """(N,) squared distance of every stranger to the nearest of the people, the cohort's as those of their kind.
+def evidence_of(people: PeopleIndex, cohort: Strangers, given: Strangers = None) -> Evidence:
+    """What there is to set these people's threshold by: the cohort as strangers of their kind, the given, themselves.
 
-    Also what was made of the cohort, None where there is none.
+    They count themselves beside a cohort only: a model without one may have been trained on these very people, and then
+    they are farther from each other than strangers are.
     """
-    nearest = [np.zeros(0, np.float32)]
-    population = None
-    if people.names and cohort is not None and len(cohort):
-        strangers = _unit(cohort)
-        population = fit(people, strangers)
-        nearest.append(population.distances(_nearest(people, strangers)))
-    if people.names and given is not None and len(given):
-        nearest.append(_nearest(people, _unit(given)))
-    return np.concatenate(nearest), population
+    given_nearest = _nearest(people, given)
+    if not people.names or cohort is None or not len(cohort):
+        return Evidence(given_nearest, np.ones(len(given_nearest)), np.zeros(len(given_nearest)))
+    population = fit(people, _unit(cohort))
+    corrected, own = population.distances(_nearest(people, cohort)), _among_others(people)
+    right = np.concatenate([given_nearest, own])
+    weights = np.repeat([1.0, len(right) / EQUAL], [len(corrected), len(right)])
+    errors = np.concatenate([population.errors(corrected), np.zeros(len(right))])
+    return Evidence(np.concatenate([corrected, right]), weights, errors, len(own))
 
 
 def fit(people: PeopleIndex, cohort: Vectors) -> Population:
@@ -133,5 +138,20 @@ def _unit(rows: NDArray[np.floating]) -> Vectors:
     return exact / np.linalg.norm(exact, axis=1, keepdims=True)
 
 
-def _nearest(people: PeopleIndex, strangers: Vectors) -> NDArray[np.float32]:
-    return np.array([found[0].distance for found in people.nearest(strangers, 1)], np.float32)
+def _nearest(people: PeopleIndex, strangers: Strangers) -> NDArray[np.float32]:
+    if not people.names or strangers is None or not len(strangers):
+        return np.zeros(0, np.float32)
+    return np.array([found[0].distance for found in people.nearest(_unit(strangers), 1)], np.float32)
+
+
+def _among_others(people: PeopleIndex) -> NDArray[np.float32]:
+    """Of one photo of everybody, or of MOST of them, to the nearest of the others."""
+    count = len(people.names)
+    if count < 2:
+        return np.zeros(0, np.float32)
+    searched = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
+    first = np.unique(people.places, return_index=True)[1]
+    found = people.nearest(people.index.vectors(people.ids[first[searched]]), 2)
+    own = [people.names[place] for place in searched]
+    pairs = zip(own, found, strict=True)
+    return np.array([next(c.distance for c in near if c.person != name) for name, near in pairs], np.float32)

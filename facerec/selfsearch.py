@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.calibrate import calibrate
+from facerec.calibrate import calibrate_by
 from facerec.index import FlatIndex, PeopleIndex
 from facerec.intervals import interval, share
 from facerec.metrics import people_weights, share_interval
-from facerec.population import stranger_distances
+from facerec.population import evidence_of
 from facerec.types import Threshold, Vectors
 
 REPLICATES, SEED = 1000, 0
@@ -80,12 +80,13 @@ def search_itself(held: Held) -> SelfSearch:
     index, ids = FlatIndex(held.vectors.shape[1]), np.arange(len(held.vectors))
     index.add(ids, held.vectors)
     people = PeopleIndex(index, ids, held.owners)
-    nearest, population = stranger_distances(people, held.strangers, held.given)
-    made = calibrate(nearest, held.fpir, len(people.names), population and population.error)
+    evidence = evidence_of(people, held.strangers, held.given)
+    made = calibrate_by(evidence, held.fpir, len(people.names))
     threshold = held.fallback if made is None else made.threshold
     counts = (len(people.names), len(held.vectors))
     if threshold is None:
         return SelfSearch(*counts, None, None, None, None)
+    strangers = evidence.distances[: len(evidence.distances) - evidence.own]
     own, other = leave_one_out(people, held)
     owners, limit = np.array(held.owners), threshold.distance
     mated, alone = np.isfinite(own), np.isfinite(other)
@@ -94,7 +95,7 @@ def search_itself(held: Held) -> SelfSearch:
         *counts,
         threshold,
         fnir=_rate(missed[mated], owners[mated]),
-        fpir_strangers=_rate(nearest <= limit, np.arange(len(nearest))),
+        fpir_strangers=_rate(strangers <= limit, np.arange(len(strangers))),
         fpir_enrolled=_rate((other <= limit)[alone], owners[alone]),
     )
 

@@ -1,20 +1,23 @@
-"""Strangers taken for strangers of the kind of those who are enrolled: FPIR at the threshold, with and without.
+"""Who sets a gallery's threshold: the cohort as it is, as of the people's kind, the people themselves. FPIR of each.
 
     .venv/bin/python scripts/measure_population.py MODEL --data ../shared/data [--cache DIR]
 
-Kinds of people: the validation people (CelebA), and training people of CelebA, of Pins and of VGGFace2 (at most 200 of
-each, 5 photos each). The model knows the training people, which makes all of them a little less alike; the cohort is
-CelebA's, in low resolution. Of each kind 10, 20 or 40 people are drawn 100 times and enrolled with up to 4 photos each;
-one photo of every other person of their kind is searched. Mean and standard deviation over the draws of the FPIR at the
-threshold for 1 %, for some pairs of SHIFT and STRETCH (facerec/population.py); 0 and 0: the cohort as it is.
+Kinds of people: the validation people (CelebA), and training people of CelebA, of Pins, of VGGFace2 (at most 5 photos
+of each), of CelebA in low resolution (at most 3), and all of these. The model knows the training people; the cohort is
+CelebA's, in low resolution. Of each kind so many people are drawn and enrolled with up to 4 photos each, 100 times (40
+times from 400 people on), and one photo of every other person of their kind is searched, where these are as many as 2
+for 3 enrolled. Mean and standard deviation over the draws of the FPIR at the threshold for 1 %, for some choices of
+SHIFT, STRETCH and EQUAL (facerec/population.py); SHIFT and STRETCH 0: the cohort as it is; EQUAL infinite: the cohort
+alone.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
 from compare_identification import Rows
-from held_out_people import people_of
+from held_out_people import people_of, read_rows, write_rows
 from measure_cohort import embed
 
 from facerec import population
@@ -24,37 +27,61 @@ from facerec.identification import index_people
 from facerec.population import calibrate_people
 from facerec.types import Vectors
 
-KINDS = {"training, CelebA": "celeba_", "training, Pins": "pins_", "training, VGGFace2": "n"}
-PEOPLE, PHOTOS, ENROLLED, DRAWS, FPIR, SEED = 200, 5, 4, 100, 0.01, 0
-SIZES = (10, 20, 40)
-PRIORS = ((1e-9, 1e-9), (0.02, 1e-9), (0.02, 0.02), (0.04, 0.04), (0.08, 0.08))
+KINDS = {
+    "training, CelebA": "faces/celeba_",
+    "training, Pins": "faces/pins_",
+    "training, VGGFace2": "faces/n",
+    "training, low resolution": "faces_small/",
+    "training, all": "faces",
+}
+PHOTOS = {"faces": 5, "faces_small": 3}
+ENROLLED, FPIR, SEED = 4, 0.01, 0
+SIZES = {10: 100, 40: 100, 100: 100, 400: 40, 1000: 40}  # people enrolled: draws
+STRANGERS = 2 / 3  # at least, for each of the people enrolled
+CHOICES = (
+    (1e-9, 1e-9, math.inf),
+    (0.04, 0.04, math.inf),
+    (0.04, 0.04, 200),
+    (0.04, 0.04, 100),
+    (0.04, 0.04, 50),
+    (0.08, 0.08, 100),
+)
 
 
-def training_people(data: Path, prefix: str, embedder: Embedder) -> Rows:
-    """Person -> vectors, of people of one source who are in no split."""
+def training_people(data: Path, embedder: Embedder, cache: Path | None) -> Rows:
+    """FOLDER/PERSON -> vectors, of all people who are in no split."""
+    kept = cache and cache / f"training-{embedder.card.fingerprint}.npz"
+    if kept is not None and kept.exists():
+        return read_rows(kept)
     listed = {line for path in (data / "splits").glob("*.txt") for line in path.read_text("utf-8").split()}
-    free = sorted(path for path in (data / "faces").glob(f"{prefix}*") if f"faces/{path.name}" not in listed)
     rng = np.random.default_rng(SEED)
     paths = []
-    for i in rng.permutation(len(free))[:PEOPLE]:
-        own = sorted(free[i].iterdir())
-        paths += [own[j] for j in rng.permutation(len(own))[:PHOTOS]]
+    for folder, most in PHOTOS.items():
+        for person in sorted((data / folder).iterdir()):
+            if f"{folder}/{person.name}" not in listed:
+                own = sorted(person.iterdir())
+                paths += [own[i] for i in rng.permutation(len(own))[:most]]
     rows: Rows = {}
     for path, row in zip(paths, embed(paths, embedder), strict=True):
-        rows.setdefault(path.parent.name, []).append(row)
+        rows.setdefault(f"{path.parent.parent.name}/{path.parent.name}", []).append(row)
+    if kept is not None:
+        write_rows(kept, rows)
     return rows
 
 
-def rate(rows: Rows, size: int, seed: int, cohort: Vectors) -> float:
-    """The FPIR of one gallery of so many of the people."""
+def rates(rows: Rows, size: int, seed: int, cohort: Vectors) -> list[float]:
+    """The FPIR of one gallery of so many of the people, at each of CHOICES."""
     rng = np.random.default_rng((SEED, size, seed))
     order = [sorted(rows)[i] for i in rng.permutation(len(rows))]
     mixed = {person: [rows[person][i] for i in rng.permutation(len(rows[person]))] for person in order}
     people = index_people({person: mixed[person][:ENROLLED] for person in order[:size]})
-    made = calibrate_people(people, cohort, FPIR)
-    assert made is not None, "the model has no cohort"
     strangers = np.stack([mixed[person][0] for person in order[size:]])
-    return float(np.mean([found[0].distance <= made.distance for found in people.nearest(strangers, 1)]))
+    nearest, found = np.array([best[0].distance for best in people.nearest(strangers, 1)]), []
+    for population.SHIFT, population.STRETCH, population.EQUAL in CHOICES:
+        made = calibrate_people(people, cohort, FPIR)
+        assert made is not None, "the model has no cohort"
+        found.append(float(np.mean(nearest <= made.distance)))
+    return found
 
 
 def main() -> None:
@@ -67,17 +94,19 @@ def main() -> None:
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     kinds = {"validation": people_of(options.data, "validation", options.model, options.cache)}
-    kinds |= {name: training_people(options.data, prefix, embedder) for name, prefix in KINDS.items()}
-    shown = " | ".join(f"{shift:.2f} and {stretch:.2f}" for shift, stretch in PRIORS)
-    print(f"FPIR in percent, mean ± standard deviation of {DRAWS} galleries, by SHIFT and STRETCH\n")
-    print(f"| people | enrolled | {shown} |\n|{'---|' * (2 + len(PRIORS))}")
+    training = training_people(options.data, embedder, options.cache)
+    for name, prefix in KINDS.items():
+        kinds[name] = {person: own for person, own in training.items() if person.startswith(prefix)}
+    shown = " | ".join(f"{shift:.2f}, {stretch:.2f}, {equal:g}" for shift, stretch, equal in CHOICES)
+    print("FPIR in percent, mean ± standard deviation over galleries, by SHIFT, STRETCH, EQUAL\n")
+    print(f"| people | enrolled | {shown} |\n|{'---|' * (2 + len(CHOICES))}")
     for name, rows in kinds.items():
-        for size in SIZES:
-            cells = []
-            for population.SHIFT, population.STRETCH in PRIORS:
-                rates = 100 * np.array([rate(rows, size, seed, cohort) for seed in range(DRAWS)])
-                cells.append(f"{rates.mean():.2f} ± {rates.std():.2f}")
-            print(f"| {name} ({len(rows)}) | {size} | {' | '.join(cells)} |", flush=True)
+        for size, draws in SIZES.items():
+            if len(rows) < (1 + STRANGERS) * size:
+                continue
+            drawn = 100 * np.array([rates(rows, size, seed, cohort) for seed in range(draws)])
+            cells = [f"{column.mean():.2f} ± {column.std():.2f}" for column in drawn.T]
+            print(f"| {name} ({len(rows):,}) | {size:,} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -377,14 +378,43 @@ def rank_by_loop(gallery: dict, person: str, row: np.ndarray | None) -> float:
 
 
 def gallery_threshold_by_loop(gallery: dict, strangers: list[np.ndarray], fpir: float) -> float:
-    """The largest distance that lets floor(fpir (N + 1)) of N strangers in, they being of the kind of the people."""
-    means = [unit_mean_by_loop([row.tolist() for row in rows]) for rows in gallery.values()]
-    nearest = sorted(
-        min(sum((x - y) ** 2 for x, y in zip(mean, row.tolist(), strict=True)) for mean in means) for row in strangers
-    )
+    """The largest distance within which strangers are expected at rate `fpir` (for any one of them more, of N 1 / N).
+
+    The strangers are taken for ones of the people's kind, at 40 equally likely values of what is not known of that; the
+    first photo of everybody is a stranger to all others, and the more of these there are, the more each of them weighs.
+    """
+    means = {name: unit_mean_by_loop([row.tolist() for row in rows]) for name, rows in gallery.items()}
     centre, spread, their_centre, their_spread = kind_by_loop(gallery, strangers)
-    similarity = 1 - nearest[math.floor(fpir * (len(strangers) + 1)) - 1] / 2
-    return 2 - 2 * (their_centre + their_spread * (similarity - centre) / spread)
+    shift_error, stretch_error = kind_errors_by_loop(len(gallery), their_spread)
+    own = [nearest_mean_by_loop(rows[0], [m for n, m in means.items() if n != name]) for name, rows in gallery.items()]
+    own = own if len(gallery) > 1 else []
+    weight = len(own) / 100
+    found = [(distance, weight) for distance in own]
+    squares = 2 * len(own) * weight**2 + len(strangers)
+    for row in strangers:
+        unstretched = (1 - nearest_mean_by_loop(row, list(means.values())) / 2 - centre) * their_spread / spread
+        error = 2 * math.hypot(shift_error, unstretched * spread / their_spread * stretch_error)
+        for i in range(40):
+            off = NormalDist().inv_cdf((i + 0.5) / 40)
+            found.append((2 - 2 * (their_centre + unstretched) + off * error, 1 / 40))
+    total = sum(w for _, w in found)
+    worth, within, distance = total**2 / squares, 0.0, -math.inf
+    for d, w in sorted(found):
+        within += w
+        distance = d if within / total * worth <= fpir * (worth + 1) + 1e-9 else distance
+    return distance
+
+
+def nearest_mean_by_loop(row: np.ndarray, means: list[list[float]]) -> float:
+    """Squared distance of a row to the nearest mean, +inf without any."""
+    return min((sum((x - y) ** 2 for x, y in zip(m, row.tolist(), strict=True)) for m in means), default=math.inf)
+
+
+def kind_errors_by_loop(people: int, their_spread: float) -> tuple[float, float]:
+    """Standard deviations of what so many people leave unknown: of the mean, and of the ratio of the spreads."""
+    pairs = people * (people - 1) / 2
+    known_of_mean, known_of_ratio = (pairs / their_spread**2, pairs / 0.5)
+    return 1 / math.sqrt(1 / 0.04**2 + known_of_mean), 1 / math.sqrt(1 / 0.04**2 + known_of_ratio)
 
 
 def kind_by_loop(gallery: dict, strangers: list[np.ndarray]) -> tuple[float, float, float, float]:

@@ -96,5 +96,5 @@ def _as_text(found: "Calibration") -> str:
     low, high = map(common.percent, found.interval)
     said = f"Threshold {found.threshold.distance:.3f}: {found.threshold.source}."
     if found.within:
-        return f"{said} {found.within} of {found.strangers} strangers are within it: {low} to {high} % (95 %)."
+        return f"{said} {found.within} of {found.strangers} strangers are expected within it: {low} to {high} % (95 %)."
     return f"{said} For FPIR {100 * found.fpir:g} % it takes {int(1 / found.fpir)} strangers; give more by --strangers."
