@@ -65,6 +65,12 @@ def sql(folder: Path, *statements: str) -> None:
             db.execute(statement)
 
 
+def make_format_4(folder: Path) -> None:
+    """Have the database be as facerec wrote it before there were checksums."""
+    drop = [f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal")]
+    sql(folder, "DROP TRIGGER template_sealed", *drop, "PRAGMA user_version = 4", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def main(folder: Path, person: str, first: int, count: int) -> None:
     """Enroll, as the module says."""
     with opened(folder) as gallery:
