@@ -30,13 +30,6 @@ from facerec.gallery import Gallery
 from facerec.images import decode_png, encode_png, fitted_crop, read_image
 from facerec.recognise import enrol, open_gallery
 
-
-@pytest.fixture
-def folder(tmp_path: Path, old: ByHand) -> Path:
-    """A gallery of PEOPLE's photos, of the old model."""
-    return fill(tmp_path / "gallery", tmp_path / "photos", old)
-
-
 # -------------------------------------------------------------------------------------------------- kept crops
 
 
