@@ -13,6 +13,7 @@ from toy_gallery import nearest, opened, template, two_people
 
 from facerec.errors import PassphraseError
 from facerec.gallery import Gallery
+from facerec.passphrase import new_passphrase, present_passphrase
 
 
 @pytest.fixture
@@ -74,6 +75,46 @@ def test_a_passphrase_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert run("gallery", "list", gallery=folder).exit_code == 2
     monkeypatch.setenv("FACEREC_PASSPHRASE", " two words ")
     assert run("gallery", "list", gallery=folder).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "passphrase"),
+    [
+        (b"correct horse", "correct horse"),
+        (b"correct horse\n", "correct horse"),
+        (b"correct horse\r\n", "correct horse"),
+        (b"correct horse\r", "correct horse"),
+        (b"correct horse\n\n\n", "correct horse"),
+        (b"correct horse \n", "correct horse "),
+        (b"\t correct horse\t\r\n", "\t correct horse\t"),
+        (b" \n", " "),
+        (b"\xef\xbb\xbfcorrect horse\n", "correct horse"),
+        ("pässwörd 王\u2028\u00a0\n".encode(), "pässwörd 王\u2028\u00a0"),
+    ],
+)
+def test_of_the_line_in_a_file_only_its_end_is_taken_away(
+    content: bytes, passphrase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    monkeypatch.delenv("FACEREC_PASSPHRASE", raising=False)
+    monkeypatch.setenv("FACEREC_PASSPHRASE_FILE", str(tmp_path / "secret"))
+    assert present_passphrase(tmp_path / "gallery.db") == passphrase
+    assert new_passphrase(tmp_path, replacing=False) == passphrase
+    monkeypatch.setenv("FACEREC_NEW_PASSPHRASE_FILE", str(tmp_path / "secret"))
+    assert new_passphrase(tmp_path, replacing=True) == passphrase
+    monkeypatch.setenv("FACEREC_PASSPHRASE", " as it is\n")
+    assert present_passphrase(tmp_path / "gallery.db") == " as it is\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\r\n", b"\xef\xbb\xbf\r\n", b"\nsecond line\n"])
+def test_a_file_whose_first_line_is_empty_holds_none(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    monkeypatch.delenv("FACEREC_PASSPHRASE", raising=False)
+    monkeypatch.setenv("FACEREC_PASSPHRASE_FILE", str(tmp_path / "secret"))
+    with pytest.raises(PassphraseError, match="holds no passphrase on its first line"):
+        present_passphrase(tmp_path / "gallery.db")
 
 
 def test_an_empty_passphrase_is_none(tmp_path: Path) -> None:
