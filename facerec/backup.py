@@ -30,7 +30,7 @@ from facerec.folder import (
     unlink,
 )
 from facerec.index import draft_of
-from facerec.rows import broken_vectors, count_rows, faults
+from facerec.rows import broken_strangers, broken_vectors, count_rows, faults
 from facerec.schema import scalar
 
 
@@ -109,9 +109,8 @@ def is_sound(path: Path) -> bool:
         with explained(path), closing(connect(path, "mode=ro")) as db:
             if scalar(db, "PRAGMA application_id") == 0 and not count_rows(db, "sqlite_master"):
                 return False  # an empty file
-            require_known(db, path)
-            require_sound(db, path)
-            return not faults(db)
+            require_whole(db, path)
+            return True
     except DamagedGalleryError:
         return False
     except GalleryError:
@@ -173,7 +172,7 @@ def require_whole(db: sqlite3.Connection, path: Path) -> None:
     """DamagedGalleryError, about `path`, if anything is found wrong with a copy."""
     require_known(db, path)
     require_sound(db, path)
-    if found := [*faults(db), *broken_vectors(db)]:
+    if found := [*faults(db), *broken_vectors(db), *broken_strangers(db)]:
         raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
 
 

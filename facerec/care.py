@@ -24,6 +24,7 @@ from facerec.rows import (
     StoredTemplate,
     broken_crops,
     broken_people,
+    broken_strangers,
     broken_vectors,
     clean_day,
     clean_name,
@@ -299,7 +300,7 @@ class Care:
         self._tidy()
         self._drop_free_pages()
         with self._database.read() as db:
-            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db)]
+            problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
             problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
             return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), tuple(problems))
 

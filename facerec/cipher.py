@@ -16,6 +16,7 @@ from typing import Any
 from facerec.errors import GalleryError
 from facerec.folder import salt_of
 from facerec.passphrase import present_passphrase
+from facerec.schema import know_checksums
 
 _LIBRARY = "sqlcipher3.dbapi2"
 ITERATIONS = 256_000  # of PBKDF2-HMAC-SHA512: SQLCipher 4's
@@ -40,8 +41,11 @@ def derive(passphrase: str, salt: bytes) -> str:
 def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
     """Open a database file that is there, by SQLite, or with a key by SQLCipher, whose connections are the same."""
     if key is None:
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
-    return _connect(uri, key, timeout)
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
+    else:
+        db = _connect(uri, key, timeout)
+    know_checksums(db)
+    return db
 
 
 def rewrite(source: Path, key: str | None, target: Path, new_key: str | None) -> None:

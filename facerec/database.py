@@ -168,7 +168,7 @@ def require_known(db: sqlite3.Connection, path: Path) -> None:
 
 def require_sound(db: sqlite3.Connection, path: Path) -> None:
     """DamagedGalleryError if SQLite finds fault with the file's structure, or it holds no gallery."""
-    if scalar(db, "PRAGMA quick_check(1)") != "ok" or not scalar(db, "SELECT count(*) FROM gallery"):
+    if scalar(db, "PRAGMA integrity_check(1)") != "ok" or not scalar(db, "SELECT count(*) FROM gallery"):
         raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}")
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from facerec import cipher
 from facerec.audit import record
-from facerec.backup import is_sound, require_whole
-from facerec.database import explained
-from facerec.errors import DamagedGalleryError, GalleryError, PassphraseError
+from facerec.backup import require_whole
+from facerec.database import connect, explained
+from facerec.errors import GalleryError, PassphraseError
 from facerec.folder import (
     KINDS,
     SALT_SIZE,
@@ -25,7 +25,6 @@ from facerec.folder import (
     drafts_of,
     new_draft,
     put,
-    remedy,
     restoring_of,
     salt_of,
     swap_in,
@@ -56,8 +55,8 @@ def decrypt(path: Path) -> None:
 def _rewrite(path: Path, key: str | None, action: str) -> None:
     with explained(path), alone(path.parent):
         swap_in(path)
-        if not is_sound(path):
-            raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}")
+        with closing(connect(path, "mode=rw")) as db:
+            require_whole(db, path)
         try:
             draft = new_draft(restoring_of(path))
             cipher.rewrite(path, cipher.key_of(path), draft, key)

@@ -27,14 +27,15 @@ from facerec.folder import KINDS
 from facerec.index import FlatIndex, Index, PeopleIndex
 from facerec.population import calibrate_people
 from facerec.rows import (
-    as_stored,
     clean_name,
     count_rows,
     generation_of,
+    holds_strangers,
     insert_template,
     owner_of,
     owners_of_all,
     read_strangers,
+    require_undamaged,
     vector_fault,
     write_strangers,
 )
@@ -71,10 +72,10 @@ class Gallery(Care):
         columns = "model_fingerprint, model_name, dimension, threshold, threshold_source"
         with self._database.read() as db:
             stored = db.execute(f"SELECT {columns} FROM gallery").fetchone()
-            known = read_strangers(db, dimension, "cohort")
             self._refuse_foreign(db, fingerprint, name, dimension)
-        given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
-        if stored != wanted or (known is not None and not np.array_equal(known, as_stored(given))):
+            given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
+            known = holds_strangers(db, "cohort", given)
+        if stored != wanted or not known:
             with self._database.write() as db:
                 self._refuse_foreign(db, fingerprint, name, dimension)
                 db.execute(f"UPDATE gallery SET ({columns}) = (?, ?, ?, ?, ?)", wanted)
@@ -254,6 +255,7 @@ class Gallery(Care):
             raise DamagedGalleryError(
                 f"{self.folder}: a vector is cut off or nobody's; `facerec gallery check` names it"
             )
+        require_undamaged(db, self.folder, last)
         known.index.remove(np.setdiff1d(known.ids, ids))
         new = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), known.index.dimension)
         known.index.add(ids[ids > last], new)

@@ -186,8 +186,10 @@ def encode_png(image: Image) -> bytes:
 
 
 def decode_png(data: bytes) -> Image:
-    """The (S, S, 3) uint8 RGB crop `encode_png` was given; ImageError for bytes that are none."""
+    """The (S, S, 3) uint8 RGB crop `encode_png` was given; ImageError for bytes that are none, or not the same."""
     try:
+        with PIL.Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            image.verify()  # the checksum of each chunk; reading the pixels asks for that of the header only
         with PIL.Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.mode != "RGB" or not 0 < image.width == image.height <= _LARGEST_CROP:
                 raise ImageError(f"a {image.mode} picture of {image.width}x{image.height} instead of a crop")

@@ -47,12 +47,15 @@ def _found(name: str, question: str, *, twice: bool, without: str) -> str:
 
 
 def _in_file(name: str) -> str | None:
-    """The first line of the file that a variable names, without its end."""
+    """The first line of the file that a variable names, without its one end (LF, CR LF or CR): blanks are part of it.
+
+    UTF-8; the mark that some editors begin a file with is none of it.
+    """
     if not (path := os.environ.get(name)):
         return None
     role = f"${name} names the file of the passphrase"
     try:
-        line = Path(path).read_text("utf-8-sig").partition("\n")[0].removesuffix("\r")
+        line = Path(path).read_text("utf-8-sig").partition("\n")[0]  # each kind of end is read as "\n"
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
         raise PassphraseError(f"{path}: cannot be read ({why}); {role}") from error

@@ -27,10 +27,11 @@ from facerec.rows import (
     insert_crop,
     owners_of_all,
     read_strangers,
+    require_undamaged,
     vector_fault,
     write_strangers,
 )
-from facerec.schema import scalar
+from facerec.schema import scalar, sealed
 from facerec.selfsearch import Held
 from facerec.traces import pending
 from facerec.types import Image, Threshold, Vectors
@@ -75,7 +76,7 @@ class Renewal(Care):
             self.fingerprint, self.model_name = _model_of(db)
 
     def begin(self, model: NextModel) -> int:
-        """Throw away what was done towards any other model; return how many vectors of this one there are already.
+        """Throw away what was done towards any other model, and damaged; return how many vectors of this one there are.
 
         GalleryError where nobody is enrolled.
         """
@@ -85,7 +86,9 @@ class Renewal(Care):
                     f"{self.folder}: nobody is enrolled, so there is nothing to migrate; `facerec enroll` with the new "
                     "model as --model"
                 )
-            db.execute("DELETE FROM renewal WHERE model_fingerprint <> ?", (model.fingerprint,))
+            sealed_as = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
+            other = "model_fingerprint <> ? OR checksum IS NOT"
+            db.execute(f"DELETE FROM renewal WHERE {other} {sealed_as}", (model.fingerprint,))
             return count_rows(db, "renewal")
 
     def changes(self) -> int:
@@ -120,7 +123,9 @@ class Renewal(Care):
                     raise GalleryError(f"{self.folder}: a vector of {model.name} {fault}; check that model")
                 if scalar(db, "SELECT count(*) FROM templates WHERE id = ?", each.id):
                     row = (each.id, model.fingerprint, each.vector.astype("<f4").tobytes())
-                    db.execute("REPLACE INTO renewal (template, model_fingerprint, vector) VALUES (?, ?, ?)", row)
+                    checksum = f"(SELECT {sealed('photo_hash', '?3')} FROM templates WHERE id = ?1)"
+                    columns = "template, model_fingerprint, vector, checksum"
+                    db.execute(f"REPLACE INTO renewal ({columns}) VALUES (?1, ?2, ?3, {checksum})", row)
                     if each.crop is not None:
                         insert_crop(db, each.id, each.crop)
 
@@ -142,6 +147,7 @@ class Renewal(Care):
     def _now(self, db: sqlite3.Connection) -> Held:
         """With all the strangers it is calibrated by."""
         dimension = scalar(db, "SELECT dimension FROM gallery")
+        require_undamaged(db, self.folder)
         vectors = self._rows(db, dimension, "SELECT vector FROM templates ORDER BY id", ())
         distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         limit = None if distance is None else Threshold(distance, source)
@@ -190,8 +196,8 @@ class Renewal(Care):
         db.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM templates)")
 
     def _replace(self, db: sqlite3.Connection, model: NextModel, left_out: int) -> None:
-        new = "SELECT vector FROM renewal WHERE template = templates.id AND model_fingerprint = ?"
-        db.execute(f"UPDATE templates SET vector = ({new})", (model.fingerprint,))
+        new = "SELECT vector, checksum FROM renewal WHERE template = templates.id AND model_fingerprint = ?"
+        db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.fingerprint,))
         db.execute("DELETE FROM renewal")
         old = scalar(db, "SELECT model_fingerprint FROM gallery")
         limit = model.threshold

@@ -1,11 +1,12 @@
 """The tables of a gallery, and how those of older formats become them."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 4
+VERSION = 5
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 # AUTOINCREMENT: a number is never given to another. So a person's number in the log stays theirs after they are
@@ -19,6 +20,9 @@ _PEOPLE = f"""(
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
 # `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
+# `checksum`: of a vector with its photo's hash, or of strangers with their kind (see `sealed`). What else a row refers
+# to stands in SQLite's indexes, too, which it compares; a crop's PNG has checksums of its own. `template_sealed` stops
+# older facerecs that had the gallery open before it was brought up to date.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -45,13 +49,15 @@ CREATE TABLE IF NOT EXISTS templates (
     x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
     quality REAL NOT NULL,
     vector BLOB NOT NULL,
+    checksum INTEGER,
     enrolled TEXT NOT NULL DEFAULT {_NOW}
 );
 CREATE INDEX IF NOT EXISTS templates_of_person ON templates (person);
 CREATE TABLE IF NOT EXISTS strangers (
     kind TEXT PRIMARY KEY CHECK (kind IN ('cohort', 'given')),
     source TEXT NOT NULL,
-    vectors BLOB NOT NULL
+    vectors BLOB NOT NULL,
+    checksum INTEGER
 );
 CREATE TABLE IF NOT EXISTS calibration (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -89,10 +95,13 @@ CREATE TABLE IF NOT EXISTS renewal (
     template INTEGER NOT NULL REFERENCES templates ON DELETE CASCADE,
     model_fingerprint TEXT NOT NULL,
     vector BLOB NOT NULL,
+    checksum INTEGER,
     PRIMARY KEY (template, model_fingerprint)
 );
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS template_sealed BEFORE INSERT ON templates WHEN new.checksum IS NULL
+    BEGIN SELECT RAISE(ABORT, 'a newer facerec brought the gallery up to date'); END;
 CREATE TRIGGER IF NOT EXISTS template_added AFTER INSERT ON templates
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_changed AFTER UPDATE ON templates
@@ -128,13 +137,61 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring the tables of format 1 (it knew no strangers), 2 (no log) or 3 (no crops) up to date, in the caller's
-    transaction.
+    """Bring the tables of format 1 (it knew no strangers), 2 (no log), 3 (no crops) or 4 (no checksums) up to date, in
+    the caller's transaction.
 
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    _run(db, (_FROM_1 if version < 2 else "") + (_FROM_2 if version < 3 else "") + _FROM_3 + _TABLES)
+    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (3, _FROM_3)) if version <= last)
+    _run(db, steps + _from_4(version) + _TABLES)
+
+
+def _from_4(version: int) -> str:
+    """Give checksums to what is there, as it is.
+
+    A search finds the same as before, and so the generation stays: the index file still tells what the vectors were.
+    """
+    script = "DROP TRIGGER IF EXISTS template_changed;\n"
+    new = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
+    for table, first, checksum in (
+        ("templates", 1, sealed("photo_hash", "vector")),
+        ("strangers", 2, sealed("kind", "vectors")),
+        ("renewal", 4, new),
+    ):
+        if version >= first:
+            script += f"ALTER TABLE {table} ADD COLUMN checksum INTEGER;\n"
+            script += f"UPDATE {table} SET checksum = {checksum};\n"
+    return script
+
+
+def know_checksums(db: sqlite3.Connection) -> None:
+    """Let a connection reckon `sealed`."""
+    db.create_function("crc32", -1, _crc32, deterministic=True)
+
+
+def sealed(*values: str) -> str:
+    """SQL for the checksum of columns or parameters, in their order: CRC-32, which no flipped bit escapes.
+
+    It is against accidents: whoever may write the file can make it anew.
+    """
+    return f"crc32({', '.join(f'CAST({value} AS BLOB)' for value in values)})"
+
+
+def damaged(db: sqlite3.Connection, *columns: str) -> str:
+    """SQL that is true of rows whose checksum is not that of the columns, the last of them a blob.
+
+    In a format without checksums it is true of none.
+    """
+    changed = f"(checksum IS NOT {sealed(*columns)} OR typeof({columns[-1]}) <> 'blob')"
+    return changed if version_of(db) > 4 else "FALSE"
+
+
+def _crc32(*parts: bytes | None) -> int:
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part or b"", checksum)
+    return checksum
 
 
 def version_of(db: sqlite3.Connection) -> int:

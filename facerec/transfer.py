@@ -43,6 +43,7 @@ from facerec.rows import (
     insert_template,
     owner_of,
     photos_of,
+    require_undamaged,
     summaries,
     vector_fault,
     write_consent,
@@ -101,6 +102,7 @@ class Imported:
 def gather(db: sqlite3.Connection, where: Path) -> Export:
     """Everybody in a gallery; GalleryError if nobody is."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
+    require_undamaged(db, where)
     people = []
     for person in summaries(db):
         number = id_of(db, person.name)

@@ -166,6 +166,14 @@ def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
     return "correct horse"
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are derived in a moment, for those who derive hundreds."""
+    from facerec import cipher
+
+    monkeypatch.setattr(cipher, "ITERATIONS", 10)
+
+
 @pytest.fixture(params=["plain", "encrypted"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Of galleries, one after the other: what holds for a plain one holds for an encrypted one."""
@@ -188,6 +196,15 @@ def new(tmp_path: Path) -> "ByHand":
     from toy_migration import ByHand
 
     return ByHand(tmp_path / "models", "new", 8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, old: "ByHand") -> Path:
+    """A gallery of toy_migration.py's PEOPLE, of the old model; files with folders of their own kind have a fixture of
+    this name, too."""
+    from toy_migration import fill
+
+    return fill(tmp_path / "gallery", tmp_path / "photos", old)
 
 
 @pytest.fixture

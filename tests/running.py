@@ -32,3 +32,13 @@ def json_lines(result: Result) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in result.stdout.split("\n") if line]
     assert all(isinstance(line, dict) for line in lines)
     return lines
+
+
+def refused(folder: Path, *arguments: object, words: str) -> None:
+    """The command says why in one line and exits with 2; no file is changed."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = run(*arguments, gallery=folder)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert words in result.stderr
+    assert str(folder) in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

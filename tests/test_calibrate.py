@@ -13,7 +13,7 @@ import toy_model
 from killing import killed_before
 from oracles import gallery_threshold_by_loop
 from running import json_lines, run
-from toy_gallery import MODEL, nearest, opened, template, vector
+from toy_gallery import MODEL, make_format_4, nearest, opened, template, vector
 
 from facerec.calibrate import TAIL, calibrate, tail_distance
 from facerec.cohort import save_cohort
@@ -282,6 +282,7 @@ def test_a_gallery_of_the_first_format_learns_of_strangers(tmp_path: Path) -> No
 
 def make_old(folder: Path) -> None:
     """As facerec wrote galleries before there were calibrations."""
+    make_format_4(folder)
     with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as db:
         for statement in ("DROP TABLE strangers", "DROP TABLE calibration", "ALTER TABLE gallery DROP COLUMN fpir"):
             db.execute(statement)

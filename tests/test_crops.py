@@ -13,7 +13,7 @@ import toy_model
 from killing import everything_in
 from running import run
 from test_database import as_a_user_who_may_only_read
-from toy_gallery import sql
+from toy_gallery import make_format_4, sql
 from toy_migration import (
     ByHand,
     ann_in,
@@ -29,13 +29,6 @@ from facerec.errors import GalleryError, ImageError
 from facerec.gallery import Gallery
 from facerec.images import decode_png, encode_png, fitted_crop, read_image
 from facerec.recognise import enrol, open_gallery
-
-
-@pytest.fixture
-def folder(tmp_path: Path, old: ByHand) -> Path:
-    """A gallery of PEOPLE's photos, of the old model."""
-    return fill(tmp_path / "gallery", tmp_path / "photos", old)
-
 
 # -------------------------------------------------------------------------------------------------- kept crops
 
@@ -156,6 +149,7 @@ def test_the_old_models_vectors_are_in_the_rollback_copy_only(folder: Path, old:
 
 
 def make_format_3(folder: Path) -> None:
+    make_format_4(folder)
     drop = [f"DROP TABLE {table}" for table in ("keeping", "crops", "renewal")]
     sql(folder, *drop, "PRAGMA user_version = 3", "PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import toy_faces
-from oracles import cosine, relational_loss_by_loop, squared_distance
+from training_oracles import cosine, relational_loss_by_loop, squared_distance
 
 from facerec.config import TrainSettings
 from facerec.distill import TERMS, LiveTeacher, StoredTeacher, TeacherLoss, read_teacher

@@ -1,14 +1,10 @@
 """Galleries under a passphrase: nothing is legible without it, and encrypting is whole or not done."""
 
 import hashlib
-import os
-import pty
-import re
 import shutil
 import sqlite3
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -17,16 +13,16 @@ from pathlib import Path
 import pytest
 import toy_migration
 from killing import everything_in, killed_before, photos_in
-from running import ROOT, json_lines, run, run_process
+from running import json_lines, refused, run, run_process
 from test_database import as_a_user_who_may_only_read
 from test_removal import ann_in
-from toy_gallery import MODEL, nearest, opened, sql, template, vector
+from toy_gallery import MODEL, nearest, opened, sql, template, two_people, vector
 from toy_migration import ByHand
 
 from facerec import cipher
 from facerec import folder as folder_room
 from facerec.backup import keep_copy
-from facerec.errors import DamagedGalleryError, GalleryError, PassphraseError
+from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import Gallery
 
 MAGIC = b"SQLite format 3\0"
@@ -36,18 +32,7 @@ NAMES = ["gallery.db", "gallery.db.backup", "gallery.encrypted"]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A plain gallery of 40 photos, Ann Zebra's and Bob Ray's, with all files there may be."""
-    with opened(tmp_path / "gallery") as gallery:
-        for number in range(40):
-            gallery.add("Bob Ray" if number % 2 else "Ann Zebra", template(number))
-        assert nearest(gallery, 0) == "Ann Zebra"
-        keep_copy(gallery._database, "rollback")
-    return tmp_path / "gallery"
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are derived in a moment, for those who derive hundreds."""
-    monkeypatch.setattr(cipher, "ITERATIONS", 10)
+    return two_people(tmp_path / "gallery")
 
 
 def in_clear(folder: Path, passphrase: str) -> bytes:
@@ -147,164 +132,6 @@ def test_check_names_what_is_not_encrypted(folder: Path, encrypted: str) -> None
     (folder / "gallery.db").unlink()
     assert run("gallery", "restore", gallery=folder).exit_code == 2, "a plain copy takes no encrypted one's place"
     assert not (folder / "gallery.db").exists()
-
-
-# ------------------------------------------------------------------------------------------------------ the passphrase
-
-
-def refused(folder: Path, *arguments: object, words: str) -> None:
-    """The command says why in one line and exits with 2; no file is changed."""
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    result = run(*arguments, gallery=folder)
-    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert words in result.stderr
-    assert str(folder) in result.stderr
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-COMMANDS = [
-    ["list"], ["show", "Bob Ray"], ["rename", "Bob Ray", "Bo"], ["remove", "Bob Ray"], ["expire"], ["check"], ["log"],
-    ["rebuild"], ["restore"], ["restore", "--from", "backup"], ["export", "/nonexistent/x"], ["encrypt"], ["decrypt"],
-]  # fmt: skip
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_wrong_or_missing_passphrase_changes_nothing(
-    folder: Path, encrypted: str, crops: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Gallery.encrypt(folder, encrypted)
-    monkeypatch.setenv("FACEREC_NEW_PASSPHRASE", "other")
-    photo = (crops / "ann.png", "--aligned", "--model", toy)
-    commands = [["gallery", *command] for command in COMMANDS] + [
-        ["identify", *photo],
-        ["enroll", *photo, "--name", "A"],
-    ]
-    for given, words in (
-        ("wrong", "encrypted with another passphrase, or damaged"),
-        ("", "; set $FACEREC_PASSPHRASE, or"),
-    ):
-        monkeypatch.setenv("FACEREC_PASSPHRASE", given)
-        for command in commands:
-            refused(folder, *command, words=words)
-    refused(folder, "gallery", "restore", "--list", words="; set $FACEREC_PASSPHRASE, or")
-    monkeypatch.setenv("FACEREC_PASSPHRASE", "wrong")
-    listed = run("gallery", "restore", "--list", gallery=folder)
-    assert "gallery.db.backup: encrypted with another passphrase, or damaged\n" in listed.stderr
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_passphrase_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, secret = tmp_path / "g", tmp_path / "secret"
-    monkeypatch.delenv("FACEREC_PASSPHRASE", raising=False)
-    monkeypatch.setenv("FACEREC_PASSPHRASE_FILE", str(secret))
-    for content, words in (
-        (None, "cannot be read (No such file"),
-        (b"\n", "holds no pass"),
-        (b"\xff", "no UTF-8 text"),
-    ):
-        if content is not None:
-            secret.write_bytes(content)
-        result = run("gallery", "encrypt", gallery=folder)
-        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-        assert words in result.stderr
-        assert str(secret) in result.stderr
-        assert not folder.exists()
-    secret.write_bytes(b"\xef\xbb\xbf two words \r\nand a remark\n")
-    assert run("gallery", "encrypt", gallery=folder).stdout == f"{folder}: encrypted.\n"
-    monkeypatch.delenv("FACEREC_PASSPHRASE_FILE")
-    assert run("gallery", "list", gallery=folder).exit_code == 2
-    monkeypatch.setenv("FACEREC_PASSPHRASE", " two words ")
-    assert run("gallery", "list", gallery=folder).exit_code == 0
-
-
-def test_an_empty_passphrase_is_none(tmp_path: Path) -> None:
-    with pytest.raises(PassphraseError, match="an empty passphrase"):
-        Gallery.encrypt(tmp_path / "g", "")
-
-
-def at_a_terminal(answers: list[str], *arguments: object) -> tuple[int, str]:
-    """Run `facerec ARGUMENTS` at a terminal where somebody types these lines; exit code and what is shown."""
-    child, terminal = pty.fork()
-    if not child:
-        os.environ.update(PYTHONPATH=str(ROOT))
-        os.execv(sys.executable, [sys.executable, "-m", "facerec.cli.main", *map(str, arguments)])
-    shown = b""
-    for answer in answers:
-        while not re.search(rb"(g|confirmation): $", shown):
-            shown += os.read(terminal, 1)
-        shown += b"|"
-        os.write(terminal, f"{answer}\n".encode())
-    try:
-        while more := os.read(terminal, 1000):
-            shown += more
-    except OSError:  # how Linux says that the other side is closed
-        pass
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode()
-
-
-def test_asked_at_a_terminal_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FACEREC_PASSPHRASE", raising=False)
-    folder = tmp_path / "g"
-    code, shown = at_a_terminal(["first", "firts", "first", "first"], "gallery", "encrypt", "--gallery", folder)
-    assert code == 0, shown
-    assert shown.count(f"New passphrase of {folder}: |") == 2, "typed differently the second time"
-    assert "first" not in shown
-    with pytest.raises(PassphraseError):
-        Gallery.open(folder)
-    code, shown = at_a_terminal(["wrong"], "gallery", "list", "--gallery", folder)
-    assert code == 2
-    assert "encrypted with another passphrase, or damaged" in shown
-    code, shown = at_a_terminal(["first", "second", "second"], "gallery", "encrypt", "--gallery", folder)
-    assert (code, shown.count(": |")) == (0, 3), shown
-    code, shown = at_a_terminal(["second"], "gallery", "restore", "--from", "backup", "--gallery", folder)
-    assert (code, shown.count(": |")) == (0, 1), f"asked once, however many files it opens: {shown}"
-
-
-def test_another_passphrase(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Gallery.encrypt(folder, encrypted)
-    refused(
-        folder, "gallery", "encrypt", words="encrypted already, and no new passphrase is given; set $FACEREC_NEW_PASS"
-    )
-    salt = (folder / "gallery.db").read_bytes()[:16]
-    monkeypatch.setenv("FACEREC_NEW_PASSPHRASE", "battery staple")
-    result = run("gallery", "encrypt", "--json", gallery=folder)
-    assert json_lines(result) == [{"gallery": str(folder), "encrypted": True}]
-    refused(folder, "gallery", "list", words="encrypted with another passphrase")
-    monkeypatch.setenv("FACEREC_PASSPHRASE", "battery staple")
-    with opened(folder) as gallery:
-        assert nearest(gallery, 0) == "Ann Zebra"
-        assert gallery.check().problems == ()
-        assert gallery.log()[0][-1].action == "passphrase changed"
-    assert [copy.templates for copy in Gallery.copies(folder)] == [40]
-    assert salt not in everything_in(folder), "no file of the old key is left"
-
-
-def test_without_the_library(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Gallery.encrypt(folder, encrypted)
-    monkeypatch.setitem(sys.modules, "sqlcipher3.dbapi2", None)
-    assert run("gallery", "list", gallery=folder).stderr.endswith("`pip install facerec[encryption]`\n")
-    result = run("gallery", "encrypt", gallery=folder.parent / "new")
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert not (folder.parent / "new").exists()
-    monkeypatch.delenv("FACEREC_PASSPHRASE")
-    with opened(folder.parent / "plain") as gallery:
-        assert gallery.add("Ann", template(0)), "who encrypts nothing needs nothing"
-
-
-@pytest.mark.parametrize("content", [None, b"", b"zz", b"00" * 15])
-def test_the_mark_can_be_made_again(folder: Path, encrypted: str, content: bytes | None) -> None:
-    Gallery.encrypt(folder, encrypted)
-    mark = folder / "gallery.encrypted"
-    if content is None:
-        mark.unlink()
-        refused(folder, "gallery", "list", words="or an encrypted one without its gallery.encrypted")
-        refused(folder, "gallery", "restore", words="their gallery.encrypted is lost: make it again in the folder")
-    else:
-        mark.write_bytes(content)
-        refused(folder, "gallery", "list", words="it must hold the first 16 bytes of gallery.db, in hexadecimal")
-    mark.write_text((folder / "gallery.db").read_bytes()[:16].hex(), "ascii")
-    with opened(folder) as gallery:
-        assert nearest(gallery, 0) == "Ann Zebra"
 
 
 # ------------------------------------------------------------------------------------------------------------ the ways

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from oracles import (
+from training_oracles import (
     active_share_and_spread,
     class_loss_by_loop,
     contrastive_loss_by_loop,

@@ -23,13 +23,6 @@ from facerec.migrate import migrate, open_renewal
 from facerec.recognise import open_gallery
 from facerec.types import Box, Face, Image, Template
 
-
-@pytest.fixture
-def folder(tmp_path: Path, old: ByHand) -> Path:
-    """A gallery of PEOPLE's photos, of the old model."""
-    return fill(tmp_path / "gallery", tmp_path / "photos", old)
-
-
 # -------------------------------------------------------------------------------------------------- there and back
 
 

@@ -15,7 +15,6 @@ from toy_migration import (
     ByHand,
     ann_in,
     expected,
-    fill,
     require_of,
     run_all,
     state_of,
@@ -27,13 +26,6 @@ from facerec.errors import ForeignModelError, GalleryError
 from facerec.gallery import Gallery
 from facerec.migrate import Report, Step, migrate, open_renewal
 from facerec.recognise import enrol, open_gallery
-
-
-@pytest.fixture
-def folder(tmp_path: Path, old: ByHand) -> Path:
-    """A gallery of PEOPLE's photos, of the old model."""
-    return fill(tmp_path / "gallery", tmp_path / "photos", old)
-
 
 # -------------------------------------------------------------------------------------------------- other processes
 

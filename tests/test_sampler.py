@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import most_batches
+from training_oracles import most_batches
 
 from facerec.errors import DataError
 from facerec.sampler import Batch, identity_batches, shuffled_batches

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import toy_model
 from safetensors.torch import load_file
 from toy_faces import write_teacher
+from toy_lamp import both, darken, lamp
 from toy_runs import (
     SMALL,
     Data,
@@ -46,16 +47,6 @@ from facerec.training.tasks import read_second
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def darken(data: Data) -> Data:
-    """Turn the lamp off where it is said to be: every second photo at a third of its light."""
-    for path in data.folder.glob("*/*.png"):
-        if lamp_of(path) == "off":
-            with PIL.Image.open(path) as image:
-                dark = np.asarray(image) // 3
-            PIL.Image.fromarray(dark).save(path, compress_level=1)
-    return data
-
-
 @pytest.fixture(scope="module")
 def lit_faces(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """12 people with 6 photos each, every second one dark, and lamp.csv beside them. Do not change."""
@@ -70,14 +61,6 @@ def lit_classes(tmp_path_factory: pytest.TempPathFactory) -> Data:
     data = darken(make_classes(tmp_path_factory.mktemp("lit") / "colours", 10, 10, 10))
     write_lamp(data.folder.parent / "lamp.csv", data)
     return data
-
-
-def lamp(data: Data) -> str:
-    return str(data.folder.parent / "lamp.csv")
-
-
-def both(data: Data, **changes: Any) -> TrainSettings:
-    return small(attribute=lamp(data), **changes)
 
 
 @pytest.fixture(scope="module")

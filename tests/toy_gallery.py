@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facerec.backup import keep_copy
 from facerec.database import connect
 from facerec.gallery import Gallery
 from facerec.types import Template, Threshold
@@ -63,6 +64,22 @@ def sql(folder: Path, *statements: str) -> None:
     with closing(connect(path, "mode=rw")) as db:
         for statement in statements:
             db.execute(statement)
+
+
+def two_people(folder: Path) -> Path:
+    """A gallery of 40 photos, Ann Zebra's and Bob Ray's by turns, with index, backup and rollback copy."""
+    with opened(folder) as gallery:
+        for number in range(40):
+            gallery.add("Bob Ray" if number % 2 else "Ann Zebra", template(number))
+        assert nearest(gallery, 0) == "Ann Zebra"
+        keep_copy(gallery._database, "rollback")
+    return folder
+
+
+def make_format_4(folder: Path) -> None:
+    """Have the database be as facerec wrote it before there were checksums."""
+    drop = [f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal")]
+    sql(folder, "DROP TRIGGER template_sealed", *drop, "PRAGMA user_version = 4", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def main(folder: Path, person: str, first: int, count: int) -> None:

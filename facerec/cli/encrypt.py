@@ -18,8 +18,9 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
     """Encrypt the gallery, or change its passphrase; one that is not there is made, empty.
 
     The passphrase is that of $FACEREC_PASSPHRASE or on the first line of the file $FACEREC_PASSPHRASE_FILE, else it is
-    asked for. Where the gallery is encrypted already, $FACEREC_NEW_PASSPHRASE or $FACEREC_NEW_PASSPHRASE_FILE holds the
-    one it is to have. Whoever forgets it has lost the gallery.
+    asked for. Of that line only its end (LF or CR LF) is taken away: blanks are part of the passphrase. Where the
+    gallery is encrypted already, $FACEREC_NEW_PASSPHRASE or $FACEREC_NEW_PASSPHRASE_FILE holds the one it is to have.
+    Whoever forgets it has lost the gallery.
 
     \b
     facerec gallery encrypt
