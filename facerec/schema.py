@@ -128,7 +128,7 @@ INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
 DROP TABLE people;
 ALTER TABLE numbered RENAME TO people;
 """
-_FROM_3 = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
+_FROM_4 = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
 
 
 def make_tables(db: sqlite3.Connection) -> None:
@@ -143,7 +143,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (3, _FROM_3)) if version <= last)
+    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _FROM_4)) if version <= last)
     _run(db, steps + _from_4(version) + _TABLES)
 
 

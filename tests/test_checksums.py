@@ -308,6 +308,9 @@ def look_at_old(folder: Path) -> None:
         assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
         assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
         assert gallery.check().problems == ()
+        made = gallery.calibration()
+        assert made is not None
+        assert rows(folder, "SELECT distance, worth FROM calibration") == [(made.distance, made.worth)]
         assert [entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded"] == [4]
     assert rows(folder, "PRAGMA user_version") == [(5,)]
     for photo, blob, checksum in rows(folder, "SELECT photo_hash, vector, checksum FROM templates"):
