@@ -3,8 +3,9 @@
 Three kinds of searches, each decided at the threshold the gallery would have (ISO/IEC 19795-1):
 
 - mated: every template of somebody with two or more, against everybody, its person at the mean of their *other* ones;
-- strangers: those the threshold is set by, so that their rate is the target's by construction;
-- people who are enrolled, each template against everybody *else*: strangers to the threshold as well.
+- strangers: those the threshold is set by, so that their rate is about the target's by construction;
+- people who are enrolled, each template against everybody *else*: strangers, though the threshold knows one template of
+  each (`facerec.population`).
 """
 
 from collections.abc import Iterator, Sequence
