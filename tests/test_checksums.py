@@ -100,6 +100,22 @@ def test_an_odd_name_and_path_stay_on_one_line(folder: Path) -> None:
         assert all(problem.isprintable() for problem in gallery.check().problems)
 
 
+def test_text_that_is_none_is_damage(folder: Path) -> None:
+    """In a row, where SQLite does not look at it."""
+    path = folder / "gallery.db"
+    for what, look in (
+        (rows(folder, "SELECT hash FROM log WHERE number = 2")[0][0].encode(), Gallery.check),
+        (b"photos/1.jpg", lambda gallery: gallery.show("Bob")),
+    ):
+        bit = 8 * place_of(folder, what) + 7
+        flip(path, bit)
+        with Gallery.open(folder) as gallery, pytest.raises(DamagedGalleryError, match="brings it back from a backup"):
+            look(gallery)
+        assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
+        with Gallery.open(folder) as gallery:
+            assert gallery.check().problems == ()
+
+
 # --------------------------------------------------------------------------------------------------------- and mended
 
 

@@ -11,6 +11,7 @@ import pytest
 from killing import killed_before, photos_in
 from running import run
 from test_database import as_a_user_who_may_only_read
+from test_survival import limited
 from toy_damage import COHORT, NAMED, few_people, rows, spoil
 from toy_gallery import MODEL, make_format_4, nearest, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
@@ -84,6 +85,14 @@ def test_killed_while_it_is_brought_up_to_date(folder: Path) -> None:
         killed = killed_before(step, lambda copy=copy: Gallery.open(copy).close())
         look_at_old(copy)
     assert step > 30
+
+
+@pytest.mark.parametrize("room", [0, 20_000, 60_000])
+def test_a_full_disk_while_it_is_brought_up_to_date(folder: Path, room: int) -> None:
+    make_format_4(folder)
+    code, _, stderr = limited(room, "gallery", "list", gallery=folder)
+    assert code == 0 or (stderr.count("\n"), "space" in stderr) == (1, True)
+    look_at_old(folder)
 
 
 def test_a_migration_of_format_4_that_was_killed_is_gone_on_with(tmp_path: Path, old: ByHand, new: ByHand) -> None:
