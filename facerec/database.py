@@ -185,6 +185,8 @@ def explained(path: Path) -> Iterator[None]:
             either = "encrypted with another passphrase, or damaged"
             raise DamagedGalleryError(f"{path}: {either}; if $FACEREC_PASSPHRASE is right, {remedy(path)}") from error
         words = " ".join(str(error).split())  # it may quote the schema, line by line
+        if words.startswith("Could not decode"):  # text that facerec did not write; Python's own error, without a name
+            kind, meaning = _MEANINGS["SQLITE_CORRUPT"]
         if kind is DamagedGalleryError:
             meaning = f"{meaning}; {remedy(path)}"
         raise kind(f"{path}: {meaning} ({words})") from error

@@ -39,7 +39,7 @@ from facerec.rows import (
     vector_fault,
     write_strangers,
 )
-from facerec.schema import VERSION, scalar, version_of
+from facerec.schema import VERSION, scalar, sealed, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
@@ -123,16 +123,19 @@ class Gallery(Care):
     def _kept(self, db: sqlite3.Connection, rate: float) -> Calibration | None:
         if version_of(db) < VERSION:  # an older format, that may only be read, keeps less
             return None
-        kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ?"
+        whole = f"checksum = {sealed('generation', *_CALIBRATION.split(', '))}"  # one that is damaged is found again
+        kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ? AND {whole}"
         row = db.execute(kept, (self._generation, rate)).fetchone()
         return None if row is None else Calibration(*row)
 
     def _keep(self, made: Calibration) -> None:
         with suppress(GalleryError), self._database.write() as db:  # a gallery that may only be read counts every time
-            row = (1, self._generation, *dataclasses.astuple(made))
+            row = (self._generation, *dataclasses.astuple(made))
             db.execute(
-                f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES ({', '.join('?' * len(row))})", row
+                f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES (1, {', '.join('?' * len(row))})",
+                row,
             )
+            db.execute(f"UPDATE calibration SET checksum = {sealed('generation', *_CALIBRATION.split(', '))}")
 
     def set_target(self, fpir: float) -> None:
         """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""

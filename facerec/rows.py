@@ -18,6 +18,7 @@ from facerec.types import Box, Image, Template, Vectors
 
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
+_WITHOUT = " without control characters, and marks that turn the direction of writing"
 RESTORE = "`facerec gallery restore` brings back a backup"
 
 
@@ -50,10 +51,8 @@ class StoredTemplate:
 def clean_name(name: str) -> str:
     """Return a person's name as galleries keep it: stripped, NFC. Raises GalleryError for one that is unfit."""
     clean = unicodedata.normalize("NFC", name).strip()
-    if not _plain(clean) or not 1 <= len(clean) <= MAX_NAME:
-        raise GalleryError(
-            f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters without control characters"
-        )
+    if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
+        raise GalleryError(f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters{_WITHOUT}")
     return clean
 
 
@@ -61,9 +60,7 @@ def clean_note(note: str) -> str | None:
     """Return a note as galleries keep it: stripped, None for an empty one. GalleryError for one that is unfit."""
     clean = note.strip()
     if not _plain(clean) or len(clean) > MAX_NOTE:
-        raise GalleryError(
-            f"{clean[:40]!a} is no note; give one line of at most {MAX_NOTE} characters without control characters"
-        )
+        raise GalleryError(f"{clean[:40]!a} is no note; give one line of at most {MAX_NOTE} characters{_WITHOUT}")
     return clean or None
 
 
@@ -78,7 +75,12 @@ def clean_day(day: str) -> str | None:
 
 
 def _plain(text: str) -> bool:
-    return not any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in text)
+    return printable(text) == text
+
+
+def _visible(text: str) -> bool:
+    """Whether there is anything to be seen of it: more than spaces, and marks that join or part letters."""
+    return any(unicodedata.category(letter)[0] not in "CZ" for letter in text)
 
 
 def as_stored(vectors: Vectors) -> NDArray[np.float16]:

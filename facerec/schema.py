@@ -20,9 +20,9 @@ _PEOPLE = f"""(
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
 # `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
-# `checksum`: of a vector with its photo's hash, or of strangers with their kind (see `sealed`). What else a row refers
-# to stands in SQLite's indexes, too, which it compares; a crop's PNG has checksums of its own. `template_sealed` stops
-# older facerecs that had the gallery open before it was brought up to date.
+# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). What
+# else a row refers to stands in SQLite's indexes, too, which it compares; a crop's PNG has checksums of its own.
+# `template_sealed` stops older facerecs that had the gallery open before it was brought up to date.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -69,7 +69,8 @@ CREATE TABLE IF NOT EXISTS calibration (
     people INTEGER NOT NULL,
     least INTEGER NOT NULL,
     most INTEGER NOT NULL,
-    worth REAL NOT NULL
+    worth REAL NOT NULL,
+    checksum INTEGER
 );
 CREATE TABLE IF NOT EXISTS log (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -128,7 +129,7 @@ INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
 DROP TABLE people;
 ALTER TABLE numbered RENAME TO people;
 """
-_FROM_4 = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
+_ANEW = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
 
 
 def make_tables(db: sqlite3.Connection) -> None:
@@ -143,7 +144,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _FROM_4)) if version <= last)
+    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)
     _run(db, steps + _from_4(version) + _TABLES)
 
 

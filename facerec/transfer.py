@@ -25,6 +25,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -248,6 +249,7 @@ def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]
     digest, enrolled, box = _text(found["photo_hash"]), _text(found["enrolled"]), _is(list, found["box"])
     if not re.fullmatch("[0-9a-f]{64}", digest) or not _TIME.fullmatch(enrolled):
         raise ValueError("a hash or time is none")
+    datetime.fromisoformat(enrolled)  # ValueError for a day or hour that never was
     x1, y1, x2, y2 = (_number(side) for side in box)
     quality = _number(found["quality"])
     if not 0 <= quality <= 1:

@@ -99,6 +99,38 @@ def test_consent(folder: Path) -> None:
     assert run("gallery", "consent", "Xaver", "--note", "x", gallery=folder).exit_code == 2
 
 
+def test_a_day_that_has_passed_is_remarked_on(folder: Path) -> None:
+    said = run("gallery", "consent", "Ann", "--until", "2001-01-31", "--json", gallery=folder)
+    assert json_lines(said) == [{"person": "Ann", "consent": None, "until": "2001-01-31"}]
+    assert (said.exit_code, said.stderr) == (0, "Ann: that day has passed; `facerec gallery expire` removes them\n")
+    assert run("gallery", "consent", "Ann", "--until", "2999-01-31", gallery=folder).stderr == ""
+    assert run("gallery", "consent", "Bob", "--until", "2001-01-31", gallery=folder).stderr.startswith("Bob: that day")
+    assert run("gallery", "consent", "Ann", "--note", "x", gallery=folder).stderr == ""
+
+
+ODD_DAYS = [
+    "2031-02-29", "2031-13-01", "2031-1-1", "0000-01-01", "-001-01-01", "10000-01-01", "2031-W01-1", "2031-01-01T00:00",
+    "\u0662\u0660\u0663\u0661-01-01", " 2031-01-01", "2031-01-01\n", "31.01.2031",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("day", ODD_DAYS, ids=ascii)
+def test_what_is_no_day(day: str, folder: Path) -> None:
+    result = run("gallery", "consent", "Ann", "--until", day, gallery=folder)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "is no day; give it as YYYY-MM-DD" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "note", ["two\nlines", "\x00", "\x1b[2J", "\u202eturned", "\u2066apart\u2069", "x" * 2001], ids=ascii
+)
+def test_what_is_no_note(note: str, folder: Path) -> None:
+    result = run("gallery", "consent", "Ann", "--note", note, gallery=folder)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "is no note; give one line" in result.stderr
+    assert result.stderr.strip().isprintable()
+
+
 def test_a_number_is_never_given_again(folder: Path) -> None:
     with opened(folder) as gallery:
         for number in range(5):

@@ -1,68 +1,29 @@
 """What is stored of a face is what is read of it: a bit that flips in the file is found, named, and mended."""
 
 import shutil
-import sqlite3
-import tempfile
-import zlib
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_model
-from killing import killed_before, photos_in
+from killing import photos_in
 from running import run
-from test_database import as_a_user_who_may_only_read
-from toy_gallery import DIMENSION, MODEL, make_format_4, nearest, opened, sql, template, vector
+from toy_damage import COHORT, NAMED, REMEDY, few_people, flip, place_of, rows, spoil
+from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
-from facerec.database import connect
 from facerec.detect import AlignedDetector
-from facerec.errors import DamagedGalleryError, GalleryError, ImageError
+from facerec.errors import DamagedGalleryError, ImageError
 from facerec.gallery import Gallery
 from facerec.images import decode_png, encode_png
 from facerec.migrate import migrate, open_renewal
 from facerec.recognise import open_gallery
 
-COHORT = np.stack([vector(1000 + number) for number in range(30)])
-REMEDY = "`facerec gallery restore` brings back a backup, or remove 'Bob' and enroll them again"
-NAMED = f"the vector of photos/1.jpg is not what was stored; {REMEDY}"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ann's photo 0, Bob's 1 and 2, and Cy's 3, with strangers of both kinds, index and backup."""
-    with Gallery.open(tmp_path / "gallery", create=True) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        for number, name in enumerate(("Ann", "Bob", "Bob", "Cy")):
-            gallery.add(name, template(number))
-        gallery.set_strangers(COHORT[:20] * -1, "visitors/")
-        assert nearest(gallery, 1) == "Bob"
-    return tmp_path / "gallery"
-
-
-def flip(path: Path, bit: int) -> None:
-    """Flip one bit of a file that nobody has open."""
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
-
-
-def place_of(folder: Path, what: bytes) -> int:
-    """Where the database holds this once, in bytes."""
-    content = (folder / "gallery.db").read_bytes()
-    assert content.count(what) == 1
-    return content.index(what)
-
-
-def spoil(folder: Path) -> None:
-    """The lowest bit of the first number of photo 1's vector: no norm tells."""
-    flip(folder / "gallery.db", 8 * place_of(folder, vector(1).tobytes()))
-
-
-def rows(folder: Path, query: str) -> list[tuple]:
-    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
-        return db.execute(query).fetchall()
+    """With index and backup."""
+    return few_people(tmp_path / "gallery")
 
 
 # ------------------------------------------------------------------------------------------------------ what is found
@@ -137,6 +98,22 @@ def test_an_odd_name_and_path_stay_on_one_line(folder: Path) -> None:
     )
     with Gallery.open(folder) as gallery:
         assert all(problem.isprintable() for problem in gallery.check().problems)
+
+
+def test_text_that_is_none_is_damage(folder: Path) -> None:
+    """In a row, where SQLite does not look at it."""
+    path = folder / "gallery.db"
+    for what, look in (
+        (rows(folder, "SELECT hash FROM log WHERE number = 2")[0][0].encode(), Gallery.check),
+        (b"photos/1.jpg", lambda gallery: gallery.show("Bob")),
+    ):
+        bit = 8 * place_of(folder, what) + 7
+        flip(path, bit)
+        with Gallery.open(folder) as gallery, pytest.raises(DamagedGalleryError, match="brings it back from a backup"):
+            look(gallery)
+        assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
+        with Gallery.open(folder) as gallery:
+            assert gallery.check().problems == ()
 
 
 # --------------------------------------------------------------------------------------------------------- and mended
@@ -243,6 +220,23 @@ def test_damaged_strangers_set_no_threshold(folder: Path) -> None:
         assert gallery.calibration(0.1) == wanted
 
 
+@pytest.mark.parametrize("change", ["distance = 3.9", "within = within + 1", "checksum = NULL"])
+def test_a_kept_threshold_that_was_damaged_is_found_again(folder: Path, change: str) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        gallery.set_target(0.1)
+        wanted = gallery.calibration()
+        assert wanted is not None
+        sql(folder, f"UPDATE calibration SET {change}")
+        assert gallery.calibration() == wanted
+        assert rows(folder, "SELECT distance, within FROM calibration") == [(wanted.distance, wanted.within)]
+        sql(folder, "UPDATE calibration SET distance = 3.9, checksum = checksum + 1")
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        assert gallery.threshold is not None
+        assert gallery.threshold == wanted.threshold
+
+
 def test_another_models_vectors_bring_their_checksums(tmp_path: Path, old: ByHand, new: ByHand) -> None:
     photos = tmp_path / "photos"
     folder = fill(tmp_path / "gallery", photos, old)
@@ -296,101 +290,3 @@ def test_a_flipped_bit_of_a_crop_is_found_or_harmless() -> None:
         except ImageError:
             pass
     assert harmless < 20
-
-
-# -------------------------------------------------------------------------------------------------- the older format
-
-
-def look_at_old(folder: Path) -> None:
-    """It is brought up to date: all is there, and each checksum is that of the bytes."""
-    with Gallery.open(folder) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
-        assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
-        assert gallery.check().problems == ()
-        made = gallery.calibration()
-        assert made is not None
-        assert rows(folder, "SELECT distance, worth FROM calibration") == [(made.distance, made.worth)]
-        assert [entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded"] == [4]
-    assert rows(folder, "PRAGMA user_version") == [(5,)]
-    for photo, blob, checksum in rows(folder, "SELECT photo_hash, vector, checksum FROM templates"):
-        assert checksum == zlib.crc32(photo.encode() + blob)
-    strangers = rows(folder, "SELECT kind, vectors, checksum FROM strangers")
-    assert [(kind, zlib.crc32(kind.encode() + blob)) for kind, blob, _ in strangers] == [
-        (kind, checksum) for kind, _, checksum in strangers
-    ]
-    assert len(strangers) == 2
-
-
-def test_a_gallery_of_format_4_is_brought_up_to_date(folder: Path) -> None:
-    generation, index = rows(folder, "SELECT generation FROM gallery"), (folder / "index.faiss").read_bytes()
-    made = rows(folder, "SELECT type, name FROM sqlite_master ORDER BY name")
-    make_format_4(folder)
-    shutil.copy(folder / "gallery.db", folder / "gallery.db.backup")
-    look_at_old(folder)
-    assert rows(folder, "SELECT generation FROM gallery") == generation, "what can be found is the same"
-    assert (folder / "index.faiss").read_bytes() == index
-    assert rows(folder, "SELECT type, name FROM sqlite_master ORDER BY name") == made
-    spoil(folder)
-    with Gallery.open(folder) as gallery:
-        assert NAMED in gallery.check().problems
-
-
-def test_a_copy_of_format_4_is_restored(folder: Path) -> None:
-    make_format_4(folder)
-    shutil.copy(folder / "gallery.db", folder / "gallery.db.backup")
-    (folder / "gallery.db").write_bytes(b"")
-    assert run("gallery", "restore", gallery=folder).exit_code == 0
-    look_at_old(folder)
-
-
-def test_damage_from_before_there_were_checksums_is_told_by_the_index(folder: Path) -> None:
-    make_format_4(folder)
-    spoil(folder)
-    with Gallery.open(folder) as gallery:
-        (problem,) = gallery.check().problems
-        assert "index.faiss: not the vectors of the database" in problem
-
-
-def test_killed_while_it_is_brought_up_to_date(folder: Path) -> None:
-    make_format_4(folder)
-    step, killed = 0, True
-    while killed:
-        step += 2
-        copy = folder.parent / str(step)
-        shutil.copytree(folder, copy)
-        killed = killed_before(step, lambda copy=copy: Gallery.open(copy).close())
-        look_at_old(copy)
-    assert step > 30
-
-
-def test_a_migration_of_format_4_that_was_killed_is_gone_on_with(tmp_path: Path, old: ByHand, new: ByHand) -> None:
-    folder = fill(tmp_path / "gallery", tmp_path / "photos", old)
-    run_all(folder, new, dry_run=True)
-    make_format_4(folder)
-    assert run_all(folder, new)[1].reused == 6
-    assert vectors_in(folder) == expected(new, tmp_path / "photos")
-    with open_gallery(folder, new) as gallery:
-        assert gallery.check().problems == ()
-
-
-def test_a_gallery_of_format_4_that_may_only_be_read(folder: Path) -> None:
-    make_format_4(folder)
-    with tempfile.TemporaryDirectory() as name:
-        shutil.copytree(folder, name, dirs_exist_ok=True)
-        (Path(name) / "index.faiss").unlink()
-        with as_a_user_who_may_only_read(Path(name)), Gallery.open(Path(name)) as gallery:
-            gallery.bind_model(*MODEL, COHORT)
-            assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
-            assert gallery.calibration() is not None
-            assert gallery.check().problems == ()
-            with pytest.raises(GalleryError, match="make the gallery's folder writable"):
-                gallery.add("Dee", template(4))
-
-
-def test_an_older_facerec_that_still_has_it_open_writes_no_rows_without_checksums(folder: Path) -> None:
-    with closing(sqlite3.connect(folder / "gallery.db")) as older:
-        columns = "person, photo_hash, source, x1, y1, x2, y2, quality, vector"
-        row = (1, "0" * 64, "x.jpg", 0, 0, 1, 1, 0.9, vector(9).tobytes())
-        with pytest.raises(sqlite3.IntegrityError, match="a newer facerec brought the gallery up to date"):
-            older.execute(f"INSERT INTO templates ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)

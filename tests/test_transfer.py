@@ -222,6 +222,10 @@ FIRST = ("people", 0, "templates", 0)
         changed(*FIRST, "quality", to=1.5),
         changed(*FIRST, "quality", to=None),
         changed(*FIRST, "enrolled", to="yesterday"),
+        changed(*FIRST, "enrolled", to="2026-02-30T12:00:00Z"),
+        changed(*FIRST, "enrolled", to="2026-01-31T24:61:00Z"),
+        changed("people", 0, "name", to="\u202eevil"),
+        changed("people", 0, "consent", to="\u202eturned"),
     ],
 )
 def test_wrong_types_and_values(change: Any, file: Path, tmp_path: Path) -> None:
@@ -244,6 +248,26 @@ def test_wrong_types_and_values(change: Any, file: Path, tmp_path: Path) -> None
 )
 def test_vectors_that_are_none(vectors: np.ndarray, file: Path, tmp_path: Path) -> None:
     refuse(write(tmp_path / "bad.npz", parts(file)[0], vectors), tmp_path / "new")
+
+
+def test_people_and_photos_that_are_in_the_file_twice(file: Path, tmp_path: Path) -> None:
+    """As if they were two files, one after the other: of each photo the first counts."""
+    people, vectors = parts(file)
+    ann, celik = people["people"]
+    again = {**ann, "name": f" {ann['name']}\t", "consent": "something else"}
+    stolen = {**celik, "templates": ann["templates"][:1]}
+    people["people"] = [ann, celik, again, stolen]
+    rows = np.concatenate([vectors, vectors[: len(ann["templates"])], vectors[:1]])
+    result = run("gallery", "import", write(tmp_path / "twice.npz", people, rows), "--json", gallery=tmp_path / "new")
+    assert result.exit_code == 1
+    *lines, _ = json_lines(result)
+    assert [(line["person"], line["added"], line["skipped"], len(line["conflicts"])) for line in lines] == [
+        ("Ann Lee", 2, 0, 0), ("Çelik 王", 1, 0, 0), ("Ann Lee", 0, 2, 1), ("Çelik 王", 0, 0, 1)
+    ]  # fmt: skip
+    with opened(tmp_path / "new") as gallery:
+        assert photos_in(gallery) == {"Ann Lee": [0, 2], "Çelik 王": [1]}
+        assert gallery.consent("Ann Lee")[0] == ann["consent"]
+        assert gallery.check().problems == ()
 
 
 def test_no_pickle_is_opened(file: Path, tmp_path: Path) -> None:

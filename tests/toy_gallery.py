@@ -78,7 +78,9 @@ def two_people(folder: Path) -> Path:
 
 def make_format_4(folder: Path) -> None:
     """Have the database be as facerec wrote it before there were checksums."""
-    drop = [f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal")]
+    drop = [
+        f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal", "calibration")
+    ]
     drop.append("ALTER TABLE calibration DROP COLUMN worth")
     sql(folder, "DROP TRIGGER template_sealed", *drop, "PRAGMA user_version = 4", "PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -133,7 +133,10 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
         if (note, until) != (None, None):
             opened.set_consent(name, note, until)
         note, until = opened.consent(name)
+        past = name in {person.name for person in opened.expired()}
     _say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
+    if past:
+        click.echo(f"{name}: that day has passed; `facerec gallery expire` removes them", err=True)
 
 
 @gallery.command()

@@ -1,0 +1,38 @@
+"""What may be a person's name: whatever people are called, and nothing by which a line reads as what it is not."""
+
+from pathlib import Path
+
+import pytest
+from toy_gallery import nearest, opened, template
+
+from facerec.errors import GalleryError
+
+DECEPTIVE = ["\u202eevil", "a\u2066b\u2069", "\u200b", "\ufeff\u200d", "\u00ad \u200b"]
+ODD = [
+    "../x", "/etc/passwd", ".", "--help", "%s{0}", "'; DROP TABLE people; --", "\U0001f469\u200d\U0001f467",
+    "\u0645\u0631\u064a\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "a\u0300" * 200, "x" * 200,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECEPTIVE, ids=ascii)
+def test_what_turns_writing_or_shows_nothing_is_no_name(tmp_path: Path, name: str) -> None:
+    with opened(tmp_path / "g") as gallery:
+        with pytest.raises(GalleryError, match="is no name for a person"):
+            gallery.add(name, template(0))
+        gallery.add("Ann", template(0))
+        with pytest.raises(GalleryError, match="is no name for a person"):
+            gallery.rename("Ann", name)
+        assert [person.name for person in gallery.people()] == ["Ann"]
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_a_name_is_nothing_but_a_name(tmp_path: Path, name: str) -> None:
+    """No path, option or format; right-to-left scripts, joined letters and emoji are as good as any."""
+    with opened(tmp_path / "g") as gallery:
+        gallery.add(name, template(0))
+        assert nearest(gallery, 0) == gallery.name_of(name)
+        gallery.rename(name, "Ann")
+        gallery.rename("Ann", name)
+    assert {path.name for path in tmp_path.rglob("*")} == {"g", "gallery.db", "gallery.db.backup", "index.faiss"}
+    with opened(tmp_path / "g") as gallery:
+        assert gallery.remove(name) == 1
