@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SHIPPED_MODEL = Path(__file__).parent / "weights"
 SHIPPED = ("default", "int8")  # its names
 BATCH = 64  # crops that go through a network together
+LARGEST = 2048  # side of the pictures a backbone may be given, in pixels
 
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
 
@@ -351,6 +352,8 @@ def load_stage(model: str | None = None, layer: str | None = None, input_size: i
     it was trained on; a model has its own. Raises ConfigError for a stage or a size that there is not, ModelError
     naming what is missing or broken.
     """
+    if not 0 <= input_size <= LARGEST:
+        raise ConfigError(f"an input size of {input_size}; give 1 to {LARGEST} pixels, or 0 for what a backbone is for")
     from facerec.models.backbones import BACKBONES
     from facerec.models.checkpoint import load_model, load_pretrained
 
