@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.config import TrainSettings
+from facerec.config import PEOPLE_PER_BATCH, TrainSettings
 from facerec.errors import TrainingError
 from facerec.models.card import ModelCard
 from facerec.models.checkpoint import describe, load_model, save_model
@@ -82,6 +82,7 @@ def train(
     processes.join_processes()
     processes.keep_freed_memory()
     task = read_task(folder, settings, splits, validation, exclude)
+    settings = _settled(settings, task)
     processes.require_shares(len(task.batches(0)[0]))
     goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
     learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
@@ -177,6 +178,18 @@ def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entr
     attribute = (task.second.attribute, task.second.classes) if task.second else ("", ())
     card = describe(network, name, task.classes, attribute)
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
+
+
+def _settled(asked: TrainSettings, task: Task) -> TrainSettings:
+    """The settings with what the photos decide; says where that is another than the usual."""
+    settings = task.settings
+    if settings != asked and settings.people_per_batch != PEOPLE_PER_BATCH:
+        people, photos = settings.people_per_batch, settings.photos_per_person
+        log.info(
+            "batches of %d people x %d photos instead of %d x %d: no more people to train on have %d photos",
+            *(people, photos, PEOPLE_PER_BATCH, photos, photos),
+        )
+    return settings
 
 
 def _warn_of_collapse(entry: Entry) -> None:

@@ -135,6 +135,8 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
     for key, value in given.items():
         if getattr(settings, key) != value:
             name, before = key.replace("_", "-"), getattr(settings, key)
+            if before is None:
+                raise ConfigError(f"{resumed}: was started without --{name}; resume it so")
             raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
     return settings
 
