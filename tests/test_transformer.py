@@ -283,6 +283,7 @@ def test_numpys_numbers_and_text_and_paths_are_parameters_as_any(colours: str, t
         ({"shape": "ab"}, r"shape is 'ab'; give \(height, width\)"),
     ],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_a_parameter_of_another_kind_is_named(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
     transformer = StageFeatures(**{"model": "squeezenet1_1", "shape": (3, 3), **wrong})
     with pytest.raises(ConfigError, match=message) as caught:

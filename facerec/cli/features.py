@@ -29,11 +29,7 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 @click.option(
     "--test", type=common.PHOTOS, metavar="DIR", help="Class folders to measure it on  [default: cross-validation]"
 )
-@click.option(
-    "--model",
-    metavar="DIR|NAME",
-    help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
-)
+@common.layers_option
 @click.option(
     "--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's pictures, in pixels."
 )
