@@ -18,7 +18,6 @@ from facerec.errors import ConfigError, DataError, ImageError, ModelError
 from facerec.features import (
     FeatureTable,
     PhotoFeatures,
-    folder_photos,
     gather_features,
     most_alike,
     photo_features,
@@ -162,7 +161,7 @@ def test_labels_are_the_first_folder_below(classifier: Path, pictures: Path) -> 
     (pictures / "linked").symlink_to(pictures.parent / "elsewhere", target_is_directory=True)
     toy_classes.save_picture(pictures.parent / "elsewhere" / "y.png", 0, 7)
     reader = load_stage(str(classifier), "stage0")
-    table = gather_features(photo_features(folder_photos(pictures), reader), pictures, reader)
+    table = gather_features(photo_features(find_photos(pictures), reader), pictures, reader)
     owners = dict(zip(table.paths, table.labels, strict=True))
     assert len(table) == 21
     assert owners["linked/y.png"] == "linked"
