@@ -24,10 +24,10 @@ class Attribute:
     of: str
     table: dict[str, str]
 
-    def values(self, photos: Sequence[str]) -> list[str]:
+    def values(self, photos: Sequence[str], otherwise: str = "leave them out (--exclude)") -> list[str]:
         """The value of each of the photos person/file; a crop PHOTO.png that facerec made has its photo's.
 
-        Raises DataError where the file says nothing of some.
+        Raises DataError where the file says nothing of some. otherwise: what else than adding lines mends that.
         """
         by_photo = self.of == PHOTO
         keys = [same_form(photo if by_photo else photo.split("/")[0]) for photo in photos]
@@ -36,7 +36,7 @@ class Attribute:
         if missing:
             raise DataError(
                 f"{self.path}: says nothing of {len(missing)} {NOUNS[self.of]} that are used, the first {missing[0]}; "
-                f"add a line for each, or leave them out (--exclude)"
+                f"add a line for each, or {otherwise}"
             )
         return [value for value in found if value is not None]
 

@@ -11,6 +11,9 @@ from facerec.errors import ConfigError
 
 T = TypeVar("T")
 
+PEOPLE_PER_BATCH = 16
+"""P where nobody asks for another, and there are so many people."""
+
 
 def _setting(default: T, help: str) -> T:
     """A field with its documentation: the command line shows it too."""
@@ -107,7 +110,11 @@ class TrainSettings:
     teacher_weight: float = _setting(1.0, "Weight of the teachers' loss, averaged over them, beside `loss`.")
 
     # ---- how it is shown the photos
-    people_per_batch: int = _setting(16, "P of the P x K batches, for the losses that compare photos of a batch.")
+    people_per_batch: int | None = _setting(
+        None,
+        f"P of the P x K batches, for the losses that compare photos of a batch; unless given {PEOPLE_PER_BATCH}, or "
+        "all people with K photos, where those are fewer.",
+    )
     photos_per_person: int = _setting(4, "K of the P x K batches; people with fewer photos are left out of them.")
     batch_size: int = _setting(64, "Photos per batch for all other losses.")
     train_size: int = _setting(

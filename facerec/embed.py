@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SHIPPED_MODEL = Path(__file__).parent / "weights"
 SHIPPED = ("default", "int8")  # its names
 BATCH = 64  # crops that go through a network together
+LARGEST = 2048  # side of the pictures a backbone may be given, in pixels
 
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
 
@@ -327,14 +328,6 @@ def load_classifier(model: str, *, attribute: bool = False, drop_blocks: Sequenc
     return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
 
 
-def model_folder(model: str | None) -> Path:
-    """As model_path, of a model whose layers can be looked at; raises ModelError for a file."""
-    path = model_path(model)
-    if path.suffix in MODEL_FILES:
-        raise ModelError(f"{path}: a model file, whose layers cannot be looked at; give a model folder or 'default'")
-    return path
-
-
 def reads_pictures(model: str | None) -> bool:
     """Whether a model looks at whole pictures: a backbone by its name, or a model folder of --mode classify."""
     if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
@@ -345,27 +338,40 @@ def reads_pictures(model: str | None) -> bool:
 
 
 def load_stage(model: str | None = None, layer: str | None = None, input_size: int = 0) -> StageReader:
-    """A stage of a backbone with its authors' weights, given by its name, or of a model folder (None: the shipped one).
+    """A stage of a network given as to `load_layers`.
 
-    layer: the stage's name, None: the last before the head. input_size: side of the pictures a backbone reads, 0: what
-    it was trained on; a model has its own. Raises ConfigError for a stage or a size that there is not, ModelError
-    naming what is missing or broken.
+    layer: the stage's name, None: the last before the head. Raises ConfigError for a stage or a size that there is not,
+    ModelError naming what is missing or broken.
     """
+    network, card, path = load_layers(model, input_size)
+    return StageReader(network, card, path, layer or list(network.named_stages())[-1][0])
+
+
+def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network", ModelCard, Path]:
+    """A backbone with its authors' weights, given by its name, or a model folder's network (None: the shipped one).
+
+    A backbone has no head. input_size: side of the pictures it reads, 0: what it was trained on; a model has its own.
+    Raises ConfigError for a size that there is not, ModelError naming what is missing or broken.
+    """
+    if not 0 <= input_size <= LARGEST:
+        raise ConfigError(f"an input size of {input_size}; give 1 to {LARGEST} pixels, or 0 for what a backbone is for")
     from facerec.models.backbones import BACKBONES
     from facerec.models.checkpoint import load_model, load_pretrained
 
     if model in BACKBONES:
-        network, card, path = *load_pretrained(str(model), input_size), Path(str(model))
-    else:
-        if model not in (None, *SHIPPED) and not os.path.exists(str(model)):
-            raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
-        path = model_path(model)
-        if path.suffix in MODEL_FILES:
-            raise ModelError(f"{path}: a model file, which has no stages; give a model folder or a backbone's name")
-        network, card = load_model(path)
-        if input_size not in (0, card.input_size):
-            raise ConfigError(f"{path}: reads {card.input_size} pixels; an --input-size is for a backbone by its name")
-    return StageReader(network, card, path, layer or list(network.named_stages())[-1][0])
+        return *load_pretrained(str(model), input_size), Path(str(model))
+    if model not in (None, *SHIPPED) and not os.path.exists(str(model)):
+        raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
+    path = model_path(model)
+    if path.suffix in MODEL_FILES:
+        raise ModelError(
+            f"{path}: a model file, which has no stages: layers cannot be looked at; "
+            f"give a model folder or a backbone's name"
+        )
+    network, card = load_model(path)
+    if input_size not in (0, card.input_size):
+        raise ConfigError(f"{path}: reads {card.input_size} pixels; an --input-size is for a backbone by its name")
+    return network, card, path
 
 
 def model_path(model: str | None) -> Path:

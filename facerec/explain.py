@@ -25,7 +25,7 @@ FILTERS = 64  # of the first layer, at most
 
 
 def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
-    """What a network that classifies sees in a photo; raises ImageError, ConfigError."""
+    """What a network that classifies, or a backbone without a head, sees in a photo; raises ImageError, ConfigError."""
     return look(network, centre_picture(read_image(photo), network.input_size), stage)
 
 
@@ -50,7 +50,8 @@ def _main_face(photo: Path, detector: Detector) -> Image:
 def require_faces(card: ModelCard) -> None:
     """Raise ConfigError for a model that has no faces to compare."""
     if card.mode != "metric":
-        raise ConfigError(f"{card.name} tells classes apart; --against is for models that embed faces")
+        does = "tells classes apart" if card.classes else "is a backbone that knows no faces"
+        raise ConfigError(f"{card.name} {does}; --against is for models that embed faces")
 
 
 def strongest(maps: NDArray[np.float32], count: int = CHANNELS) -> list[int]:
@@ -61,6 +62,8 @@ def strongest(maps: NDArray[np.float32], count: int = CHANNELS) -> list[int]:
 
 def decision(sight: Sight, card: ModelCard, against: Path | None) -> str:
     """What Grad-CAM is of, in words."""
+    if card.mode != "metric" and not card.classes:
+        return f"the picture's own features (length {sight.score:.1f})"
     if card.mode != "metric":
         return f"{printable(card.classes[int(sight.row.argmax())])} ({100 * sight.score:.1f} %)"
     if against is not None:

@@ -2,7 +2,7 @@
 the pictures that are most alike by it.
 
     reader = load_stage("resnet50", "layer3")
-    table = gather_features(photo_features(folder_photos(folder), reader), folder, reader)
+    table = gather_features(photo_features(find_photos(folder), reader), folder, reader)
     write_features(table, Path("flowers.npz"))
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from facerec.detect import Detector
 from facerec.embed import StageReader
 from facerec.errors import ConfigError, DataError, FacerecError
-from facerec.images import find_photos, printable
+from facerec.images import printable
 from facerec.recognise import embed_photos, read_pictures
 
 Features = NDArray[np.float32]  # (N, C)
@@ -83,13 +83,6 @@ def photo_features(
         return
     for photo in embed_photos(paths, detector, reader, main_only=True):
         yield PhotoFeatures(photo.path, None if photo.error else photo.vectors[0], photo.error)
-
-
-def folder_photos(folder: Path) -> list[Path]:
-    """All photos in `folder` and below, as `find_photos`; also where a class's or person's folder is a link to one."""
-    photos = find_photos(folder)
-    links = [path for path in folder.iterdir() if path.is_symlink() and path.is_dir() and path.name[0] != "."]
-    return sorted([*photos, *(photo for link in links for photo in find_photos(link))])
 
 
 def folder_label(path: Path, folder: Path) -> str:

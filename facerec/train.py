@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.config import TrainSettings
+from facerec.config import PEOPLE_PER_BATCH, TrainSettings
 from facerec.errors import TrainingError
-from facerec.models.card import ModelCard
-from facerec.models.checkpoint import describe, load_model, save_model
+from facerec.models.card import ModelCard, read_card
+from facerec.models.checkpoint import CARD, describe, load_model, save_model
 from facerec.models.freezing import plan
 from facerec.models.network import Network
 from facerec.training import processes
@@ -38,6 +38,7 @@ from facerec.training.runs import (
 )
 from facerec.training.runs import settings_of as settings_of
 from facerec.training.schedule import check_run as check_run
+from facerec.training.schedule import start_folder
 from facerec.training.schedule import start_form as start_form
 from facerec.training.tasks import Task, read_task
 
@@ -82,13 +83,13 @@ def train(
     processes.join_processes()
     processes.keep_freed_memory()
     task = read_task(folder, settings, splits, validation, exclude)
+    settings = _settled(settings, task)
     processes.require_shares(len(task.batches(0)[0]))
     goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
     learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
     measured = {} if goes_on else learner.validate()[0]  # refused before hours of training
     run = _describe(settings, task)
-    for row in plan(learner.network, settings):
-        log.info("%s", row)
+    _tell_plan(learner.network, settings, goes_on)
 
     with hold_folder(output), closing(learner.feed), processes.note_interrupts() as interrupted:
         start_run(output, run, resume)
@@ -177,6 +178,29 @@ def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entr
     attribute = (task.second.attribute, task.second.classes) if task.second else ("", ())
     card = describe(network, name, task.classes, attribute)
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
+
+
+def _tell_plan(network: Network, settings: TrainSettings, goes_on: bool) -> None:
+    """What the network goes without, and since when, then what of it trains."""
+    if network.dropped_blocks:
+        start = None if goes_on else start_folder(settings)  # which may be gone by then
+        before = [] if start is None else read_card(start / CARD).dropped_blocks
+        since = f"; {settings.init}, which it begins from, is without {', '.join(before)}" if before else ""
+        log.info("without the residual blocks %s%s", ", ".join(network.dropped_blocks), since)
+    for row in plan(network, settings):
+        log.info("%s", row)
+
+
+def _settled(asked: TrainSettings, task: Task) -> TrainSettings:
+    """The settings with what the photos decide; says where that is another than the usual."""
+    settings = task.settings
+    if settings != asked and settings.people_per_batch != PEOPLE_PER_BATCH:
+        people, photos = settings.people_per_batch, settings.photos_per_person
+        log.info(
+            "batches of %d people x %d photos instead of %d x %d: no more people to train on have %d photos",
+            *(people, photos, PEOPLE_PER_BATCH, photos, photos),
+        )
+    return settings
 
 
 def _warn_of_collapse(entry: Entry) -> None:

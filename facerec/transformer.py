@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,15 @@ class StageFeatures(TransformerMixin, BaseEstimator):
     arrays of numbers, 1.0 for scikit-learn's own pictures; what lies outside of 0..white is cut off there.
 
     Input is a sequence of N paths, (N, H, W, 3) RGB or a list of such pictures of any sizes, or with `shape` 2-D rows.
-    Every picture gives a row, so one that cannot be used raises its ImageError or NoFaceError.
+    Every picture gives a row, so one that cannot be used raises its ImageError or NoFaceError. Of no pictures at all,
+    and of arrays of other forms, ValueError is raised, as scikit-learn wants it.
 
     After `fit`: layer_, the stage's name; fingerprint_, of the network; n_features_in_, of 2-D rows.
     """
 
     def __init__(
         self,
-        model: str | None = "resnet50",
+        model: str | os.PathLike[str] | None = "resnet50",
         layer: str | None = None,
         *,
         input_size: int = 0,
@@ -61,9 +63,8 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         self.white = white
 
     def fit(self, X: Any, y: Any = None) -> "StageFeatures":
-        """Look up the network; X is looked at only if rows. Raises as `load_stage`, and ConfigError of `white`."""
-        if not 0 < self.white < np.inf:
-            raise ConfigError(f"white is {self.white}, and a number above 0 is needed: 255, or 1.0 for scikit-learn's")
+        """Look up the network; X is looked at only if rows. Raises as `load_stage`, and ConfigError of a parameter."""
+        self._check_parameters()
         self._rows(X, reset=True)
         reader = self._reader()
         self.layer_, self.fingerprint_ = reader.layer, reader.card.fingerprint
@@ -90,21 +91,25 @@ class StageFeatures(TransformerMixin, BaseEstimator):
             raise ValueError(f"input_features should have length equal to {there}, the number of features in")
         return np.array([f"{self.layer_}_{i}" for i in range(self._n_features_out)], dtype=object)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write this to a JSON file: its parameters and, where it is fitted, which network it is; no weights.
 
-        Raises ConfigError where it cannot be written.
+        Raises ConfigError where it cannot be written, and of a parameter that is none.
         """
+        self._check_parameters()
+        path = Path(path)
         fitted = {name: vars(self)[name] for name in _FITTED if name in vars(self)}
         facts = {"format": _FORMAT, "parameters": self.get_params(), "fitted": fitted}
         try:
-            path.write_text(json.dumps(facts, indent=2, default=os.fspath) + "\n", "utf-8")
-        except OSError as error:
-            raise ConfigError(f"{printable(path)}: cannot be written ({error.strerror}); name another file") from error
+            path.write_text(json.dumps(facts, indent=2, default=_plain) + "\n", "utf-8")
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{printable(path)}: cannot be written ({reason}); name another file") from error
 
     @classmethod
-    def load(cls, path: Path) -> "StageFeatures":
+    def load(cls, path: str | os.PathLike[str]) -> "StageFeatures":
         """What `save` wrote; raises ConfigError for any other file."""
+        path = Path(path)
         try:
             facts = json.loads(path.read_text("utf-8"))
             if facts["format"] != _FORMAT:
@@ -113,9 +118,10 @@ class StageFeatures(TransformerMixin, BaseEstimator):
             shape = parameters["shape"]
             made = cls(**{**parameters, "shape": None if shape is None else tuple(shape)})
             vars(made).update({name: fitted[name] for name in _FITTED if name in fitted})
+            made._check_parameters()
         except OSError as error:
             raise ConfigError(f"{printable(path)}: cannot be read ({error.strerror}); give a readable file") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise ConfigError(
                 f"{printable(path)}: not what StageFeatures.save wrote ({error}); save it anew"
             ) from error
@@ -126,11 +132,29 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float32"]  # what comes out, whatever goes in
         return tags
 
+    def _check_parameters(self) -> None:
+        """Raise ConfigError for one of another kind; whether there is such a model, layer or size `load_stage` says."""
+        if not isinstance(self.model, str | os.PathLike | None):
+            raise ConfigError(f"model is {self.model!r}; give a backbone's name, a model folder, or None")
+        if not isinstance(self.layer, str | None):
+            raise ConfigError(f"layer is {self.layer!r}; give a stage's name, or None")
+        if not isinstance(self.input_size, Integral):
+            raise ConfigError(f"input_size is {self.input_size!r}; give a whole number of pixels, or 0")
+        if not isinstance(self.white, Real) or not 0 < self.white < np.inf:
+            raise ConfigError(f"white is {self.white}, and a number above 0 is needed: 255, or 1.0 for scikit-learn's")
+        if self.shape is not None and _sides(self.shape) is None:
+            raise ConfigError(f"shape is {self.shape!r}; give (height, width) or (height, width, 3), or None")
+
     def _reader(self) -> StageReader:
-        return _load(self.model, self.layer, self.input_size)
+        model = self.model if self.model is None else os.fspath(self.model)
+        return _load(model, self.layer, int(self.input_size))
 
     def _rows(self, X: Any, reset: bool) -> Any:
         """Pictures and paths as they are; anything else is rows (N, K), checked, as many columns as when fitted."""
+        if isinstance(X, str | os.PathLike):
+            raise ConfigError(f"{printable(os.fspath(X))}: one path; give a list of paths, also where it is one")
+        if _is_empty(X):
+            raise ValueError("no pictures: X is empty; give one path or picture at least")
         if _holds_pictures(X):
             return X
         rows: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8])
@@ -152,7 +176,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
     def _rgb(self, values: NDArray[Any], number: int) -> Image:
         """A row, an (H, W) grey or an (H, W, 3) RGB picture -> (H, W, 3) uint8."""
         if values.ndim == 1:
-            values = _reshaped(values, self.shape or ())
+            values = _reshaped(values, _sides(self.shape) or ())
         values = values[..., None].repeat(3, -1) if values.ndim == 2 else values
         if values.ndim != 3 or values.shape[2] != 3 or not values.size:
             raise ImageError(f"picture {number}: of shape {values.shape}; give (height, width, 3) RGB")
@@ -160,7 +184,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
             return values
         if not np.isfinite(values).all():
             raise ImageError(f"picture {number}: holds numbers that are not finite; give 0 to {self.white:g}")
-        return np.rint(np.clip(values * (255 / self.white), 0, 255)).astype(np.uint8)
+        return np.rint(np.clip(values * (255 / float(self.white)), 0, 255)).astype(np.uint8)
 
     def _crop(self, name: str, picture: Image, reader: StageReader) -> Image:
         """What the network sees of a picture, (S, S, 3)."""
@@ -178,12 +202,31 @@ def _detector(aligned: bool, size: int) -> Detector:
     return AlignedDetector(size) if aligned else MTCNNDetector(crop_size=size)
 
 
+def _is_empty(X: Any) -> bool:
+    """Whether X is a sequence, or an array of anything but rows, which scikit-learn looks at, with nothing in it."""
+    if isinstance(X, np.ndarray):
+        return X.ndim not in (0, 2) and not X.size
+    return isinstance(X, list | tuple) and not X
+
+
 def _holds_pictures(X: Any) -> bool:
     """Whether X is a sequence of paths, (N, H, W, 3), or a list of pictures; not rows of numbers."""
     if isinstance(X, np.ndarray) and X.ndim == 4:
         return True
     first: Any = X[0] if isinstance(X, list | tuple | np.ndarray) and len(X) else 0
     return isinstance(first, str | os.PathLike) or (isinstance(X, list | tuple) and np.ndim(first) in (2, 3))
+
+
+def _sides(shape: Any) -> tuple[int, ...] | None:
+    """The two or three whole numbers of a shape, as Python's own; None for anything else."""
+    if not isinstance(shape, list | tuple | np.ndarray) or np.ndim(shape) != 1 or len(shape) not in (2, 3):
+        return None
+    return tuple(int(side) for side in shape) if all(isinstance(side, Integral) for side in shape) else None
+
+
+def _plain(value: Any) -> Any:
+    """A parameter of NumPy's kind, or a path, as JSON takes it."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else os.fspath(value)
 
 
 def _reshaped(row: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

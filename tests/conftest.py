@@ -124,6 +124,20 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No authors' weights offline: squeezenet1_1's are seeded random ones. All else is the real thing."""
+    import torch
+    from torchvision.models import get_model
+
+    def seeded(url: str, **_: object) -> dict[str, torch.Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return get_model("squeezenet1_1", weights=None).state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", seeded)
+
+
 @pytest.fixture(scope="session")
 def some_faces(tmp_path_factory: pytest.TempPathFactory) -> "Data":
     """12 people with 4 photos each, 8 of them to train on: 4 batches an epoch. Do not change."""

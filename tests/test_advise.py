@@ -244,3 +244,14 @@ def test_what_cannot_be_advised_is_one_line(tmp_path: Path, monkeypatch: pytest.
     result = run("advise", few, "--backbone", "resnet99")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "no backbone 'resnet99'" in result.stderr
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_a_backbone_may_be_named_as_elsewhere_and_a_model_is_none(tmp_path: Path, tiny_model: Path) -> None:
+    folder = some_people(tmp_path / "few", 2, FOLDS)
+    (named,) = json_lines(run("advise", folder, "--model", "squeezenet1_1", "--input-size", 48, "--json"))
+    assert named["backbone"] == "squeezenet1_1"
+    for model in (tiny_model, "default"):
+        result = run("advise", folder, "--model", model)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert f"{model}: a model, and the advice is for a backbone as ImageNet left it; give its name" in result.stderr

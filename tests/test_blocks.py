@@ -3,7 +3,10 @@
 import copy
 import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -267,9 +270,49 @@ def test_a_model_trained_without_blocks_says_so_and_goes_on_without_them(
     result = run(*words, "--init", tmp_path / "run", "--output", tmp_path / "on")
     assert result.exit_code == 0, result.stderr
     assert settings_of(tmp_path / "on").drop_blocks == "layer2.0,layer4.1"
+    assert load_model(tmp_path / "on")[1].dropped_blocks == ["layer2.0", "layer4.1"]
     fewer = ("--init", tmp_path / "run", "--drop-blocks", "layer1.0,layer2.0,layer4.1", "--output", tmp_path / "fewer")
     assert run(*words, *fewer).exit_code == 0
     assert load_model(tmp_path / "fewer")[1].dropped_blocks == ["layer1.0", "layer2.0", "layer4.1"]
+
+
+def test_a_run_says_first_what_it_goes_without_and_since_when(
+    some_classes: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def first_line(output: str, **changes: Any) -> str:
+        caplog.clear()
+        settings = classes(backbone="resnet18", input_size=48, epochs=1, **changes)
+        with caplog.at_level("INFO", "facerec.train"):
+            some_classes.train(tmp_path / output, settings, resume=(tmp_path / output).exists())
+        return caplog.records[0].getMessage()
+
+    begun = str(tmp_path / "run")
+    assert first_line("run", drop_blocks="layer3.1") == "without the residual blocks layer3.1"
+    more = {"drop_blocks": "layer1.1,layer3.1", "init": begun}
+    said = f"without the residual blocks layer1.1, layer3.1; {begun}, which it begins from, is without layer3.1"
+    assert first_line("next", **more) == said
+    shutil.rmtree(begun)
+    assert first_line("next", **more) == "without the residual blocks layer1.1, layer3.1"
+    assert re.match(r"stem +[\d,]+ parameters", first_line("whole"))
+
+
+def test_the_blocks_of_a_model_are_no_other_backbones(some_classes: Data, tmp_path: Path) -> None:
+    """That is a matter of the backbone, and nobody asked for blocks to be dropped."""
+    some_classes.train(tmp_path / "run", classes(backbone="resnet18", drop_blocks="layer4.1", input_size=48, epochs=1))
+    words = [
+        "train",
+        some_classes.folder,
+        "--mode",
+        "classify",
+        "--init",
+        tmp_path / "run",
+        "--output",
+        tmp_path / "on",
+    ]
+    for other in (["--backbone", "squeezenet1_1"], ["--kept-stages", 4]):
+        result = run(*words, "--batch-size", 4, *other)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "give --backbone resnet18 --kept-stages 0" in result.stderr
 
 
 def test_a_run_without_blocks_resumes_to_the_same_numbers(some_classes: Data, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import toy_classes
 from running import json_lines, run
 from torch import nn
 
+from facerec.embed import load_stage
 from facerec.errors import ConfigError
 from facerec.explain import CHANNELS, decision, draw_sheet, mosaic, strongest
-from facerec.images import read_image
+from facerec.images import centre_picture, read_image
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
@@ -241,6 +242,51 @@ def test_a_face_for_itself_and_against_another(tiny_model: Path, crops: Path, tm
     assert PIL.Image.open(tmp_path / "pair.jpg").format == "JPEG"
     text = run(*words[:-1], "--output", tmp_path / "text.png")
     assert text.stdout == f"{tmp_path / 'text.png'}: stage3 of tiny; Grad-CAM of {own['decision']}\n"
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_a_backbone_by_its_name_is_looked_at_by_its_features(tmp_path: Path) -> None:
+    """ImageNet's weights, and no head: Grad-CAM of the length of what the last stage gives."""
+    photo = toy_classes.save_picture(tmp_path / "green.png", 0, 5, width=256, height=256)
+    words = ["show-features", photo, "--model", "squeezenet1_1", "--layer", "stage2", "--output"]
+    result = run(*words, tmp_path / "s.png", "--json")
+    assert result.exit_code == 0, result.stderr
+    (line,) = json_lines(result)
+    reader = load_stage("squeezenet1_1")
+    features = reader.embed(centre_picture(read_image(photo), 224)[None])[0]
+    assert line["score"] == pytest.approx(float(np.linalg.norm(features)), rel=1e-4)
+    assert line["decision"] == f"the picture's own features (length {line['score']:.1f})"
+    assert (line["model"], line["model_fingerprint"]) == ("squeezenet1_1", reader.card.fingerprint)
+    result = run(*words, tmp_path / "t.png", "--against", photo)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "squeezenet1_1 is a backbone that knows no faces; --against is for models" in result.stderr
+
+
+def test_grad_cam_of_a_backbones_features_is_that_of_their_length() -> None:
+    network = new_network(mode="classify", input_size=32)
+    network.head = nn.Sequential()
+    sight = look(network, small_picture(), "stage1")
+    with torch.no_grad():
+        row = network.prefix(pixels(small_picture()), 4)[0]
+    assert sight.score == pytest.approx(float(row.norm()), rel=1e-5)
+    np.testing.assert_allclose(sight.row, (row / row.norm()).numpy(), atol=1e-6)
+    expected = slow_cam(network, small_picture(), 2, torch.linalg.vector_norm)
+    np.testing.assert_allclose(sight.heat, expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("command", ["show-features", "features", "advise"])
+def test_an_unknown_name_is_the_same_line_wherever_a_network_is_named(command: str, tmp_path: Path) -> None:
+    """advise lists the names: it takes nothing else."""
+    photo = toy_classes.save_picture(tmp_path / "in" / "a" / "green.png", 0, 5)
+    words: dict[str, list[object]] = {
+        "show-features": [photo, "--layer", "stage1", "--output", tmp_path / "s.png"],
+        "features": [tmp_path / "in", "--output", tmp_path / "s.npz"],
+        "advise": [tmp_path / "in"],
+    }
+    result = run(command, *words[command], "--model", "resnet51")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    known = "no backbone 'resnet51'; known are alexnet" if command == "advise" else "no backbone of this name; facerec"
+    assert known in result.stderr
 
 
 def test_a_network_without_blocks_can_be_looked_at(tmp_path: Path) -> None:

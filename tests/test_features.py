@@ -17,7 +17,6 @@ from facerec.embed import load_stage
 from facerec.errors import ConfigError, ImageError, ModelError
 from facerec.features import (
     PhotoFeatures,
-    folder_photos,
     gather_features,
     most_alike,
     photo_features,
@@ -92,20 +91,6 @@ def test_flat_pooling_does_not_keep_features_from_being_means(tmp_path: Path) ->
     np.testing.assert_allclose(rows, by_hand(tmp_path, STAGES[2], [crop]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture
-def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The authors' weights cannot be had offline: seeded random ones in their place. All else is the real thing."""
-
-    def seeded(url: str, **_: Any) -> dict[str, torch.Tensor]:
-        from torchvision.models import get_model
-
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            return get_model("squeezenet1_1", weights=None).state_dict()
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", seeded)
-
-
 @pytest.mark.usefixtures("random_weights")
 def test_a_backbone_by_its_name_has_its_authors_weights_and_a_fingerprint_of_them() -> None:
     network, card = load_pretrained("squeezenet1_1", 64)
@@ -174,7 +159,7 @@ def test_labels_are_the_first_folder_below(classifier: Path, pictures: Path) -> 
     (pictures / "linked").symlink_to(pictures.parent / "elsewhere", target_is_directory=True)
     toy_classes.save_picture(pictures.parent / "elsewhere" / "y.png", 0, 7)
     reader = load_stage(str(classifier), "stage0")
-    table = gather_features(photo_features(folder_photos(pictures), reader), pictures, reader)
+    table = gather_features(photo_features(find_photos(pictures), reader), pictures, reader)
     owners = dict(zip(table.paths, table.labels, strict=True))
     assert len(table) == 21
     assert owners["linked/y.png"] == "linked"

@@ -1,11 +1,13 @@
 """The two tasks: what is shown, how it is judged, what the card says."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from toy_faces import write_people
 from toy_runs import CLASSES, SMALL, Data, classes, make_classes, make_people, small
 
 from facerec.data import PhotoSet
@@ -23,6 +25,31 @@ def test_losses_that_compare_photos_get_people_with_several_photos_each(some_fac
         for batch in task.batches(0):
             people, counts = np.unique(task.train.labels[batch], return_counts=True)
             assert (len(people), counts.tolist()) == (4, [2] * 4)
+
+
+@pytest.mark.parametrize(
+    ("people", "photos", "expected"), [(25, 2, 16), (20, 2, 16), (19, 2, 15), (6, 2, 2), (8, 3, 4)]
+)
+def test_unless_asked_for_a_batch_is_of_16_people_or_of_all_there_are(
+    people: int, photos: int, expected: int, tmp_path: Path
+) -> None:
+    """Four of the people validate; somebody with too few photos is in no batch."""
+    data = make_people(tmp_path, people, photos)
+    write_people(data.folder, {"single": 1})
+    settings = small(people_per_batch=None, photos_per_person=photos)
+    task = data.task(settings)
+    assert task.settings == dataclasses.replace(settings, people_per_batch=expected)
+    assert {len(batch) for batch in task.batches(0)} == {expected * photos}
+
+
+def test_what_was_asked_for_stays_and_two_people_are_the_least(some_faces: Data) -> None:
+    for asked in (4, 16):
+        assert some_faces.task(small(people_per_batch=asked)).settings.people_per_batch == asked
+    with pytest.raises(DataError, match="wants 16 people with 2 photos each and only 8 have"):
+        some_faces.task(small(people_per_batch=16)).batches(0)
+    with pytest.raises(DataError, match="wants 2 people with 9 photos each and only 0 have"):
+        some_faces.task(small(people_per_batch=None, photos_per_person=9)).batches(0)
+    assert some_faces.task(small(people_per_batch=None, loss="arcface")).settings.people_per_batch is None
 
 
 def test_other_losses_get_batches_of_anybody(some_faces: Data) -> None:

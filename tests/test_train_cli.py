@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import running
-from toy_faces import write_teacher
+from toy_faces import some_people, write_teacher
 from toy_runs import CLASSES, SMALL, Data, classes, command, make_classes, make_people, read_history, read_run, start
 
 from facerec.models.checkpoint import load_model
@@ -109,6 +109,36 @@ def test_a_terminal_sees_a_bar_with_rate_and_time_left(some_classes: Data, tmp_p
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
     assert [line[:12] for line in lines if re.match(r"epoch \d of", line)] == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
+def test_a_class_of_ten_needs_no_option(tmp_path: Path) -> None:
+    """Two of them validate. The record has the P that was used, so the run resumes; a P that is given is kept."""
+    people = some_people(tmp_path / "class", 10, 4)
+    words = ["train", people, "--aligned", "--backbone", "squeezenet1_1", "--init", "random", "--train-size", 32]
+    first = running.run_process(*words, "--output", tmp_path / "run", "--epochs", 1)
+    assert first.returncode == 0, first.stderr
+    note = "batches of 8 people x 4 photos instead of 16 x 4: no more people to train on have 4 photos"
+    assert first.stderr.splitlines().count(note) == 1
+    assert settings_of(tmp_path / "run").people_per_batch == 8
+    assert read_history(tmp_path / "run")[0]["photos"] == 32
+    resume = ["train", people, "--aligned", "--output", tmp_path / "run", "--resume"]
+    again = running.run_process(*resume)
+    assert (again.returncode, again.stderr) == (0, "".join(first.stderr.splitlines(keepends=True)[1:-1]))
+    assert running.run(*resume, "--people-per-batch", 8).exit_code == 0
+    assert "was started with --people-per-batch 8" in running.run(*resume, "--people-per-batch", 16).stderr
+    (tmp_path / "train.toml").write_text("people_per_batch = 16\n", "utf-8")
+    for asked in (["--people-per-batch", 16], ["--config", tmp_path / "train.toml"]):
+        result = running.run(*words, "--output", tmp_path / "other", *asked)
+        assert result.exit_code == 2
+        assert "a batch wants 16 people with 4 photos each and only 8 have as many" in result.stderr
+        assert not (tmp_path / "other").exists()
+
+
+def test_what_a_run_was_started_without_is_not_given_when_it_is_resumed(some_classes: Data, tmp_path: Path) -> None:
+    some_classes.train(tmp_path / "run", classes(epochs=1))
+    words = ["train", some_classes.folder, "--output", tmp_path / "run", "--resume", "--frozen-stages", 1]
+    wanted = f"Error: {tmp_path / 'run'}: was started without --frozen-stages; resume it so\n"
+    assert running.run(*words).stderr == wanted
 
 
 def test_a_run_takes_the_form_of_the_model_it_begins_from(some_faces: Data, tmp_path: Path) -> None:

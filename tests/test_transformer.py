@@ -147,6 +147,20 @@ def test_what_is_no_picture_is_named(colours: str, tmp_path: Path) -> None:
         transformer.transform(np.zeros((2, 5, 5)))
 
 
+def test_one_path_alone_and_nothing_at_all_are_said_to_be_that(colours: str, tmp_path: Path) -> None:
+    path = toy_classes.save_picture(tmp_path / "a.png", 0, 0)
+    transformer = StageFeatures(colours).fit([path])
+    for call in (transformer.fit, transformer.transform):
+        for single in (path, str(path)):
+            with pytest.raises(ConfigError, match=r"a\.png: one path; give a list of paths, also where it is one$"):
+                call(single)
+        for nothing in ([], (), np.array([], object), np.zeros((0, 4, 4, 3))):
+            with pytest.raises(ValueError, match="no pictures: X is empty; give one path or picture at least"):
+                call(nothing)
+    with pytest.raises(ImageError, match=r"none\.png: no such file; check the name"):
+        transformer.transform([path, tmp_path / "none.png"])
+
+
 # ---------------------------------------------------------------------------------------------------- a pipeline's part
 
 
@@ -216,6 +230,72 @@ def test_other_files_are_one_line(tmp_path: Path, text: str) -> None:
         StageFeatures.load(tmp_path / "none.json")
     with pytest.raises(ConfigError, match="cannot be written"):
         StageFeatures().save(tmp_path / "none" / "x.json")
+
+
+def test_a_file_may_be_named_by_text(colours: str, tmp_path: Path) -> None:
+    StageFeatures(colours).save(str(tmp_path / "x.json"))
+    assert StageFeatures.load(str(tmp_path / "x.json")).get_params() == StageFeatures(colours).get_params()
+    with pytest.raises(ConfigError, match=r"none\.json: cannot be read"):
+        StageFeatures.load(str(tmp_path / "none.json"))
+    with pytest.raises(ConfigError, match=r"cannot be written \(embedded null byte\)"):
+        StageFeatures(colours).save("a\0.json")
+
+
+# ------------------------------------------------------------------------------------------------------- its parameters
+
+
+def test_numpys_numbers_and_text_and_paths_are_parameters_as_any(colours: str, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (3, 75))
+    plain = StageFeatures(colours, "stage1", input_size=56, shape=(5, 5, 3), white=200)
+    own = StageFeatures(
+        np.str_(colours),
+        np.str_("stage1"),
+        input_size=np.int64(56),  # type: ignore[arg-type]
+        shape=np.array([5, 5, 3]),  # type: ignore[arg-type]
+        white=np.float32(200),  # type: ignore[arg-type]
+    )
+    expected = plain.fit_transform(rows)
+    np.testing.assert_array_equal(own.fit_transform(rows), expected)
+    np.testing.assert_array_equal(
+        StageFeatures(Path(colours), "stage1", shape=(5, 5, 3), white=200).fit_transform(rows), expected
+    )
+    own.save(tmp_path / "x.json")
+    loaded = StageFeatures.load(tmp_path / "x.json")
+    assert loaded.get_params() == plain.get_params()
+    np.testing.assert_array_equal(loaded.transform(rows), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"input_size": -1}, "an input size of -1; give 1 to 2048 pixels, or 0"),
+        ({"input_size": 10**12}, "an input size of 1000000000000; give 1 to 2048 pixels, or 0"),
+        ({"input_size": 1}, "1 pixels are too few for stage3 of squeezenet1_1; give a larger"),
+        ({"input_size": 56.0}, r"input_size is 56\.0; give a whole number of pixels, or 0"),
+        ({"input_size": "56"}, "input_size is '56'; give a whole number of pixels, or 0"),
+        ({"model": ["a"]}, r"model is \['a'\]; give a backbone's name, a model folder, or None"),
+        ({"model": 5}, "model is 5; give a backbone's name, a model folder, or None"),
+        ({"layer": 3}, "layer is 3; give a stage's name, or None"),
+        ({"white": "255"}, "white is 255, and a number above 0 is needed"),
+        ({"shape": 9}, r"shape is 9; give \(height, width\) or \(height, width, 3\), or None"),
+        ({"shape": (3,)}, r"shape is \(3,\); give \(height, width\)"),
+        ({"shape": (3, 1.5)}, r"shape is \(3, 1\.5\); give \(height, width\)"),
+        ({"shape": "ab"}, r"shape is 'ab'; give \(height, width\)"),
+    ],
+)
+@pytest.mark.usefixtures("random_weights")
+def test_a_parameter_of_another_kind_is_named(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
+    transformer = StageFeatures(**{"model": "squeezenet1_1", "shape": (3, 3), **wrong})
+    with pytest.raises(ConfigError, match=message) as caught:
+        transformer.fit(np.ones((2, 9)))
+    assert "\n" not in str(caught.value)
+    if "pixels" not in message or "whole" in message:  # what depends on the network is looked at when it is there
+        with pytest.raises(ConfigError, match=message):
+            transformer.save(tmp_path / "x.json")
+        text = json.dumps({"format": 1, "parameters": transformer.get_params(), "fitted": {}})
+        (tmp_path / "x.json").write_text(text, "utf-8")
+        with pytest.raises(ConfigError, match=r"x\.json: not what StageFeatures\.save wrote"):
+            StageFeatures.load(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("white", [0, -1.0, float("inf"), float("nan")])

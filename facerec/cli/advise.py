@@ -1,5 +1,6 @@
 """`facerec advise`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ import click
 
 from facerec.cli import common
 from facerec.config import TrainSettings
+from facerec.embed import SHIPPED
+from facerec.errors import ConfigError
 
 if TYPE_CHECKING:  # slow to import
     from facerec.advise import Advice
@@ -16,11 +19,12 @@ if TYPE_CHECKING:  # slow to import
 @click.argument("folder", type=common.PHOTOS)
 @click.option("--aligned", is_flag=True, help="FOLDER holds aligned crops of faces, a folder for each person.")
 @click.option(
-    "--backbone", default=TrainSettings().backbone, show_default=True, help="What is to be trained (facerec models)."
-)
+    "--backbone", "--model", "backbone", default=TrainSettings().backbone, show_default=True, metavar="NAME",
+    help="What is to be trained (facerec models).",
+)  # fmt: skip
 @click.option(
     "--input-size", type=click.IntRange(32, 2048), metavar="PIXELS",
-    help="Side of the pixels the network sees  [default: as facerec train]",
+    help="Side of the pixels the network sees  [default: as for train]",
 )  # fmt: skip
 @common.json_option
 def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, as_json: bool) -> None:
@@ -38,6 +42,7 @@ def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, a
     from facerec.data import read_photos
     from facerec.models.network import Network
 
+    _require_backbone(backbone)
     photos = read_photos(folder)
     mode = "metric" if aligned else "classify"
     network = Network(backbone, 2, mode=mode, input_size=input_size or 0, pretrained=True).eval()
@@ -52,6 +57,15 @@ def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, a
     else:
         click.echo(_as_text(advice, folder, backbone, command))
     common.finish(len(failures), 1)
+
+
+def _require_backbone(name: str) -> None:
+    """Before the photos; a model folder is none, for it is not as ImageNet left it."""
+    from facerec.models.backbones import BACKBONES, find_backbone
+
+    if name not in BACKBONES and (name in SHIPPED or os.path.exists(name)):
+        raise ConfigError(f"{name}: a model, and the advice is for a backbone as ImageNet left it; give its name")
+    find_backbone(name)
 
 
 def _as_text(advice: "Advice", folder: Path, backbone: str, command: str) -> str:

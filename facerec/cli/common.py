@@ -62,6 +62,11 @@ model_option = click.option(
     metavar="DIR|FILE|NAME",
     help="Model folder, FILE.onnx with its card, 'default' (the shipped model) or 'int8' (the same, faster on a CPU).",
 )
+layers_option = click.option(
+    "--model",
+    metavar="DIR|NAME",
+    help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
+)
 classifier_option = click.option(
     "--model", required=True, metavar="DIR", help="Model folder that facerec train --mode classify made."
 )

@@ -67,6 +67,7 @@ def evaluate() -> None:
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt
     facerec evaluate identification --gallery-images people --probe-images party
     facerec evaluate classification --images flowers/test --model models/flowers
+    facerec evaluate classification --images party --attribute glasses.csv --model models/two
     """
 
 
@@ -282,19 +283,35 @@ def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dic
 
 @evaluate.command()
 @click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
+@click.option(
+    "--attribute", "attribute_file", type=common.PHOTOS, metavar="FILE",
+    help="CSV as for train --attribute: how right the model is about that, instead of the class.",
+)  # fmt: skip
 @report_option
+@common.face_options
 @drop_option
 @common.classifier_option
 @common.json_option
-def classification(images: Path, report: Path | None, drop_blocks: tuple[str, ...], model: str, as_json: bool) -> None:
+def classification(
+    images: Path,
+    attribute_file: Path | None,
+    report: Path | None,
+    drop_blocks: tuple[str, ...],
+    model: str,
+    as_json: bool,
+    **faces: Any,
+) -> None:
     """Class folders: accuracy, ROC AUC and who is taken for whom, with 95 % intervals over photos.
 
-    A photo that cannot be read counts as a wrong answer.
+    With --attribute the folders are of classes or people, and what FILE says of their photos is compared with the
+    second head's answers; where the model embeds faces, of the main face, with intervals over people. A photo that
+    cannot be used counts as a wrong answer.
 
     \b
     facerec evaluate classification --images flowers/test --model models/flowers --json
+    facerec evaluate classification --images party --attribute glasses.csv --model models/two
     """
-    from facerec.classification import class_labels
+    from facerec.attributes import read_attribute
     from facerec.classification import classification as measure
     from facerec.embed import load_classifier
     from facerec.images import identity_folders
@@ -302,25 +319,42 @@ def classification(images: Path, report: Path | None, drop_blocks: tuple[str, ..
     from facerec.report.tables import classification_tables
 
     folders = identity_folders(images)
+    attribute = None if attribute_file is None else read_attribute(attribute_file)
     _prepare(report)
-    classifier = load_classifier(model, drop_blocks=drop_blocks)
-    classes = classifier.card.classes
-    paths, labels = class_labels(folders, classes)
+    classifier = load_classifier(model, attribute=attribute is not None, drop_blocks=drop_blocks)
+    paths, labels, people = _labelled(folders, images, attribute, classifier)
+    detector = common.detector_for(classifier, **faces)
     began = time.monotonic()
-    photos = _watched(classify(paths, classifier), len(paths), "Classifying")
+    photos = _watched(classify(paths, classifier, detector), len(paths), "Classifying")
     rows = [photo.probabilities for photo in photos]
     seconds = time.monotonic() - began
     failed = sum(row is None for row in rows)
     if failed == len(paths):
-        raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos can be read")
-    line = measure(labels, rows, len(classes)).to_json() | _of_model(classifier.card, seconds)
-    line |= {"class_names": classes, "images_per_second": round(len(paths) / seconds, 2)}
+        fault = "has a usable face" if detector else "can be read"
+        raise DataError(f"{common.one_line(images)}: not one of the {len(paths)} photos {fault}")
+    line = measure(labels, rows, len(classifier.classes), people).to_json() | _of_model(classifier.card, seconds)
+    line |= {"class_names": classifier.classes, "images_per_second": round(len(paths) / seconds, 2)}
+    line |= {} if attribute is None else {"attribute": attribute.name, "ci95_over": "people" if people else "photos"}
     common.show_tables(line, as_json, classification_tables)
     if report is not None:
-        from facerec.report.protocols import classification_page
+        from facerec.report.protocols import centre_pictures, classification_page, face_pictures
 
-        _write(report, classification_page, line, paths, labels, rows, images)
+        shown = face_pictures(detector) if detector else centre_pictures
+        _write(report, classification_page, line, paths, labels, rows, images, shown)
     common.finish(failed, len(paths) - failed)
+
+
+def _labelled(
+    folders: dict[str, list[Path]], images: Path, attribute: Any, classifier: Any
+) -> tuple[list[Path], list[int], list[str] | None]:
+    """The photos, the places of their classes or values, and who is on them where they are of faces."""
+    from facerec.classification import attribute_labels, class_labels
+
+    if attribute is None:
+        return *class_labels(folders, classifier.classes), None
+    name, values = classifier.card.attribute, classifier.classes
+    paths, labels, people = attribute_labels(folders, images, attribute, name, values)
+    return paths, labels, people if classifier.of_faces else None
 
 
 def _of_model(card: ModelCard, seconds: float) -> dict[str, Any]:

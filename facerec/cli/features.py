@@ -8,6 +8,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
+from facerec.images import find_photos
 
 if TYPE_CHECKING:
     from facerec.embed import StageReader
@@ -29,11 +30,7 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 @click.option(
     "--test", type=common.PHOTOS, metavar="DIR", help="Class folders to measure it on  [default: cross-validation]"
 )
-@click.option(
-    "--model",
-    metavar="DIR|NAME",
-    help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
-)
+@common.layers_option
 @click.option(
     "--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's pictures, in pixels."
 )
@@ -93,9 +90,9 @@ def features(
 
 def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
     """The photos of a folder, one at least; all of them of a class, where classes are to be told apart."""
-    from facerec.features import folder_label, folder_photos
+    from facerec.features import folder_label
 
-    paths = folder_photos(folder)
+    paths = find_photos(folder)
     if not paths:
         raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
     loose = [path for path in paths if not folder_label(path, folder)]

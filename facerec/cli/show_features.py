@@ -17,7 +17,7 @@ from facerec.cli import common
     help="Show what speaks for the likeness to the face in this photo, instead of for the face's own embedding.",
 )  # fmt: skip
 @common.face_options
-@common.model_option
+@common.layers_option
 @common.json_option
 def show_features(
     photo: Path, layer: str, output: Path, against: Path | None, model: str | None, as_json: bool, **faces: Any
@@ -25,20 +25,20 @@ def show_features(
     """Draw what a stage of a network sees in a photo: its strongest channels, and where a decision comes from.
 
     One sheet: the photo as the network is given it; Grad-CAM (Selvaraju et al. 2017) of the likeliest class, of the
-    likeness to another face, or of the face's own embedding; the filters of the first layer; and the channels of the
-    stage that answer the photo most.
+    likeness to another face, of the face's own embedding, or of the picture's own features; the filters of the first
+    layer; and the channels of the stage that answer the photo most.
 
     \b
     facerec show-features bee.jpg --model models/insects --layer stage3 --output bee.png
+    facerec show-features bee.jpg --model resnet50 --layer layer3 --output bee.png
     facerec show-features ann.jpg --layer layer3 --against "people/Ann Lee/1.jpg" --output ann.png
     """
     from facerec import explain
-    from facerec.embed import model_folder
-    from facerec.models.checkpoint import load_model
+    from facerec.embed import load_layers
     from facerec.pictures import sheet_format, write_sheet
 
     sheet_format(output)
-    network, card = load_model(model_folder(model))
+    network, card, _ = load_layers(model)
     if against is not None:
         explain.require_faces(card)
     if card.mode == "metric":

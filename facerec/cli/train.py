@@ -129,12 +129,16 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
         values = dataclasses.asdict(read_settings(TrainSettings, config)) if config else {}
         settings = build_settings(TrainSettings, values | given, "options")
         chosen = given.keys() | (read_values(config).keys() if config else set())
-        form = {key: value for key, value in start_form(settings).items() if key not in chosen}
-        return dataclasses.replace(settings, **form)
+        form = start_form(settings)
+        if any(key in chosen and getattr(settings, key) != form.get(key) for key in ("backbone", "kept_stages")):
+            form.pop("drop_blocks", None)  # blocks of another network; that it is another is said when it is made
+        return dataclasses.replace(settings, **{key: value for key, value in form.items() if key not in chosen})
     settings = settings_of(resumed)
     for key, value in given.items():
         if getattr(settings, key) != value:
             name, before = key.replace("_", "-"), getattr(settings, key)
+            if before is None:
+                raise ConfigError(f"{resumed}: was started without --{name}; resume it so")
             raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
     return settings
 

@@ -7,7 +7,8 @@ shows where the photo speaks for the score. The scores here:
 - of a model that classifies, the logit of the likeliest class;
 - of one that embeds faces, the cosine between the photo's embedding and another photo's, which is held fixed;
 - without another photo, how far the photo's embedding reaches in its own direction, that is its length before it is
-  made unit-length. (Its cosine with itself is at its largest, so that the gradient is 0 everywhere.)
+  made unit-length. (Its cosine with itself is at its largest, so that the gradient is 0 everywhere.) Likewise of a
+  backbone without a head the features.
 
 One view of a face is looked at, also where the model embeds the mean of a crop's and its mirror image's.
 """
@@ -34,8 +35,8 @@ class Sight:
 
     picture: (S, S, 3) uint8 RGB, as the network is given it. filters: (K, k, k, 3) weights of the first convolution for
     normalised red, green and blue. maps: (C, s, s) what the stage makes of the picture. heat: (s, s), Grad-CAM, from 0.
-    row: (dim,) probabilities of the classes, or the embedding of unit length. score: the largest probability; the
-    cosine with the other embedding; or the embedding's length before it was made unit-length.
+    row: (dim,) probabilities of the classes, or the embedding (without a head, the features) of unit length. score: the
+    largest probability; the cosine with the other embedding; or the length before it was made unit-length.
     """
 
     picture: Image
@@ -59,8 +60,8 @@ def look(network: Network, picture: Image, stage: str, against: Image | None = N
             None if against is None else F.normalize(network.head(network.prefix(_pixels(against), _all(network))))[0]
         )
     score = _score(network, output, other)
-    row = F.normalize(output, dim=0) if network.mode == METRIC else output.softmax(0)
-    shown = row.max() if network.mode != METRIC else score(output)
+    row = output.softmax(0) if _classifies(network) else F.normalize(output, dim=0)
+    shown = row.max() if _classifies(network) else score(output)
     return Sight(
         picture=picture,
         filters=first_filters(network),
@@ -71,8 +72,13 @@ def look(network: Network, picture: Image, stage: str, against: Image | None = N
     )
 
 
+def _classifies(network: Network) -> bool:
+    """Whether it knows classes; a backbone without a head knows none."""
+    return network.mode != METRIC and len(network.head) > 0
+
+
 def _score(network: Network, output: Tensor, other: Tensor | None) -> Callable[[Tensor], Tensor]:
-    if network.mode != METRIC:
+    if _classifies(network):
         likeliest = int(output.argmax())
         return lambda row: row[likeliest]
     if other is not None:

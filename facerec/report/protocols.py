@@ -213,6 +213,7 @@ def classification_page(
     labels: Sequence[int],
     rows: Sequence[NDArray[np.float32] | None],
     images: Path,
+    pictures: Pictures,
     command: str,
 ) -> Page:
     """Of the pictures in the folder `images`, their true classes and probabilities (None: not read)."""
@@ -220,7 +221,7 @@ def classification_page(
     read = [(path, label, row) for path, label, row in zip(paths, labels, rows, strict=True) if row is not None]
     wrong = [(path, label, int(row.argmax()), float(row.max())) for path, label, row in read if row.argmax() != label]
     worst = sorted(wrong, key=lambda each: -each[3])[:MOST]
-    shown = centre_pictures([path for path, *_ in worst])
+    shown = pictures([path for path, *_ in worst])
     mistakes = tuple(
         Mistake((shown.get(path),), f"{path.relative_to(images)}: {names[label]}, taken for {names[answer]} at {p:.3f}")
         for path, label, answer, p in worst
@@ -233,7 +234,9 @@ def classification_page(
             "Wrong answers given with the highest probability", _how_many(len(wrong), len(worst), "wrong"), mistakes
         ),
     ]
-    return _page("Classification", line, command, sections)
+    return _page(
+        f"Classification by {line['attribute']}" if "attribute" in line else "Classification", line, command, sections
+    )
 
 
 # --------------------------------------------------------------------------------------------------- what is shared

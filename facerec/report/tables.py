@@ -141,14 +141,17 @@ def _search_groups(line: Line) -> Table:
 
 
 def classification_tables(line: Line) -> list[Table]:
-    """Of all pictures, and class by class."""
+    """Of all pictures, and class by class, or value by value of an attribute."""
     rows = [(name, number(line[name]), interval(line["ci95"][name])) for name in ("accuracy", "roc_auc")]
     rows += [(name, number(line[name]), "") for name in ("images", "failures", "images_per_second")]
     names = [printable(name) for name in line["class_names"]]
     classes = tuple(_class_row(place, row, names) for place, row in enumerate(line["confusion"]))
+    kind, note = "class", ""
+    if "attribute" in line:
+        kind, note = printable(line["attribute"]), f"95 % intervals over {line['ci95_over']}."
     return [
-        Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)),
-        Table("", ("class", "photos read", "right", "most often taken for"), classes),
+        Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows), note),
+        Table("", (kind, "photos read", "right", "most often taken for"), classes),
     ]
 
 

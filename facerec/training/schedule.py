@@ -11,7 +11,7 @@ import torch
 from torch import optim
 
 from facerec.attributes import read_attribute
-from facerec.config import TrainSettings, split_names
+from facerec.config import PEOPLE_PER_BATCH, TrainSettings, split_names
 from facerec.distill import TERMS
 from facerec.embed import SHIPPED_MODEL, model_path
 from facerec.errors import ConfigError
@@ -129,7 +129,8 @@ def check_settings(settings: TrainSettings) -> None:
         raise ConfigError("the strategy scratch starts from random weights; leave --init out, or train full")
     if settings.memory and not compares_photos(settings):
         raise ConfigError("memory is for losses that compare photos: triplet, contrastive, multi-similarity, supcon")
-    if settings.memory and settings.memory < settings.people_per_batch * settings.photos_per_person:
+    batch = (settings.people_per_batch or PEOPLE_PER_BATCH) * settings.photos_per_person
+    if settings.memory and settings.memory < batch:
         raise ConfigError("memory must hold a whole batch, people_per_batch x photos_per_person embeddings")
     if not loss_terms(settings) and not settings.teacher:
         what = "cross-entropy" if settings.mode == CLASSIFY else "triplet"

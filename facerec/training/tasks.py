@@ -1,5 +1,6 @@
 """The two tasks a network is trained for: what it is shown in which batches, how it is judged, what its card says."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from facerec import metrics
 from facerec.attributes import read_attribute
-from facerec.config import TrainSettings
+from facerec.config import PEOPLE_PER_BATCH, TrainSettings
 from facerec.data import PhotoSet, limit_names, read_photos, split_classes, split_people
 from facerec.errors import ConfigError, DataError
 from facerec.losses import batch_facts, compares_photos
@@ -32,9 +33,11 @@ Labels = NDArray[np.int64]  # (N,)
 class Task(Protocol):
     """score: the key of `measure` by which epochs are compared, larger is better. classes: the names of the logits.
 
-    second: what else is learned of the same photos, if anything.
+    settings: of the run; what nobody asked for and the photos decide is settled. second: what else is learned of the
+    same photos, if anything.
     """
 
+    settings: TrainSettings
     train: PhotoSet
     validation: PhotoSet
     views: Views
@@ -99,18 +102,19 @@ class PeopleTask:
         self.train = limit_names(train, count, settings.seed) if count else train
         self.validation = validation
         self.views = _views(settings, settings.input_size or FACE_SIZE)
-        self._settings = settings
+        self.settings = _settle_batches(settings, self.train.labels)
 
     def batches(self, epoch: int) -> list[Batch]:
         """P x K batches for the losses that compare photos, else batches of anybody; all of a small folder are one."""
-        s = self._settings
+        s = self.settings
         if compares_photos(s):
-            return identity_batches(self.train.labels, s.people_per_batch, s.photos_per_person, s.seed, epoch)
+            people = s.people_per_batch or PEOPLE_PER_BATCH
+            return identity_batches(self.train.labels, people, s.photos_per_person, s.seed, epoch)
         return _batches_of_any(self.train, s, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
-        return batch_facts(outputs, labels, self._settings.margin)
+        return batch_facts(outputs, labels, self.settings.margin)
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
         """AUC, TAR@FMR 1e-3 and the threshold it is reached at, over all pairs of validation photos."""
@@ -155,11 +159,11 @@ class ClassTask:
         self.train, self.validation = train, validation
         self.classes = train.names
         self.views = _views(settings, settings.input_size or find_backbone(settings.backbone).input_size)
-        self._settings = settings
+        self.settings = settings
 
     def batches(self, epoch: int) -> list[Batch]:
         """Batches of photos of any class; all of a small folder are one."""
-        return _batches_of_any(self.train, self._settings, epoch)
+        return _batches_of_any(self.train, self.settings, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -234,6 +238,14 @@ def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]
         f"{prefix}_auc": metrics.class_auc(labels, probabilities),
     }
     return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
+
+
+def _settle_batches(settings: TrainSettings, labels: Labels) -> TrainSettings:
+    """P is what was asked for, else PEOPLE_PER_BATCH or all who have K photos, but for a single one."""
+    if settings.people_per_batch is not None or not compares_photos(settings):
+        return settings
+    enough = int(np.count_nonzero(np.bincount(labels) >= settings.photos_per_person))
+    return dataclasses.replace(settings, people_per_batch=min(PEOPLE_PER_BATCH, max(2, enough)))
 
 
 def _batches_of_any(photos: PhotoSet, settings: TrainSettings, epoch: int) -> list[Batch]:
