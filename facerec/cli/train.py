@@ -114,6 +114,9 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
     best = f"best epoch {epoch}" if epoch else "no epoch was better than the model it began from"
     click.echo(f"{common.one_line(output)}: {best}: {measured}")
     click.echo(f"use it with --model {common.one_line(output)}")
+    if card.mode == "metric":
+        rests = f"one distance, {threshold.source}" if (threshold := card.default_threshold) else "nothing"
+        click.echo(f"it brings no strangers: its galleries rest on {rests}, until `facerec calibrate --strangers DIR`")
 
 
 def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
