@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from facerec.errors import DataError
-from facerec.images import same_form
+from facerec.images import how_many, same_form
 from facerec.textfiles import csv_records, read_lines
 
 PHOTO = "photo"
@@ -34,9 +34,10 @@ class Attribute:
         found = [self.table.get(key, self.table.get(key.removesuffix(".png")) if by_photo else None) for key in keys]
         missing = sorted({key for key, value in zip(keys, found, strict=True) if value is None})
         if missing:
+            used = "is used" if len(missing) == 1 else "are used"
             raise DataError(
-                f"{self.path}: says nothing of {len(missing)} {NOUNS[self.of]} that are used, the first {missing[0]}; "
-                f"add a line for each, or {otherwise}"
+                f"{self.path}: says nothing of {how_many(len(missing), self.of, NOUNS[self.of])} that {used}, "
+                f"the first {missing[0]}; add a line for each, or {otherwise}"
             )
         return [value for value in found if value is not None]
 

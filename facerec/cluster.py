@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.calibrate import Calibration, calibrate
+from facerec.images import how_many
 from facerec.types import Threshold, Vectors
 
 JOINED = 0.1
@@ -64,7 +65,7 @@ def group_faces(
     within = (
         f"{found.within} of {found.strangers} strangers" if found.within else f"none of {found.strangers} strangers"
     )
-    source = f"{within} would be one of these {len(linkage)} people"
+    source = f"{within} would be one of these {how_many(len(linkage), 'person', 'people')}"
     return Grouping(_numbered(linkage.labels), Threshold(found.distance, source))
 
 

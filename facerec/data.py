@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facerec.detect import Detector, faces_in_photos
 from facerec.errors import DataError, ImageError
-from facerec.images import identity_folders, photo_hash, printable, same_form
+from facerec.images import how_many, identity_folders, photo_hash, printable, same_form
 from facerec.types import Face
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,8 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
     train = set(faces.names) - validation - left_out
     if len(train) < 2 or len(validation) < 2:
         raise DataError(
-            f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more"
+            f"{faces.root}: {how_many(len(train), 'person', 'people')} to train and {len(validation)} to validate on; "
+            f"both need two or more"
         )
     validation_faces = faces.only(sorted(validation))
     if np.bincount(validation_faces.labels).max() < 2:

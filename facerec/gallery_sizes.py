@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ConfigError
 from facerec.identification import REPLICATES, SEED, Row, Searches, decided, fnir_at_fpir, gallery_threshold, search_all
+from facerec.images import how_many
 from facerec.intervals import Floats, Nest, measured, share
 from facerec.types import Threshold, Vectors
 
@@ -80,7 +81,8 @@ def require_sizes(sizes: Sequence[int], people: int) -> None:
     for size in sizes:
         if not 1 <= size <= people:
             raise ConfigError(
-                f"a gallery of {size} cannot be drawn from {people} people; give sizes from 1 to {people}"
+                f"a gallery of {size} cannot be drawn from {how_many(people, 'person', 'people')}; "
+                f"give sizes from 1 to {people}"
             )
 
 

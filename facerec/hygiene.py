@@ -22,7 +22,7 @@ from facerec.detect import Detector
 from facerec.duplicates import Agree, Pictures, one_photo, picture
 from facerec.embed import Embedder
 from facerec.errors import FacerecError, ImageError
-from facerec.images import photo_hash, printable
+from facerec.images import how_many, photo_hash, printable
 from facerec.likeness import Fit, Limits, People, leave_one_out, limits_of, nearest_people, people_of
 from facerec.recognise import embed_photos
 from facerec.types import Photo, Threshold, Vectors
@@ -105,7 +105,7 @@ class Report:
 
         A name that would not stay on its line is only told in a comment.
         """
-        lines = [f"# {len(self.suspects())} photos that facerec check-data suspects"]
+        lines = [f"# {how_many(len(self.suspects()), 'photo')} that facerec check-data suspects"]
         for key, reasons in self.suspects().items():
             lines += [f"# {printable(reason)}" for reason in reasons]
             lines.append(key if printable(key) == key else f"# cannot be listed, rename it: {printable(key)}")

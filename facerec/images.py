@@ -76,6 +76,11 @@ def _is_unsafe(character: str) -> bool:
     return unicodedata.category(character) in _UNSAFE or unicodedata.bidirectional(character) in _TURNING
 
 
+def how_many(number: int, of: str, several: str = "") -> str:
+    """A number of things, as in "1 face" and "2 faces"; `several`: their plural where it is no s, as in "people"."""
+    return f"{number} {of if number == 1 else several or f'{of}s'}"
+
+
 def same_form(name: str) -> str:
     """A name as names are compared (Unicode NFC): some file systems take accents apart."""
     return unicodedata.normalize("NFC", name)

@@ -23,7 +23,8 @@ def identity_batches(labels: NDArray[np.int64], people: int, photos: int, seed: 
     left = {person: chunks for person, chunks in left.items() if chunks}
     if len(left) < people:
         raise DataError(
-            f"a batch wants {people} people with {photos} photos each and only {len(left)} have as many; "
+            f"a batch wants {people} people with {photos} photos each and only {len(left)} "
+            f"{'has' if len(left) == 1 else 'have'} as many; "
             f"lower --people-per-batch or --photos-per-person, or add photos"
         )
     batches = []

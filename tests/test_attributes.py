@@ -28,7 +28,7 @@ def test_a_crop_has_the_value_of_its_photo(tmp_path: Path) -> None:
     by_photo = read_attribute(write(tmp_path / "a.csv", "photo,light\nAnn/1.jpg,day\nAnn/2.png,night"))
     assert by_photo.values(["Ann/1.jpg.png", "Ann/2.png", "Ann/2.png.png"]) == ["day", "night", "night"]
     by_person = read_attribute(write(tmp_path / "b.csv", "person,light\nAnn,day"))
-    with pytest.raises(DataError, match="nothing of 1 people"):
+    with pytest.raises(DataError, match="nothing of 1 person that is used"):
         by_person.values(["Ann.png/1.jpg"])
 
 

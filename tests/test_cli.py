@@ -112,7 +112,7 @@ def test_enroll_one_person_by_name_from_photos_and_folders(crops: Path, toy: Pat
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "Ann Ray: 3 added, 0 skipped, 0 failed",
-        f"The gallery {tmp_path / 'g'} holds 3 photos of 1 people.",
+        f"The gallery {tmp_path / 'g'} holds 3 photos of 1 person.",
         "A face is one of them within the distance 0.500 (made up for tests).",
     ]
 
@@ -490,3 +490,21 @@ for i in common.show_progress(iter(range(3)), "Looking", 2, lambda i: i < 2):
     before = re.findall(rb"(.{4})answer \d\r\n", shown, re.DOTALL)
     assert before == [b"\x1b[2K"] * 3, "each answer stands on a line that was cleared"
     assert b"100%" in shown
+
+
+def test_one_photo_of_one_person_is_said_to_be_that(crops: Path, toy: Path, tmp_path: Path) -> None:
+    def told(*words: object) -> str:
+        result = run(*words, gallery=tmp_path / "g")
+        assert (result.exit_code, result.stderr) == (0, "")
+        return result.stdout
+
+    enrolled = told("enroll", crops / "ann.png", "--name", "Ann", "--aligned", "--model", toy)
+    assert "holds 1 photo of 1 person.\nA face is one of them" in enrolled
+    assert told("gallery", "list").startswith("Ann: 1 photo since ")
+    assert told("gallery", "check") == "1 photo of 1 person: sound.\n"
+    assert told("gallery", "rebuild") == "The index is rebuilt from 1 photo.\n"
+    assert "holds 1 photo of 1 person; it is" in told("gallery", "export", tmp_path / "out.npz")
+    assert ": 1 photo of 1 person." in told("gallery", "restore", "--list")
+    told("enroll", crops / "stranger.png", "--name", "Bob", "--aligned", "--model", toy)
+    assert told("gallery", "merge", "Bob", "Ann") == "1 photo of Bob is Ann's.\n"
+    assert told("gallery", "remove", "Ann") == "Ann and 2 photos are removed.\n"

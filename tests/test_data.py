@@ -187,7 +187,7 @@ def not_text(tmp_path: Path) -> Path:
         (lambda tmp_path: tmp_path / "nowhere", "holds no validation.txt"),
         (no_validation, "holds no validation.txt"),
         (bad_lists, "4 people to train and 1 to validate on"),
-        (all_listed, "1 people to train and 4 to validate on"),
+        (all_listed, "1 person to train and 4 to validate on"),
         (not_text, "validation.txt: cannot be read"),
     ],
 )

@@ -26,6 +26,7 @@ from facerec.images import (
     aligned_crop,
     centre_picture,
     find_photos,
+    how_many,
     identity_folders,
     photo_hash,
     printable,
@@ -398,6 +399,11 @@ def _album(folder: Path, names: list[str]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    said = [how_many(number, "photo") for number in (0, 1, 2)] + [how_many(n, "person", "people") for n in (1, 11)]
+    assert said == ["0 photos", "1 photo", "2 photos", "1 person", "11 people"]
 
 
 def test_find_photos(tmp_path: Path) -> None:

@@ -105,6 +105,6 @@ def _print(report: Any) -> None:
             if count > SHOWN:
                 click.echo(f"    ... and {count - SHOWN} more; --json tells them all")
     click.echo(
-        f"{report.photos} usable photos of {report.people} people; {len(report.suspects())} suspect."
+        f"{common.photos_of(report.photos, report.people, 'usable photo')}; {len(report.suspects())} suspect."
         f" Judged by {printable(report.limits.source)}."
     )

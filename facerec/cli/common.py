@@ -13,7 +13,7 @@ from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
 from facerec.errors import ConfigError, FacerecError
-from facerec.images import find_photos, printable
+from facerec.images import find_photos, how_many, printable
 from facerec.passphrase import let_ask
 
 if TYPE_CHECKING:  # imported when needed
@@ -200,9 +200,9 @@ class _NoMore:
 _NO_MORE = _NoMore()
 
 
-def how_many(number: int, of: str) -> str:
-    """A number of things, as in "1 face" and "2 faces"."""
-    return f"{number} {of}{'' if number == 1 else 's'}"
+def photos_of(photos: int, people: int, photo: str = "photo") -> str:
+    """As in "3 photos of 1 person"."""
+    return f"{how_many(photos, photo)} of {how_many(people, 'person', 'people')}"
 
 
 def percent(rate: float) -> str:

@@ -175,7 +175,7 @@ def _print_people(results: "list[Enrolment]") -> None:
 def _print_summary(gallery: "Gallery", found: "Review") -> None:
     threshold = gallery.threshold
     click.echo(
-        f"The gallery {common.one_line(gallery.folder)} holds {gallery.templates} photos of {len(gallery)} people."
+        f"The gallery {common.one_line(gallery.folder)} holds {common.photos_of(gallery.templates, len(gallery))}."
     )
     if threshold:
         click.echo(f"A face is one of them within the distance {threshold.distance:.3f} ({threshold.source}).")

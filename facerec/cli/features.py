@@ -142,7 +142,8 @@ def _tell_file(output: Path, photos: int, reader: "StageReader", as_json: bool) 
         line = {"output": str(output), "photos": photos, "features": count, "layer": reader.layer}
         common.emit(line | {"model": card.name, "model_fingerprint": card.fingerprint})
     else:
-        click.echo(f"{common.one_line(output)} holds {count} features of {photos} photos, {_source(reader)}.")
+        of = common.how_many(photos, "photo")
+        click.echo(f"{common.one_line(output)} holds {count} features of {of}, {_source(reader)}.")
 
 
 def _tell_result(result: "LearnerResult", reader: "StageReader", seconds: float, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
                 line = {"person": person.name, "templates": person.templates, "enrolled": person.enrolled}
                 common.emit({**line, "consent": person.consent, "until": person.until})
             else:
-                click.echo(f"{person.name}: {person.templates} photos since {person.enrolled[:10]}")
+                click.echo(f"{person.name}: {common.how_many(person.templates, 'photo')} since {person.enrolled[:10]}")
 
 
 @gallery.command()
@@ -113,7 +113,8 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
     with Gallery.open(gallery_folder) as opened:
         source, target = opened.name_of(source), opened.name_of(target)
         count = opened.merge(source, target)
-    _say({"merged": source, "into": target, "templates": count}, f"{count} photos of {source} are {target}'s.", as_json)
+    moved = f"{common.how_many(count, 'photo')} of {source} {'is' if count == 1 else 'are'} {target}'s."
+    _say({"merged": source, "into": target, "templates": count}, moved, as_json)
 
 
 @gallery.command()
@@ -152,7 +153,7 @@ def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
     with Gallery.open(gallery_folder) as opened:
         name = opened.name_of(name)
         count, traces = opened.remove(name), opened.traces_left
-    _say({"removed": name, "templates": count}, f"{name} and {count} photos are removed.", as_json)
+    _say({"removed": name, "templates": count}, f"{name} and {common.how_many(count, 'photo')} are removed.", as_json)
     common.finish(traces, 1)
 
 
@@ -172,7 +173,8 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
     for person in gone:
         line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
         what = "would be removed" if dry_run else "removed"
-        _say(line, f"{person.name}: {what} with {person.templates} photos, kept until {person.until}.", as_json)
+        own = common.how_many(person.templates, "photo")
+        _say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
     common.finish(traces, 1)
 
 
@@ -213,7 +215,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
     if not copies and not as_json:
         click.echo(f"{common.one_line(gallery_folder)}: no backup yet.")
     for copy in copies:
-        text = f"{copy.kind} of {copy.made}: {copy.templates} photos of {copy.people} people"
+        text = f"{copy.kind} of {copy.made}: {common.photos_of(copy.templates, copy.people)}"
         _say(dataclasses.asdict(copy), f"{text if list_only else f'Restored the {text}'}.", as_json)
         if copy.problem:
             common.warn(copy.problem)
@@ -233,7 +235,7 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
         export = opened.export(file)
     count = sum(len(person.templates) for person in export.people)
     line = {"exported": str(file), "people": len(export.people), "templates": count}
-    text = f"{common.one_line(file)} holds {count} photos of {len(export.people)} people; it is not encrypted."
+    text = f"{common.one_line(file)} holds {common.photos_of(count, len(export.people))}; it is not encrypted."
     text += " Removal does not reach it."
     _say(line, text, as_json)
 
@@ -277,7 +279,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
     for problem in report.problems:
         common.warn(problem)
     state = "sound" if not report.problems else f"{len(report.problems)} problems"
-    _say(dataclasses.asdict(report), f"{report.templates} photos of {report.people} people: {state}.", as_json)
+    _say(dataclasses.asdict(report), f"{common.photos_of(report.templates, report.people)}: {state}.", as_json)
     common.finish(len(report.problems), 1)
 
 
@@ -292,7 +294,7 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     """
     with Gallery.open(gallery_folder) as opened:
         count = opened.rebuild()
-    _say({"rebuilt": count}, f"The index is rebuilt from {count} photos.", as_json)
+    _say({"rebuilt": count}, f"The index is rebuilt from {common.how_many(count, 'photo')}.", as_json)
 
 
 def _agreed(note: str | None, until: str | None) -> str:

@@ -73,7 +73,7 @@ def _tell_problem(step: "Step", as_json: bool) -> None:
 def _tell(report: "Report", dry_run: bool, leave_out: bool) -> None:
     for loss in report.losses:
         common.warn(_loss(loss, report.migrated))
-    made = f"{report.crops} faces embedded from kept crops, {report.photos} from photos"
+    made = f"{common.how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
     click.echo(f"{made}, {report.reused} by an earlier run.")
     if report.before is None or report.after is None:
         click.echo("The gallery is as it was. With --leave-out it is migrated without these photos.")
@@ -106,7 +106,7 @@ def _loss(loss: "Loss", gone: bool) -> str:
 def _tell_figures(model: str, figures: "SelfSearch") -> None:
     threshold = figures.threshold
     limit = "no threshold" if threshold is None else f"threshold {threshold.distance:.3f} ({threshold.source})"
-    click.echo(f"With {model}, {figures.templates} photos of {figures.people} people, {limit}:")
+    click.echo(f"With {model}, {common.photos_of(figures.templates, figures.people)}, {limit}:")
     if threshold is None:
         click.echo("    no figures: the model has neither strangers nor a threshold of its own")
         return
@@ -120,7 +120,7 @@ def _tell_figures(model: str, figures: "SelfSearch") -> None:
 
 def _rate(rate: "Rate") -> str:
     low, high = rate.ci95
-    who = f"by {rate.people} {'person' if rate.people == 1 else 'people'}"
+    who = f"by {common.how_many(rate.people, 'person', 'people')}"
     shares = f"{common.percent(rate.rate)} % ({common.percent(low)} to {common.percent(high)})"
     said = f"{rate.errors} of {rate.searches} {who}, {shares}"
     return said if high - low <= TELLING else f"{said}: too small a gallery to tell"

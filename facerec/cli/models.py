@@ -161,4 +161,4 @@ def _gallery(folder: Path) -> str:
         return f"problem: {error}"
     if report.problems:
         return f"problem: {common.one_line(folder)}: {report.problems[0]}; see facerec gallery check"
-    return f"{common.one_line(folder)}: {report.templates} photos of {report.people} people, {state}"
+    return f"{common.one_line(folder)}: {common.photos_of(report.templates, report.people)}, {state}"
