@@ -149,9 +149,9 @@ def calibrate_by(evidence: Evidence, fpir: float, people: int) -> Calibration | 
     last = int(np.searchsorted(mass, allowed / worth * mass[-1], "right")) - 1 if allowed >= 1 else -1
     while 0 <= last < len(ranked) - 1 and ranked[last] == ranked[last + 1]:
         last -= 1  # of strangers at one distance all are within it or none
-    nearest = float(evidence.distances.min())
+    nearest = float(evidence.distances[:strangers].min())  # two enrolled may be one person
     distance = ranked[last] if last >= 0 else np.nextafter(nearest, -1)
-    if last < 0 and len(evidence.distances) >= ENOUGH:
+    if last < 0 and strangers >= ENOUGH:
         distance = min(distance, tail_distance(ranked, fpir, weights))
     distance = max(float(distance), 0.0)
     within = max(round(strangers * float(mass[last] / mass[-1])), 1) if last >= 0 else 0

@@ -162,3 +162,16 @@ def test_two_who_are_alike_are_worth_one_stranger() -> None:
     evidence = evidence_of(index_people(people(9, EQUAL)), COHORT)
     total, squares = len(COHORT) + EQUAL, len(COHORT) + 2 * EQUAL
     assert evidence.worth == pytest.approx(total**2 / squares)
+
+
+@pytest.mark.parametrize("cohort", [100, 1200])
+def test_one_person_under_two_names_does_not_close_the_gallery(cohort: int) -> None:
+    """A rate too low to count is set below the strangers, not below whoever stands there twice."""
+    enrolled = people(10, 20, common=0.3)
+    once = calibrate_people(index_people(enrolled), COHORT[:cohort], 1e-4)
+    twice = calibrate_people(index_people(enrolled | {"again": next(iter(enrolled.values()))}), COHORT[:cohort], 1e-4)
+    assert once is not None
+    assert twice is not None
+    assert once.within == twice.within == 0
+    assert twice.distance > once.distance - 0.1
+    assert ("by their tail" in twice.threshold.source) == (cohort > 1000)
