@@ -1,6 +1,7 @@
 """The two tasks: what is shown, how it is judged, what the card says."""
 
 import dataclasses
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,30 @@ def test_people_are_measured_over_all_pairs() -> None:
     assert measured["validation_impostors"] == 4
     with pytest.raises(DataError, match="no two photos of one and of two validation people can be read"):
         task.measure(rows, np.array([0, 1, 2, 3]))
+
+
+@pytest.mark.parametrize(("people", "spread"), [(3, 0.05), (3, 0.5), (8, 0.05)])
+def test_too_few_pairs_set_the_threshold_by_their_spread_and_not_beyond_the_nearest(
+    people: int, spread: float, some_faces: Data
+) -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(people), 6)
+    rows = rng.standard_normal((people, 12))[labels] + spread * rng.standard_normal((people * 6, 12))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    impostors = [
+        float(((a - b) ** 2).sum())
+        for i, a in enumerate(rows)
+        for j, b in enumerate(rows[:i])
+        if labels[i] != labels[j]
+    ]
+    found = some_faces.task(SMALL).measure(rows, labels)["validation_threshold"]
+    if people == 3:
+        assert len(impostors) < 1000
+        normal = statistics.mean(impostors) - 3.0902323 * statistics.pstdev(impostors)
+        assert found == pytest.approx(min(normal, min(impostors)), abs=1e-5)
+    else:
+        assert len(impostors) >= 1000
+        assert sum(d <= found for d in impostors) == 1
 
 
 # ------------------------------------------------------------------------------------------------- cards

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,7 +119,8 @@ class PeopleTask:
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
         """AUC, TAR@FMR 1e-3 and the threshold it is reached at, over all pairs of validation photos."""
-        curve = metrics.roc(*metrics.all_pairs(rows, labels))
+        distances, genuine = metrics.all_pairs(rows, labels)
+        curve = metrics.roc(distances, genuine)
         if not (curve.impostors and curve.genuine):
             raise DataError(
                 f"{self.validation.root}: no two photos of one and of two validation people can be read; add photos"
@@ -127,13 +129,13 @@ class PeopleTask:
             "validation_impostors": int(curve.impostors),
             "validation_auc": float(metrics.auc(curve)),
             "validation_tar": float(metrics.tar_at_fmr(curve, VALIDATION_FMR)),
-            "validation_threshold": float(metrics.threshold_at_fmr(curve, VALIDATION_FMR)),
+            "validation_threshold": _threshold(curve, distances[~genuine]),
         }
 
     def card_facts(self, entry: Entry) -> dict[str, Any]:
         """The default threshold is where validation has FMR 1e-3.
 
-        With fewer than 1,000 impostor pairs it lies just below the nearest of them, and says that this is no FMR 1e-3.
+        With fewer than 1,000 impostor pairs it lies below the nearest of them, and says that this is no FMR 1e-3.
         A collapsed network, for which even d = 0 lets too many match, gets none.
         """
         people, pairs = len(self.validation.names), entry["validation_impostors"]
@@ -147,6 +149,17 @@ class PeopleTask:
         threshold = {"distance": distance, "fmr": VALIDATION_FMR, "people": people, "pairs": pairs, "source": source}
         results = {key: entry[key] for key in ("validation_auc", "validation_tar")} | _of_attribute(entry)
         return {"threshold": threshold if distance >= 0 else {}, "results": results}
+
+
+def _threshold(curve: metrics.Roc, impostors: Rows) -> float:
+    """Where FMR is VALIDATION_FMR, or by too few (N,) distances of impostors would be, were they normally distributed.
+
+    Never beyond the nearest of so few. By that alone, three people's, a stranger would nearly always be somebody.
+    """
+    distance = float(metrics.threshold_at_fmr(curve, VALIDATION_FMR))
+    if len(impostors) * VALIDATION_FMR >= 1:
+        return distance
+    return min(distance, float(impostors.mean() + NormalDist().inv_cdf(VALIDATION_FMR) * impostors.std()))
 
 
 class ClassTask:
