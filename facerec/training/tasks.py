@@ -159,7 +159,8 @@ def _threshold(curve: metrics.Roc, impostors: Rows) -> float:
     distance = float(metrics.threshold_at_fmr(curve, VALIDATION_FMR))
     if len(impostors) * VALIDATION_FMR >= 1:
         return distance
-    return min(distance, float(impostors.mean() + NormalDist().inv_cdf(VALIDATION_FMR) * impostors.std()))
+    normal = float(impostors.mean() + NormalDist().inv_cdf(VALIDATION_FMR) * impostors.std())
+    return min(distance, max(normal, 0.0))
 
 
 class ClassTask:
