@@ -132,7 +132,8 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
     train = set(faces.names) - validation - left_out
     if len(train) < 2 or len(validation) < 2:
         raise DataError(
-            f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more"
+            f"{faces.root}: {len(train)} people to train and {len(validation)} to validate on; both need two or more: "
+            "add people"
         )
     validation_faces = faces.only(sorted(validation))
     if np.bincount(validation_faces.labels).max() < 2:
