@@ -146,23 +146,32 @@ def calibrate_by(evidence: Evidence, fpir: float, people: int) -> Calibration | 
     ranked, weights = evidence.expected()
     mass, strangers, worth = np.cumsum(weights), len(evidence.distances) - evidence.own, evidence.worth
     allowed = fpir * (worth + 1) + 1e-9  # 0.29 * 100 is 28.999999999999996
-    last = int(np.searchsorted(mass, allowed / worth * mass[-1], "right")) - 1 if allowed >= 1 else -1
+    most_allowed = max(allowed, 1 - 1e-9)  # too few to count: less than one of them
+    last = int(np.searchsorted(mass, most_allowed / worth * mass[-1], "right")) - 1
     while 0 <= last < len(ranked) - 1 and ranked[last] == ranked[last + 1]:
         last -= 1  # of strangers at one distance all are within it or none
-    nearest = float(evidence.distances[:strangers].min())  # two enrolled may be one person
-    distance = ranked[last] if last >= 0 else np.nextafter(nearest, -1)
-    if last < 0 and strangers >= ENOUGH:
-        distance = min(distance, tail_distance(ranked, fpir, weights))
+    counted = last >= 0 and allowed >= 1
+    distance = ranked[max(last, 0)]
+    if not counted:
+        nearest = float(evidence.distances[:strangers].min())  # somebody enrolled twice is no stranger
+        distance = min(distance, _below(min(nearest, ranked[last + 1])))
+        if strangers >= ENOUGH:
+            distance = min(distance, tail_distance(ranked, fpir, weights))
     distance = max(float(distance), 0.0)
-    within = max(round(strangers * float(mass[last] / mass[-1])), 1) if last >= 0 else 0
+    within = max(round(strangers * float(mass[last] / mass[-1])), 1) if counted else 0
     least, most = (round(strangers * evidence.share(distance, off)) for off in (1.96, -1.96))
     return Calibration(fpir, distance, strangers, within, people, least, most, worth)
+
+
+def _below(distance: float) -> float:
+    """The next smaller one, as distances are kept and compared: in single precision."""
+    return float(np.nextafter(np.float32(distance), np.float32(-1)))
 
 
 def tail_distance(ranked: NDArray[np.float64], fpir: float, weights: NDArray[np.float64] | None = None) -> float:
     """Below which an exponential tail, fitted to the nearest TAIL of (N,) ascending distances, holds `fpir` of all."""
     mass = np.arange(1, len(ranked) + 1) if weights is None else np.cumsum(weights)
-    within = int(np.searchsorted(mass, TAIL * mass[-1] + 1e-9, "right"))
+    within = max(int(np.searchsorted(mass, TAIL * mass[-1] + 1e-9, "right")), 1)  # the first may weigh more
     scale = np.average(ranked[within] - ranked[:within], weights=None if weights is None else weights[:within])
     return float(ranked[within] - scale * math.log(TAIL / fpir))  # scale: the maximum likelihood
 

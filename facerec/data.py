@@ -133,7 +133,7 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
     if len(train) < 2 or len(validation) < 2:
         raise DataError(
             f"{faces.root}: {how_many(len(train), 'person', 'people')} to train and {len(validation)} to validate on; "
-            f"both need two or more"
+            f"both need two or more: add people"
         )
     validation_faces = faces.only(sorted(validation))
     if np.bincount(validation_faces.labels).max() < 2:

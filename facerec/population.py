@@ -34,6 +34,8 @@ EQUAL = 100
 """Strangers of the right kind of whom one weighs as much as one of the cohort; of twice as many twice as much."""
 MOST = 2000
 """People who are searched among all others; of more enrolled, so many at even steps: it takes a second."""
+TINY = 1e-12
+"""The least variance of the cohort's similarities: those of one stranger to one person have none."""
 
 Floats = NDArray[np.float64]
 Strangers = NDArray[np.floating] | None  # (N, D) rows, unit but for what half precision takes from them
@@ -130,7 +132,7 @@ def _moments(mean: Floats, squares: Floats, means: Floats) -> tuple[float, float
     """Mean and standard deviation of the similarities of all strangers to all people, by the strangers' moments."""
     centre = mean @ means.mean(0)
     square = (squares * (means.T @ means)).sum() / len(means)
-    return float(centre), math.sqrt(square - centre**2)
+    return float(centre), math.sqrt(max(square - centre**2, TINY))
 
 
 def _unit(rows: NDArray[np.floating]) -> Vectors:

@@ -107,6 +107,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(some_faces: Data, tmp_path: Pa
     assert_refused("cannot be made .* give another --output", TrainingError, some_faces.folder, output, SMALL)
 
 
+@pytest.mark.parametrize("output", ["file", "file/run"])
+def test_nor_are_photos_looked_at_for_one(small_samples: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = running.run("train", small_samples / "people", "--output", tmp_path / output)
+    said = f"Error: {tmp_path / output}: cannot be made (Not a directory); give another --output\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", said)
+
+
 def test_the_command_line_resumes_with_the_settings_of_the_run(whole_run: Path, some_faces: Data) -> None:
     words = ["train", some_faces.folder, "--aligned", "--splits", some_faces.splits, "--output", whole_run, "--resume"]
     result = running.run(*words, "--lr", "0.5")

@@ -97,4 +97,6 @@ def _as_text(found: "Calibration") -> str:
     said = f"Threshold {found.threshold.distance:.3f}: {found.threshold.source}."
     if found.within:
         return f"{said} {found.within} of {found.strangers} strangers are expected within it: {low} to {high} % (95 %)."
+    if found.fpir * (found.worth + 1) >= 1:
+        return f"{said} Nearer ones are too many: is somebody enrolled under two names, or among the strangers?"
     return f"{said} For FPIR {100 * found.fpir:g} % it takes {int(1 / found.fpir)} strangers; give more by --strangers."

@@ -113,13 +113,15 @@ def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
 
 
 def require_free(output: Path, resume: bool) -> None:
-    """Raise TrainingError when a new run would take the place of another, or there is none to resume."""
+    """Raise TrainingError when a new run would take the place of another, or of a file, or there is none to resume."""
     if resume:
         read_run(output)
     elif (output / CHECKPOINT).exists():
         raise TrainingError(f"{output}: already holds a run; go on with --resume or give another --output")
     elif (output / "model.json").exists():
         raise TrainingError(f"{output}: already holds a model; give another --output")
+    elif any(path.exists() and not path.is_dir() for path in (output, *output.parents)):
+        raise TrainingError(f"{output}: cannot be made (Not a directory); give another --output")
 
 
 @contextmanager
