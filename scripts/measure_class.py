@@ -7,8 +7,8 @@ are known. On these alone `facerec train` trains once in each of WAYS; the known
 class are the mated searches, and the photos of all who are not in the class (of LFW 1,000 others, one photo each) the
 non-mated ones. Reported: rank 1 and FNIR at fixed FPIR, averaged over the classes, with 95 % intervals by a bootstrap
 over people (thresholds chosen anew, trainings not repeated), and what a gallery would answer at its own threshold: that
-of the model's strangers, or of its card where it has none. Rates are the command's own, but for those in WAYS. Photos of LFW are detected
-and aligned first (RUNS/lfw). Killed, it goes on where it was.
+of the model's strangers, or of its card where it has none. Rates are the command's own, but for those in WAYS.
+Photos of LFW are detected and aligned first (RUNS/lfw). Killed, it goes on where it was.
 """
 
 import argparse
