@@ -343,6 +343,23 @@ def test_strangers_of_a_folder(model: Path, crops: Path, tmp_path: Path) -> None
     assert json_lines(run("calibrate", "--model", model, "--json", gallery=gallery))[0]["strangers"] == 205
 
 
+def test_strangers_who_are_enrolled_are_remarked_on(model: Path, crops: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    run("enroll", crops / "people", "--aligned", "--model", model, gallery=gallery)
+    toy_model.save_crop(tmp_path / "visitors" / "stranger.png", 50, 0)
+    command = ("calibrate", "--strangers", tmp_path / "visitors", "--aligned", "--model", model)
+    assert run(*command, gallery=gallery).stderr == ""
+    person = next((crops / "people").iterdir())
+    shutil.copytree(person, tmp_path / "visitors" / "by mistake")
+    count = len(list(person.iterdir()))
+    result = run(*command, gallery=gallery)
+    assert result.exit_code == 0
+    assert (
+        f"{count} faces of {count + 1} given as strangers may be of somebody enrolled ({person.name} at "
+        in result.stderr
+    )
+
+
 def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     run("enroll", crops / "people", "--aligned", "--model", toy, gallery=gallery)

@@ -8,12 +8,14 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
+from facerec.images import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.calibrate import Calibration
     from facerec.detect import Detector
     from facerec.embed import Embedder
-    from facerec.types import Vectors
+    from facerec.gallery import Gallery
+    from facerec.types import Threshold, Vectors
 
 
 @common.command()
@@ -58,6 +60,7 @@ def calibrate(
         if folder is not None:
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
+            _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
         if fpir is not None or folder is not None:
             gallery.set_calibration(fpir, vectors, "" if folder is None else str(folder.resolve()))
         found = gallery.calibration()
@@ -83,6 +86,18 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
     if failed == len(paths):
         raise DataError(f"{common.one_line(folder)}: not one of the {failed} photos has a usable face")
     return np.concatenate(rows), failed
+
+
+def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold | None") -> None:
+    """Say which strangers may be none: they would draw the line at themselves."""
+    limit = min((threshold.distance for threshold in (gallery.threshold, card) if threshold), default=-1.0)
+    near = [found[0] for found in gallery.search(vectors, 1) if found[0].distance <= limit]
+    if near:
+        nearest = min(near, key=lambda candidate: candidate.distance)
+        common.warn(
+            f"{how_many(len(near), 'face')} of {len(vectors)} given as strangers may be of somebody enrolled "
+            f"({printable(nearest.person)} at {nearest.distance:.2f}); if so, take the photos out and run this again"
+        )
 
 
 def _as_json(found: "Calibration") -> dict[str, Any]:
