@@ -273,10 +273,7 @@ def broken_people(db: sqlite3.Connection) -> list[str]:
 
 
 def require_undamaged(db: sqlite3.Connection, where: Path, after: int = 0) -> None:
-    """DamagedGalleryError, about `where`, if a vector is not what was stored, of templates with ids above `after`.
-
-    28 milliseconds for 10,000 of 512 numbers.
-    """
+    """DamagedGalleryError, about `where`, if a vector is not what was stored, of templates with ids above `after`."""
     if scalar(db, f"SELECT count(*) FROM templates WHERE id > ? AND {damaged(db, 'photo_hash', 'vector')}", after):
         raise DamagedGalleryError(f"{where}: {broken_vectors(db, after)[0]}")
 
