@@ -14,6 +14,11 @@ resampled), what multiple of the 1 % asked for it is, and in what share of the d
 `Calibration.prediction` gives beforehand. Beside it the same of one constant distance to the nearest template, the one
 that lets 1 % of the validation people's strangers through at 40 people; and the FNIR of both.
 
+--strangers PREFIX: beside them one photo of every training person is searched whose folder and name begin so (`faces/`,
+`faces/celeba_`, of which all validation and test people are). Of 120 people few are left as strangers, and these are
+thousands. The calibration has not seen them, but the model has: it was trained on them. With the validation people the
+two kinds of strangers can be compared.
+
 With --groups-of 120 it measures instead what so few people as the 120 test people can tell: the people are divided into
 groups of so many, and each is measured as if there were no others, by 50 draws. Printed: the multiples of the 1 % over
 the groups (mean, median, central 95 %).
@@ -26,6 +31,7 @@ import numpy as np
 from compare_identification import Rows
 from compare_readings import nearest_template
 from held_out_people import add_options, people_of
+from measure_population import training_people
 from numpy.typing import NDArray
 
 from facerec import metrics
@@ -55,8 +61,11 @@ class Drawn:
     made: Calibration
 
 
-def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
-    """`size` people with up to ENROLLED photos, and what is searched: their other photos, one photo of all others."""
+def draw(rows: Rows, size: int, seed: int, strangers: Rows | None = None) -> tuple[Rows, Rows]:
+    """`size` people with up to ENROLLED photos, and what is searched: their other photos, one photo of all others.
+
+    strangers: people who are never enrolled, of whom one photo is searched as well.
+    """
     rng = np.random.default_rng((SEED, size, seed))
     people = sorted(rows)
     chosen = {people[i] for i in rng.permutation(len(people))[:size]}
@@ -65,12 +74,13 @@ def draw(rows: Rows, size: int, seed: int) -> tuple[Rows, Rows]:
         own = [rows[person][i] for i in rng.permutation(len(rows[person]))]
         gallery |= {person: own[:ENROLLED]} if person in chosen else {}
         probes[person] = own[ENROLLED:] if person in chosen else own[:1]
+    probes |= {person: [own[rng.integers(len(own))]] for person, own in (strangers or {}).items()}
     return gallery, probes
 
 
-def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32]) -> Drawn:
+def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32], strangers: Rows | None = None) -> Drawn:
     """Enrol, calibrate, search."""
-    gallery, probes = draw(rows, size, seed)
+    gallery, probes = draw(rows, size, seed, strangers)
     made = calibrate_people(index_people(gallery), cohort, FPIR)
     assert made is not None, "the model has no cohort"
     return Drawn(mean_template(gallery, probes), nearest_template(gallery, probes), made)
@@ -119,18 +129,18 @@ def shown(values: Floats) -> str:
     return f"{100 * means[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
 
 
-def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float) -> str:
+def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, strangers: Rows) -> str:
     """One row of the table."""
-    people = sorted(rows)
-    drawn = [run(rows, size, seed, cohort) for seed in range(DRAWS)]
+    people = sorted(rows | strangers)
+    drawn = [run(rows, size, seed, cohort, strangers) for seed in range(DRAWS)]
     own = [(each.searches, each.made.distance) for each in drawn]
     fixed = [(each.nearest, constant) for each in drawn]
     fpir, others = rates(own, people, mated=False), rates(fixed, people, mated=False)
     expected = [each.made.prediction(int((~each.searches.mated).sum())) for each in drawn]
     covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
-    strangers = np.mean([(~each.searches.mated).sum() for each in drawn])
+    searched = np.mean([(~each.searches.mated).sum() for each in drawn])
     limits = np.mean([each.made.distance for each in drawn])
-    cells = [size, f"{strangers:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
     cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
     cells += [shown(others), shown(rates(fixed, people, mated=True))]
     return f"| {' | '.join(map(str, cells))} |"
@@ -152,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--sizes", type=int, nargs="+", required=True)
+    parser.add_argument("--strangers", metavar="PREFIX", help="training people who are searched beside the others")
     parser.add_argument("--groups-of", type=int, metavar="N", help="what N of the people tell, instead")
     options = parser.parse_args()
     embedder = load_embedder(options.model)
@@ -166,13 +177,18 @@ def main() -> None:
         return
     constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
     rows = people_of(options.data, options.people, options.model, options.cache)
+    strangers: Rows = {}
+    if options.strangers:
+        trained = training_people(options.data, embedder, options.cache)
+        strangers = {name: own for name, own in trained.items() if name.startswith(options.strangers)}
+        print(f"searched beside them: {len(strangers)} training people")
     photos = sum(map(len, rows.values()))
     print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
     print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")
     head = "people | strangers | threshold | FPIR | of the target | covered | FNIR | FPIR, constant | FNIR, constant"
     print(f"| {head} |\n|{'---|' * 9}")
     for size in options.sizes:
-        print(report(rows, size, cohort, constant), flush=True)
+        print(report(rows, size, cohort, constant, strangers), flush=True)
 
 
 if __name__ == "__main__":

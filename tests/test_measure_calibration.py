@@ -56,6 +56,19 @@ def test_a_draw_without_such_searches_counts_for_nothing(script: Any) -> None:
     assert script.shown(values).startswith("20.00 (20.00 to 20.00)")
 
 
+def test_strangers_from_elsewhere_are_searched_once_and_never_enrolled(script: Any) -> None:
+    people, others = made_up(1, 12, 4, noise=0.5), made_up(2, 30, 3, noise=0.5)
+    strangers = {f"elsewhere/{person}": own for person, own in others.items()}
+    gallery, probes = script.draw(people, 7, 0, strangers)
+    alone = script.draw(people, 7, 0)
+    assert gallery.keys() == alone[0].keys() <= people.keys()
+    assert len(gallery) == 7
+    assert {name: len(own) for name, own in probes.items() if name in strangers} == dict.fromkeys(strangers, 1)
+    assert probes.keys() - strangers.keys() == people.keys()
+    shown = [script.draw(people, 7, seed, strangers)[1]["elsewhere/p00"][0] for seed in range(20)]
+    assert len({row.tobytes() for row in shown}) == 3, "another of the three photos by chance"
+
+
 def test_of_lfw_everybody_with_five_photos_is_enrolled_with_four(constant: Any) -> None:
     rows = {"many": list(np.eye(7)), "five": list(np.eye(5)), "four": list(np.eye(4)), "one": list(np.eye(1))}
     gallery, probes = constant.draw_lfw(rows, 4, 0)
