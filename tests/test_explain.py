@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 import torch
 import toy_classes
+import toy_fixtures
 from running import json_lines, run
 from torch import nn
 
@@ -201,12 +202,7 @@ def test_the_sheet_of_few_and_flat_maps(channels: int, side: int) -> None:
 # ------------------------------------------------------------------------------------------------- the command
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of green, blue and red pictures. Do not change."""
-    folder = tmp_path_factory.mktemp("classes") / "colours"
-    toy_classes.write_classifier(folder)
-    return folder
+model = toy_fixtures.classifier
 
 
 def test_a_picture_in_a_model_that_classifies(model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import toy_classes
+import toy_fixtures
 import toy_model
 from running import json_lines, run
 
@@ -30,12 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = [name for name, _ in BACKBONES["squeezenet1_1"].stages]
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of green, blue and red pictures. Do not change."""
-    folder = tmp_path_factory.mktemp("classes") / "colours"
-    toy_classes.write_classifier(folder)
-    return folder
+classifier = toy_fixtures.classifier
 
 
 @pytest.fixture

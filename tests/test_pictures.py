@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import toy_fixtures
 import toy_model
 from running import json_lines, run
 
@@ -246,10 +247,7 @@ def test_a_sheet_of_nobody() -> None:
 # ---------------------------------------------------------------------------------------------------- the command
 
 
-@pytest.fixture
-def gallery(crops: Path, toy: Path, tmp_path: Path) -> Path:
-    assert run("enroll", crops / "people", "--aligned", "--model", toy, gallery=tmp_path / "g").exit_code == 0
-    return tmp_path / "g"
+gallery = toy_fixtures.three_people
 
 
 def test_identify_saves_annotated_copies(gallery: Path, crops: Path, toy: Path, tmp_path: Path) -> None:

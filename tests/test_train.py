@@ -1,6 +1,5 @@
 """Training runs: that they learn, what they leave, and that they say so when they do not learn."""
 
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from toy_runs import (
     read_history,
     read_run,
     small,
+    warnings_of,
 )
 
 from facerec.embed import load_classifier
@@ -219,10 +219,6 @@ def collapsed_model(folder: Path, data: Data) -> Path:
     entry["validation_impostors"] = 1000
     save_model(network, folder, make_card(network, data.task(SMALL), "collapsed", {}, entry))
     return folder
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_collapse_is_warned_of_in_one_line(
