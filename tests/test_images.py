@@ -5,7 +5,6 @@ import io
 import os
 import struct
 import sys
-import unicodedata
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from toy_images import error_of, scene
 
 from facerec import images
 from facerec.errors import ImageError
-from facerec.images import find_photos, how_many, photo_hash, printable, read_image
+from facerec.images import find_photos, photo_hash, read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 
@@ -308,29 +307,8 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     error_of(path).encode()
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_printable_is_one_line_and_leaves_letters_alone(text: str) -> None:
-    shown = printable(text)
-    assert len(shown.splitlines()) <= 1
-    shown.encode()
-    if all(unicodedata.category(c)[0] in "LMNPS" for c in text):
-        assert shown == text
-
-
-def test_marks_that_turn_the_direction_of_writing_are_escaped_and_joiners_stay() -> None:
-    assert printable("a\u202egpj.exe\u2066") == "a\\u202egpj.exe\\u2066"
-    for name in ("क्\u200dष", "שלום"):
-        assert printable(name) == name
-
-
 def test_photo_hash(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"some bytes")
     assert photo_hash(tmp_path / "a") == hashlib.sha256(b"some bytes").hexdigest()
     with pytest.raises(ImageError, match="no such file"):
         photo_hash(tmp_path / "b")
-
-
-def test_one_of_a_thing_is_no_plural() -> None:
-    said = [how_many(number, "photo") for number in (0, 1, 2)] + [how_many(n, "person", "people") for n in (1, 11)]
-    assert said == ["0 photos", "1 photo", "2 photos", "1 person", "11 people"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facerec.errors import ImageError
-from facerec.images import printable, read_image
+from facerec.images import read_image
+from facerec.words import printable
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:
