@@ -224,7 +224,7 @@ def test_a_folder_whose_name_fits_no_person(gallery: Path, toy: Path, tmp_path: 
     assert answers == {str(tmp_path / "people" / "Bob" / "1.png"): "added", str(bad): "failed"}
 
 
-def test_a_folder_of_people_that_is_not_there(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:
+def test_a_folder_of_people_that_is_not_there(gallery: Path, toy: Path, tmp_path: Path) -> None:
     toy_model.save_crop(tmp_path / "people" / "Bob" / "1.png", 1, 0)
     result = enroll(gallery, toy, tmp_path / "nowhere", tmp_path / "people")
     assert str(tmp_path / "nowhere") in complaint(result, 1)

@@ -33,10 +33,10 @@ THRESHOLD = {"distance": 1.08, "fmr": 0.001, "source": "made up"}
 PIXELS = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def new_network(seed: int = 0, backbone: str = "squeezenet1_1", dimension: int = 16) -> Network:
+def new_network(seed: int = 0) -> Network:
     """A network whose every tensor differs from what a fresh one has, BatchNorm statistics included."""
     torch.manual_seed(seed)
-    network = Network(backbone, dimension)
+    network = Network("squeezenet1_1", 16)
     network.train()(PIXELS)
     return network.eval()
 

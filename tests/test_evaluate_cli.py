@@ -8,7 +8,7 @@ from toy_model import NAMES
 
 
 @pytest.fixture
-def pairs(crops: Path, tmp_path: Path) -> Path:
+def pairs(tmp_path: Path) -> Path:
     """All pairs of the made-up people's photos, in two folds."""
     photos = [f"{name}/{number}.png" for name in NAMES for number in range(2)]
     rows = [

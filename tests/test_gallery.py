@@ -23,8 +23,6 @@ from facerec.gallery import Gallery
 from facerec.index import FlatIndex
 from facerec.types import Template, Threshold
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
 folder = toy_fixtures.not_made_yet
 
 

@@ -136,7 +136,7 @@ def test_a_photo_too_long_for_jpeg_is_scaled_down(tmp_path: Path) -> None:
     assert read_image(save_annotated(photo, [(0, 0, 3, 3)], ["Ann"], tmp_path / "named")).shape[1] <= 65_000
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     file = save(tmp_path / "file.png", grey())
     for folder in (file, file / "below", Path("/proc/nothing"), tmp_path / "a\0b"):
         with pytest.raises(DataError, match=r"cannot be written \(.*\); give another folder for the pictures"):

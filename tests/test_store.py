@@ -67,7 +67,7 @@ def test_the_longest_unused_store_makes_room(own_cache: Path) -> None:
     fourth.close()
 
 
-def test_a_system_that_cannot_reserve_space_keeps_rows_too(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_cannot_reserve_space_keeps_rows_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS and Windows have no posix_fallocate."""
     monkeypatch.delattr(os, "posix_fallocate")
     store = RowStore("store", 4, 1.0)
