@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.data import PhotoSet
 from facerec.errors import DataError, ImageError
-from facerec.images import aligned_crop, centre_picture, printable, read_image
+from facerec.images import aligned_crop, centre_picture, read_image
 from facerec.models.backbones import find_backbone
 from facerec.models.maps import pooled_stages
 from facerec.models.network import FACE_SIZE, Network
 from facerec.types import Image
+from facerec.words import printable
 
 MUCH = 1000
 """Photos to train on from which they are many: a network's last stage has millions of weights."""

@@ -17,10 +17,11 @@ from facerec.decide import Verification, same_person
 from facerec.embed import Embedder
 from facerec.errors import ConfigError, DataError, ImageError
 from facerec.gallery import Gallery
-from facerec.images import photo_hash, printable
+from facerec.images import photo_hash
 from facerec.metrics import percentile_interval
 from facerec.recognise import Enrolment, choose_threshold
 from facerec.types import Box, Photo, Template, Threshold, Vectors
+from facerec.words import printable
 
 _NAME = 60  # characters kept of a link's name: 240 bytes at most, where file systems take 255
 _REPLICATES = 1000

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from facerec.errors import DataError
-from facerec.images import how_many, same_form
 from facerec.textfiles import csv_records, read_lines
+from facerec.words import how_many, same_form
 
 PHOTO = "photo"
 NOUNS = {PHOTO: "photos", "person": "people"}  # what a line may be of

@@ -3,7 +3,6 @@
 import difflib
 import logging
 import sqlite3
-import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +43,7 @@ from facerec.schema import scalar
 from facerec.traces import pending, remains
 from facerec.transfer import Export, Imported, gather, merge_in, read_export, write_export
 from facerec.types import Image
+from facerec.words import same_form
 
 log = logging.getLogger(__name__)
 
@@ -355,7 +355,7 @@ class Care:
 
     def _person(self, db: sqlite3.Connection, name: str) -> int:
         try:
-            person = id_of(db, unicodedata.normalize("NFC", name).strip())
+            person = id_of(db, same_form(name).strip())
         except UnicodeEncodeError:  # bytes of a command line that are no UTF-8, which every name in a gallery is
             person = None
         if person is None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.attributes import Attribute
 from facerec.errors import DataError
-from facerec.images import printable, same_form
 from facerec.intervals import interval, rule_of_three, share
+from facerec.words import printable, same_form
 
 REPLICATES = 1000
 """Resamples of the photos behind the interval of ROC AUC."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.calibrate import Calibration, calibrate
-from facerec.images import how_many
 from facerec.types import Threshold, Vectors
+from facerec.words import how_many
 
 JOINED = 0.1
 """The share of strangers that may be taken for somebody in the album: of those scripts/compare_clustering.py tried the

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from facerec.detect import Detector, faces_in_photos
 from facerec.errors import DataError, ImageError
-from facerec.images import how_many, identity_folders, photo_hash, printable, same_form
+from facerec.images import identity_folders, photo_hash
 from facerec.types import Face
+from facerec.words import how_many, printable, same_form
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from PIL.Image import Resampling
 
 from facerec.config import DetectorSettings
 from facerec.errors import ImageError
-from facerec.images import aligned_crop, printable, read_image
+from facerec.images import aligned_crop, read_image
 from facerec.types import Face, Image
+from facerec.words import printable
 
 Floats = NDArray[np.float32]
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from facerec.detect import Detector, faces_in_photos
 from facerec.errors import ConfigError, FacerecError, NoFaceError
-from facerec.images import centre_picture, printable, read_image
+from facerec.images import centre_picture, read_image
 from facerec.models.card import ModelCard
 from facerec.models.maps import Sight, look
 from facerec.models.network import Network
 from facerec.types import Image
+from facerec.words import printable
 
 CHANNELS = 16  # shown, in rows of ACROSS
 ACROSS = 8

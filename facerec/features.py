@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from facerec.detect import Detector
 from facerec.embed import StageReader
 from facerec.errors import ConfigError, DataError, FacerecError
-from facerec.images import printable
 from facerec.recognise import embed_photos, read_pictures
+from facerec.words import printable
 
 Features = NDArray[np.float32]  # (N, C)
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from facerec.errors import ConfigError
 from facerec.identification import REPLICATES, SEED, Row, Searches, decided, fnir_at_fpir, gallery_threshold, search_all
-from facerec.images import how_many
 from facerec.intervals import Floats, Nest, measured, share
 from facerec.types import Threshold, Vectors
+from facerec.words import how_many
 
 DRAWS = 20
 """Sub-galleries of each size."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from facerec.errors import DataError
-from facerec.images import same_form
 from facerec.textfiles import csv_records, read_lines
+from facerec.words import same_form
 
 NO_GROUP = "no group"
 """What photos of which the file says nothing are reported as."""

@@ -22,10 +22,11 @@ from facerec.detect import Detector
 from facerec.duplicates import Agree, Pictures, one_photo, picture
 from facerec.embed import Embedder
 from facerec.errors import FacerecError, ImageError
-from facerec.images import how_many, photo_hash, printable
+from facerec.images import photo_hash
 from facerec.likeness import Fit, Limits, People, leave_one_out, limits_of, nearest_people, people_of
 from facerec.recognise import embed_photos
 from facerec.types import Photo, Threshold, Vectors
+from facerec.words import how_many, printable
 
 KINDS = (
     *("unreadable", "no_face", "duplicate", "near_duplicate", "single_photo", "wrong_label", "same_person"),

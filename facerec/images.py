@@ -7,7 +7,6 @@ import os
 import stat
 import struct
 import threading
-import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from PIL.Image import Resampling, Transpose
 
 from facerec.errors import DataError, ImageError
 from facerec.types import Image
+from facerec.words import printable
 
 MAX_PIXELS = 120_000_000
 """The largest photo read, in pixels (360 MB as RGB): room for a 108-megapixel phone, none for a decompression bomb."""
@@ -45,10 +45,6 @@ _DECODING_ERRORS = (
 _ALONE = threading.Lock()
 """Held while Pillow works: what keeps its warnings from stderr belongs to the process, and threads would mix it up."""
 
-# What `printable` escapes: Unicode categories, and directional classes (LEFT-TO-RIGHT EMBEDDING and its like, UAX #9).
-_UNSAFE = ("Cc", "Cs", "Zl", "Zp")
-_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
 _LARGEST_CROP = 4096  # pixels a side
 
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
@@ -61,29 +57,6 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-
-
-def printable(path: Path | str) -> str:
-    """`path` as one line that any terminal can show: control characters and undecodable bytes are escaped.
-
-    So are the marks that turn the direction of writing, by which a line reads as what it is not; those that join or
-    part letters, as some scripts need, stay.
-    """
-    return "".join(repr(c)[1:-1] if _is_unsafe(c) else c for c in str(path))
-
-
-def _is_unsafe(character: str) -> bool:
-    return unicodedata.category(character) in _UNSAFE or unicodedata.bidirectional(character) in _TURNING
-
-
-def how_many(number: int, of: str, several: str = "") -> str:
-    """A number of things, as in "1 face" and "2 faces"; `several`: their plural where it is no s, as in "people"."""
-    return f"{number} {of if number == 1 else several or f'{of}s'}"
-
-
-def same_form(name: str) -> str:
-    """A name as names are compared (Unicode NFC): some file systems take accents apart."""
-    return unicodedata.normalize("NFC", name)
 
 
 def read_image(path: Path) -> Image:

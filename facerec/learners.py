@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from facerec.classification import ClassificationResult, classification
 from facerec.errors import ConfigError, DataError
-from facerec.images import printable, same_form
+from facerec.words import printable, same_form
 
 FOLDS = 5
 """Of both cross-validations; fewer where a class has fewer photos."""

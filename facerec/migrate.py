@@ -19,11 +19,12 @@ from facerec.cohort import load_cohort
 from facerec.detect import AlignedDetector, Detector, faces_in_photos
 from facerec.embed import Embedder
 from facerec.errors import GalleryError, ImageError
-from facerec.images import find_photos, fitted_crop, photo_hash, printable
+from facerec.images import find_photos, fitted_crop, photo_hash
 from facerec.recognise import BATCH
 from facerec.renewal import NextModel, Outstanding, Renewal, Renewed
 from facerec.selfsearch import SelfSearch, search_itself
 from facerec.types import Box, Face, Image
+from facerec.words import printable
 
 SAME_FACE = 0.5  # intersection over union of a face's box with the one that was stored, at least
 _REMEDY = "put the photo that was enrolled back, or give the folder it is in now as --photos"

@@ -17,8 +17,9 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from facerec.errors import DataError, ImageError
-from facerec.images import printable, read_image
+from facerec.images import read_image
 from facerec.types import Box, Image
+from facerec.words import printable
 
 UNKNOWN = "unknown"
 TILE, LABEL = 160, 28  # of a contact sheet: the side of a face, and the height of its name, in pixels

@@ -16,11 +16,12 @@ from facerec.detect import Detector, faces_in_photos
 from facerec.embed import Classifier, Crops, Embedder
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError, NoFaceError
 from facerec.gallery import Gallery, clean_name
-from facerec.images import centre_picture, photo_hash, printable, read_image
+from facerec.images import centre_picture, photo_hash, read_image
 from facerec.pictures import save_annotated
 from facerec.probability import posterior
 from facerec.quality import Quality, measure
 from facerec.types import Box, Candidate, Decision, Face, Image, Photo, Template, Threshold, Vectors
+from facerec.words import printable
 
 BATCH = 16  # photos detected and embedded, or classified, together
 SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from facerec import audit
 from facerec.errors import DamagedGalleryError, GalleryError, ImageError
 from facerec.folder import remedy
-from facerec.images import decode_png, encode_png, printable
+from facerec.images import decode_png, encode_png
 from facerec.schema import damaged, scalar, sealed, version_of
 from facerec.types import Box, Image, Template, Vectors
+from facerec.words import printable, same_form
 
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
@@ -50,7 +51,7 @@ class StoredTemplate:
 
 def clean_name(name: str) -> str:
     """Return a person's name as galleries keep it: stripped, NFC. Raises GalleryError for one that is unfit."""
-    clean = unicodedata.normalize("NFC", name).strip()
+    clean = same_form(name).strip()
     if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
         raise GalleryError(f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters{_WITHOUT}")
     return clean

@@ -88,7 +88,7 @@ def search_itself(held: Held) -> SelfSearch:
     if threshold is None:
         return SelfSearch(*counts, None, None, None, None)
     strangers = evidence.distances[: len(evidence.distances) - evidence.own]
-    own, other = leave_one_out(people, held)
+    own, other = leave_one_out(people, held.vectors)
     owners, limit = np.array(held.owners), threshold.distance
     mated, alone = np.isfinite(own), np.isfinite(other)
     missed = (own > limit) | (own > other)
@@ -101,16 +101,13 @@ def search_itself(held: Held) -> SelfSearch:
     )
 
 
-def leave_one_out(people: PeopleIndex, held: Held) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(T,) of each template to its own person without it, +inf where that was all, and to the nearest of the others,
-    +inf without any.
+def leave_one_out(people: PeopleIndex, vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(T,) of each of the people's templates to its own person without it, +inf where that was all, and to the nearest
+    of the others, +inf without any.
     """
-    places = {name: place for place, name in enumerate(people.names)}
-    own_place = np.array([places[owner] for owner in held.owners])
-    rest = _rests(held.vectors, own_place)
-    own = np.square(rest - held.vectors).sum(axis=1)
-    own[np.bincount(own_place)[own_place] < 2] = np.inf
-    other = np.concatenate(list(_nearest_others(held.vectors, people.means, own_place)))
+    own = np.square(_rests(vectors, people.places) - vectors).sum(axis=1)
+    own[np.bincount(people.places)[people.places] < 2] = np.inf
+    other = np.concatenate(list(_nearest_others(vectors, people.means, people.places)))
     return own, other
 
 

@@ -21,8 +21,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from facerec.detect import AlignedDetector, Detector, MTCNNDetector
 from facerec.embed import BATCH, StageReader, load_stage
 from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
-from facerec.images import centre_picture, printable, read_image
+from facerec.images import centre_picture, read_image
 from facerec.types import Image
+from facerec.words import printable
 
 _FORMAT = 1
 _FITTED = ("layer_", "fingerprint_", "n_features_in_", "_n_features_out")

@@ -15,9 +15,10 @@ from PIL.ImageFilter import GaussianBlur
 from torch import Tensor
 
 from facerec.errors import ImageError
-from facerec.images import aligned_crop, centre_picture, printable, read_image
+from facerec.images import aligned_crop, centre_picture, read_image
 from facerec.sampler import Batch
 from facerec.types import Image
+from facerec.words import printable
 
 log = logging.getLogger(__name__)
 

@@ -107,12 +107,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Aligned photos of made-up people: people/NAME/*.png, ann.png (not among them) and stranger.png. Do not change."""
     folder = tmp_path_factory.mktemp("crops")
-    for person, name in enumerate(("Ann Lee", "Bob O'Ray", "Çelik 王")):
+    for person, name in enumerate(toy_model.NAMES):
         for photo in range(2):
             toy_model.save_crop(folder / "people" / name / f"{photo}.png", person, photo)
     toy_model.save_crop(folder / "ann.png", 0, 2)
     toy_model.save_crop(folder / "stranger.png", 9, 0)
     return folder
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """A good photo."""
+    return toy_model.save_crop(tmp_path / "good" / "good.png", 0, 0)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from facerec.models.network import Network
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def depths(*accuracies: float, count: int = 200) -> list[Depth]:
+def depths(*accuracies: float) -> list[Depth]:
     """Stages of these accuracies, each known to five points."""
     return [Depth(f"stage{i}", a, (max(a - 0.05, 0), min(a + 0.05, 1))) for i, a in enumerate(accuracies)]
 

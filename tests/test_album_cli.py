@@ -15,8 +15,6 @@ from running import ROOT, json_lines, run
 from facerec.cohort import save_cohort
 from facerec.embed import load_embedder
 
-NAMES = ["Ann Lee", "Bob O'Ray", "Çelik 王"]
-
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:

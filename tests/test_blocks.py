@@ -216,7 +216,7 @@ def test_verification_without_blocks_is_that_of_the_smaller_model(whole: Path, c
     assert "whole without layer1.1 (" in table.stdout
 
 
-def test_identification_without_blocks_has_no_threshold(crops: Path, tmp_path: Path) -> None:
+def test_identification_without_blocks_has_no_threshold(crops: Path) -> None:
     words = ["evaluate", "identification", "--aligned", "--gallery-images", crops / "people", "--probe-images"]
     words += [crops / "people", "--json", "--gallery-sizes", "2"]
     (line,) = json_lines(run(*words, "--drop-blocks", "layer1.1"))

@@ -1,7 +1,6 @@
 """What frozen stages make of photos is computed once, and changes no number of a run."""
 
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,9 @@ from toy_runs import (
     read_history,
     small,
     start,
+    stores,
     wait_for_checkpoint,
+    warnings_of,
 )
 
 from facerec.config import TrainSettings
@@ -36,15 +37,6 @@ pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 FROZEN = small(strategy="frozen", views=2, epochs=4)
 PARTIAL = small(strategy="partial", views=2, epochs=4)
-
-
-def stores(folder: Path) -> dict[str, int]:
-    """Each store and the size of its rows."""
-    return {path.parent.name: path.stat().st_size for path in folder.glob("*/rows")}
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def uncached(settings: TrainSettings) -> TrainSettings:

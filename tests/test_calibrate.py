@@ -126,9 +126,9 @@ def test_no_strangers_and_no_rate() -> None:
 # ----------------------------------------------------------------------------------------------------- in a gallery
 
 
-def with_cohort(folder: Path, cohort: np.ndarray = STRANGERS) -> Gallery:
+def with_cohort(folder: Path) -> Gallery:
     gallery = Gallery.open(folder, create=True)
-    gallery.bind_model(*MODEL, cohort)
+    gallery.bind_model(*MODEL, STRANGERS)
     return gallery
 
 
@@ -360,7 +360,7 @@ def test_strangers_who_are_enrolled_are_remarked_on(model: Path, crops: Path, tm
     )
 
 
-def test_what_makes_no_sense_is_one_line(model: Path, toy: Path, crops: Path, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_one_line(toy: Path, crops: Path, tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     run("enroll", crops / "people", "--aligned", "--model", toy, gallery=gallery)
     for command, said in (

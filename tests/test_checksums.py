@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_fixtures
 import toy_model
 from killing import photos_in
 from running import run
-from toy_damage import COHORT, NAMED, REMEDY, few_people, flip, place_of, rows, spoil
+from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, rows, spoil
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
@@ -19,11 +20,7 @@ from facerec.images import decode_png, encode_png
 from facerec.migrate import migrate, open_renewal
 from facerec.recognise import open_gallery
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """With index and backup."""
-    return few_people(tmp_path / "gallery")
+folder = toy_fixtures.few_people
 
 
 # ------------------------------------------------------------------------------------------------------ what is found

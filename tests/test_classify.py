@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import torch
 import toy_classes
+import toy_fixtures
 import toy_model
 from running import json_lines, run
 from scipy.stats import binomtest
@@ -30,12 +31,7 @@ from facerec.recognise import classify
 GREEN, BLUE, RED = NAMES = toy_classes.NAMES
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of green, blue and red pictures. Do not change."""
-    folder = tmp_path_factory.mktemp("classes") / "colours"
-    toy_classes.write_classifier(folder)
-    return folder
+model = toy_fixtures.classifier
 
 
 @pytest.fixture(scope="module")

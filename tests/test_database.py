@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_fixtures
 import toy_gallery
 from toy_gallery import MODEL, nearest, opened, sql, template
 
@@ -23,10 +24,7 @@ from facerec.gallery import Gallery
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "my gallery?#%"
+folder = toy_fixtures.not_made_yet
 
 
 # ------------------------------------------------------------------------------------------- company and accidents

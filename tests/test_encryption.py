@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import toy_fixtures
 import toy_migration
 from killing import everything_in, killed_before, photos_in
 from running import json_lines, refused, run, run_process
 from test_database import as_a_user_who_may_only_read
 from test_removal import ann_in
-from toy_gallery import MODEL, nearest, opened, sql, template, two_people, vector
+from toy_gallery import MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand
 
 from facerec import cipher
@@ -28,11 +29,7 @@ from facerec.gallery import Gallery
 MAGIC = b"SQLite format 3\0"
 NAMES = ["gallery.db", "gallery.db.backup", "gallery.encrypted"]
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A plain gallery of 40 photos, Ann Zebra's and Bob Ray's, with all files there may be."""
-    return two_people(tmp_path / "gallery")
+folder = toy_fixtures.two_people
 
 
 def in_clear(folder: Path, passphrase: str) -> bytes:

@@ -155,7 +155,7 @@ def test_a_photo_nearer_to_somebody_else_is_held_back(together: bool, gallery: G
     assert templates(gallery) == {"Ann": 2, "Bob": 2}
 
 
-def test_a_photo_held_back_may_be_given_to_its_own_person(gallery: Gallery, enrolled, photo) -> None:
+def test_a_photo_held_back_may_be_given_to_its_own_person(enrolled, photo) -> None:
     enrolled({"Ann": [photo(ANN, 0)], "Bob": [photo(BOB, 0), photo(ANN, 2)]})
     assert [r.status for r in enrolled({"Ann": [photo(ANN, 2)]})] == ["added"]
 
@@ -176,7 +176,7 @@ def test_nothing_is_held_back_without_a_threshold(tmp_path: Path, photo) -> None
         assert review(gallery, results) == Review((), ())
 
 
-def test_a_new_name_for_somebody_enrolled(gallery: Gallery, enrolled, photo) -> None:
+def test_a_new_name_for_somebody_enrolled(enrolled, photo) -> None:
     people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)], "Anna": [photo(ANN, 2), photo(ANN, 3)]}
     results = enrolled(people)
     assert {r.status for r in results[:4]} == {"added"}

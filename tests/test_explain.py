@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 import torch
 import toy_classes
+import toy_fixtures
 from running import json_lines, run
 from torch import nn
 
@@ -201,12 +202,7 @@ def test_the_sheet_of_few_and_flat_maps(channels: int, side: int) -> None:
 # ------------------------------------------------------------------------------------------------- the command
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of green, blue and red pictures. Do not change."""
-    folder = tmp_path_factory.mktemp("classes") / "colours"
-    toy_classes.write_classifier(folder)
-    return folder
+model = toy_fixtures.classifier
 
 
 def test_a_picture_in_a_model_that_classifies(model: Path, tmp_path: Path) -> None:
@@ -346,7 +342,7 @@ def test_a_photo_without_a_face_is_one_line(tiny_model: Path, tmp_path: Path) ->
     assert "no face found" in result.stderr
 
 
-def test_the_words_for_a_decision_name_hostile_files_and_classes_safely(tmp_path: Path) -> None:
+def test_the_words_for_a_decision_name_hostile_files_and_classes_safely() -> None:
     network = Network("squeezenet1_1", 2, mode="classify", input_size=32)
     card = describe(network, "m", ("a\nb", "c"))
     sight = Sight(PICTURE, np.zeros((1, 3, 3, 3), np.float32), *[np.zeros((1, 1))] * 2, np.array([1.0, 0]), 1.0)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import toy_classes
+import toy_fixtures
 import toy_model
 from running import json_lines, run
 
@@ -30,12 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = [name for name, _ in BACKBONES["squeezenet1_1"].stages]
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of green, blue and red pictures. Do not change."""
-    folder = tmp_path_factory.mktemp("classes") / "colours"
-    toy_classes.write_classifier(folder)
-    return folder
+classifier = toy_fixtures.classifier
 
 
 @pytest.fixture
@@ -105,7 +101,7 @@ def test_a_backbone_by_its_name_has_its_authors_weights_and_a_fingerprint_of_the
 
 
 @pytest.mark.usefixtures("random_weights")
-def test_stages_and_sizes_that_there_are_not(classifier: Path, toy: Path, tmp_path: Path) -> None:
+def test_stages_and_sizes_that_there_are_not(classifier: Path, toy: Path) -> None:
     with pytest.raises(ConfigError, match="no stage 'layer9'; give one of stage0, stage1, stage2, stage3"):
         load_stage("squeezenet1_1", "layer9")
     with pytest.raises(ConfigError, match="8 pixels are too few for stage3 of squeezenet1_1"):

@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import toy_fixtures
 from killing import killed_before, photos_in
 from running import run
 from test_database import as_a_user_who_may_only_read
 from test_survival import limited
-from toy_damage import COHORT, NAMED, few_people, rows, spoil
+from toy_damage import COHORT, NAMED, rows, spoil
 from toy_gallery import MODEL, make_format_4, nearest, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
@@ -20,11 +21,7 @@ from facerec.errors import GalleryError
 from facerec.gallery import Gallery
 from facerec.recognise import open_gallery
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """With index and backup."""
-    return few_people(tmp_path / "gallery")
+folder = toy_fixtures.few_people
 
 
 def look_at_old(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_fixtures
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -22,12 +23,7 @@ from facerec.gallery import Gallery
 from facerec.index import FlatIndex
 from facerec.types import Template, Threshold
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "my gallery?#%"
+folder = toy_fixtures.not_made_yet
 
 
 @pytest.fixture

@@ -5,11 +5,8 @@ import io
 import os
 import struct
 import sys
-import tempfile
-import unicodedata
 import warnings
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,37 +15,11 @@ import PIL.Image
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torchvision.transforms import v2
+from toy_images import error_of, scene
 
 from facerec import images
-from facerec.errors import DataError, ImageError
-from facerec.images import (
-    aligned_crop,
-    centre_picture,
-    find_photos,
-    how_many,
-    identity_folders,
-    photo_hash,
-    printable,
-    read_image,
-)
-
-
-def scene(height: int = 24, width: int = 32) -> np.ndarray:
-    """A smooth picture without any symmetry."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) % 64 + 60], 2).astype(np.uint8)
-
-
-def error_of(path: Path) -> str:
-    """The message of the ImageError `read_image` raises: one line, with the file's name in it."""
-    with pytest.raises(ImageError) as caught:
-        read_image(path)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert printable(path) in message
-    return message
-
+from facerec.errors import ImageError
+from facerec.images import find_photos, photo_hash, read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 
@@ -240,39 +211,6 @@ def test_no_permission(tmp_path: Path) -> None:
         photo_hash(path)
 
 
-@pytest.fixture
-def nobody() -> Iterator[Path]:
-    """A folder that everybody may read; until the test is over this process is nobody, to whom permissions apply."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        before = os.geteuid()
-        if before == 0:
-            os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            os.seteuid(before)
-
-
-def test_a_closed_folder_hides_nothing_beside_it(nobody: Path) -> None:
-    _album(nobody, ["Ann Lee/1.jpg", "Bob/2.jpg", "Bob/deep/3.jpg", "Cy/4.jpg"])
-    closed = [nobody / "Bob" / "deep", nobody / "Cy"]
-    for folder in closed:
-        folder.chmod(0)
-    try:
-        assert find_photos(nobody) == sorted([nobody / "Ann Lee" / "1.jpg", nobody / "Bob" / "2.jpg", *closed])
-        assert identity_folders(nobody)["Cy"] == [nobody / "Cy"]
-        for folder in closed:
-            assert "cannot be read (Permission denied)" in error_of(folder)
-            with pytest.raises(ImageError, match="Permission denied"):
-                photo_hash(folder)
-            with pytest.raises(DataError, match="Permission denied"):
-                find_photos(folder)
-    finally:
-        for folder in closed:
-            folder.chmod(0o700)
-
-
 def test_threads_that_read_tiffs_leave_stderr_and_warnings_alone(tmp_path: Path) -> None:
     """libtiff's complaints are kept from stderr by redirecting it, for the whole process, for a moment."""
     PIL.Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_lzw")
@@ -369,183 +307,8 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     error_of(path).encode()
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_printable_is_one_line_and_leaves_letters_alone(text: str) -> None:
-    shown = printable(text)
-    assert len(shown.splitlines()) <= 1
-    shown.encode()
-    if all(unicodedata.category(c)[0] in "LMNPS" for c in text):
-        assert shown == text
-
-
-def test_marks_that_turn_the_direction_of_writing_are_escaped_and_joiners_stay() -> None:
-    assert printable("a\u202egpj.exe\u2066") == "a\\u202egpj.exe\\u2066"
-    for name in ("क्\u200dष", "שלום"):
-        assert printable(name) == name
-
-
-# ---- hashes, folders, aligned crops ---------------------------------------------------------------------------------
-
-
 def test_photo_hash(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"some bytes")
     assert photo_hash(tmp_path / "a") == hashlib.sha256(b"some bytes").hexdigest()
     with pytest.raises(ImageError, match="no such file"):
         photo_hash(tmp_path / "b")
-
-
-def _album(folder: Path, names: list[str]) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def test_one_of_a_thing_is_no_plural() -> None:
-    said = [how_many(number, "photo") for number in (0, 1, 2)] + [how_many(n, "person", "people") for n in (1, 11)]
-    assert said == ["0 photos", "1 photo", "2 photos", "1 person", "11 people"]
-
-
-def test_find_photos(tmp_path: Path) -> None:
-    _album(tmp_path, ["b.JPG", "a.png", "sub/c.heic", ".hidden.jpg", ".cache/d.jpg", "notes.txt", "sub/e", "jpg"])
-    (tmp_path / "z.jpg").mkdir()
-    assert [p.relative_to(tmp_path).as_posix() for p in find_photos(tmp_path)] == ["a.png", "b.JPG", "sub/c.heic"]
-
-
-def test_identity_folders(tmp_path: Path) -> None:
-    _album(tmp_path, ["Bo/2.jpg", "Bo/1.jpg", "Ann Lee/deep/x.jpg", "Nobody/readme.txt", ".git/a.jpg", "loose.jpg"])
-    people = identity_folders(tmp_path)
-    assert list(people) == ["Ann Lee", "Bo", "Nobody"]
-    assert [p.name for p in people["Bo"]] == ["1.jpg", "2.jpg"]
-    assert [p.name for p in people["Ann Lee"]] == ["x.jpg"]
-    assert people["Nobody"] == []
-
-
-def test_links_to_photos_and_folders_are_followed_by_every_walk(tmp_path: Path) -> None:
-    _album(tmp_path, ["far/Ann/1.jpg", "far/Ann/deep/2.jpg", "far/3.jpg", "far/4.jpg", "people/Bob/5.jpg"])
-    people = tmp_path / "people"
-    (people / "Ann").symlink_to("../far/Ann")
-    (people / "Bob" / "more").symlink_to("../../far/Ann/deep")
-    (people / "Bob" / "3.jpg").symlink_to(tmp_path / "far" / "3.jpg")
-    (people / "4.jpg").symlink_to("../far/4.jpg")
-    (people / "gone.jpg").symlink_to("nowhere")
-    (people / ".hidden").symlink_to("../far")
-    (tmp_path / "way in").symlink_to("people")
-    for root in (people, tmp_path / "way in"):
-        ann, bob = ["1.jpg", "deep/2.jpg"], ["3.jpg", "5.jpg", "more/2.jpg"]
-        expected = {"Ann": [root / "Ann" / name for name in ann], "Bob": [root / "Bob" / name for name in bob]}
-        assert identity_folders(root) == expected
-        loose = [root / "4.jpg", root / "gone.jpg"]
-        assert find_photos(root) == sorted([*loose, *expected["Ann"], *expected["Bob"]])
-    assert "no such file" in error_of(people / "gone.jpg")
-
-
-def test_links_that_lead_back_end_every_walk(tmp_path: Path) -> None:
-    """Nobody gets the photos of the others; and the way back may lead through a link."""
-    _album(tmp_path, ["people/Ann/1.jpg", "people/Bob/2.jpg", "far/Cy/3.jpg", "far/Dan/4.jpg"])
-    people = tmp_path / "people"
-    (people / "Cy").symlink_to("../far/Cy")
-    for place in ("people/all", "people/Ann/up", "far/Cy/up"):
-        (tmp_path / place).symlink_to("..")
-    (people / "Ann" / "self").symlink_to(".")
-    (people / "Ann" / "top").symlink_to("/")
-    (people / "knot").symlink_to("knot")
-    (people / "knot.jpg").symlink_to("knot.jpg")
-    own = {"Ann": [people / "Ann" / "1.jpg"], "Bob": [people / "Bob" / "2.jpg"], "Cy": [people / "Cy" / "3.jpg"]}
-    assert identity_folders(people) == {**own, "all": []}
-    assert find_photos(people) == sorted([*own["Ann"], *own["Bob"], *own["Cy"], people / "knot.jpg"])
-    assert "cannot be read" in error_of(people / "knot.jpg")
-
-
-def test_folders_that_all_lead_to_each_other_are_walked_once(tmp_path: Path) -> None:
-    """Paths without a repetition there are 12! and more of them."""
-    names = [f"p{i:02}" for i in range(12)]
-    _album(tmp_path, [f"{name}/x/1.jpg" for name in names])
-    for name in names:
-        for other in names:
-            (tmp_path / name / "x" / f"to {other}").symlink_to(tmp_path / other / "x")
-    people = identity_folders(tmp_path)
-    assert {name: len(photos) for name, photos in people.items()} == dict.fromkeys(names, 12)
-    assert len(find_photos(tmp_path)) == 12 * 12
-
-
-def test_a_link_to_where_one_may_not_look_is_named(nobody: Path) -> None:
-    _album(nobody, ["closed/Ann/1.jpg", "people/Bob/2.jpg"])
-    (nobody / "people" / "Ann").symlink_to(nobody / "closed" / "Ann")
-    (nobody / "closed").chmod(0)
-    try:
-        bob = nobody / "people" / "Bob" / "2.jpg"
-        assert find_photos(nobody / "people") == [nobody / "people" / "Ann", bob]
-        assert identity_folders(nobody / "people") == {"Ann": [nobody / "people" / "Ann"], "Bob": [bob]}
-        assert "Permission denied" in error_of(nobody / "people" / "Ann")
-    finally:
-        (nobody / "closed").chmod(0o700)
-
-
-def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    _album(tmp_path, ["a.jpg", "texts/a.txt"])
-    with pytest.raises(DataError, match=r"no folders with photos.*Ann Lee"):
-        identity_folders(tmp_path)
-    for walk in (find_photos, identity_folders):
-        for name in ("missing", "a.jpg"):
-            with pytest.raises(DataError, match="give a readable folder of photos"):
-                walk(tmp_path / name)
-
-
-def test_aligned_crop() -> None:
-    small, stored = scene(112, 112), scene(128, 128)
-    assert np.array_equal(aligned_crop(small), small)
-    assert np.array_equal(aligned_crop(small, 128)[8:120, 8:120], small)
-    assert not aligned_crop(small, 128)[:8].any()
-    assert np.array_equal(aligned_crop(small, 160), np.asarray(PIL.Image.fromarray(small).resize((160, 160))))
-    assert np.array_equal(aligned_crop(stored), stored[8:120, 8:120])
-    assert np.array_equal(aligned_crop(stored, 128), stored)
-    with pytest.raises(ImageError, match="100x120 is not an aligned crop"):
-        aligned_crop(scene(120, 100))
-
-
-@pytest.mark.parametrize("side", [1, 80, 160, 300, 512])
-def test_aligned_crop_of_another_size_is_resized_to_the_128_template(side: int) -> None:
-    smooth = np.repeat((np.arange(side) * 255 // side).astype(np.uint8)[None, :, None], side, 0).repeat(3, 2)
-    crop = aligned_crop(smooth)
-    assert crop.shape == (112, 112, 3)
-    expected = ((np.arange(112) + 8 + 0.5) / 128 - 0.5 / side) * 255
-    assert np.abs(crop[56, :, 0] - expected)[1:-1].max() <= 3 or side == 1
-
-
-def test_aligned_crop_does_not_alias() -> None:
-    checks = np.indices((512, 512)).sum(0) % 2 * 255
-    crop = aligned_crop(np.repeat(checks[..., None], 3, 2).astype(np.uint8))
-    assert np.abs(crop.astype(int) - 128).max() <= 4
-
-
-@pytest.mark.parametrize(("height", "width", "size"), [(300, 300, 224), (90, 90, 224), (80, 80, 56)])
-def test_centre_picture_is_torchvision_s_evaluation_transform(height: int, width: int, size: int) -> None:
-    picture = scene(height, width)
-    prepare = v2.Compose([v2.Resize(size * 256 // 224), v2.CenterCrop(size)])
-    assert np.array_equal(centre_picture(picture, size), np.asarray(prepare(PIL.Image.fromarray(picture))))
-
-
-@pytest.mark.parametrize(("height", "width"), [(400, 200), (200, 400), (201, 400), (37, 1000)])
-def test_centre_picture_keeps_the_middle_and_the_proportions(height: int, width: int) -> None:
-    """Ramps in x and y: the colour of a pixel says where it came from."""
-    y, x = np.mgrid[:height, :width]
-    ramps = np.stack([x * 255 / (width - 1), y * 255 / (height - 1), 0 * x], axis=2)
-    crop = centre_picture(np.rint(ramps).astype(np.uint8), 112)
-    assert (crop.shape, crop.dtype) == ((112, 112, 3), np.uint8)
-    step = min(height, width) / 128  # pixels of the picture per pixel of the crop
-    places = (np.arange(112) - 55.5) * step
-    assert np.abs(crop[56, :, 0] - 255 * (0.5 + places / (width - 1))).max() <= 1.5
-    assert np.abs(crop[:, 56, 1] - 255 * (0.5 + places / (height - 1))).max() <= 1.5
-
-
-def test_centre_picture_of_next_to_nothing() -> None:
-    colour = np.array([10, 200, 30], np.uint8)
-    for shape in ((1, 1), (1, 100_000), (3, 2), (100_000, 2)):
-        assert (centre_picture(np.broadcast_to(colour, (*shape, 3)), 224) == colour).all()
-
-
-def test_centre_picture_does_not_alias() -> None:
-    checks = np.indices((512, 768)).sum(0) % 2 * 255
-    crop = centre_picture(np.repeat(checks[..., None], 3, 2).astype(np.uint8), 112)
-    assert np.abs(crop.astype(int) - 128).max() <= 8

@@ -55,7 +55,7 @@ def test_who_is_enrolled_meanwhile_is_migrated_too(folder: Path, old: ByHand, ne
     assert [*vectors_in(folder)] == [*PEOPLE, "Dee"], "in the rollback copy, too"
 
 
-def test_who_is_removed_or_renamed_meanwhile_stays_so(folder: Path, old: ByHand, new: ByHand, tmp_path: Path) -> None:
+def test_who_is_removed_or_renamed_meanwhile_stays_so(folder: Path, old: ByHand, new: ByHand) -> None:
     def change() -> None:
         with open_gallery(folder, old) as gallery:
             gallery.remove("Ann Zebra")

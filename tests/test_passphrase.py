@@ -7,19 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_fixtures
 from killing import everything_in
 from running import ROOT, json_lines, refused, run
-from toy_gallery import nearest, opened, template, two_people
+from toy_gallery import nearest, opened, template
 
 from facerec.errors import PassphraseError
 from facerec.gallery import Gallery
 from facerec.passphrase import new_passphrase, present_passphrase
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A plain gallery of 40 photos, Ann Zebra's and Bob Ray's, with all files there may be."""
-    return two_people(tmp_path / "gallery")
+folder = toy_fixtures.two_people
 
 
 COMMANDS = [

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import toy_fixtures
 import toy_model
 from running import json_lines, run
 
@@ -135,7 +136,7 @@ def test_a_photo_too_long_for_jpeg_is_scaled_down(tmp_path: Path) -> None:
     assert read_image(save_annotated(photo, [(0, 0, 3, 3)], ["Ann"], tmp_path / "named")).shape[1] <= 65_000
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     file = save(tmp_path / "file.png", grey())
     for folder in (file, file / "below", Path("/proc/nothing"), tmp_path / "a\0b"):
         with pytest.raises(DataError, match=r"cannot be written \(.*\); give another folder for the pictures"):
@@ -246,10 +247,7 @@ def test_a_sheet_of_nobody() -> None:
 # ---------------------------------------------------------------------------------------------------- the command
 
 
-@pytest.fixture
-def gallery(crops: Path, toy: Path, tmp_path: Path) -> Path:
-    assert run("enroll", crops / "people", "--aligned", "--model", toy, gallery=tmp_path / "g").exit_code == 0
-    return tmp_path / "g"
+gallery = toy_fixtures.three_people
 
 
 def test_identify_saves_annotated_copies(gallery: Path, crops: Path, toy: Path, tmp_path: Path) -> None:

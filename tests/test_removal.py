@@ -17,7 +17,7 @@ from facerec.gallery import Gallery
 from facerec.traces import full_free_pages
 from facerec.types import Template
 
-ANN, BOB = range(0, 40, 2), range(1, 40, 2)
+ANN = range(0, 40, 2)
 
 
 def photo(name: str, number: int) -> Template:

@@ -74,7 +74,7 @@ def two_heads(lit_faces: Data, tmp_path_factory: pytest.TempPathFactory) -> Path
 # ------------------------------------------------------------------------------------------------- learning
 
 
-def test_both_tasks_are_learned_and_judged_on_strangers(two_heads: Path, lit_faces: Data) -> None:
+def test_both_tasks_are_learned_and_judged_on_strangers(two_heads: Path) -> None:
     """As far as chance goes, the lamp is on in half of the photos."""
     history = read_history(two_heads)
     assert history[-1]["attribute_loss"] < 0.7 * history[0]["attribute_loss"]

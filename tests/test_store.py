@@ -1,6 +1,5 @@
 """Rows kept on disk: which are there, what room they take, and that they are right whatever befalls the files."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -10,19 +9,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toy_runs import stores, warnings_of
 
 from facerec.training.cache import RowStore, cache_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
-
-
-def stores(folder: Path) -> dict[str, int]:
-    """Each store and the size of its rows."""
-    return {path.parent.name: path.stat().st_size for path in folder.glob("*/rows")}
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def rows(first: int, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -76,7 +67,7 @@ def test_the_longest_unused_store_makes_room(own_cache: Path) -> None:
     fourth.close()
 
 
-def test_a_system_that_cannot_reserve_space_keeps_rows_too(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_cannot_reserve_space_keeps_rows_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS and Windows have no posix_fallocate."""
     monkeypatch.delattr(os, "posix_fallocate")
     store = RowStore("store", 4, 1.0)

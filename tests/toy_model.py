@@ -20,6 +20,7 @@ from facerec.types import Image
 DIMENSION = 48
 THRESHOLD = {"distance": 0.5, "fmr": 0.001, "source": "made up for tests"}
 GREY = (127.5, 127.5, 127.5)
+NAMES = ["Ann Lee", "Bob O'Ray", "Çelik 王"]  # of the made-up people in conftest's crops
 CARD = ModelCard("toy", DIMENSION, 112, mean=GREY, std=GREY, threshold=THRESHOLD)
 
 

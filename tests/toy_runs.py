@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import toy_classes
@@ -26,6 +27,9 @@ from facerec.training.feed import Given, photo_rows
 from facerec.training.learner import Learner
 from facerec.training.runs import CHECKPOINT, HISTORY, RUN
 from facerec.training.tasks import Task, read_task
+
+if TYPE_CHECKING:  # other processes that run this need no pytest
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 VALIDATION = ("p000", "p001", "p002", "p003")
@@ -152,6 +156,16 @@ def measured(network: Network, task: Task) -> dict[str, float]:
 def given_photos(learner: Learner, epoch: int = 0) -> list[Given]:
     """The batches of an epoch."""
     return list(learner.feed.train(learner.task.batches(epoch), epoch))
+
+
+def stores(folder: Path) -> dict[str, int]:
+    """Each store of what frozen stages made, and the size of its rows."""
+    return {path.parent.name: path.stat().st_size for path in folder.glob("*/rows")}
+
+
+def warnings_of(caplog: "pytest.LogCaptureFixture") -> list[str]:
+    """What was logged as a warning or worse."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # ------------------------------------------------------------------------------------------------- interrupting them

@@ -10,7 +10,8 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.images import find_photos, printable
+from facerec.images import find_photos
+from facerec.words import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.album import AlbumFace, FaceAlbum, Hit
@@ -215,7 +216,7 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
     for number in [*range(1, grouping.groups + 1), 0]:
         faces = [album.faces[i] for i in np.flatnonzero(grouping.labels == number)]
         if faces:
-            title = f"{f'group {number}' if number else 'alone'}, {common.how_many(len(faces), 'face')}"
+            title = f"{f'group {number}' if number else 'alone'}, {how_many(len(faces), 'face')}"
             more = f", and {len(faces) - SHOWN} more" if len(faces) > SHOWN else ""
             click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
 
@@ -251,8 +252,8 @@ def _tell_summary(
         line |= {"threshold": threshold.distance, "threshold_source": threshold.source}
         common.emit(line if score is None else line | {"b_cubed": score})
         return
-    faces, used = common.how_many(len(album), "face"), common.how_many(photos, "photo")
-    told = f"{common.how_many(grouping.groups, 'group')}, {common.how_many(alone, 'face')} alone"
+    faces, used = how_many(len(album), "face"), how_many(photos, "photo")
+    told = f"{how_many(grouping.groups, 'group')}, {how_many(alone, 'face')} alone"
     click.echo(f"{faces} in {used}: {told}.")
     click.echo(f"Groups are joined up to the mean distance {threshold.distance:.3f} ({threshold.source}).")
     if score is not None:

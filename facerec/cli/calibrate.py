@@ -8,7 +8,7 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.images import how_many, printable
+from facerec.words import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.calibrate import Calibration

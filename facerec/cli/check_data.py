@@ -7,7 +7,8 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError
-from facerec.images import identity_folders, printable
+from facerec.images import identity_folders
+from facerec.words import printable
 
 SHOWN = 10  # findings of a kind that are told to people
 

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from facerec.cli import common
-from facerec.images import printable
+from facerec.words import printable
 
 if TYPE_CHECKING:
     from facerec.recognise import Classification

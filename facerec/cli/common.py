@@ -13,8 +13,9 @@ from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
 from facerec.errors import ConfigError, FacerecError
-from facerec.images import find_photos, how_many, printable
+from facerec.images import find_photos
 from facerec.passphrase import let_ask
+from facerec.words import how_many, printable
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.report.tables import Table

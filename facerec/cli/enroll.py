@@ -12,7 +12,8 @@ import click
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
 from facerec.gallery import clean_name
-from facerec.images import find_photos, identity_folders, printable
+from facerec.images import find_photos, identity_folders
+from facerec.words import printable
 
 if TYPE_CHECKING:
     from facerec.gallery import Gallery

@@ -12,8 +12,8 @@ import click
 from facerec.cli import common
 from facerec.config import split_names
 from facerec.errors import DataError
-from facerec.images import same_form
 from facerec.models.card import ModelCard
+from facerec.words import same_form
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.groups import Groups

@@ -9,6 +9,7 @@ import click
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
 from facerec.images import find_photos
+from facerec.words import how_many
 
 if TYPE_CHECKING:
     from facerec.embed import StageReader
@@ -142,7 +143,7 @@ def _tell_file(output: Path, photos: int, reader: "StageReader", as_json: bool) 
         line = {"output": str(output), "photos": photos, "features": count, "layer": reader.layer}
         common.emit(line | {"model": card.name, "model_fingerprint": card.fingerprint})
     else:
-        of = common.how_many(photos, "photo")
+        of = how_many(photos, "photo")
         click.echo(f"{common.one_line(output)} holds {count} features of {of}, {_source(reader)}.")
 
 

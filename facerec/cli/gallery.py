@@ -9,7 +9,7 @@ from facerec.cli import common
 from facerec.cli.encrypt import decrypt, encrypt
 from facerec.cli.migrate import migrate
 from facerec.gallery import KINDS, Gallery, clean_name
-from facerec.images import printable
+from facerec.words import how_many, printable
 
 
 class GalleryGroup(click.Group):
@@ -47,7 +47,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
                 line = {"person": person.name, "templates": person.templates, "enrolled": person.enrolled}
                 common.emit({**line, "consent": person.consent, "until": person.until})
             else:
-                click.echo(f"{person.name}: {common.how_many(person.templates, 'photo')} since {person.enrolled[:10]}")
+                click.echo(f"{person.name}: {how_many(person.templates, 'photo')} since {person.enrolled[:10]}")
 
 
 @gallery.command()
@@ -113,7 +113,7 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
     with Gallery.open(gallery_folder) as opened:
         source, target = opened.name_of(source), opened.name_of(target)
         count = opened.merge(source, target)
-    moved = f"{common.how_many(count, 'photo')} of {source} {'is' if count == 1 else 'are'} {target}'s."
+    moved = f"{how_many(count, 'photo')} of {source} {'is' if count == 1 else 'are'} {target}'s."
     _say({"merged": source, "into": target, "templates": count}, moved, as_json)
 
 
@@ -153,7 +153,7 @@ def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
     with Gallery.open(gallery_folder) as opened:
         name = opened.name_of(name)
         count, traces = opened.remove(name), opened.traces_left
-    _say({"removed": name, "templates": count}, f"{name} and {common.how_many(count, 'photo')} are removed.", as_json)
+    _say({"removed": name, "templates": count}, f"{name} and {how_many(count, 'photo')} are removed.", as_json)
     common.finish(traces, 1)
 
 
@@ -173,7 +173,7 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
     for person in gone:
         line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
         what = "would be removed" if dry_run else "removed"
-        own = common.how_many(person.templates, "photo")
+        own = how_many(person.templates, "photo")
         _say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
     common.finish(traces, 1)
 
@@ -294,7 +294,7 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     """
     with Gallery.open(gallery_folder) as opened:
         count = opened.rebuild()
-    _say({"rebuilt": count}, f"The index is rebuilt from {common.how_many(count, 'photo')}.", as_json)
+    _say({"rebuilt": count}, f"The index is rebuilt from {how_many(count, 'photo')}.", as_json)
 
 
 def _agreed(note: str | None, until: str | None) -> str:

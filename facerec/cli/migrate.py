@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
-from facerec.images import printable
+from facerec.words import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.migrate import Loss, Report, Step
@@ -73,7 +73,7 @@ def _tell_problem(step: "Step", as_json: bool) -> None:
 def _tell(report: "Report", dry_run: bool, leave_out: bool) -> None:
     for loss in report.losses:
         common.warn(_loss(loss, report.migrated))
-    made = f"{common.how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
+    made = f"{how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
     click.echo(f"{made}, {report.reused} by an earlier run.")
     if report.before is None or report.after is None:
         click.echo("The gallery is as it was. With --leave-out it is migrated without these photos.")
@@ -120,7 +120,7 @@ def _tell_figures(model: str, figures: "SelfSearch") -> None:
 
 def _rate(rate: "Rate") -> str:
     low, high = rate.ci95
-    who = f"by {common.how_many(rate.people, 'person', 'people')}"
+    who = f"by {how_many(rate.people, 'person', 'people')}"
     shares = f"{common.percent(rate.rate)} % ({common.percent(low)} to {common.percent(high)})"
     said = f"{rate.errors} of {rate.searches} {who}, {shares}"
     return said if high - low <= TELLING else f"{said}: too small a gallery to tell"

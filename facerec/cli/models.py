@@ -11,7 +11,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import FacerecError
-from facerec.images import printable
+from facerec.words import printable
 
 PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "openvino", "numpy", "pillow")
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import PIL.Image
 
 from facerec.errors import ConfigError
-from facerec.images import printable
 from facerec.report.plots import as_source
 from facerec.report.tables import Table
 from facerec.types import Image
+from facerec.words import printable
 
 if TYPE_CHECKING:  # slow to import
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.images import printable
+from facerec.words import printable
 
 if TYPE_CHECKING:  # slow to import
     from matplotlib.figure import Figure

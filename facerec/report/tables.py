@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facerec.images import printable
+from facerec.words import printable
 
 Line = Mapping[str, Any]
 """What `facerec evaluate ... --json` prints."""

@@ -1,0 +1,44 @@
+"""Pairs of photos that cannot be compared: one clear line that names the file."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from complaints import complaint, refused, written
+from running import json_lines, run
+
+PAIRS = {
+    "empty": (b"", "pairs.csv"),
+    "no pairs": (b"a,b,same\n", "no pairs"),
+    "wrong header": (b"left,right\n", "line 1"),
+    "short line": (b"a,b,same\ngood.png,x.png\n", "line 2"),
+    "same in words": (b"a,b,same\ngood.png,x.png,maybe\n", "line 2"),
+    "lfw line": (b"1 1\nAnn 1 2\nAnn one Bob 2\n", "line 3"),
+    "lfw cut off": (b"10 300\nAnn 1 2\n", "get the whole file"),
+    "not text": (b"a,b,same\n\xff\xfe\x00", "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_bad_pairs_file(kind: str, good: Path, toy: Path, tmp_path: Path) -> None:
+    content, word = PAIRS[kind]
+    path = written(tmp_path / "pairs.csv", content)
+    files = ["--images", good.parent, "--pairs", path]
+    refused(run("evaluate", "verification", *files, "--aligned", "--model", toy), path, word)
+
+
+def test_pairs_or_images_that_are_not_there(good: Path, toy: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "pairs.csv", b"a,b,same\ngood.png,none.png,1\n")
+
+    def evaluate(images: Path, pairs: Path) -> Result:
+        arguments = ["--images", images, "--pairs", pairs, "--aligned", "--json", "--model", toy]
+        return run("evaluate", "verification", *arguments)
+
+    refused(evaluate(good.parent, tmp_path / "none.csv"), tmp_path / "none.csv", "No such file")
+    refused(evaluate(good.parent, tmp_path), tmp_path, "directory")
+    refused(evaluate(good, path), good, "not a folder")
+    result = evaluate(good.parent, path)
+    assert str(good.parent / "none.png") in complaint(result, 1)
+    assert json_lines(result)[0]["failures_to_enrol"] == 1
+    nothing = evaluate(tmp_path / "gone", path)
+    refused(nothing, tmp_path / "gone", "not a folder")

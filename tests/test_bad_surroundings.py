@@ -1,0 +1,114 @@
+"""What surrounds a command is against it: files it may not touch, a full disk, a reader that goes away."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import toy_fixtures
+import toy_model
+from complaints import clear, complaint, enroll, identify, refused
+from running import ROOT, json_lines, run, run_process
+
+gallery = toy_fixtures.one_person
+
+
+# ---------------------------------------------------------------------------------------------------- permissions
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user who may not read everything, where the tests run as one who may."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder(gallery: Path, good: Path, toy: Path) -> Iterator[Path]:
+    """good.png, toy.onnx and gallery/ in a folder that every user may read, its parents too."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(good, folder / "good.png")
+        for path in (toy, toy.with_suffix(".json")):
+            shutil.copy(path, folder)
+        shutil.copytree(gallery, folder / "gallery")
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield folder
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_a_photo_and_a_folder_nobody_may_read(open_folder: Path) -> None:
+    bad = toy_model.save_crop(open_folder / "bad.png", 1, 0)
+    bad.chmod(0)
+    closed = toy_model.save_crop(open_folder / "closed" / "1.png", 1, 0).parent
+    closed.chmod(0)
+    with nobody():
+        results = [
+            identify(open_folder / "gallery", open_folder / "toy.onnx", path, open_folder / "good.png")
+            for path in (bad, closed, closed / "1.png")
+        ]
+        alone = enroll(open_folder / "gallery", open_folder / "toy.onnx", closed)
+    for result in results:
+        assert "Permission denied" in complaint(result, 1)
+        assert json_lines(result)[-1]["person"] == "Ann Lee"
+    refused(alone, closed, "Permission denied")
+
+
+def test_a_gallery_that_may_only_be_read(open_folder: Path) -> None:
+    new = toy_model.save_crop(open_folder / "new.png", 1, 0)
+    for path in (open_folder / "gallery", *(open_folder / "gallery").iterdir()):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with nobody():
+        found = identify(open_folder / "gallery", open_folder / "toy.onnx", open_folder / "good.png")
+        added = enroll(open_folder / "gallery", open_folder / "toy.onnx", new, "--name", "Bob")
+        made = enroll(open_folder / "made", open_folder / "toy.onnx", new, "--name", "Bob")
+    assert json_lines(found)[0]["person"] == "Ann Lee"
+    refused(added, open_folder / "gallery", "writable")
+    refused(made, open_folder / "made", "Permission denied")
+
+
+# ---------------------------------------------------------------------------------------------------- disks, pipes
+
+
+def test_a_full_disk(gallery: Path, toy: Path, tmp_path: Path) -> None:
+    """No file may grow beyond 12 kB: the write-ahead log cannot take a new person."""
+    resource = pytest.importorskip("resource", reason="no limits on file sizes here")
+    other = toy_model.save_crop(tmp_path / "bob.png", 1, 0)
+    result = run_process(
+        "enroll", other, "--name", "Bob", "--aligned", "--json", "--model", toy, "--gallery", gallery,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)),
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stdout == "", "what is not stored is not acknowledged"
+    assert clear(result.stderr)
+    assert "space" in result.stderr
+    assert json_lines(run("gallery", "check", "--json", gallery=gallery)) == [
+        {"people": 1, "templates": 1, "problems": []}
+    ]
+    assert enroll(gallery, toy, other, "--name", "Bob").exit_code == 0
+
+
+def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
+    command = [sys.executable, "-m", "facerec.cli.main", "identify", "--aligned", "--json", "--model", str(toy)]
+    command += ["--gallery", str(gallery), *[str(good)] * 400]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["person"] == "Ann Lee"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode in (0, 1)

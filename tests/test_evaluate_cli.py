@@ -1,0 +1,62 @@
+"""evaluate verification as scripts and people meet it: fields, output, exit codes."""
+
+from pathlib import Path
+
+import pytest
+from running import json_lines, run
+from toy_model import NAMES
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """All pairs of the made-up people's photos, in two folds."""
+    photos = [f"{name}/{number}.png" for name in NAMES for number in range(2)]
+    rows = [
+        f"{a},{b},{int(a.split('/')[0] == b.split('/')[0])},{fold}"
+        for fold in (1, 2)
+        for i, a in enumerate(photos)
+        for b in photos[i + 1 :]
+    ]
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(["a,b,same,fold", *rows]) + "\n", "utf-8")
+    return path
+
+
+FIELDS = [
+    "accuracy_mean", "accuracy_se", "auc", "ci95", "eer", "failures_to_enrol", "genuine", "impostor", "model",
+    "model_fingerprint", "pairs", "photos_per_second", "seconds", "tar_at_fmr",
+]  # fmt: skip
+
+
+def test_evaluate_verification(crops: Path, pairs: Path, toy: Path) -> None:
+    files = ["--images", crops / "people", "--pairs", pairs]
+    result = run("evaluate", "verification", *files, "--aligned", "--json", "--model", toy)
+    (line,) = json_lines(result)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert sorted(line) == FIELDS
+    assert (line["pairs"], line["genuine"], line["impostor"], line["failures_to_enrol"]) == (30, 6, 24, 0)
+    assert (line["auc"], line["accuracy_mean"], line["accuracy_se"], line["eer"]) == (1, 1, 0, 0)
+    assert line["tar_at_fmr"] == {"1e-2": 1, "1e-3": 1}
+    assert line["model"] == "toy"
+    assert len(line["model_fingerprint"]) == 16
+
+
+def test_evaluate_verification_without_folds_and_with_failures(crops: Path, toy: Path, tmp_path: Path) -> None:
+    rows = ["a,b,same", "ann.png,people/Ann Lee/0.png,1", "ann.png,stranger.png,0", "ann.png,missing.png,1"]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows), "utf-8")
+    files = ["--images", crops, "--pairs", tmp_path / "pairs.csv"]
+    result = run("evaluate", "verification", *files, "--aligned", "--json", "--model", toy)
+    (line,) = json_lines(result)
+    assert result.exit_code == 1
+    assert "missing.png: no such file" in result.stderr
+    assert sorted(line) == FIELDS
+    assert (line["pairs"], line["failures_to_enrol"], line["accuracy_se"]) == (3, 1, None)
+    assert line["tar_at_fmr"] == {"1e-2": 0.5, "1e-3": 0.5}
+
+
+def test_evaluate_verification_for_people(crops: Path, pairs: Path, toy: Path) -> None:
+    files = ["--images", crops / "people", "--pairs", pairs]
+    result = run("evaluate", "verification", *files, "--aligned", "--model", toy)
+    assert result.exit_code == 0
+    for name in ("accuracy_mean", "auc", "TAR at FMR 1e-3", "failures_to_enrol"):
+        assert name in result.stdout

@@ -1,0 +1,134 @@
+"""Where a training run starts: at random, from a model and with which stages; what is frozen stays."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_runs import (
+    CLASSES,
+    SMALL,
+    Data,
+    classes,
+    measured,
+    read_history,
+    small,
+)
+
+from facerec.embed import SHIPPED_MODEL
+from facerec.errors import ConfigError
+from facerec.models.card import read_card
+from facerec.models.checkpoint import load_model
+from facerec.training.learner import starts_whole
+from facerec.training.runs import CHECKPOINT
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_head_for_other_classes_is_not_taken_over(some_classes: Data, tmp_path: Path) -> None:
+    some_classes.train(tmp_path / "first", classes(epochs=1))
+    shutil.copytree(some_classes.folder, tmp_path / "others")
+    (tmp_path / "others" / "c1").rename(tmp_path / "others" / "renamed")
+    first = load_model(tmp_path / "first")[0].state_dict()
+    for data, same in ((some_classes, True), (Data(tmp_path / "others"), False)):
+        following = data.learner(classes(init=str(tmp_path / "first"))).network.state_dict()
+        assert torch.equal(following["head.0.weight"], first["head.0.weight"]) == same
+        assert all(torch.equal(following[name], first[name]) for name in first if name.startswith("stages"))
+
+
+def test_another_input_size_must_be_asked_for(some_classes: Data, tmp_path: Path) -> None:
+    some_classes.train(tmp_path / "first", classes(epochs=1, input_size=48))
+    start = str(tmp_path / "first")
+    with pytest.raises(ConfigError, match="was trained at 48 pixels; give --input-size 48"):
+        some_classes.learner(classes(init=start, input_size=0))
+    assert some_classes.learner(classes(init=start, input_size=64)).network.input_size == 64
+
+
+def test_training_goes_on_from_a_model_folder(whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
+    """With a rate of next to nothing it stays that model, but for the BatchNorm statistics of the head."""
+    some_faces.train(tmp_path / "run", small(init=str(whole_run), strategy="frozen", head_lr=1e-20, epochs=1))
+    before, after = load_file(whole_run / "weights.safetensors"), load_file(tmp_path / "run" / CHECKPOINT)
+    assert [name for name in sorted(before) if not torch.equal(before[name], after[f"network/{name}"])] == [
+        "head.1.num_batches_tracked",
+        "head.1.running_mean",
+        "head.1.running_var",
+    ]
+
+
+def test_a_model_that_no_epoch_makes_better_stays_as_it_was(whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
+    """Rates at which nothing moves: no epoch is better, and the second one in a row ends the run."""
+    settings = small(init=str(whole_run), lr=1e-20, head_lr=1e-20, epochs=9, early_stopping=2)
+    card = some_faces.train(tmp_path / "run", settings)
+    assert len(read_history(tmp_path / "run")) == 2
+    assert card.training["epoch"] == -1
+    assert card.results == load_model(whole_run)[1].results
+    begun, kept = (load_file(folder / "weights.safetensors") for folder in (whole_run, tmp_path / "run"))
+    assert all(torch.equal(kept[name], begun[name]) for name in begun)  # statistics of BatchNorm, too
+
+
+def test_a_run_that_starts_from_half_a_model_has_nothing_to_keep(whole_run: Path, some_classes: Data) -> None:
+    assert not starts_whole(classes(init=str(whole_run)), some_classes.task(CLASSES).classes)
+    assert not starts_whole(small(), ())
+    assert starts_whole(small(init=str(whole_run)), ())
+    assert starts_whole(small(init="default"), ())
+
+
+def test_training_goes_on_from_the_shipped_model(some_faces: Data) -> None:
+    card = read_card(SHIPPED_MODEL / "model.json")
+    facts = {name: getattr(card, name) for name in ("backbone", "kept_stages", "embedding_dim", "pooling")}
+    settings = small(init="default", train_size=0, **facts)
+    begun = some_faces.learner(settings).network.state_dict()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in load_model(SHIPPED_MODEL)[0].state_dict().items())
+
+
+def test_a_classifier_starts_from_what_a_metric_model_sees(
+    whole_run: Path, some_faces: Data, some_classes: Data, tmp_path: Path
+) -> None:
+    """And the other way round: the stages are taken, the head is new."""
+    some_classes.train(tmp_path / "classes", classes(init=str(whole_run), strategy="frozen", epochs=1))
+    some_faces.train(tmp_path / "faces", small(init=str(tmp_path / "classes"), strategy="frozen", epochs=1))
+    first, then, last = (load_model(run)[0] for run in (whole_run, tmp_path / "classes", tmp_path / "faces"))
+    for name, tensor in first.stages.state_dict().items():
+        assert torch.equal(tensor, then.stages.state_dict()[name])
+        assert torch.equal(tensor, last.stages.state_dict()[name])
+    assert then.dim == 3
+    assert not torch.equal(first.head.state_dict()["0.weight"], last.head.state_dict()["0.weight"])
+
+
+def test_the_strategy_scratch_starts_at_random_whatever_the_default(some_faces: Data) -> None:
+    scratch = some_faces.learner(small(strategy="scratch", init="imagenet")).network.state_dict()
+    fresh = some_faces.learner(small(strategy="full", init="random")).network.state_dict()
+    assert all(torch.equal(scratch[name], fresh[name]) for name in fresh)
+
+
+def test_first_stages_alone_under_a_deeper_head(some_faces: Data, tmp_path: Path) -> None:
+    some_faces.train(tmp_path / "run", small(kept_stages=2, head_layers=3, epochs=1))
+    network, card = load_model(tmp_path / "run")
+    assert (card.kept_stages, card.head_layers) == (2, 3)
+    assert [name for name, _ in network.named_stages()] == ["stage0", "stage1"]
+    widths = [tuple(layer.weight.shape) for layer in network.head if isinstance(layer, torch.nn.Linear)]
+    assert widths == [(512, 128), (512, 512), (16, 512)]
+    assert measured(network, some_faces.task(SMALL))["validation_auc"] == pytest.approx(
+        read_history(tmp_path / "run")[0]["validation_auc"], abs=1e-6
+    )
+
+
+def test_gradual_unfreezing_shows_in_rates_and_weights(some_faces: Data, tmp_path: Path) -> None:
+    """A stage more in every second epoch, from the last one down; what is frozen does not move."""
+    settings = small(strategy="gradual", unfreeze_epochs=2, epochs=5)
+    some_faces.train(tmp_path / "run", settings)
+    trained = [{name for name, lr in entry["lr"].items() if lr > 0} for entry in read_history(tmp_path / "run")]
+    expected = [{"head"}, {"head"}, {"head", "stage3"}, {"head", "stage3"}, {"head", "stage3", "stage2"}]
+    assert trained == expected
+    learner = some_faces.learner(settings)
+    fresh = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
+    state = learner.load(tmp_path / "run" / CHECKPOINT)
+    assert state.epoch == 5
+    after = learner.network.state_dict()
+    for name in fresh:
+        frozen = name.startswith(("stages.stage0", "stages.stage1", "mean", "std"))
+        if not frozen and name.endswith("weight"):
+            assert not torch.equal(fresh[name], after[name]), name
+        elif frozen:
+            assert torch.equal(fresh[name], after[name]), name

@@ -1,0 +1,26 @@
+"""A picture without faces, and what is said of one that cannot be read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerec.errors import ImageError
+from facerec.images import read_image
+from facerec.words import printable
+
+
+def scene(height: int = 24, width: int = 32) -> np.ndarray:
+    """A smooth picture without any symmetry."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) % 64 + 60], 2).astype(np.uint8)
+
+
+def error_of(path: Path) -> str:
+    """The message of the ImageError `read_image` raises: one line, with the file's name in it."""
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert printable(path) in message
+    return message
