@@ -1,5 +1,6 @@
 """What is asked of a gallery's tables, and put into them: each function runs in a transaction of its caller's."""
 
+import os
 import sqlite3
 import unicodedata
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = No
     """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
     if version_of(db) == 1:
         return None
-    path = Path(scalar(db, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
+    file = scalar(db, "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
+    path = Path(os.fsdecode(file))  # as bytes: a folder's name need not be UTF-8, as SQLite's text must
     if found := broken_strangers(db, kind):
         raise DamagedGalleryError(f"{path}: {found[0]}")
     query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
