@@ -33,6 +33,7 @@ from facerec.rows import (
     count_rows,
     crop_of,
     faults,
+    forget_strangers,
     generation_of,
     id_of,
     keeps_crops,
@@ -230,6 +231,8 @@ class Care:
 
     def _forget(self, db: sqlite3.Connection, person: int, action: str) -> int:
         count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
+        if (strangers := forget_strangers(db, person)) is not None:
+            record(db, "strangers set", strangers=strangers)
         db.execute("DELETE FROM people WHERE id = ?", (person,))
         self._purge(db, record(db, action, person, templates=count))
         return count
