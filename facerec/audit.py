@@ -51,6 +51,13 @@ def last_number(db: sqlite3.Connection) -> int:
     return scalar(db, "SELECT max(number) FROM log") or 0 if version_of(db) > 2 else 0
 
 
+def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
+    """The time of the last entry, and its number; None without any."""
+    if not (number := last_number(db)):
+        return None
+    return _parts(scalar(db, "SELECT entry FROM log WHERE number = ?", number), {})[0], number
+
+
 def head(db: sqlite3.Connection) -> str:
     """The hash of the last entry: it stands for the whole log."""
     return scalar(db, "SELECT hash FROM log ORDER BY number DESC LIMIT 1") or START if version_of(db) > 2 else START
