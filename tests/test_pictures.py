@@ -300,3 +300,18 @@ def test_a_person_is_shown_on_a_sheet(gallery: Path, tmp_path: Path) -> None:
     again = run("gallery", "show", person["person"], "--sheet", tmp_path / "sheet.png", gallery=gallery)
     assert again.exit_code == 2
     assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("keep", ["--keep-crops", "--drop-crops"])
+def test_another_photo_of_that_name_is_not_shown_as_theirs(toy: Path, keep: str, tmp_path: Path) -> None:
+    """Cameras name their photos alike."""
+    photo, gallery = toy_model.save_crop(tmp_path / "IMG_0001.png", 0, 0), tmp_path / "gallery"
+    run("enroll", photo, "--name", "Ann", "--aligned", "--force", "--model", toy, keep, gallery=gallery)
+    assert run("gallery", "show", "Ann", "--sheet", tmp_path / "before.png", gallery=gallery).exit_code == 0
+    toy_model.save_crop(photo, 5, 0)
+    assert run("gallery", "show", "Ann", "--sheet", tmp_path / "after.png", gallery=gallery).exit_code == 0
+    if keep == "--keep-crops":
+        assert (tmp_path / "after.png").read_bytes() == (tmp_path / "before.png").read_bytes(), "her crop"
+    else:
+        tile = read_image(tmp_path / "after.png")[:TILE]
+        assert (tile[20:60, 20:-20] == 224).all(), "an empty tile"
