@@ -17,6 +17,7 @@ from typing import Any
 
 from facerec.schema import scalar, version_of
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 START = "0" * 64  # what stands for the hash before the first entry's
 
 
@@ -52,10 +53,14 @@ def last_number(db: sqlite3.Connection) -> int:
 
 
 def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
-    """The time of the last entry, and its number; None without any."""
-    if not (number := last_number(db)):
+    """The time of the last entry, and its number; None without any, or where it cannot be read."""
+    number = last_number(db)
+    time = _loaded(scalar(db, "SELECT entry FROM log WHERE number = ?", number)).get("time") if number else None
+    try:
+        datetime.strptime(str(time), _TIME)
+    except ValueError:
         return None
-    return _parts(scalar(db, "SELECT entry FROM log WHERE number = ?", number), {})[0], number
+    return str(time), number
 
 
 def head(db: sqlite3.Connection) -> str:
@@ -96,7 +101,7 @@ _REMEDY = "somebody changed it: compare it with a head hash or a log kept elsewh
 
 def utc_now() -> str:
     """The time, ISO 8601 in UTC to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(_TIME)
 
 
 def _hash(previous: str, text: Any) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from toy_gallery import nearest, opened, sql, template
 from facerec import audit
 from facerec import folder as folder_room
 from facerec.backup import keep_copy
+from facerec.database import connect
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import Gallery
 
@@ -186,6 +188,22 @@ def test_the_newest_copy_is_known_by_what_it_holds(folder: Path, monkeypatch: py
     assert json_lines(run("gallery", "restore", "--json", gallery=folder))[0]["kind"] == "backup"
     with opened(folder) as gallery:
         assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
+
+
+@pytest.mark.parametrize("entry", ["x'ff'", "'[1'", "'{}'", """'{"time":"9999"}'""", "NULL"])
+def test_a_copy_whose_log_was_changed_goes_by_its_file_s_time(folder: Path, entry: str) -> None:
+    with opened(folder) as gallery:
+        keep_copy(gallery._database, "rollback")
+    with closing(connect(folder / "gallery.db.rollback", "mode=rw")) as db:
+        db.execute("DROP TRIGGER log_unchanged")
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, 'entry TEXT NOT NULL', 'entry') WHERE name = 'log'")
+    with closing(connect(folder / "gallery.db.rollback", "mode=rw")) as db:
+        db.execute(f"UPDATE log SET entry = {entry} WHERE number = (SELECT max(number) FROM log)")
+    os.utime(folder / "gallery.db.rollback", (1e9, 1e9))
+    listed = json_lines(run("gallery", "restore", "--list", "--json", gallery=folder))
+    assert [copy["kind"] for copy in listed] == ["backup", "rollback"]
+    assert listed[1]["made"] == "2001-09-09T01:46:40Z"
 
 
 def test_where_there_is_nothing_to_restore(tmp_path: Path) -> None:
