@@ -273,13 +273,17 @@ class Care:
         Removal does not reach that file, so it may not lie in the gallery's folder. GalleryError if it does, is there
         already or cannot be written, or nobody is enrolled.
         """
-        if path.absolute().parent.resolve() == self.folder.resolve():
-            raise GalleryError(f"{path}: in the gallery's own folder; give a file elsewhere")
+        self.require_elsewhere(path, path.parent)
         with self._database.write() as db:
             export = gather(db, self.folder)
             record(db, "exported", people=len(export.people), templates=count_rows(db, "templates"))
             write_export(path, export)
         return export
+
+    def require_elsewhere(self, path: Path, folder: Path) -> None:
+        """GalleryError, about `path`, if the folder is the gallery's own: removal reaches none of what is put there."""
+        if folder.resolve() == self.folder.resolve():
+            raise GalleryError(f"{path}: in the gallery's own folder, where removal would leave it; give another place")
 
     @staticmethod
     def read_export(path: Path) -> Export:
