@@ -17,6 +17,7 @@ from typing import Any
 
 from facerec.schema import scalar, version_of
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 START = "0" * 64  # what stands for the hash before the first entry's
 
 
@@ -49,6 +50,17 @@ def record(db: sqlite3.Connection, action: str, person: int | None = None, **fac
 def last_number(db: sqlite3.Connection) -> int:
     """The number of the last entry, 0 without any."""
     return scalar(db, "SELECT max(number) FROM log") or 0 if version_of(db) > 2 else 0
+
+
+def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
+    """The time of the last entry, and its number; None without any, or where it cannot be read."""
+    number = last_number(db)
+    time = _loaded(scalar(db, "SELECT entry FROM log WHERE number = ?", number)).get("time") if number else None
+    try:
+        datetime.strptime(str(time), _TIME)
+    except ValueError:
+        return None
+    return str(time), number
 
 
 def head(db: sqlite3.Connection) -> str:
@@ -89,7 +101,7 @@ _REMEDY = "somebody changed it: compare it with a head hash or a log kept elsewh
 
 def utc_now() -> str:
     """The time, ISO 8601 in UTC to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(_TIME)
 
 
 def _hash(previous: str, text: Any) -> str:

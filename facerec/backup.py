@@ -6,7 +6,7 @@ before: what is there is whole, and holds nobody who had been removed when it wa
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,10 @@ from facerec.schema import scalar
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the database; made: when, ISO 8601 in UTC. problem: why it cannot be used, with nothing counted."""
+    """A copy of the database; made: when what it holds was last changed, ISO 8601 in UTC.
+
+    problem: why it cannot be used, with nothing counted.
+    """
 
     kind: str
     made: str
@@ -75,7 +78,7 @@ def list_copies(path: Path) -> list[Copy]:
         raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
     with explained(path):
         key_of(path)
-        return [_described(copy) for copy in sorted(copies_of(path), key=_age, reverse=True)]
+        return [_described(copy) for copy in sorted(copies_of(path), key=_state, reverse=True)]
 
 
 def restore(path: Path, kind: str | None = None) -> Copy:
@@ -155,7 +158,7 @@ def _stage(copy: Path, path: Path, holds: Copy) -> None:
 
 
 def _described(copy: Path) -> Copy:
-    kind, made = copy.suffix[1:], datetime.fromtimestamp(_age(copy) / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    kind, (made, _) = copy.suffix[1:], _state(copy)
     try:
         _require_whole(copy, copy)
         with explained(copy), closing(connect(copy)) as db:
@@ -181,5 +184,13 @@ def _require_whole(copy: Path, path: Path) -> None:
         require_whole(db, path)
 
 
-def _age(copy: Path) -> int:
-    return copy.stat().st_mtime_ns
+def _state(copy: Path) -> tuple[str, int]:
+    """When what a copy holds was last changed, and by which entry of the log; of two copies the larger is the newer.
+
+    The file's own time would not do: whoever copies a gallery's folder gives every file in it a new one. It stands for
+    that of a copy that cannot be read, or knows no log.
+    """
+    with suppress(GalleryError), explained(copy), closing(connect(copy)) as db:
+        if (changed := audit.last_change(db)) is not None:
+            return changed
+    return datetime.fromtimestamp(copy.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 0

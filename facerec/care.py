@@ -32,6 +32,7 @@ from facerec.rows import (
     count_rows,
     crop_of,
     faults,
+    forget_strangers,
     generation_of,
     id_of,
     keeps_crops,
@@ -230,6 +231,8 @@ class Care:
 
     def _forget(self, db: sqlite3.Connection, person: int, action: str) -> int:
         count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
+        if (strangers := forget_strangers(db, person)) is not None:
+            record(db, "strangers set", strangers=strangers)
         db.execute("DELETE FROM people WHERE id = ?", (person,))
         self._purge(db, record(db, action, person, templates=count))
         return count
@@ -270,13 +273,17 @@ class Care:
         Removal does not reach that file, so it may not lie in the gallery's folder. GalleryError if it does, is there
         already or cannot be written, or nobody is enrolled.
         """
-        if path.absolute().parent.resolve() == self.folder.resolve():
-            raise GalleryError(f"{path}: in the gallery's own folder; give a file elsewhere")
+        self.require_elsewhere(path, path.parent)
         with self._database.write() as db:
             export = gather(db, self.folder)
             record(db, "exported", people=len(export.people), templates=count_rows(db, "templates"))
             write_export(path, export)
         return export
+
+    def require_elsewhere(self, path: Path, folder: Path) -> None:
+        """GalleryError, about `path`, if the folder is the gallery's own: removal reaches none of what is put there."""
+        if folder.resolve() == self.folder.resolve():
+            raise GalleryError(f"{path}: in the gallery's own folder, where removal would leave it; give another place")
 
     @staticmethod
     def read_export(path: Path) -> Export:

@@ -17,7 +17,7 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from facerec.errors import DataError, ImageError
-from facerec.images import read_image
+from facerec.images import photo_hash, read_image
 from facerec.types import Box, Image
 from facerec.words import printable
 
@@ -48,21 +48,26 @@ def annotated(image: Image, boxes: Sequence[Box], names: Sequence[str | None]) -
 
 
 def contact_sheet(
-    photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], crops: Sequence[Image | None] = ()
+    photos: Sequence[Path],
+    boxes: Sequence[Box],
+    names: Sequence[str],
+    crops: Sequence[Image | None] = (),
+    hashes: Sequence[str | None] = (),
 ) -> Image:
     """The faces in `boxes` of photos, side by side over their names, (H, W, 3) uint8 RGB; one photo is held at a time.
 
-    Of a photo that is missing, or cannot be read, the crop is shown, if one is given for each; without, it is an empty
-    tile with its name. Without photos the sheet is one.
+    hashes: each photo's `photo_hash`: a file of another, which took its name since, is not it. Of a photo that is
+    missing, or cannot be read, the crop is shown, if one is given for each; without, it is an empty tile with its name.
+    Without photos the sheet is one.
     """
     columns = max(1, math.ceil(math.sqrt(len(photos))))
     rows = max(1, math.ceil(len(photos) / columns))
     sheet = PIL.Image.new("RGB", (columns * TILE, rows * (TILE + LABEL)), _PAPER)
     draw, font = ImageDraw.Draw(sheet), _font(14)
-    spare = crops or [None] * len(photos)
-    for place, (path, box, name, crop) in enumerate(zip(photos, boxes, names, spare, strict=True)):
+    spare, known = crops or [None] * len(photos), hashes or [None] * len(photos)
+    for place, (path, box, name, crop, digest) in enumerate(zip(photos, boxes, names, spare, known, strict=True)):
         left, top = place % columns * TILE, place // columns * (TILE + LABEL)
-        face = _face(path, box) or (None if crop is None else _tile(crop))
+        face = _face(path, box, digest) or (None if crop is None else _tile(crop))
         if face is None:
             draw.rectangle((left + 2, top + 2, left + TILE - 3, top + TILE - 3), _EMPTY)
             draw.text((left + 10, top + TILE // 2), "no photo", _TEXT, font)
@@ -73,11 +78,16 @@ def contact_sheet(
 
 
 def save_sheet(
-    photos: Sequence[Path], boxes: Sequence[Box], names: Sequence[str], path: Path, crops: Sequence[Image | None] = ()
+    photos: Sequence[Path],
+    boxes: Sequence[Box],
+    names: Sequence[str],
+    path: Path,
+    crops: Sequence[Image | None] = (),
+    hashes: Sequence[str | None] = (),
 ) -> None:
     """Write a contact sheet to a new file; raises as `write_sheet`."""
     sheet_format(path)
-    write_sheet(contact_sheet(photos, boxes, names, crops), path)
+    write_sheet(contact_sheet(photos, boxes, names, crops, hashes), path)
 
 
 def sheet_format(path: Path) -> str:
@@ -161,9 +171,11 @@ def _unwritable(path: Path, error: OSError | ValueError) -> DataError:
     return DataError(f"{printable(path)}: cannot be written ({reason}); give another folder for the pictures")
 
 
-def _face(path: Path, box: Box) -> PIL.Image.Image | None:
+def _face(path: Path, box: Box, digest: str | None) -> PIL.Image.Image | None:
     """What is in the box, and a fifth of it around, at most TILE a side; None without a photo to cut it from."""
     try:
+        if digest is not None and photo_hash(path) != digest:
+            return None
         image = read_image(path)
     except ImageError:
         return None
@@ -172,7 +184,7 @@ def _face(path: Path, box: Box) -> PIL.Image.Image | None:
     rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
     columns = slice(max(0, math.floor(left)), max(0, math.ceil(right)))
     part = image[rows, columns]
-    return _tile(part if part.size else image)  # another photo of that name by now
+    return _tile(part if part.size else image)
 
 
 def _tile(image: Image) -> PIL.Image.Image:

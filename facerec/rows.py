@@ -1,5 +1,6 @@
 """What is asked of a gallery's tables, and put into them: each function runs in a transaction of its caller's."""
 
+import os
 import sqlite3
 import unicodedata
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from facerec.words import printable, same_form
 
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
+SAME_PHOTO = 1e-3  # squared distance: a photo's vector and the same as strangers are stored are less than 1e-6 apart
 _WITHOUT = " without control characters, and marks that turn the direction of writing"
 RESTORE = "`facerec gallery restore` brings back a backup"
 
@@ -93,7 +95,8 @@ def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = No
     """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
     if version_of(db) == 1:
         return None
-    path = Path(scalar(db, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
+    file = scalar(db, "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
+    path = Path(os.fsdecode(file))  # as bytes: a folder's name need not be UTF-8, as SQLite's text must
     if found := broken_strangers(db, kind):
         raise DamagedGalleryError(f"{path}: {found[0]}")
     query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
@@ -131,6 +134,28 @@ def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vec
         row = (kind, source, as_stored(vectors).tobytes())
         checksum = sealed("?1", "?3")
         db.execute(f"INSERT INTO strangers (kind, source, vectors, checksum) VALUES (?1, ?2, ?3, {checksum})", row)
+
+
+def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
+    """Drop the strangers given that are photos of a person's, who was a visitor once; returns how many are left.
+
+    None: none of them is. Those that are damaged all go, since it cannot be told who is among them.
+    """
+    row = db.execute("SELECT source FROM strangers WHERE kind = 'given'").fetchone()
+    if row is None:
+        return None
+    dimension = scalar(db, "SELECT dimension FROM gallery")
+    given = None if broken_strangers(db, "given") else read_strangers(db, dimension, "given")
+    kept = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
+    for (blob,) in db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,)).fetchall():
+        if len(blob) == 4 * dimension:  # else it is damaged, and must not keep anybody from being removed
+            with np.errstate(over="ignore", invalid="ignore"):
+                same = np.square(kept - np.frombuffer(blob, "<f4")).sum(axis=1) <= SAME_PHOTO
+            kept = kept[~same]
+    if given is not None and len(kept) == len(given):
+        return None
+    write_strangers(db, "given", row[0], kept)
+    return len(kept)
 
 
 def faults(db: sqlite3.Connection) -> list[str]:

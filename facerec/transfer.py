@@ -54,6 +54,7 @@ from facerec.types import Template, Vectors
 FORMAT, VERSION = "facerec-people", 1
 MAX_JSON = 64 << 20  # bytes, some 150,000 photos: as JSON is read it takes up to twenty times as much memory
 MAX_TEXT = 4 * 4096  # characters of a path whose every byte had to be escaped
+MAX_SIDE = 1e9  # pixels: no photo has a box as far out
 _PEOPLE, _VECTORS = "people.json", "vectors.npy"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
@@ -251,6 +252,8 @@ def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]
         raise ValueError("a hash or time is none")
     datetime.fromisoformat(enrolled)  # ValueError for a day or hour that never was
     x1, y1, x2, y2 = (_number(side) for side in box)
+    if not (x1 < x2 and y1 < y2 and max(map(abs, (x1, y1, x2, y2))) <= MAX_SIDE):
+        raise ValueError("a box is none")
     quality = _number(found["quality"])
     if not 0 <= quality <= 1:
         raise ValueError("a quality is not in 0..1")
@@ -275,7 +278,8 @@ def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     rest = array[stream.tell() :]
     if shape != (count, dimension) or fortran or dtype != np.dtype("<f4") or len(rest) != 4 * count * dimension:
-        raise ValueError(f"vectors of shape {shape} instead of {(count, dimension)}")
+        order = "Fortran's order" if fortran else "C's"
+        raise ValueError(f"vectors {dtype} {shape} in {order} instead of <f4 {(count, dimension)} in C's")
     vectors = np.frombuffer(rest, "<f4").reshape(count, dimension)
     if count and (fault := vector_fault(vectors, dimension)):
         raise ValueError(f"a vector {fault}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from running import ROOT, json_lines, run
 from test_database import as_a_user_who_may_only_read
 from toy_gallery import nearest, opened, sql, template
 
+from facerec import audit
 from facerec import folder as folder_room
 from facerec.backup import keep_copy
+from facerec.database import connect
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import Gallery
 
@@ -168,6 +171,39 @@ def test_damaged_copies_are_passed_over(folder: Path) -> None:
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "damaged" in result.stderr
+
+
+def test_the_newest_copy_is_known_by_what_it_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever copies a gallery's folder gives its files new times, in any order."""
+    monkeypatch.setattr(audit, "utc_now", lambda: "2031-05-06T07:08:09Z")
+    with opened(folder) as gallery:
+        keep_copy(gallery._database, "rollback")
+        gallery.add("Cy", template(3))  # within the same second
+    for age, kind in enumerate(("rollback", "backup")):
+        os.utime(folder / f"gallery.db.{kind}", (1e9 - age, 1e9 - age))
+    listed = json_lines(run("gallery", "restore", "--list", "--json", gallery=folder))
+    assert [(copy["kind"], copy["people"]) for copy in listed] == [("backup", 3), ("rollback", 2)]
+    assert listed[0]["made"] == "2031-05-06T07:08:09Z"
+    lost(folder)
+    assert json_lines(run("gallery", "restore", "--json", gallery=folder))[0]["kind"] == "backup"
+    with opened(folder) as gallery:
+        assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
+
+
+@pytest.mark.parametrize("entry", ["x'ff'", "'[1'", "'{}'", """'{"time":"9999"}'""", "NULL"])
+def test_a_copy_whose_log_was_changed_goes_by_its_file_s_time(folder: Path, entry: str) -> None:
+    with opened(folder) as gallery:
+        keep_copy(gallery._database, "rollback")
+    with closing(connect(folder / "gallery.db.rollback", "mode=rw")) as db:
+        db.execute("DROP TRIGGER log_unchanged")
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, 'entry TEXT NOT NULL', 'entry') WHERE name = 'log'")
+    with closing(connect(folder / "gallery.db.rollback", "mode=rw")) as db:
+        db.execute(f"UPDATE log SET entry = {entry} WHERE number = (SELECT max(number) FROM log)")
+    os.utime(folder / "gallery.db.rollback", (1e9, 1e9))
+    listed = json_lines(run("gallery", "restore", "--list", "--json", gallery=folder))
+    assert [copy["kind"] for copy in listed] == ["backup", "rollback"]
+    assert listed[1]["made"] == "2001-09-09T01:46:40Z"
 
 
 def test_where_there_is_nothing_to_restore(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
-"""What may be a person's name: whatever people are called, and nothing by which a line reads as what it is not."""
+"""What may be a person's name, or a folder's: whatever they are called, and no line that lies about it."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
-from toy_gallery import nearest, opened, template
+from toy_gallery import nearest, opened, template, vector
 
 from facerec.errors import GalleryError
+from facerec.gallery import Gallery
 
 DECEPTIVE = ["\u202eevil", "a\u2066b\u2069", "\u200b", "\ufeff\u200d", "\u00ad \u200b"]
 ODD = [
@@ -36,3 +39,24 @@ def test_a_name_is_nothing_but_a_name(tmp_path: Path, name: str) -> None:
     assert {path.name for path in tmp_path.rglob("*")} == {"g", "gallery.db", "gallery.db.backup", "index.faiss"}
     with opened(tmp_path / "g") as gallery:
         assert gallery.remove(name) == 1
+
+
+@pytest.mark.usefixtures("kind")
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"%41?mode=ro#", b" "], ids=ascii)
+def test_a_gallery_lies_in_a_folder_of_any_name(tmp_path: Path, name: bytes) -> None:
+    """File names are bytes, of Latin-1 as well as of UTF-8."""
+    folder = tmp_path / os.fsdecode(name)
+    with opened(folder) as gallery:
+        for number, person in enumerate(("Ann", "Bob")):
+            gallery.add(person, template(number))
+        gallery.set_strangers(np.stack([vector(n) for n in range(50, 70)]), "visitors")
+        calibration = gallery.calibration()
+        assert calibration is not None
+        assert calibration.strangers == 20
+        gallery.remove("Bob")
+        assert gallery.check().problems == ()
+    (folder / "gallery.db").unlink()
+    Gallery.restore(folder)
+    with opened(folder) as gallery:
+        assert nearest(gallery, 0) == "Ann"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]

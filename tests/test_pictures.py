@@ -298,3 +298,37 @@ def test_a_person_is_shown_on_a_sheet(gallery: Path, tmp_path: Path) -> None:
     again = run("gallery", "show", person["person"], "--sheet", tmp_path / "sheet.png", gallery=gallery)
     assert again.exit_code == 2
     assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("keep", ["--keep-crops", "--drop-crops"])
+def test_another_photo_of_that_name_is_not_shown_as_theirs(toy: Path, keep: str, tmp_path: Path) -> None:
+    """Cameras name their photos alike."""
+    photo, gallery = toy_model.save_crop(tmp_path / "IMG_0001.png", 0, 0), tmp_path / "gallery"
+    run("enroll", photo, "--name", "Ann", "--aligned", "--force", "--model", toy, keep, gallery=gallery)
+    assert run("gallery", "show", "Ann", "--sheet", tmp_path / "before.png", gallery=gallery).exit_code == 0
+    toy_model.save_crop(photo, 5, 0)
+    assert run("gallery", "show", "Ann", "--sheet", tmp_path / "after.png", gallery=gallery).exit_code == 0
+    if keep == "--keep-crops":
+        assert (tmp_path / "after.png").read_bytes() == (tmp_path / "before.png").read_bytes(), "her crop"
+    else:
+        tile = read_image(tmp_path / "after.png")[:TILE]
+        assert (tile[20:60, 20:-20] == 224).all(), "an empty tile"
+
+
+def test_pictures_of_people_are_not_written_among_the_gallery_s_files(
+    gallery: Path, crops: Path, toy: Path, tmp_path: Path
+) -> None:
+    """Removal does not reach them."""
+    before = sorted(gallery.iterdir())
+    person = json_lines(run("gallery", "list", "--json", gallery=gallery))[0]["person"]
+    (tmp_path / "link").symlink_to(gallery)
+    identify = ("identify", crops / "ann.png", "--aligned", "--model", toy, "--save-annotated")
+    for folder in (gallery, tmp_path / "link"):
+        sheet = ("gallery", "show", person, "--sheet", folder / "sheet.png")
+        for command in (sheet, (*identify, folder)):
+            result = run(*command, gallery=gallery)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "in the gallery's own folder" in result.stderr
+            assert result.stderr.count("\n") == 1
+    assert sorted(gallery.iterdir()) == before
+    assert run(*identify, tmp_path / "named", gallery=gallery).exit_code == 0

@@ -80,6 +80,43 @@ def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
         assert vector(1).tobytes() in everything_in(folder)
 
 
+@pytest.mark.parametrize("damage", [None, "strangers", "00", "0000c07f" * 16])
+def test_their_photos_among_the_strangers_go_too(tmp_path: Path, damage: str | None) -> None:
+    """A visitor's photo, given to set the threshold by, and enrolled later."""
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (*ANN[:3], 1, 100, 101)]), "visitors")
+    assert "float16 0" in ann_in(everything_in(folder))
+    if damage == "strangers":
+        sql(folder, "UPDATE strangers SET checksum = checksum + 1")
+    elif damage is not None:  # cut off, or not a number
+        sql(folder, f"UPDATE templates SET vector = x'{damage}' WHERE id = 39")
+    with opened(folder) as gallery:
+        gallery.remove("Ann Zebra")
+        assert ann_in(everything_in(folder)) == []
+        assert gallery.check().problems == ()
+        log = [(entry.action, entry.facts) for entry in gallery.log()[0][-2:]]
+        assert log == [
+            ("strangers set", {"strangers": 0 if damage == "strangers" else 3}),
+            ("removed", {"templates": 20}),
+        ]
+    assert ann_in(everything_in(folder)) == []
+    assert (vector(100).astype(np.float16).tobytes() in everything_in(folder)) == (damage != "strangers")
+
+
+def test_strangers_who_are_nobody_stay_as_they_were_given(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (1, 100, 101)]), "visitors")
+        gallery.remove("Ann Zebra")
+        assert [entry.action for entry in gallery.log()[0][-2:]] == ["strangers set", "removed"]
+        assert gallery.log()[0][-2].facts == {"strangers": 3}
+        gallery.remove("Bob Ray")
+        assert gallery.log()[0][-2].facts == {"strangers": 2}
+
+
 def test_expire_names_them_and_goes_by_the_day(tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     with opened(folder) as gallery:

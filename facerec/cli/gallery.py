@@ -69,9 +69,11 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
         if sheet is not None:
             from facerec.pictures import save_sheet
 
+            opened.require_elsewhere(sheet, sheet.parent)
             photos = [Path(template.source) for template in templates]
             boxes, names = [template.box for template in templates], [photo.name for photo in photos]
-            save_sheet(photos, boxes, names, sheet, opened.crops(name))
+            hashes = [template.photo_hash for template in templates]
+            save_sheet(photos, boxes, names, sheet, opened.crops(name), hashes)
         if not as_json and (note, until) != (None, None):
             click.echo(_agreed(note, until))
         for template in templates:
@@ -193,7 +195,7 @@ def log(gallery_folder: Path, as_json: bool) -> None:
         facts = ", ".join(f"{key} {value}" for key, value in entry.facts.items())
         who = f" person {entry.person}{f' ({entry.name})' if entry.name else ''}" if entry.person is not None else ""
         text = f"{entry.number} {entry.time} {entry.action}{who}{f': {facts}' if facts else ''}"
-        _say(dataclasses.asdict(entry), text, as_json)
+        _say(dataclasses.asdict(entry), printable(text), as_json)
     _say({"head": head, "entries": len(entries)}, f"Head: {head}", as_json)
 
 
@@ -278,7 +280,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
         report = opened.check()
     for problem in report.problems:
         common.warn(problem)
-    state = "sound" if not report.problems else f"{len(report.problems)} problems"
+    state = "sound" if not report.problems else how_many(len(report.problems), "problem")
     _say(dataclasses.asdict(report), f"{common.photos_of(report.templates, report.people)}: {state}.", as_json)
     common.finish(len(report.problems), 1)
 

@@ -64,6 +64,8 @@ def identify(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     failed, done = len(empty), 0
     with open_gallery(gallery_folder, embedder) as gallery:
+        if pictures is not None:
+            gallery.require_elsewhere(pictures, pictures)
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top)
         results = results if pictures is None else annotate(results, pictures)
