@@ -235,7 +235,6 @@ def _of_threshold(threshold: Any) -> dict[str, Any]:
 
 
 def _posterior(card: ModelCard, enrolled: Any, cohort: Any) -> Any:
-    """How probable a match is, for a model whose card states it; else None."""
     from facerec.identification import gallery_calibration
     from facerec.probability import posterior
 
@@ -397,5 +396,4 @@ def _prepare(report: Path | None) -> None:
 def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
     from facerec.report.page import write
 
-    path = write(report, make(*measured, click.get_current_context().obj))
-    common.warn(f"The report is {path}")
+    common.warn(f"The report is {write(report, make(*measured, click.get_current_context().obj))}")
