@@ -278,7 +278,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
         report = opened.check()
     for problem in report.problems:
         common.warn(problem)
-    state = "sound" if not report.problems else f"{len(report.problems)} problems"
+    state = "sound" if not report.problems else common.how_many(len(report.problems), "problem")
     _say(dataclasses.asdict(report), f"{common.photos_of(report.templates, report.people)}: {state}.", as_json)
     common.finish(len(report.problems), 1)
 
