@@ -234,19 +234,33 @@ def summarise(
 
 
 def by_group(
-    searches: Searches, groups: Sequence[str], threshold: Threshold | None, limits: Mapping[str, float | None]
+    searches: Searches,
+    groups: Sequence[str],
+    threshold: Threshold | None,
+    limits: Mapping[str, float | None],
+    failed: Mapping[str, int] | None = None,
+    posterior: Posterior | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Figures of each group of searchers under its name, against the same gallery.
 
     groups: of each search. limits: thresholds all groups share, by name; to the figures of `IdentificationResult` come
-    the counts of the group and FPIR and FNIR at these. For FNIR at a fixed FPIR every group chooses its own threshold.
+    the counts of the group and FPIR and FNIR at these. For FNIR at a fixed FPIR every group chooses its own threshold,
+    as along its DET curve. failed: enrolment photos without a usable face, by group; a group of nothing else has counts
+    alone. posterior: for `probability_of` each group.
     """
     shared = {name: limit for name, limit in limits.items() if limit is not None}
-    figures = {}
-    for group in sorted(set(groups)):
+    figures, failed = {}, failed or {}
+    for group in sorted({*groups, *failed}):
         own = searches.only([i for i, name in enumerate(groups) if name == group])
-        people = {"searchers": len(set(own.searcher))}
-        figures[group] = people | _counts(own) | _rates(own, threshold, shared)
+        figures[group] = {
+            "searchers": len(set(own.searcher)),
+            "failures_to_enrol": failed.get(group, 0),
+            **_counts(own),
+        }
+        if own.searcher:
+            det = metrics.det_points(metrics.roc(own.scores, own.mated)).tolist()
+            figures[group] |= _rates(own, threshold, shared) | {"det": det}
+            figures[group] |= {} if posterior is None else {"probability": probability_of(own, posterior)}
     return figures
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +181,23 @@ def test_identification_by_group(people: Path, toy: Path, written: Write) -> Non
     assert line["by_group"]["x"]["fnir_at_gallery_threshold"] == 0
     shown = run(*command, "--aligned", "--model", toy).stdout
     assert re.search(r"\bx\W+2\W+4\W+0\W+0", shown)
+
+
+def test_failures_to_enrol_are_counted_by_group(people: Path, toy: Path, written: Write, tmp_path: Path) -> None:
+    """Of the person whose photo it was; who is not searched for has counts alone."""
+    shutil.copytree(people, tmp_path / "probes")
+    for person in ("p0", "lost"):
+        (people / person).mkdir(exist_ok=True)
+        (people / person / "broken.png").write_bytes(b"no picture")
+    path = written("p0,x\np1,x\nlost,y")
+    command = ("evaluate", "identification", "--gallery-images", people, "--probe-images", tmp_path / "probes")
+    command += ("--groups", path, "--aligned", "--model", toy)
+    (line,) = json_lines(run(*command, "--json"))
+    assert {name: own["failures_to_enrol"] for name, own in line["by_group"].items()} == {"no group": 0, "x": 1, "y": 1}
+    assert line["failures_to_enrol"] == 2
+    shown = run(*command).stdout
+    assert re.search(r"\bx\W+2\W+6\W+0\W+1\W+0\W", shown)
+    assert re.search(r"\by\W+0\W+0\W+0\W+1\W+0\W", shown)
 
 
 def test_no_figure_of_a_table_is_cut(people: Path, toy: Path, written: Write) -> None:

@@ -14,7 +14,16 @@ from running import ROOT, json_lines, run
 from facerec import identification as module
 from facerec.decide import decide
 from facerec.errors import DataError
-from facerec.identification import Row, by_group, fnir_at_fpir, identification, run_searches, search_all
+from facerec.identification import (
+    Row,
+    by_group,
+    fnir_at_fpir,
+    identification,
+    probability_of,
+    run_searches,
+    search_all,
+)  # fmt: skip
+from facerec.probability import Posterior
 from facerec.types import Candidate, Decision, Threshold
 
 People = dict[str, list[Row]]
@@ -192,6 +201,24 @@ def test_figures_by_group_are_those_of_its_searches_alone() -> None:
         assert sum(own[count] for own in figures.values()) == getattr(whole, count)
     nobody = figures["no group"]  # strangers only
     assert (nobody["mated_searches"], nobody["rank1_rate"], nobody["ci95"]["rank1_rate"]) == (0, None, None)
+
+
+def test_every_figure_is_given_by_group() -> None:
+    """The curve, the probability and the photos that could not be enrolled, too."""
+    gallery, probes = hard(2)
+    names = ["odd" if int(person[1:]) % 2 else "even" for person, rows in probes.items() for _ in rows]
+    stated = Posterior(-4.0, 1.0, 3.0, 0.4)
+    searches, failed = run_searches(gallery, probes), {"even": 2, "abroad": 1}
+    figures = by_group(searches, names, Threshold(0.3, "made up"), {"0.1": 0.4}, failed, stated)
+    assert {name: own["failures_to_enrol"] for name, own in figures.items()} == {"abroad": 1, "even": 2, "odd": 0}
+    assert figures["abroad"] == {
+        "searchers": 0, "failures_to_enrol": 1, "mated_searches": 0, "nonmated_searches": 0, "failures_to_acquire": 0
+    }  # fmt: skip
+    for name, rest in (("odd", 1), ("even", 0)):
+        mine = {person: rows for person, rows in probes.items() if int(person[1:]) % 2 == rest}
+        alone = run_searches(gallery, mine)
+        assert figures[name]["probability"] == probability_of(alone, stated)
+        assert figures[name]["det"] == identification(gallery, mine, None).det
 
 
 FIELDS = [

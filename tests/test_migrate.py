@@ -277,6 +277,7 @@ def test_the_command(shop: Path, models: tuple[Path, Path], tmp_path: Path) -> N
     assert run("gallery", "restore", "--from", "rollback", gallery=shop).exit_code == 0
     assert run("identify", ann, "--aligned", "--model", one, gallery=shop).stdout.startswith(f"{ann}: Ann Zebra")
     text = run("gallery", "migrate", "--model", two, gallery=shop).stdout
+    assert f"\nFrom now on give `--model {two}` to every command that takes one.\n" in text
     assert text.endswith("The gallery is of two now; `facerec gallery restore --from rollback` goes back to one.\n")
 
 

@@ -3,6 +3,7 @@
 import os
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,7 @@ def identification(
     from facerec.cohort import load_cohort, no_cohort
     from facerec.embed import load_embedder
     from facerec.gallery_sizes import by_gallery_size, require_sizes
-    from facerec.identification import by_group, gallery_threshold, run_searches, summarise
+    from facerec.identification import by_group, gallery_threshold, probability_of, run_searches, summarise
     from facerec.report.tables import identification_tables
 
     people, searchers = _people(gallery_images), _people(probe_images)
@@ -212,13 +213,15 @@ def identification(
     searches = run_searches(enrolled, probes)
     result = summarise(searches, enrolled, threshold)
     line = result.to_json() | _of_model(card, seconds) | _of_threshold(threshold)
-    line |= _of_probability(card, enrolled, cohort, searches)
+    stated = _posterior(card, enrolled, cohort)
+    line |= {} if stated is None else {"probability": probability_of(searches, stated)}
     if gallery_sizes:
         sizes = by_gallery_size(enrolled, probes, gallery_sizes, cohort, card.default_threshold)
         line |= {"by_gallery_size": [size.to_json() for size in sizes]}
     if groups is not None:
         names = [groups.of(photo, person) for photo, person in owned]
-        line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir)}
+        failed = Counter(groups.of(name, name) for name, rows in enrolled.items() for row in rows if row is None)
+        line |= {"by_group": by_group(searches, names, threshold, result.threshold_at_fpir, failed, stated)}
     common.show_tables(line, as_json, identification_tables)
     if report is not None:
         sides = (_with_rows(people, enrolled), _with_rows(searchers, probes))
@@ -231,13 +234,11 @@ def _of_threshold(threshold: Any) -> dict[str, Any]:
     return dict(zip(("gallery_threshold", "gallery_threshold_source"), parts, strict=True))
 
 
-def _of_probability(card: ModelCard, enrolled: Any, cohort: Any, searches: Any) -> dict[str, Any]:
-    """Whether the probability that a match is right comes true, for a model whose card states one."""
-    from facerec.identification import gallery_calibration, probability_of
+def _posterior(card: ModelCard, enrolled: Any, cohort: Any) -> Any:
+    from facerec.identification import gallery_calibration
     from facerec.probability import posterior
 
-    stated = posterior(card.probability, gallery_calibration(enrolled, cohort))
-    return {} if stated is None else {"probability": probability_of(searches, stated)}
+    return posterior(card.probability, gallery_calibration(enrolled, cohort))
 
 
 def _finish(*photos: dict[str, list[Any]]) -> None:
@@ -395,5 +396,4 @@ def _prepare(report: Path | None) -> None:
 def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
     from facerec.report.page import write
 
-    path = write(report, make(*measured, click.get_current_context().obj))
-    common.warn(f"The report is {path}")
+    common.warn(f"The report is {write(report, make(*measured, click.get_current_context().obj))}")

@@ -1,5 +1,6 @@
 """`facerec gallery migrate`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def migrate(
             elif step.problem is not None:
                 _tell_problem(step, as_json)
     assert report is not None
-    common.emit(_as_json(report)) if as_json else _tell(report, dry_run, leave_out)
+    common.emit(_as_json(report)) if as_json else _tell(report, model, dry_run, leave_out)
     common.finish(len(report.losses), report.migrated or dry_run)
 
 
@@ -70,7 +71,7 @@ def _tell_problem(step: "Step", as_json: bool) -> None:
         common.emit({"image": step.source, "person": step.person, "status": "failed", "reason": step.problem})
 
 
-def _tell(report: "Report", dry_run: bool, leave_out: bool) -> None:
+def _tell(report: "Report", model: str, dry_run: bool, leave_out: bool) -> None:
     for loss in report.losses:
         common.warn(_loss(loss, report.migrated))
     made = f"{how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
@@ -88,6 +89,7 @@ def _tell(report: "Report", dry_run: bool, leave_out: bool) -> None:
             "give their photos again (--strangers DIR)."
         )
     if report.migrated:
+        click.echo(f"From now on give `--model {printable(shlex.quote(model))}` to every command that takes one.")
         click.echo(f"The gallery is of {new} now; `facerec gallery restore --from rollback` goes back to {old}.")
     else:
         needed = " and with --leave-out" if report.losses and not leave_out else ""

@@ -117,7 +117,8 @@ def _search_groups(line: Line) -> Table:
         "people",
         "mated",
         "non-mated",
-        "failures",
+        "failed to enrol",
+        "to acquire",
         "FNIR",
         "FPIR",
         f"FNIR at {COMMON_FPIR}",
@@ -125,11 +126,12 @@ def _search_groups(line: Line) -> Table:
     )
     rows = []
     for name, own in line["by_group"].items():
-        counts = ("searchers", "mated_searches", "nonmated_searches", "failures_to_acquire")
-        rates = [(own[rate], own["ci95"][rate]) for rate in ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")]
-        shared = own.get("fnir_at_threshold"), own["ci95"].get("fnir_at_threshold")
+        counts = ("searchers", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
+        ci = own.get("ci95", {})  # a group without searches has counts alone
+        rates = [(own.get(rate), ci.get(rate)) for rate in ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")]
+        shared = own.get("fnir_at_threshold"), ci.get("fnir_at_threshold")
         rates += [(part and part[COMMON_FPIR], ends and ends[COMMON_FPIR]) for part, ends in [shared]]
-        rates += [(own["rank1_rate"], own["ci95"]["rank1_rate"])]
+        rates += [(own.get("rank1_rate"), ci.get("rank1_rate"))]
         rows.append(
             (printable(name), *(number(own[count]) for count in counts), *(_with_ends(*rate) for rate in rates))
         )
