@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from io import BufferedReader
 from pathlib import Path
@@ -83,6 +83,19 @@ def photo_hash(path: Path) -> str:
     """SHA-256 of the file's bytes as 64 hex digits; raises ImageError when it cannot be read."""
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def count_copies(photos: Iterable[Path], of: Iterable[Path]) -> int:
+    """How many of `photos` are, byte for byte, also among the others; a file that cannot be read is no copy."""
+    known = set(map(_hash_or_none, of)) - {None}
+    return sum(_hash_or_none(path) in known for path in photos)
+
+
+def _hash_or_none(path: Path) -> str | None:
+    try:
+        return photo_hash(path)
+    except ImageError:  # whoever reads the photo says why
+        return None
 
 
 def find_photos(folder: Path) -> list[Path]:

@@ -19,9 +19,8 @@ from PIL import ImageDraw, ImageFont
 from facerec.errors import DataError, ImageError
 from facerec.images import photo_hash, read_image
 from facerec.types import Box, Image
-from facerec.words import printable
+from facerec.words import UNKNOWN, printable
 
-UNKNOWN = "unknown"
 TILE, LABEL = 160, 28  # of a contact sheet: the side of a face, and the height of its name, in pixels
 _NAMED, _STRANGER, _INK = (0, 110, 60), (176, 32, 32), (255, 255, 255)
 _PAPER, _EMPTY, _TEXT = (255, 255, 255), (224, 224, 224), (40, 40, 40)

@@ -16,7 +16,7 @@ from facerec.folder import remedy
 from facerec.images import decode_png, encode_png
 from facerec.schema import damaged, scalar, sealed, version_of
 from facerec.types import Box, Image, Template, Vectors
-from facerec.words import printable, same_form
+from facerec.words import UNKNOWN, printable, same_form
 
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
@@ -56,6 +56,8 @@ def clean_name(name: str) -> str:
     clean = same_form(name).strip()
     if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
         raise GalleryError(f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters{_WITHOUT}")
+    if clean.casefold() == UNKNOWN:
+        raise GalleryError(f"{clean!a} is what strangers are answered, no name for a person; give another")
     return clean
 
 

@@ -3,6 +3,8 @@
 import unicodedata
 from pathlib import Path
 
+UNKNOWN = "unknown"
+"""What is answered of a face that is nobody's; so nobody is called it."""
 # What `printable` escapes: Unicode categories, and directional classes (LEFT-TO-RIGHT EMBEDDING and its like, UAX #9).
 _UNSAFE = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")

@@ -9,7 +9,7 @@ import pytest
 from toy_images import error_of
 
 from facerec.errors import DataError, ImageError
-from facerec.images import find_photos, identity_folders, photo_hash
+from facerec.images import count_copies, find_photos, identity_folders, photo_hash
 
 
 @pytest.fixture
@@ -135,3 +135,19 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         for name in ("missing", "a.jpg"):
             with pytest.raises(DataError, match="give a readable folder of photos"):
                 walk(tmp_path / name)
+
+
+def test_copies_are_known_by_their_bytes(tmp_path: Path) -> None:
+    for name, content in (
+        ("a/1.jpg", "x"),
+        ("a/2.jpg", "y"),
+        ("b/other.jpg", "x"),
+        ("b/same.jpg", "x"),
+        ("b/3.jpg", "z"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    first, second = ([*find_photos(tmp_path / folder), tmp_path / "gone.jpg"] for folder in "ab")
+    assert count_copies(second, first) == 2
+    assert count_copies(first, second) == 1
+    assert count_copies([], first) == count_copies(first, []) == 0

@@ -176,7 +176,9 @@ def test_identification_by_group(people: Path, toy: Path, written: Write) -> Non
     result = run(*command, "--aligned", "--model", toy, "--json")
     (line,) = json_lines(result)
     assert result.exit_code == 0
-    assert result.stderr.splitlines() == [f"{path}: 11 lines name no photo and no person here, the first none0"]
+    strays, copies = result.stderr.splitlines()
+    assert strays == f"{path}: 11 lines name no photo and no person here, the first none0"
+    assert copies.startswith("12 photos in --probe-images, byte for byte also in --gallery-images, cannot be missed")
     assert {name: own["mated_searches"] for name, own in line["by_group"].items()} == {"no group": 6, "x": 4, "y": 2}
     assert line["by_group"]["x"]["fnir_at_gallery_threshold"] == 0
     shown = run(*command, "--aligned", "--model", toy).stdout

@@ -28,6 +28,17 @@ def test_what_turns_writing_or_shows_nothing_is_no_name(tmp_path: Path, name: st
         assert [person.name for person in gallery.people()] == ["Ann"]
 
 
+@pytest.mark.parametrize("name", ["unknown", " Unknown", "UNKNOWN"])
+def test_nobody_is_called_what_strangers_are_answered(tmp_path: Path, name: str) -> None:
+    with opened(tmp_path / "g") as gallery:
+        with pytest.raises(GalleryError, match="is what strangers are answered, no name for a person; give another"):
+            gallery.add(name, template(0))
+        gallery.add("Unknown soldier", template(0))
+        with pytest.raises(GalleryError, match="is what strangers are answered"):
+            gallery.rename("Unknown soldier", name)
+        assert [person.name for person in gallery.people()] == ["Unknown soldier"]
+
+
 @pytest.mark.parametrize("name", ODD, ids=ascii)
 def test_a_name_is_nothing_but_a_name(tmp_path: Path, name: str) -> None:
     """No path, option or format; right-to-left scripts, joined letters and emoji are as good as any."""

@@ -1,6 +1,7 @@
 """What the commands share: options, errors at the edge, JSON lines, progress."""
 
 import functools
+import itertools
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from platformdirs import user_data_path
 
 from facerec.config import DetectorSettings
 from facerec.errors import ConfigError, FacerecError
-from facerec.images import find_photos
+from facerec.images import count_copies, find_photos
 from facerec.passphrase import let_ask
 from facerec.words import how_many, printable
 
@@ -147,6 +148,15 @@ def emit(value: dict[str, Any]) -> None:
 def warn(message: str) -> None:
     """One line on stderr."""
     click.echo(printable(message), err=True)
+
+
+def warn_of_copies(people: dict[str, list[Path]], searchers: dict[str, list[Path]]) -> None:
+    """Warn of searches by a photo that is enrolled itself, which no system misses."""
+    if copies := count_copies(itertools.chain(*searchers.values()), itertools.chain(*people.values())):
+        warn(
+            f"{how_many(copies, 'photo')} in --probe-images, byte for byte also in --gallery-images, cannot be missed: "
+            "leave the same photos out of one of them"
+        )
 
 
 def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:

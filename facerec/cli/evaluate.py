@@ -202,6 +202,7 @@ def identification(
     owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
     groups = _read_groups(groups_file, [photo for photo, _ in owned], [*people, *searchers])
     _prepare(report)
+    common.warn_of_copies(people, searchers)
     embedder = load_embedder(model, drop_blocks=drop_blocks)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     began = time.monotonic()

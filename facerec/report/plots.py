@@ -118,7 +118,8 @@ def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
     axes.plot(stated, true, color=BLUE)
     axes.scatter(stated, true, 20 + 4 * searches, color=BLUE, alpha=0.7, label="searches, by their share")
     for x, y, part in zip(stated, true, searches, strict=True):
-        axes.annotate(f"{part:.2g} %", (x, y), (8, -12), textcoords="offset points", fontsize=8)
+        if part >= 1:  # the least lie close together
+            axes.annotate(f"{part:.2g} %", (x, y), (8, -12), textcoords="offset points", fontsize=8)
     axes.set_xlim(-3, 112)
     axes.set_ylim(-8, 105)
     axes.legend(loc="upper left")
