@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facerec.cohort import cohort_path, load_cohort, save_cohort
 from facerec.config import PEOPLE_PER_BATCH, TrainSettings
 from facerec.errors import TrainingError
 from facerec.models.card import ModelCard, read_card
@@ -45,6 +46,7 @@ from facerec.training.tasks import Task, read_task
 log = logging.getLogger(__name__)
 
 PLOT_MINUTES = 0.2  # epochs shorter than that are not plotted one by one: drawing takes a second
+FORM = ("backbone", "kept_stages", "dropped_blocks", "input_size", "alignment", "mean", "std", "mirrored")
 COLLAPSED = 0.25  # mean d between different people; unrelated unit vectors have 2
 
 
@@ -96,7 +98,7 @@ def train(
         state = learner.load(output / CHECKPOINT) if goes_on else State()
         if not goes_on and starts_whole(settings, task.classes, task.second):
             state.start = measured[task.score]
-            _keep(learner, output, task, run, {"epoch": -1, **measured})
+            _keep_start(learner, output, task, run, {"epoch": -1, **measured})
         board = open_board(output, learner.network, state.epoch) if settings.tensorboard else None
         while state.epoch < settings.epochs and not state.has_stalled(settings.early_stopping):
             # ---- one epoch
@@ -170,7 +172,27 @@ def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry
     """Make the run folder the model folder of this epoch; of several processes the first does."""
     if processes.is_first():
         network = learner.best_network
+        cohort_path(output).unlink(missing_ok=True)  # of the model it began from
         save_model(network, output, make_card(network, task, output.name, run, entry))
+
+
+def _keep_start(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
+    """`_keep` the model it begins from, with what is known of it better than by so few people: threshold and strangers.
+
+    Unless it begins in another form (another input size, without some blocks), which makes it another model.
+    """
+    start = start_folder(learner.settings)
+    assert start is not None, "it begins from a model"
+    if not processes.is_first():
+        return
+    known, card = read_card(start / CARD), make_card(learner.best_network, task, output.name, run, entry)
+    if any(getattr(known, part) != getattr(card, part) for part in FORM):
+        return _keep(learner, output, task, run, entry)
+    facts = {"threshold": known.threshold or card.threshold, "probability": known.probability}
+    strangers = load_cohort(start, known)
+    card = save_model(learner.best_network, output, dataclasses.replace(card, **facts))
+    if len(strangers):
+        save_cohort(output, card, strangers, f"those of {known.name}, which it is")
 
 
 def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:

@@ -1,8 +1,10 @@
 """Where a training run starts: at random, from a model and with which stages; what is frozen stays."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,10 +18,11 @@ from toy_runs import (
     small,
 )
 
+from facerec.cohort import load_cohort, save_cohort
 from facerec.embed import SHIPPED_MODEL
 from facerec.errors import ConfigError
-from facerec.models.card import read_card
-from facerec.models.checkpoint import load_model
+from facerec.models.card import read_card, write_card
+from facerec.models.checkpoint import CARD, load_model
 from facerec.training.learner import starts_whole
 from facerec.training.runs import CHECKPOINT
 
@@ -65,6 +68,45 @@ def test_a_model_that_no_epoch_makes_better_stays_as_it_was(whole_run: Path, som
     assert card.results == load_model(whole_run)[1].results
     begun, kept = (load_file(folder / "weights.safetensors") for folder in (whole_run, tmp_path / "run"))
     assert all(torch.equal(kept[name], begun[name]) for name in begun)  # statistics of BatchNorm, too
+
+
+def well_known(folder: Path, model: Path) -> Path:
+    """A copy of a model, with a threshold of many people, and strangers."""
+    shutil.copytree(model, folder)
+    threshold, probability = {"distance": 0.7, "source": "many"}, {"slope": -9, "threshold_slope": 7, "intercept": 1}
+    card = dataclasses.replace(read_card(folder / CARD), threshold=threshold, probability=probability)
+    write_card(card, folder / CARD)
+    rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    save_cohort(folder, card, rows / np.linalg.norm(rows, axis=1, keepdims=True), "five people")
+    return folder
+
+
+def test_a_run_keeps_what_is_known_of_the_model_it_keeps(whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
+    known = well_known(tmp_path / "known", whole_run)
+    card = some_faces.train(tmp_path / "run", small(init=str(known), lr=1e-20, head_lr=1e-20, epochs=1))
+    assert card.training["epoch"] == -1
+    assert (card.threshold, card.probability) == (
+        read_card(known / CARD).threshold,
+        read_card(known / CARD).probability,
+    )
+    rows = load_cohort(tmp_path / "run", card)
+    assert len(rows) == 5
+    assert np.array_equal(rows, load_cohort(known, read_card(known / CARD)))
+
+
+@pytest.mark.parametrize("form", [{}, {"input_size": 64}], ids=str)
+def test_of_another_model_it_knows_nothing(some_faces: Data, tmp_path: Path, form: dict[str, int]) -> None:
+    """That it became by an epoch that is better, or is from the start by its form."""
+    some_faces.train(tmp_path / "untaught", small(lr=1e-20, head_lr=1e-20, epochs=1))
+    known, output, seen = well_known(tmp_path / "known", tmp_path / "untaught"), tmp_path / "run", []
+    settings = small(init=str(known), epochs=4, **form)
+    card = some_faces.train(
+        output, settings, watch=lambda _: seen.append(len(load_cohort(output, read_card(output / CARD))))
+    )
+    assert seen[0] == (0 if form else 5)
+    assert card.training["epoch"] >= 0
+    assert (len(load_cohort(output, card)), card.probability) == (0, {})
+    assert card.threshold.get("source") != "many"
 
 
 def test_a_run_that_starts_from_half_a_model_has_nothing_to_keep(whole_run: Path, some_classes: Data) -> None:

@@ -115,8 +115,16 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
     click.echo(f"{common.one_line(output)}: {best}: {measured}")
     click.echo(f"use it with --model {common.one_line(output)}")
     if card.mode == "metric":
-        rests = f"one distance, {threshold.source}" if (threshold := card.default_threshold) else "nothing"
-        click.echo(f"it brings no strangers: its galleries rest on {rests}, until `facerec calibrate --strangers DIR`")
+        click.echo(f"it brings {_strangers(output, card)}")
+
+
+def _strangers(output: Path, card: "ModelCard") -> str:
+    from facerec.cohort import load_cohort
+
+    if count := len(load_cohort(output, card)):
+        return f"the {count} strangers of the model it is, to set thresholds by"
+    rests = f"one distance, {threshold.source}" if (threshold := card.default_threshold) else "nothing"
+    return f"no strangers: its galleries rest on {rests}, until `facerec calibrate --strangers DIR`"
 
 
 def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
