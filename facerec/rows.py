@@ -21,6 +21,7 @@ from facerec.words import UNKNOWN, printable, same_form
 MAX_NAME = 200  # characters
 MAX_NOTE = 2000  # characters
 SAME_PHOTO = 1e-3  # squared distance: a photo's vector and the same as strangers are stored are less than 1e-6 apart
+_BLOCK = 64  # photos whose distances to all strangers are in memory together
 _WITHOUT = " without control characters, and marks that turn the direction of writing"
 RESTORE = "`facerec gallery restore` brings back a backup"
 
@@ -147,17 +148,35 @@ def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
     if row is None:
         return None
     dimension = scalar(db, "SELECT dimension FROM gallery")
-    given = None if broken_strangers(db, "given") else read_strangers(db, dimension, "given")
-    kept = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
-    for (blob,) in db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,)).fetchall():
-        if len(blob) == 4 * dimension:  # else it is damaged, and must not keep anybody from being removed
-            with np.errstate(over="ignore", invalid="ignore"):
-                same = np.square(kept - np.frombuffer(blob, "<f4")).sum(axis=1) <= SAME_PHOTO
-            kept = kept[~same]
+    try:
+        given = read_strangers(db, dimension, "given")
+    except DamagedGalleryError:  # which must not keep anybody from being removed
+        given = None
+    rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
+    kept = rows[~_same_photos(rows, _vectors_of(db, person, dimension))]
     if given is not None and len(kept) == len(given):
         return None
     write_strangers(db, "given", row[0], kept)
     return len(kept)
+
+
+def _vectors_of(db: sqlite3.Connection, person: int, dimension: int) -> Vectors:
+    """The (T, D) vectors of a person's photos, as they are; without those that are cut off."""
+    blobs = db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,))
+    whole = b"".join(blob for (blob,) in blobs if len(blob) == 4 * dimension)
+    return np.frombuffer(whole, "<f4").reshape(-1, dimension)
+
+
+def _same_photos(rows: Vectors, vectors: Vectors) -> NDArray[np.bool_]:
+    """Which of (N, D) rows are of the same photo as one of (T, D) vectors; in blocks: N may be tens of thousands."""
+    same = np.zeros(len(rows), np.bool_)
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged bytes may be any number
+        squares = np.einsum("nd,nd->n", rows, rows)[:, None]
+        for start in range(0, len(vectors), _BLOCK):
+            some = vectors[start : start + _BLOCK]
+            distances = squares - 2 * rows @ some.T + np.einsum("td,td->t", some, some)
+            same |= (distances <= SAME_PHOTO).any(axis=1)
+    return same
 
 
 def faults(db: sqlite3.Connection) -> list[str]:

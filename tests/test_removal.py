@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from killing import everything_in, killed_after, killed_before, photos_in
 from running import json_lines, run
-from toy_gallery import opened, sql, template, vector
+from toy_gallery import make_format_4, opened, sql, template, vector
 
 from facerec import database
 from facerec.backup import keep_copy
 from facerec.gallery import Gallery
+from facerec.rows import _same_photos
 from facerec.traces import full_free_pages
 from facerec.types import Template
 
@@ -103,6 +104,33 @@ def test_their_photos_among_the_strangers_go_too(tmp_path: Path, damage: str | N
         ]
     assert ann_in(everything_in(folder)) == []
     assert (vector(100).astype(np.float16).tobytes() in everything_in(folder)) == (damage != "strangers")
+
+
+def test_strangers_cut_off_before_there_were_checksums_keep_nobody_from_being_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (0, 100)]), "visitors")
+    make_format_4(folder)
+    sql(folder, "UPDATE strangers SET vectors = substr(vectors, 1, 37)")
+    with opened(folder) as gallery:
+        gallery.remove("Ann Zebra")
+        assert gallery.log()[0][-2].facts == {"strangers": 0}
+    assert ann_in(everything_in(folder)) == []
+
+
+def test_which_rows_are_of_the_same_photos() -> None:
+    """Against one distance after another; in more than one block, some of them near the limit, some no numbers."""
+    rng, dimension = np.random.default_rng(0), 8
+    vectors = rng.normal(size=(150, dimension)).astype(np.float32)
+    rows = np.concatenate([vectors[::10] + 0.01, vectors[::7] + 0.0125, rng.normal(size=(9, dimension))])
+    rows = rows.astype(np.float32)
+    vectors[3], vectors[5] = np.nan, 3e38
+    exact = vectors.astype(np.float64)
+    wanted = [any(np.square(row - own).sum() <= 1e-3 for own in exact) for row in rows]
+    assert 0 < sum(wanted) < len(rows)
+    assert _same_photos(rows, vectors).tolist() == wanted
+    assert _same_photos(rows, vectors[:0]).tolist() == [False] * len(rows)
 
 
 def test_strangers_who_are_nobody_stay_as_they_were_given(tmp_path: Path) -> None:
