@@ -51,8 +51,16 @@ def no_cohort(card: ModelCard) -> Vectors:
 
 
 def save_cohort(model: Path, card: ModelCard, vectors: Vectors, source: str) -> None:
-    """Write (N, D) unit rows beside a model, whole or not at all; `source` says in words whose they are."""
+    """Write (N, D) unit rows beside a model, whole or not at all; `source` says in words whose they are.
+
+    Raises ModelError when it cannot be written.
+    """
     path = cohort_path(model)
     part = path.with_name(f"{path.name}.part")
-    save_file({"embeddings": vectors.astype(np.float16)}, part, {"fingerprint": card.fingerprint, "source": source})
-    os.replace(part, path)
+    facts = {"fingerprint": card.fingerprint, "source": source}
+    try:
+        save_file({"embeddings": vectors.astype(np.float16)}, part, facts)
+        os.replace(part, path)
+    except (SafetensorError, OSError) as error:
+        reason = f"{path}: cannot be written ({error}); free its disk or make its folder writable"
+        raise ModelError(reason) from error

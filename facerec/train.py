@@ -190,6 +190,7 @@ def _keep_start(learner: Learner, output: Path, task: Task, run: dict[str, Any],
         return _keep(learner, output, task, run, entry)
     facts = {"threshold": known.threshold or card.threshold, "probability": known.probability}
     strangers = load_cohort(start, known)
+    cohort_path(output).unlink(missing_ok=True)  # of a model that was here before
     card = save_model(learner.best_network, output, dataclasses.replace(card, **facts))
     if len(strangers):
         save_cohort(output, card, strangers, f"those of {known.name}, which it is")

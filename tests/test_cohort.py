@@ -69,3 +69,10 @@ def test_a_model_file_has_its_cohort_beside_it(tmp_path: Path) -> None:
     assert load_cohort(tmp_path / "fast.xml", MINE).shape == (5, 8)
     assert [path.name for path in tmp_path.iterdir()] == ["fast.cohort.safetensors"]
     assert not len(load_cohort(tmp_path, MINE))
+
+
+def test_a_cohort_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / f"{COHORT}.part").mkdir()
+    with pytest.raises(ModelError, match=r"cohort.safetensors: cannot be written .*; free its disk") as caught:
+        save_cohort(tmp_path, CARD, np.eye(CARD.embedding_dim, dtype=np.float32), "made up")
+    assert "\n" not in str(caught.value)

@@ -18,11 +18,12 @@ from toy_runs import (
     small,
 )
 
-from facerec.cohort import load_cohort, save_cohort
+from facerec.cohort import cohort_path, load_cohort, save_cohort
 from facerec.embed import SHIPPED_MODEL
-from facerec.errors import ConfigError
+from facerec.errors import ConfigError, ModelError
 from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import CARD, load_model
+from facerec.train import check_run, start_form
 from facerec.training.learner import starts_whole
 from facerec.training.runs import CHECKPOINT
 
@@ -92,6 +93,34 @@ def test_a_run_keeps_what_is_known_of_the_model_it_keeps(whole_run: Path, some_f
     rows = load_cohort(tmp_path / "run", card)
     assert len(rows) == 5
     assert np.array_equal(rows, load_cohort(known, read_card(known / CARD)))
+
+
+def test_strangers_of_a_model_that_was_there_before_are_not_taken_for_its_own(
+    whole_run: Path, some_faces: Data, tmp_path: Path
+) -> None:
+    other = dataclasses.replace(read_card(whole_run / CARD), fingerprint="another")
+    (tmp_path / "run").mkdir()
+    save_cohort(tmp_path / "run", other, np.eye(16, dtype=np.float32), "left behind")
+    card = some_faces.train(tmp_path / "run", small(init=str(whole_run), lr=1e-20, head_lr=1e-20, epochs=1))
+    assert card.training["epoch"] == -1
+    assert len(load_cohort(tmp_path / "run", card)) == 0
+
+
+def test_a_model_with_broken_strangers_is_refused_before_any_work(whole_run: Path, tmp_path: Path) -> None:
+    known = well_known(tmp_path / "known", whole_run)
+    cohort_path(known).write_bytes(b"broken")
+    with pytest.raises(ModelError, match=r"cohort.safetensors: broken or unreadable .* copy the model again"):
+        check_run(tmp_path / "run", small(init=str(known)), False)
+    check_run(tmp_path / "run", classes(init=str(known)), False)  # which has no use for them
+    check_run(whole_run, small(init=str(known)), True)  # nor, perhaps, has a run that goes on
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flat_head_is_refused_pictures_of_another_size(tmp_path: Path) -> None:
+    facts = start_form(small(init="default"))
+    with pytest.raises(ConfigError, match="flat pooling, which knows the places of 112 pixels; give --input-size 112"):
+        check_run(tmp_path / "run", small(init="default", train_size=0, **{**facts, "input_size": 96}), False)
+    check_run(tmp_path / "run", small(init="default", train_size=0, **facts), False)
 
 
 @pytest.mark.parametrize("form", [{}, {"input_size": 64}], ids=str)

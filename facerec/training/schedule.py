@@ -11,6 +11,7 @@ import torch
 from torch import optim
 
 from facerec.attributes import read_attribute
+from facerec.cohort import load_cohort
 from facerec.config import PEOPLE_PER_BATCH, TrainSettings, split_names
 from facerec.distill import TERMS
 from facerec.embed import SHIPPED_MODEL, model_path
@@ -104,7 +105,7 @@ def _check_places(settings: TrainSettings, resume: bool) -> None:
         if not teacher.endswith(".npz"):
             model_path(teacher)
     if (start := start_folder(settings)) is not None and not resume:
-        read_card(start / CARD)
+        _check_start(start, settings)
     if settings.attribute:
         read_attribute(Path(settings.attribute))
     if settings.tensorboard:
@@ -112,6 +113,19 @@ def _check_places(settings: TrainSettings, resume: bool) -> None:
             import_module("torch.utils.tensorboard")
         except ImportError as error:
             raise ConfigError("--tensorboard needs TensorBoard: pip install facerec[tensorboard]") from error
+
+
+def _check_start(start: Path, settings: TrainSettings) -> None:
+    """Its card and, where the run may turn out to be that very model, its strangers and its head."""
+    card = read_card(start / CARD)
+    if not card.mode == settings.mode == METRIC:
+        return
+    load_cohort(start, card)
+    if card.pooling == settings.pooling == FLAT and settings.input_size not in (0, card.input_size):
+        raise ConfigError(
+            f"{start}: has flat pooling, which knows the places of {card.input_size} pixels; give --input-size "
+            f"{card.input_size}"
+        )
 
 
 def check_settings(settings: TrainSettings) -> None:
