@@ -102,11 +102,12 @@ class Imported:
 
 
 def gather(db: sqlite3.Connection, where: Path) -> Export:
-    """Everybody in a gallery; GalleryError if nobody is."""
+    """Everybody in a gallery; GalleryError if nobody is, or somebody's name is one that no gallery takes any more."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
     require_undamaged(db, where)
     people = []
     for person in summaries(db):
+        _require_fit(person.name, where)
         number = id_of(db, person.name)
         assert number is not None
         blobs = db.execute("SELECT vector FROM templates WHERE person = ? ORDER BY id", (number,))
@@ -119,6 +120,13 @@ def gather(db: sqlite3.Connection, where: Path) -> Export:
     if not people:
         raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
     return Export(fingerprint, name, dimension, tuple(people))
+
+
+def _require_fit(name: str, where: Path) -> None:
+    try:
+        clean_name(name)
+    except GalleryError as error:  # an older facerec took it; no import would
+        raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
 def write_export(path: Path, export: Export) -> None:

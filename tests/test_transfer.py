@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from killing import photos_in
 from running import json_lines, run
-from toy_gallery import DIMENSION, MODEL, nearest, opened, template, vector
+from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import ForeignModelError, GalleryError
 from facerec.gallery import Gallery
@@ -85,6 +85,19 @@ def test_everything_arrives_in_a_new_gallery(source: Path, file: Path, tmp_path:
         assert old.log()[0][-1].action == "exported"
     again = run("gallery", "import", file, gallery=tmp_path / "new")
     assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "Ann Lee: 0 added, 2 skipped, 0 conflicts")
+
+
+def test_nobody_is_exported_under_a_name_that_no_import_takes(source: Path, tmp_path: Path) -> None:
+    """Older facerecs enrolled whom they answered strangers are."""
+    sql(source, "UPDATE people SET name = 'unknown' WHERE name = 'Ann Lee'")
+    result = run("gallery", "export", str(tmp_path / "file"), gallery=source)
+    assert result.exit_code == 2
+    assert (
+        "'unknown' is what strangers are answered, no name for a person; give another (`facerec gall" in result.stderr
+    )
+    assert not (tmp_path / "file").exists()
+    run("gallery", "rename", "unknown", "Ann Lee", gallery=source)
+    assert run("gallery", "export", str(tmp_path / "file"), gallery=source).exit_code == 0
 
 
 def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> None:
