@@ -157,6 +157,13 @@ def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) ->
     return np.array(found)
 
 
+def named_so(rows: Rows, prefix: str) -> Rows:
+    """Those whose names begin with the prefix; SystemExit where nobody's does."""
+    if found := {name: own for name, own in rows.items() if name.startswith(prefix)}:
+        return found
+    raise SystemExit(f"--strangers {prefix}: no training person's folder and name begin so; one is {min(rows)}")
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,6 +172,8 @@ def main() -> None:
     parser.add_argument("--strangers", metavar="PREFIX", help="training people who are searched beside the others")
     parser.add_argument("--groups-of", type=int, metavar="N", help="what N of the people tell, instead")
     options = parser.parse_args()
+    if options.strangers is not None and options.groups_of:
+        parser.error("--strangers: with --groups-of nobody else is searched; leave one out")
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     if options.groups_of:
@@ -175,13 +184,12 @@ def main() -> None:
             print(f"{size} of {options.groups_of} people, {len(found)} groups of {options.people}: ", end="")
             print(f"{found.mean():.2f} times the target, median {half:.2f}, {low:.2f} to {high:.2f}", flush=True)
         return
+    strangers: Rows = {}
+    if options.strangers is not None:
+        strangers = named_so(training_people(options.data, embedder, options.cache), options.strangers)
+        print(f"searched beside them: {len(strangers)} training people")
     constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
     rows = people_of(options.data, options.people, options.model, options.cache)
-    strangers: Rows = {}
-    if options.strangers:
-        trained = training_people(options.data, embedder, options.cache)
-        strangers = {name: own for name, own in trained.items() if name.startswith(options.strangers)}
-        print(f"searched beside them: {len(strangers)} training people")
     photos = sum(map(len, rows.values()))
     print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
     print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")

@@ -69,6 +69,17 @@ def test_strangers_from_elsewhere_are_searched_once_and_never_enrolled(script: A
     assert len({row.tobytes() for row in shown}) == 3, "another of the three photos by chance"
 
 
+def test_strangers_there_are_none_of_are_refused(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {name: [np.eye(3)[0]] for name in ("faces/a_1", "faces/b_1", "small/a_1")}
+    assert list(script.named_so(rows, "faces/")) == ["faces/a_1", "faces/b_1"]
+    with pytest.raises(SystemExit, match="--strangers a_: no training person's folder and name begin so; one is fa"):
+        script.named_so(rows, "a_")
+    arguments = "measure_calibration.py none --data none --sizes 10 --groups-of 120 --strangers faces/"
+    monkeypatch.setattr("sys.argv", arguments.split())
+    with pytest.raises(SystemExit, match="2"):  # before it looks for the model
+        script.main()
+
+
 def test_of_lfw_everybody_with_five_photos_is_enrolled_with_four(constant: Any) -> None:
     rows = {"many": list(np.eye(7)), "five": list(np.eye(5)), "four": list(np.eye(4)), "one": list(np.eye(1))}
     gallery, probes = constant.draw_lfw(rows, 4, 0)
