@@ -116,11 +116,14 @@ def test_a_model_with_broken_strangers_is_refused_before_any_work(whole_run: Pat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_flat_head_is_refused_pictures_of_another_size(tmp_path: Path) -> None:
+def test_a_flat_head_is_refused_pictures_of_another_size(some_classes: Data, tmp_path: Path) -> None:
     facts = start_form(small(init="default"))
     with pytest.raises(ConfigError, match="flat pooling, which knows the places of 112 pixels; give --input-size 112"):
         check_run(tmp_path / "run", small(init="default", train_size=0, **{**facts, "input_size": 96}), False)
     check_run(tmp_path / "run", small(init="default", train_size=0, **facts), False)
+    some_classes.train(tmp_path / "flat", classes(pooling="flat", input_size=48, epochs=1))
+    with pytest.raises(ConfigError, match="knows the places of 48 pixels; give --input-size 48"):
+        some_classes.learner(classes(pooling="flat", input_size=64, init=str(tmp_path / "flat")))
 
 
 @pytest.mark.parametrize("form", [{}, {"input_size": 64}], ids=str)

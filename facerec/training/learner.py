@@ -19,11 +19,11 @@ from facerec.losses import Objective, read_terms
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD, load_model, load_module, load_state, save_state
 from facerec.models.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
-from facerec.models.network import METRIC, Network
+from facerec.models.network import FLAT, METRIC, Network
 from facerec.training import processes
 from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.runs import CHECKPOINT, State
-from facerec.training.schedule import OPTIMIZERS, lr_factor, start_folder, use_bf16
+from facerec.training.schedule import OPTIMIZERS, lr_factor, require_places, start_folder, use_bf16
 from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
 
@@ -274,6 +274,8 @@ def _start_from(
     network.stages.load_state_dict(start.stages.state_dict())
     network.mean, network.std = start.mean, start.std  # of a float16 model: rounded, and part of what it learned with
     if same_mode and _form(start) == _form(network) and card.classes == list(classes):
+        if network.pooling == FLAT:
+            require_places(folder, start.input_size, network.input_size)
         network.head.load_state_dict(start.head.state_dict())
     if second and _tells(card, second) and start.width == network.width:
         network.attribute_head = start.attribute_head

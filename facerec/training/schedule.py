@@ -121,10 +121,15 @@ def _check_start(start: Path, settings: TrainSettings) -> None:
     if not card.mode == settings.mode == METRIC:
         return
     load_cohort(start, card)
-    if card.pooling == settings.pooling == FLAT and settings.input_size not in (0, card.input_size):
+    if card.pooling == settings.pooling == FLAT:
+        require_places(start, card.input_size, settings.input_size or card.input_size)
+
+
+def require_places(start: Path, known: int, asked: int) -> None:
+    """Raise ConfigError unless a flat head that is to be taken over gets pictures of the size it knows, in pixels."""
+    if asked != known:
         raise ConfigError(
-            f"{start}: has flat pooling, which knows the places of {card.input_size} pixels; give --input-size "
-            f"{card.input_size}"
+            f"{start}: has flat pooling, which knows the places of {known} pixels; give --input-size {known}"
         )
 
 
