@@ -177,7 +177,7 @@ def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry
 
 
 def _keep_start(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
-    """`_keep` the model it begins from, with what is known of it better than by so few people: threshold and strangers.
+    """`_keep` the model it begins from, with its licence, threshold and strangers, which more people than these made.
 
     Unless it begins in another form (another input size, without some blocks), which makes it another model.
     """
@@ -188,7 +188,8 @@ def _keep_start(learner: Learner, output: Path, task: Task, run: dict[str, Any],
     known, card = read_card(start / CARD), make_card(learner.best_network, task, output.name, run, entry)
     if any(getattr(known, part) != getattr(card, part) for part in FORM):
         return _keep(learner, output, task, run, entry)
-    facts = {"threshold": known.threshold or card.threshold, "probability": known.probability}
+    facts = {part: getattr(known, part) for part in ("probability", "licence", "source")}
+    facts["threshold"] = known.threshold or card.threshold
     strangers = load_cohort(start, known)
     cohort_path(output).unlink(missing_ok=True)  # of a model that was here before
     card = save_model(learner.best_network, output, dataclasses.replace(card, **facts))

@@ -75,7 +75,8 @@ def well_known(folder: Path, model: Path) -> Path:
     """A copy of a model, with a threshold of many people, and strangers."""
     shutil.copytree(model, folder)
     threshold, probability = {"distance": 0.7, "source": "many"}, {"slope": -9, "threshold_slope": 7, "intercept": 1}
-    card = dataclasses.replace(read_card(folder / CARD), threshold=threshold, probability=probability)
+    facts = {"threshold": threshold, "probability": probability, "licence": "to look at", "source": "here"}
+    card = dataclasses.replace(read_card(folder / CARD), **facts)
     write_card(card, folder / CARD)
     rows = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     save_cohort(folder, card, rows / np.linalg.norm(rows, axis=1, keepdims=True), "five people")
@@ -86,10 +87,8 @@ def test_a_run_keeps_what_is_known_of_the_model_it_keeps(whole_run: Path, some_f
     known = well_known(tmp_path / "known", whole_run)
     card = some_faces.train(tmp_path / "run", small(init=str(known), lr=1e-20, head_lr=1e-20, epochs=1))
     assert card.training["epoch"] == -1
-    assert (card.threshold, card.probability) == (
-        read_card(known / CARD).threshold,
-        read_card(known / CARD).probability,
-    )
+    for part in ("threshold", "probability", "licence", "source"):
+        assert getattr(card, part) == getattr(read_card(known / CARD), part)
     rows = load_cohort(tmp_path / "run", card)
     assert len(rows) == 5
     assert np.array_equal(rows, load_cohort(known, read_card(known / CARD)))
