@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from facerec.cluster import Grouping, b_cubed, group_faces
+from facerec.cluster import Grouping, b_cubed, dense_groups, group_faces
 from facerec.cohort import load_cohort
 from facerec.decide import Verification, same_person
 from facerec.embed import Embedder
@@ -82,8 +82,10 @@ def grouping_limit(embedder: Embedder, given: float | None) -> Threshold | Vecto
     return strangers if given is None and len(strangers) else choose_threshold(given, card.default_threshold, card.name)
 
 
-def group_album(album: FaceAlbum, limit: Threshold | Vectors) -> Grouping:
-    """Which faces are one person's; `limit` as in `group_faces`."""
+def group_album(album: FaceAlbum, limit: Threshold | Vectors, dense: bool = False) -> Grouping:
+    """Which faces are one person's, by `group_faces`, or by `dense_groups`; `limit` as there."""
+    if dense:
+        return dense_groups(album.vectors, limit)
     return group_faces(album.vectors, [face.path for face in album.faces], limit)
 
 

@@ -30,10 +30,9 @@ from pathlib import Path
 import numpy as np
 from compare_identification import embed_people, shown
 from numpy.typing import NDArray
-from sklearn.cluster import DBSCAN, HDBSCAN
+from sklearn.cluster import HDBSCAN
 
-from facerec.calibrate import calibrate
-from facerec.cluster import JOINED, b_cubed, group_faces
+from facerec.cluster import DENSE, JOINED, b_cubed, dense_groups, group_faces
 from facerec.cohort import load_cohort
 from facerec.embed import load_embedder, model_card
 from facerec.types import Threshold, Vectors
@@ -66,16 +65,13 @@ def linked_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: f
 
 
 def dbscan(vectors: Vectors, photos: Labels, strangers: Vectors, rate: float) -> Labels:
-    """DBSCAN of pairs and more, eps set by strangers."""
-    nearest = 2 - 2 * (strangers @ vectors.T).max(axis=1)
-    found = calibrate(nearest, rate, len(vectors))
-    assert found is not None
-    return dbscan_within(vectors, photos, strangers, found.distance)
+    """DBSCAN as `facerec cluster --method dbscan` does it, at another rate."""
+    return dense_groups(vectors, strangers, rate).labels
 
 
 def dbscan_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: float) -> Labels:
-    """DBSCAN of pairs and more at a constant eps (a root: scikit-learn's distances are not squared)."""
-    return DBSCAN(eps=limit**0.5, min_samples=2).fit_predict(vectors).astype(np.int64) + 1
+    """DBSCAN at a constant eps."""
+    return dense_groups(vectors, Threshold(limit, "")).labels
 
 
 def hdbscan(vectors: Vectors, photos: Labels, strangers: Vectors, method: str) -> Labels:
@@ -93,7 +89,7 @@ def methods(limit: float) -> dict[str, Method]:
     }
     rows["average linkage, the card's threshold"] = partial(linked_within, limit=limit)
     rows |= {
-        f"DBSCAN, {100 * rate:g} % of strangers": partial(dbscan, rate=rate) for rate in (0.001, 0.003, 0.01, 0.03)
+        f"DBSCAN, {100 * rate:g} % of strangers": partial(dbscan, rate=rate) for rate in (0.001, 0.003, DENSE, 0.03)
     }
     rows["DBSCAN, the card's threshold"] = partial(dbscan_within, limit=limit)
     return rows | {f"HDBSCAN, {kind}": partial(hdbscan, method=kind) for kind in ("eom", "leaf")}

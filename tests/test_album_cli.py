@@ -153,6 +153,20 @@ def test_cluster_is_held_to_the_models_strangers(album: Path, tmp_path: Path) ->
     assert given[-1]["threshold_source"] == "given by --threshold"
 
 
+def test_cluster_by_dbscan(album: Path, tmp_path: Path) -> None:
+    model = toy_model.write_model(tmp_path / "model")
+    assert toy_run(model, "cluster", album, "--method", "dbscan").stdout.splitlines()[-1] == (
+        "Faces are joined within 0.500 (made up for tests)."
+    )
+    rows = np.stack([toy_model.vector(toy_model.crop(person, 0)) for person in range(100, 300)])
+    save_cohort(model, load_embedder(str(model)).card, rows.astype(np.float32), "made up")
+    *faces, summary = json_lines(toy_run(model, "cluster", album, "--method", "dbscan", "--json"))
+    assert [line["cluster"] for line in faces] == [2, 1, 1, None, 2, 1]
+    assert summary["threshold_source"] == "2 of 200 strangers would be as near to one of these 6 faces"
+    *faces, summary = json_lines(toy_run(model, "cluster", album, "--method", "dbscan", "--threshold", 4, "--json"))
+    assert [line["cluster"] for line in faces] == [1] * 6
+
+
 def test_cluster_scored_by_folders(crops: Path, toy: Path) -> None:
     result = toy_run(toy, "cluster", crops / "people", "--labels", "--json")
     perfect = {"precision": 1, "recall": 1, "f": 1}

@@ -9,7 +9,7 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from facerec import cluster
-from facerec.cluster import Linkage, b_cubed, group_faces
+from facerec.cluster import Linkage, b_cubed, dense_groups, group_faces
 from facerec.types import Threshold, Vectors
 
 DIMENSION = 8
@@ -202,3 +202,37 @@ def test_b_cubed_of_known_groupings() -> None:
     assert b_cubed(names, [2, 2, 2, 0, 0]).tolist() == [[1, 1, 1]]
     assert b_cubed(names, [0, 0, 0, 0, 0])[0] == pytest.approx([1, 3 / 5, 0.75])  # 3 x 1/3 + 2 of 5
     assert b_cubed(names, [1, 1, 1, 1, 1])[0] == pytest.approx([11 / 25, 1, 22 / 36])  # 3 x 3/5 + 2 x 1/5 of 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("limit", [0.0, 0.1, 0.4, 1.0, 4.0])
+def test_dense_groups_are_chains_of_near_faces(seed: int, limit: float) -> None:
+    vectors, _ = faces(seed, people=9, photos=5)
+    near = np.square(vectors[:, None].astype(np.float64) - vectors[None]).sum(axis=2) <= limit
+    chains = [{face} for face in range(len(vectors))]
+    for a, b in np.argwhere(near):
+        chains[a] |= chains[b]
+        for face in chains[a]:
+            chains[face] = chains[a]
+    found = dense_groups(vectors, at(limit))
+    assert partition(found.labels) == set(map(frozenset, chains))
+    sizes = np.bincount(found.labels)[1:].tolist()
+    assert sizes == sorted(sizes, reverse=True)
+    assert found.threshold == at(limit)
+
+
+def test_dense_groups_of_one_size_are_numbered_by_their_first_face() -> None:
+    axes = np.eye(5, DIMENSION, dtype=np.float32)
+    assert dense_groups(axes[[4, 0, 1, 1, 3, 0]], at(0.1)).labels.tolist() == [0, 1, 2, 2, 0, 1]
+    assert dense_groups(axes[:1], at(0.1)).labels.tolist() == [0]
+    assert dense_groups(axes[[2, 2]], at(0)).labels.tolist() == [1, 1]
+
+
+def test_strangers_set_how_near_dense_groups_are() -> None:
+    vectors, _ = faces(3, people=20)
+    crowd = strangers(999)
+    found = dense_groups(vectors, crowd, 0.05)
+    nearest = np.square(crowd[:, None].astype(np.float64) - vectors[None]).sum(axis=2).min(axis=1)
+    assert (nearest <= found.threshold.distance + 1e-6).sum() == 50
+    assert found.threshold.source == f"50 of 999 strangers would be as near to one of these {len(vectors)} faces"
+    assert (found.labels == dense_groups(vectors, at(found.threshold.distance)).labels).all()

@@ -80,7 +80,11 @@ def search(
 @click.option("--enroll", "number", type=click.IntRange(min=1), metavar="CLUSTER", help="Enroll this group, by --name.")
 @click.option("--name", help="Who the group of --enroll is.")
 @click.option("--labels", is_flag=True, help="DIR's sub-folders are people: report how right the groups are (B-cubed).")
-@click.option("--threshold", type=float, metavar="D", help="Join groups up to this mean distance (0 to 4).")
+@click.option("--threshold", type=float, metavar="D", help="Join groups up to this mean distance (0 to 4); or eps.")
+@click.option(
+    "--method", type=click.Choice(["linkage", "dbscan"]), default="linkage", show_default=True,
+    help="dbscan: whoever is within eps of one of a group; better where nearly everybody is on one photo only.",
+)  # fmt: skip
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -92,6 +96,7 @@ def cluster(
     name: str | None,
     labels: bool,
     threshold: float | None,
+    method: str,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -124,7 +129,7 @@ def cluster(
     if not len(album):
         common.finish(failed, 0)  # ends here
     used = len(paths) - failed
-    grouping = albums.group_album(album, limit)
+    grouping = albums.group_album(album, limit, dense=method == "dbscan")
     score = None if people is None else albums.score_groups(album, grouping, people)
     if number is not None and number > grouping.groups:
         raise ConfigError(f"there is no group {number} to enroll; there are {grouping.groups}")
@@ -133,7 +138,7 @@ def cluster(
         albums.write_links(album, grouping, output)
     if name is not None and number is not None:
         failed += _enroll(album, grouping, number, name, gallery_folder, embedder, as_json)
-    _tell_summary(album, grouping, used, score, as_json)
+    _tell_summary(album, grouping, method, used, score, as_json)
     common.finish(failed, used)
 
 
@@ -244,7 +249,7 @@ def _enroll(
 
 
 def _tell_summary(
-    album: "FaceAlbum", grouping: "Grouping", photos: int, score: dict[str, Any] | None, as_json: bool
+    album: "FaceAlbum", grouping: "Grouping", method: str, photos: int, score: dict[str, Any] | None, as_json: bool
 ) -> None:
     alone, threshold = int((grouping.labels == 0).sum()), grouping.threshold
     if as_json:
@@ -255,7 +260,8 @@ def _tell_summary(
     faces, used = how_many(len(album), "face"), how_many(photos, "photo")
     told = f"{how_many(grouping.groups, 'group')}, {how_many(alone, 'face')} alone"
     click.echo(f"{faces} in {used}: {told}.")
-    click.echo(f"Groups are joined up to the mean distance {threshold.distance:.3f} ({threshold.source}).")
+    joined = "Faces are joined within" if method == "dbscan" else "Groups are joined up to the mean distance"
+    click.echo(f"{joined} {threshold.distance:.3f} ({threshold.source}).")
     if score is not None:
         told = [
             f"{name} {100 * score[key]:.1f} % ({100 * score['ci95'][key][0]:.1f} to {100 * score['ci95'][key][1]:.1f})"
