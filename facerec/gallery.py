@@ -39,7 +39,7 @@ from facerec.rows import (
     vector_fault,
     write_strangers,
 )
-from facerec.schema import VERSION, scalar, sealed, version_of
+from facerec.schema import scalar, sealed, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
@@ -121,7 +121,7 @@ class Gallery(Care):
         return made
 
     def _kept(self, db: sqlite3.Connection, rate: float) -> Calibration | None:
-        if version_of(db) < VERSION:  # an older format, that may only be read, keeps less
+        if version_of(db) < 5:  # an older format, that may only be read, keeps less
             return None
         whole = f"checksum = {sealed('generation', *_CALIBRATION.split(', '))}"  # one that is damaged is found again
         kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ? AND {whole}"

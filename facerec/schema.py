@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 5
+VERSION = 6
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 # AUTOINCREMENT: a number is never given to another. So a person's number in the log stays theirs after they are
@@ -20,8 +20,10 @@ _PEOPLE = f"""(
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
 # `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
-# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). What
-# else a row refers to stands in SQLite's indexes, too, which it compares; a crop's PNG has checksums of its own.
+# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). A
+# crop's PNG has checksums of its own. All else stands in an index, too (`*_twice`, UNIQUE): SQLite's integrity check,
+# at every opening, compares the two, and so finds a bit that flipped in either. (One that makes a number of the index
+# no number equals every number to it; so nothing is read from there: `WHERE only = 1` keeps the planner from it.)
 # `template_sealed` stops older facerecs that had the gallery open before it was brought up to date.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
@@ -99,6 +101,15 @@ CREATE TABLE IF NOT EXISTS renewal (
     checksum INTEGER,
     PRIMARY KEY (template, model_fingerprint)
 );
+CREATE INDEX IF NOT EXISTS gallery_twice
+    ON gallery (model_fingerprint, model_name, dimension, threshold, threshold_source, fpir)
+    WHERE only = 1;
+CREATE INDEX IF NOT EXISTS people_twice ON people (enrolled);
+CREATE INDEX IF NOT EXISTS consent_twice ON consent (note, until);
+CREATE INDEX IF NOT EXISTS templates_twice ON templates (source, x1, y1, x2, y2, quality, enrolled);
+CREATE INDEX IF NOT EXISTS strangers_twice ON strangers (source);
+CREATE INDEX IF NOT EXISTS traces_twice ON traces (removal, wiped);
+CREATE INDEX IF NOT EXISTS keeping_twice ON keeping (crops);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_sealed BEFORE INSERT ON templates WHEN new.checksum IS NULL
@@ -138,14 +149,14 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring the tables of format 1 (it knew no strangers), 2 (no log), 3 (no crops) or 4 (no checksums) up to date, in
-    the caller's transaction.
+    """Bring the tables of format 1 (it knew no strangers), 2 (no log), 3 (no crops), 4 (no checksums) or 5 (much stood
+    in no index) up to date, in the caller's transaction.
 
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
     steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)
-    _run(db, steps + _from_4(version) + _TABLES)
+    _run(db, steps + (_from_4(version) if version <= 4 else "") + _TABLES)
 
 
 def _from_4(version: int) -> str:

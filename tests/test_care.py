@@ -14,6 +14,7 @@ from toy_gallery import MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import GalleryError, UnknownPersonError
 from facerec.gallery import Gallery
+from facerec.schema import VERSION
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_an_older_gallery_is_brought_up_to_date(tmp_path: Path, version: int) ->
         assert [entry.action for entry in gallery.log()[0]].count("upgraded") == 1
     with closing(sqlite3.connect(tmp_path / "g" / "gallery.db")) as db:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert db.execute("PRAGMA user_version").fetchone() == (5,)
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -9,7 +9,7 @@ import toy_fixtures
 import toy_model
 from killing import photos_in
 from running import run
-from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, rows, spoil
+from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, rows, spoil
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
@@ -98,19 +98,17 @@ def test_an_odd_name_and_path_stay_on_one_line(folder: Path) -> None:
 
 
 def test_text_that_is_none_is_damage(folder: Path) -> None:
-    """In a row, where SQLite does not look at it."""
-    path = folder / "gallery.db"
-    for what, look in (
-        (rows(folder, "SELECT hash FROM log WHERE number = 2")[0][0].encode(), Gallery.check),
-        (b"photos/1.jpg", lambda gallery: gallery.show("Bob")),
-    ):
-        bit = 8 * place_of(folder, what) + 7
-        flip(path, bit)
-        with Gallery.open(folder) as gallery, pytest.raises(DamagedGalleryError, match="brings it back from a backup"):
-            look(gallery)
-        assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
-        with Gallery.open(folder) as gallery:
-            assert gallery.check().problems == ()
+    """In a row, where SQLite does not look at it, and in one that stands in an index, where it does."""
+    hash_of = rows(folder, "SELECT hash FROM log WHERE number = 2")[0][0].encode()
+    for what in (hash_of, b"photos/1.jpg"):
+        for place in places_of(folder, what):
+            flip(folder / "gallery.db", 8 * place + 7)
+            told = pytest.raises(DamagedGalleryError, match="brings it back from a backup")
+            with told, Gallery.open(folder) as gallery:
+                gallery.check()
+            assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
+            with Gallery.open(folder) as gallery:
+                assert gallery.check().problems == ()
 
 
 # --------------------------------------------------------------------------------------------------------- and mended

@@ -20,6 +20,7 @@ from toy_migration import ByHand, expected, fill, run_all, vectors_in
 from facerec.errors import GalleryError
 from facerec.gallery import Gallery
 from facerec.recognise import open_gallery
+from facerec.schema import VERSION
 
 folder = toy_fixtures.few_people
 
@@ -35,7 +36,7 @@ def look_at_old(folder: Path) -> None:
         assert made is not None
         assert rows(folder, "SELECT distance, worth FROM calibration") == [(made.distance, made.worth)]
         assert [entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded"] == [4]
-    assert rows(folder, "PRAGMA user_version") == [(5,)]
+    assert rows(folder, "PRAGMA user_version") == [(VERSION,)]
     for photo, blob, checksum in rows(folder, "SELECT photo_hash, vector, checksum FROM templates"):
         assert checksum == zlib.crc32(photo.encode() + blob)
     strangers = rows(folder, "SELECT kind, vectors, checksum FROM strangers")

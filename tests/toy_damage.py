@@ -34,9 +34,14 @@ def flip(path: Path, bit: int) -> None:
 
 def place_of(folder: Path, what: bytes) -> int:
     """Where the database holds this once, in bytes."""
+    (place,) = places_of(folder, what)
+    return place
+
+
+def places_of(folder: Path, what: bytes) -> list[int]:
+    """Where the database holds this, in bytes."""
     content = (folder / "gallery.db").read_bytes()
-    assert content.count(what) == 1
-    return content.index(what)
+    return [place for place in range(len(content)) if content.startswith(what, place)]
 
 
 def spoil(folder: Path) -> None:

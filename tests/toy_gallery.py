@@ -76,8 +76,18 @@ def two_people(folder: Path) -> Path:
     return folder
 
 
+def make_format_5(folder: Path) -> None:
+    """Have the database be as facerec wrote it when only names, hashes and numbers of rows stood in indexes."""
+    with closing(connect(folder / "gallery.db", "mode=ro")) as db:
+        twice = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_twice'")]
+    assert len(twice) == 7
+    drop = [f"DROP INDEX {name}" for name in twice]
+    sql(folder, *drop, "PRAGMA user_version = 5", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def make_format_4(folder: Path) -> None:
     """Have the database be as facerec wrote it before there were checksums."""
+    make_format_5(folder)
     drop = [
         f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal", "calibration")
     ]

@@ -1,0 +1,160 @@
+"""A bit that flips anywhere in a gallery's database is told, or changes nothing that can be read."""
+
+import random
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_fixtures
+from killing import killed_before, photos_in
+from running import run
+from test_database import as_a_user_who_may_only_read
+from toy_damage import COHORT, flip, places_of, rows
+from toy_gallery import MODEL, make_format_5, nearest, sql, template
+
+from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.gallery import Gallery
+
+few_people = toy_fixtures.few_people
+NOTE, DAY, TARGET = "agreed on the phone", "2031-12-30", 0.0234
+
+
+@pytest.fixture
+def folder(few_people: Path) -> Path:
+    """Few people, of whom Ann left a note, for a target of their own; nothing waits in the write-ahead log."""
+    with Gallery.open(few_people) as gallery:
+        gallery.set_consent("Ann", NOTE, DAY)
+        gallery.set_target(TARGET)
+    sql(few_people, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return few_people
+
+
+def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
+    """What can be read of a gallery, with its index and without, and what `check` finds."""
+    with Gallery.open(folder) as gallery:
+        people = gallery.people()
+        read: list[Any] = [gallery.model_name, people, gallery.log(), gallery.traces_left]
+        read += [(gallery.show(person.name), gallery.consent(person.name)) for person in people]
+        problems = gallery.check().problems
+    for _ in range(2):
+        with Gallery.open(folder) as gallery:
+            gallery.bind_model(*MODEL, COHORT)
+            read += [gallery.calibration(), *(nearest(gallery, number) for number in range(4))]
+        (folder / "index.faiss").unlink(missing_ok=True)
+    return read, problems
+
+
+def test_any_bit(folder: Path) -> None:
+    """But in the words that made the tables, where one in some hundred is neither seen by SQLite nor without effect."""
+    words = [text.encode() for (text,) in rows(folder, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+    schema = {place + at for text in words for place in places_of(folder, text) for at in range(len(text))}
+    content = (folder / "gallery.db").read_bytes()
+    everywhere = [place for place in range(len(content)) if place not in schema]
+    written = [place for place in everywhere if content[place]]
+    rng = random.Random(6)
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    wanted, none = all_there_is(copy)
+    assert none == ()
+    said: list[str] = []
+    for place in (*rng.sample(everywhere, 200), *rng.sample(written, 300)):
+        shutil.rmtree(copy)
+        shutil.copytree(folder, copy)
+        flip(copy / "gallery.db", 8 * place + place % 8)
+        try:
+            read, problems = all_there_is(copy)
+        except GalleryError as error:
+            said.append(str(error))
+        else:
+            assert problems or read == wanted, place
+    assert len(said) > 100
+    assert not any("\n" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    "what", ["agreed on", DAY, "photos/1.jpg", "visitors/", "FMR 0.1 %", TARGET, 1.08, 1.5, 0.99, "toy\x10"]
+)
+def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) -> None:
+    """Notes, days, paths, boxes, qualities, the target: in the row, and in the index, which SQLite compares with it.
+
+    No number in the index equals every number to it. Nothing is read from there.
+    """
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    wanted, _ = all_there_is(copy)
+    content = what.encode() if isinstance(what, str) else struct.pack(">d", what)
+    places = places_of(folder, content)
+    assert len(places) >= 2
+    for place in {places[0], places[-1]}:
+        for bit in range(8 * place, 8 * (place + len(content))):
+            flip(folder / "gallery.db", bit)
+            if place == places[-1] and not isinstance(what, str) and bit == 8 * place + 6 and 1 <= what < 2:
+                shutil.copytree(folder, copy, dirs_exist_ok=True)
+                assert all_there_is(copy) == (wanted, ())
+            else:
+                with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
+                    Gallery.open(folder)
+            flip(folder / "gallery.db", bit)
+    flip(folder / "gallery.db", 8 * places[0])
+    assert run("gallery", "restore", gallery=folder).exit_code == 0
+    with Gallery.open(folder) as gallery:
+        assert gallery.check().problems == ()
+        assert gallery.consent("Ann") == (NOTE, DAY)
+
+
+# ------------------------------------------------------------------------------------------------------------ format 5
+
+
+def look_at_old(folder: Path, *formats: int) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
+        assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
+        assert gallery.consent("Ann") == (NOTE, DAY)
+        assert gallery.check().problems == ()
+        assert tuple(entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded") == formats
+
+
+def test_a_gallery_of_format_5_is_brought_up_to_date(folder: Path) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        made = gallery.calibration()
+    before = what_is_searched(folder)
+    make_format_5(folder)
+    look_at_old(folder, 5)
+    assert what_is_searched(folder) == before, "what can be found is the same, and the threshold kept"
+    assert made is not None
+    look_at_old(folder, 5)
+
+
+def what_is_searched(folder: Path) -> list[list[tuple]]:
+    made = rows(folder, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
+    return [made, *(rows(folder, f"SELECT * FROM {table}") for table in ("gallery", "calibration"))]
+
+
+def test_killed_while_it_is_brought_up_to_date(folder: Path) -> None:
+    make_format_5(folder)
+    step, killed = 0, True
+    while killed:
+        step += 2
+        copy = folder.parent / str(step)
+        shutil.copytree(folder, copy)
+        killed = killed_before(step, lambda copy=copy: Gallery.open(copy).close())
+        look_at_old(copy, 5)
+    assert step > 20
+
+
+def test_a_gallery_of_format_5_that_may_only_be_read(folder: Path) -> None:
+    make_format_5(folder)
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copytree(folder, name, dirs_exist_ok=True)
+        with as_a_user_who_may_only_read(Path(name)):
+            look_at_old(Path(name))
+            with Gallery.open(Path(name)) as gallery:
+                gallery.bind_model(*MODEL, COHORT)
+                assert gallery.calibration() is not None
+                with pytest.raises(GalleryError, match="make the gallery's folder writable"):
+                    gallery.add("Dee", template(4))
