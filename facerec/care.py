@@ -273,16 +273,18 @@ class Care:
         Removal does not reach that file, so it may not lie in the gallery's folder. GalleryError if it does, is there
         already or cannot be written, or nobody is enrolled.
         """
-        self.require_elsewhere(path, path.parent)
+        self.require_elsewhere(self.folder, path, path.parent)
         with self._database.write() as db:
             export = gather(db, self.folder)
             record(db, "exported", people=len(export.people), templates=count_rows(db, "templates"))
             write_export(path, export)
         return export
 
-    def require_elsewhere(self, path: Path, folder: Path) -> None:
-        """GalleryError, about `path`, if the folder is the gallery's own: removal reaches none of what is put there."""
-        if folder.resolve() == self.folder.resolve():
+    @staticmethod
+    def require_elsewhere(gallery: Path, path: Path, folder: Path) -> None:
+        """GalleryError, about `path`, if a folder is that of `gallery`, or in it: removal reaches nothing put there."""
+        place = folder.resolve()
+        if gallery.resolve() in (place, *place.parents):
             raise GalleryError(f"{path}: in the gallery's own folder, where removal would leave it; give another place")
 
     @staticmethod

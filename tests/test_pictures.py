@@ -323,7 +323,7 @@ def test_pictures_of_people_are_not_written_among_the_gallery_s_files(
     person = json_lines(run("gallery", "list", "--json", gallery=gallery))[0]["person"]
     (tmp_path / "link").symlink_to(gallery)
     identify = ("identify", crops / "ann.png", "--aligned", "--model", toy, "--save-annotated")
-    for folder in (gallery, tmp_path / "link"):
+    for folder in (gallery, tmp_path / "link", tmp_path / "link" / "pictures"):
         sheet = ("gallery", "show", person, "--sheet", folder / "sheet.png")
         for command in (sheet, (*identify, folder)):
             result = run(*command, gallery=gallery)

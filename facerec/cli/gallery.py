@@ -69,7 +69,7 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
         if sheet is not None:
             from facerec.pictures import save_sheet
 
-            opened.require_elsewhere(sheet, sheet.parent)
+            Gallery.require_elsewhere(gallery_folder, sheet, sheet.parent)
             photos = [Path(template.source) for template in templates]
             boxes, names = [template.box for template in templates], [photo.name for photo in photos]
             hashes = [template.photo_hash for template in templates]

@@ -51,6 +51,7 @@ def identify(
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
     from facerec.embed import load_embedder
+    from facerec.gallery import Gallery
     from facerec.pictures import ready_folder
     from facerec.recognise import annotate, choose_threshold, open_gallery
     from facerec.recognise import identify as identify_photos
@@ -59,13 +60,12 @@ def identify(
     for line in empty:
         common.warn(line)
     if pictures is not None:
+        Gallery.require_elsewhere(gallery_folder, pictures, pictures)
         ready_folder(pictures)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     failed, done = len(empty), 0
     with open_gallery(gallery_folder, embedder) as gallery:
-        if pictures is not None:
-            gallery.require_elsewhere(pictures, pictures)
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top)
         results = results if pictures is None else annotate(results, pictures)
