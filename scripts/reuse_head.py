@@ -79,9 +79,7 @@ def _is_map(output: openvino.Output) -> bool:
 
 
 @torch.no_grad()
-def with_head(
-    start: Network, teacher: TeacherEnd, card: ModelCard, crops: PhotoSet, kept_stages: int, *, fresh: bool
-) -> Network:
+def with_head(start: Network, teacher: TeacherEnd, card: ModelCard, crops: PhotoSet, kept_stages: int) -> Network:
     """The student; see the module. Ends the program where the maps are of another shape than the teacher's."""
     weight, shift = teacher.affine()
     torch.manual_seed(SEED)
@@ -95,8 +93,6 @@ def with_head(
     stages = start.stages.state_dict()
     new.stages.load_state_dict({name: stages[name] for name in new.stages.state_dict()})
     new.mean, new.std = start.mean, start.std
-    if fresh:
-        return new
     own, taught, rows = [], [], []
     mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (card.mean, card.std))
     for pixels in sample(crops, new.input_size):
@@ -139,15 +135,14 @@ def main() -> None:
     parser.add_argument("--crops", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--kept-stages", type=int, required=True)
-    parser.add_argument("--fresh", action="store_true", help="a random head of the same form, to compare with")
     options = parser.parse_args()
     start, card = load_model(options.model)
     teacher_card = read_card(options.teacher.with_suffix(".json"))
     crops, _ = split_people(read_photos(options.crops), options.splits, SEED)
     teacher = TeacherEnd(options.teacher)
-    new = with_head(start, teacher, teacher_card, crops, options.kept_stages, fresh=options.fresh)
+    new = with_head(start, teacher, teacher_card, crops, options.kept_stages)
     digest = hashlib.sha256(options.teacher.read_bytes()).hexdigest()[:16]
-    facts = {"training": {**card.training, "reused_head": "none" if options.fresh else digest}}
+    facts = {"training": {**card.training, "reused_head": digest}}
     save_model(new, options.output, dataclasses.replace(describe(new, options.output.name), **facts))
 
 
