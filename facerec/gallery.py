@@ -159,6 +159,11 @@ class Gallery(Care):
                 db.execute("UPDATE gallery SET fpir = ?", (fpir,))
                 record(db, "target set", fpir=fpir)
 
+    def require_model(self, fingerprint: str, name: str, dimension: int) -> None:
+        """ForeignModelError where `bind_model` would raise it; nothing is changed."""
+        with self._database.read() as db:
+            self._refuse_foreign(db, fingerprint, name, dimension)
+
     def _refuse_foreign(self, db: sqlite3.Connection, fingerprint: str, name: str, dimension: int) -> None:
         stored, stored_name, stored_dimension = db.execute(
             "SELECT model_fingerprint, model_name, dimension FROM gallery"

@@ -95,6 +95,17 @@ def test_doctor_names_what_is_wrong(gallery: Path, tmp_path: Path) -> None:
     assert str(gallery) in result.stderr
 
 
+def test_doctor_tells_a_gallery_of_another_model(gallery: Path, tmp_path: Path) -> None:
+    other = toy_model.write_model(tmp_path / "other", "other", mean=(0.0, 0.0, 0.0))
+    before = (gallery / "gallery.db").read_bytes()
+    result = run("doctor", "--model", other, gallery=gallery)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{gallery}: made with model toy (" in result.stderr
+    assert "`facerec gallery migrate --model NEW`" in result.stderr
+    assert (gallery / "gallery.db").read_bytes() == before
+
+
 def test_doctor_counts_the_models_strangers(tmp_path: Path) -> None:
     model = toy_model.write_model(tmp_path / "with", threshold={})
     bare = json_lines(run("doctor", "--json", "--model", model, gallery=tmp_path / "none"))[0]["model"]

@@ -5,13 +5,16 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facerec.cli import common
 from facerec.errors import FacerecError
 from facerec.words import printable
+
+if TYPE_CHECKING:
+    from facerec.models.card import ModelCard
 
 PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "openvino", "numpy", "pillow")
 
@@ -65,12 +68,13 @@ def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 @common.model_option
 @common.json_option
 def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
-    """Versions, devices, and whether model and gallery are sound.
+    """Versions, devices, and whether model and gallery are sound, and belong together.
 
     \b
     facerec doctor
     """
-    checks = {"versions": _versions(), "device": _device(), "model": _model(model), "gallery": _gallery(gallery_folder)}
+    known, card = _model(model)
+    checks = {"versions": _versions(), "device": _device(), "model": known, "gallery": _gallery(gallery_folder, card)}
     problems = [value for value in checks.values() if value.startswith("problem: ")]
     for problem in problems:
         common.warn(problem.removeprefix("problem: "))
@@ -102,13 +106,14 @@ def _device() -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def _model(model: str | None) -> str:
+def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
+    """What is to be said of it, and the card of one that works and embeds faces."""
     from facerec.embed import model_card
 
     try:
-        return _classifier(str(model)) if model_card(model).mode == "classify" else _embedder(model)
+        return (_classifier(str(model)), None) if model_card(model).mode == "classify" else _embedder(model)
     except FacerecError as error:
-        return f"problem: {error}"
+        return f"problem: {error}", None
 
 
 def _classifier(model: str) -> str:
@@ -122,7 +127,7 @@ def _classifier(model: str) -> str:
     return f"{classifier.card.name} ({classifier.card.fingerprint}), {len(classifier.card.classes)} classes, works"
 
 
-def _embedder(model: str | None) -> str:
+def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
     import numpy as np
 
     from facerec.cohort import load_cohort
@@ -135,9 +140,9 @@ def _embedder(model: str | None) -> str:
     size = embedder.card.input_size
     vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
     if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
-        return f"problem: {embedder.card.name} does not give unit vectors; copy the model again"
+        return f"problem: {embedder.card.name} does not give unit vectors; copy the model again", None
     works = f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"
-    return f"{works}, {_strangers(len(cohort), embedder.card.default_threshold is not None)}"
+    return f"{works}, {_strangers(len(cohort), embedder.card.default_threshold is not None)}", embedder.card
 
 
 def _strangers(count: int, has_threshold: bool) -> str:
@@ -148,7 +153,8 @@ def _strangers(count: int, has_threshold: bool) -> str:
     return f"brings no strangers: {instead} until `facerec calibrate --strangers DIR`"
 
 
-def _gallery(folder: Path) -> str:
+def _gallery(folder: Path, card: "ModelCard | None") -> str:
+    """card: of the model it is to be used with."""
     from facerec.gallery import Gallery
 
     if not folder.exists():
@@ -156,6 +162,8 @@ def _gallery(folder: Path) -> str:
     try:
         with Gallery.open(folder) as gallery:
             report = gallery.check()
+            if card is not None:
+                gallery.require_model(card.fingerprint, card.name, card.embedding_dim)
         state = "sound, encrypted" if Gallery.is_encrypted(folder) else "sound"
     except FacerecError as error:
         return f"problem: {error}"
