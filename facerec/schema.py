@@ -110,6 +110,7 @@ CREATE INDEX IF NOT EXISTS templates_twice ON templates (source, x1, y1, x2, y2,
 CREATE INDEX IF NOT EXISTS strangers_twice ON strangers (source);
 CREATE INDEX IF NOT EXISTS traces_twice ON traces (removal, wiped);
 CREATE INDEX IF NOT EXISTS keeping_twice ON keeping (crops);
+CREATE INDEX IF NOT EXISTS crops_twice ON crops (template);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_sealed BEFORE INSERT ON templates WHEN new.checksum IS NULL

@@ -1,5 +1,6 @@
 """A bit that flips anywhere in a gallery's database is told, or changes nothing that can be read."""
 
+import dataclasses
 import random
 import shutil
 import struct
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import toy_fixtures
+import toy_model
 from killing import killed_before, photos_in
 from running import run
 from test_database import as_a_user_who_may_only_read
@@ -103,6 +105,26 @@ def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) ->
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()
         assert gallery.consent("Ann") == (NOTE, DAY)
+
+
+def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
+    """Else it would be that of a photo without one: somebody else's face."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        gallery.keep_crops(True)
+        gallery.add("Dee", dataclasses.replace(template(4), crop=toy_model.crop(0, 0)))
+    sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    path = folder / "gallery.db"
+    (png,) = places_of(folder, b"\x89PNG")
+    place = png - 5  # then the size of the header, a NULL in the place of the number, and the kind of the crop: 2 bytes
+    assert path.read_bytes()[place] == 5
+    for bit in range(8 * place, 8 * place + 8):
+        flip(path, bit)
+        with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
+            Gallery.open(folder)
+        flip(path, bit)
+    with Gallery.open(folder) as gallery:
+        assert gallery.check().problems == ()
 
 
 # ------------------------------------------------------------------------------------------------------------ format 5
