@@ -1,8 +1,10 @@
 """A bit that flips anywhere in a gallery's database is told, or changes nothing that can be read."""
 
 import dataclasses
+import os
 import random
 import shutil
+import signal
 import struct
 import tempfile
 from pathlib import Path
@@ -125,6 +127,32 @@ def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
         flip(path, bit)
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()
+
+
+def test_of_a_write_ahead_log_what_follows_a_bit_is_lost(folder: Path) -> None:
+    """Of a process that was killed: SQLite takes the log to end there. What is there was so once, and is sound."""
+
+    def enroll() -> None:
+        gallery = Gallery.open(folder)
+        gallery.bind_model(*MODEL, COHORT)
+        for number in range(10, 16):
+            gallery.add("Eve", template(number))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert killed_before(10**9, enroll)
+    copy = folder.with_name("copy")
+    left = set()
+    for bit in random.Random(1).sample(range(8 * (folder / "gallery.db-wal").stat().st_size), 40):
+        shutil.copytree(folder, copy)
+        flip(copy / "gallery.db-wal", bit)
+        with Gallery.open(copy) as gallery:
+            gallery.bind_model(*MODEL, COHORT)
+            found = photos_in(gallery).get("Eve", [])
+            assert gallery.check().problems == ()
+        assert found == list(range(10, 10 + len(found)))
+        left.add(len(found))
+        shutil.rmtree(copy)
+    assert {1, 3, 5} <= left
 
 
 # ------------------------------------------------------------------------------------------------------------ format 5
