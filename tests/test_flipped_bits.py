@@ -7,6 +7,7 @@ import shutil
 import signal
 import struct
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,24 @@ def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) ->
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()
         assert gallery.consent("Ann") == (NOTE, DAY)
+
+
+def test_every_bit_of_a_kept_threshold(folder: Path) -> None:
+    """It is found again, to the last bit."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        made = gallery.calibration()
+    assert made is not None
+    sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    sound = (folder / "gallery.db").read_bytes()
+    (row,) = places_of(folder, struct.pack(">d", made.distance))
+    for place in (row, *places_of(folder, struct.pack(">d", made.worth))):
+        for bit in range(8 * place, 8 * place + 64):
+            (folder / "gallery.db").write_bytes(sound)
+            flip(folder / "gallery.db", bit)
+            with suppress(DamagedGalleryError), Gallery.open(folder) as gallery:  # one that is no number is told
+                gallery.bind_model(*MODEL, COHORT)
+                assert gallery.calibration() == made
 
 
 def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
