@@ -80,23 +80,32 @@ def entries(db: sqlite3.Connection) -> list[LogEntry]:
 
 
 def faults(db: sqlite3.Connection) -> list[str]:
-    """What shows that somebody changed the log: one line, about the first place."""
+    """What shows that somebody changed the log: one line, about the first place.
+
+    Or that a number of it, of somebody removed, would be given to another: the table that tells stands in no index.
+    """
     if version_of(db) < 3:
         return []
-    previous, expected = START, 1
+    previous, expected, persons = START, 1, [0]
     for number, text, hashed in db.execute("SELECT number, entry, hash FROM log ORDER BY number"):
         if number != expected:
             return [f"the log: entry {expected} is missing; {_REMEDY}"]
-        if hashed != _hash(previous, text) or _loaded(text).get("number") != number:
+        entry = _loaded(text)
+        if hashed != _hash(previous, text) or entry.get("number") != number:
             return [f"the log: entry {number} is not what was written; {_REMEDY}"]
         previous, expected = hashed, number + 1
+        persons += [entry["person"]] if isinstance(entry.get("person"), int) else []
     written = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'log'") or 0
     if written != expected - 1:
         return [f"the log: it ends at entry {expected - 1} of {written}; {_REMEDY}"]
+    last = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'people' AND typeof(seq) = 'integer'") or 0
+    if last < max(persons):
+        return [f"the numbers of people: {max(persons)}, which is in the log, would be given again; {_RESTORE}"]
     return []
 
 
 _REMEDY = "somebody changed it: compare it with a head hash or a log kept elsewhere"
+_RESTORE = "`facerec gallery restore --from backup` goes back"
 
 
 def utc_now() -> str:

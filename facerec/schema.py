@@ -1,6 +1,7 @@
 """The tables of a gallery, and how those of older formats become them."""
 
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ _PEOPLE = f"""(
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
 # `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
-# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). A
+# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (`sealed_exactly`). A
 # crop's PNG has checksums of its own. All else stands in an index, too (`*_twice`, UNIQUE): SQLite's integrity check,
 # at every opening, compares the two, and so finds a bit that flipped in either. (One that makes a number of the index
 # no number equals every number to it; so nothing is read from there: `WHERE only = 1` keeps the planner from it.)
@@ -110,6 +111,7 @@ CREATE INDEX IF NOT EXISTS templates_twice ON templates (source, x1, y1, x2, y2,
 CREATE INDEX IF NOT EXISTS strangers_twice ON strangers (source);
 CREATE INDEX IF NOT EXISTS traces_twice ON traces (removal, wiped);
 CREATE INDEX IF NOT EXISTS keeping_twice ON keeping (crops);
+CREATE INDEX IF NOT EXISTS crops_twice ON crops (template);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_sealed BEFORE INSERT ON templates WHEN new.checksum IS NULL
@@ -155,7 +157,9 @@ def upgrade(db: sqlite3.Connection) -> None:
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)
+    columns = "SELECT count(*) FROM pragma_table_info('calibration') WHERE name IN ('worth', 'checksum')"
+    unlike = 4 if scalar(db, columns) == 2 else 5  # the first facerecs of format 5 kept less, as those of 4 did
+    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (unlike, _ANEW)) if version <= last)
     _run(db, steps + (_from_4(version) if version <= 4 else "") + _TABLES)
 
 
@@ -190,6 +194,11 @@ def sealed(*values: str) -> str:
     return f"crc32({', '.join(f'CAST({value} AS BLOB)' for value in values)})"
 
 
+def sealed_exactly(*columns: str) -> str:
+    """SQL for the checksum of columns of any types, to the last bit: a number that is cast has but 15 digits."""
+    return f"crc32({', '.join(columns)})"
+
+
 def damaged(db: sqlite3.Connection, *columns: str) -> str:
     """SQL that is true of rows whose checksum is not that of the columns, the last of them a blob.
 
@@ -199,11 +208,17 @@ def damaged(db: sqlite3.Connection, *columns: str) -> str:
     return changed if version_of(db) > 4 else "FALSE"
 
 
-def _crc32(*parts: bytes | None) -> int:
+def _crc32(*parts: bytes | str | float | None) -> int:
     checksum = 0
     for part in parts:
-        checksum = zlib.crc32(part or b"", checksum)
+        checksum = zlib.crc32(_bytes_of(part), checksum)
     return checksum
+
+
+def _bytes_of(part: bytes | str | float | None) -> bytes:
+    if part is None or isinstance(part, bytes):
+        return part or b""
+    return struct.pack("<d", part) if isinstance(part, float) else repr(part).encode()
 
 
 def version_of(db: sqlite3.Connection) -> int:

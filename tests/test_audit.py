@@ -140,6 +140,26 @@ def test_tampering_is_found(folder: Path, statements: list[str], said: str) -> N
     assert said in result.stderr
 
 
+@pytest.mark.parametrize("change", ["seq = seq - 1", "seq = 'x'", "seq = NULL", "name = 'qeople'"])
+def test_a_number_that_would_be_given_again_is_found(change: str, folder: Path) -> None:
+    """No index has SQLite's own table of them. Without it, the log would call who is enrolled next by Eve's number."""
+    with Gallery.open(folder) as gallery:
+        gallery.remove("Eve")
+        assert gallery.check().problems == ()
+    with Gallery.open(folder) as gallery:
+        eve = gallery.log()[0][-1].person
+    assert eve is not None
+    sql(folder, f"UPDATE sqlite_sequence SET {change} WHERE name = 'people'")
+    with Gallery.open(folder) as gallery:
+        (problem,) = gallery.check().problems
+    assert f"the numbers of people: {eve}, which is in the log, would be given again" in problem
+    assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
+    with opened(folder) as gallery:
+        assert gallery.check().problems == ()
+        gallery.add("Fay", template(10))
+        assert gallery.log()[0][-1].person == eve + 1
+
+
 def test_a_rewritten_log_has_another_head(folder: Path) -> None:
     """Whoever may write the file can make up a whole log, but not one with the hash somebody noted."""
     with Gallery.open(folder) as gallery:

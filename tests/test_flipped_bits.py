@@ -1,14 +1,19 @@
 """A bit that flips anywhere in a gallery's database is told, or changes nothing that can be read."""
 
+import dataclasses
+import os
 import random
 import shutil
+import signal
 import struct
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_fixtures
+import toy_model
 from killing import killed_before, photos_in
 from running import run
 from test_database import as_a_user_who_may_only_read
@@ -105,6 +110,70 @@ def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) ->
         assert gallery.consent("Ann") == (NOTE, DAY)
 
 
+def test_every_bit_of_a_kept_threshold(folder: Path) -> None:
+    """It is found again, to the last bit."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        made = gallery.calibration()
+    assert made is not None
+    sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    sound = (folder / "gallery.db").read_bytes()
+    (row,) = places_of(folder, struct.pack(">d", made.distance))
+    for place in (row, *places_of(folder, struct.pack(">d", made.worth))):
+        for bit in range(8 * place, 8 * place + 64):
+            (folder / "gallery.db").write_bytes(sound)
+            flip(folder / "gallery.db", bit)
+            with suppress(DamagedGalleryError), Gallery.open(folder) as gallery:  # one that is no number is told
+                gallery.bind_model(*MODEL, COHORT)
+                assert gallery.calibration() == made
+
+
+def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
+    """Else it would be that of a photo without one: somebody else's face."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        gallery.keep_crops(True)
+        gallery.add("Dee", dataclasses.replace(template(4), crop=toy_model.crop(0, 0)))
+    sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    path = folder / "gallery.db"
+    (png,) = places_of(folder, b"\x89PNG")
+    place = png - 5  # then the size of the header, a NULL in the place of the number, and the kind of the crop: 2 bytes
+    assert path.read_bytes()[place] == 5
+    for bit in range(8 * place, 8 * place + 8):
+        flip(path, bit)
+        with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
+            Gallery.open(folder)
+        flip(path, bit)
+    with Gallery.open(folder) as gallery:
+        assert gallery.check().problems == ()
+
+
+def test_of_a_write_ahead_log_what_follows_a_bit_is_lost(folder: Path) -> None:
+    """Of a process that was killed: SQLite takes the log to end there. What is there was so once, and is sound."""
+
+    def enroll() -> None:
+        gallery = Gallery.open(folder)
+        gallery.bind_model(*MODEL, COHORT)
+        for number in range(10, 16):
+            gallery.add("Eve", template(number))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert killed_before(10**9, enroll)
+    copy = folder.with_name("copy")
+    left = set()
+    for bit in random.Random(1).sample(range(8 * (folder / "gallery.db-wal").stat().st_size), 40):
+        shutil.copytree(folder, copy)
+        flip(copy / "gallery.db-wal", bit)
+        with Gallery.open(copy) as gallery:
+            gallery.bind_model(*MODEL, COHORT)
+            found = photos_in(gallery).get("Eve", [])
+            assert gallery.check().problems == ()
+        assert found == list(range(10, 10 + len(found)))
+        left.add(len(found))
+        shutil.rmtree(copy)
+    assert {1, 3, 5} <= left
+
+
 # ------------------------------------------------------------------------------------------------------------ format 5
 
 
@@ -128,6 +197,22 @@ def test_a_gallery_of_format_5_is_brought_up_to_date(folder: Path) -> None:
     assert what_is_searched(folder) == before, "what can be found is the same, and the threshold kept"
     assert made is not None
     look_at_old(folder, 5)
+
+
+@pytest.mark.parametrize("missing", ["checksum", "worth"])
+def test_a_gallery_of_an_early_format_5_is_brought_up_to_date(missing: str, folder: Path) -> None:
+    """Of facerecs that kept less of a threshold: it is found again, and kept."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        made = gallery.calibration()
+    before = what_is_searched(folder)
+    make_format_5(folder)
+    sql(folder, f"ALTER TABLE calibration DROP COLUMN {missing}")
+    look_at_old(folder, 5)
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        assert gallery.calibration() == made
+    assert what_is_searched(folder) == before
 
 
 def what_is_searched(folder: Path) -> list[list[tuple]]:

@@ -98,6 +98,8 @@ def test_a_source_that_is_not_utf8_is_kept_readable(gallery: Gallery) -> None:
     odd = template(0)
     gallery.add("Ann", Template(odd.photo_hash, os.fsdecode(b"caf\xe9.jpg"), odd.box, odd.quality, odd.vector))
     assert gallery.show("Ann")[0].source == "caf\\udce9.jpg"
+    gallery.set_strangers(vector(1)[None], os.fsdecode(b"visitors \xe9/"))
+    assert gallery.check().problems == ()
 
 
 @pytest.mark.parametrize(

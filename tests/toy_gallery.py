@@ -80,7 +80,7 @@ def make_format_5(folder: Path) -> None:
     """Have the database be as facerec wrote it when only names, hashes and numbers of rows stood in indexes."""
     with closing(connect(folder / "gallery.db", "mode=ro")) as db:
         twice = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_twice'")]
-    assert len(twice) == 7
+    assert len(twice) == 8
     drop = [f"DROP INDEX {name}" for name in twice]
     sql(folder, *drop, "PRAGMA user_version = 5", "PRAGMA wal_checkpoint(TRUNCATE)")
 
