@@ -157,9 +157,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     Foreign keys must not be enforced meanwhile: people get another table.
     """
     version = version_of(db)
-    columns = "SELECT count(*) FROM pragma_table_info('calibration') WHERE name IN ('worth', 'checksum')"
-    unlike = 4 if scalar(db, columns) == 2 else 5  # the first facerecs of format 5 kept less, as those of 4 did
-    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (unlike, _ANEW)) if version <= last)
+    steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)
     _run(db, steps + (_from_4(version) if version <= 4 else "") + _TABLES)
 
 

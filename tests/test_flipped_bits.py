@@ -199,22 +199,6 @@ def test_a_gallery_of_format_5_is_brought_up_to_date(folder: Path) -> None:
     look_at_old(folder, 5)
 
 
-@pytest.mark.parametrize("missing", ["checksum", "worth"])
-def test_a_gallery_of_an_early_format_5_is_brought_up_to_date(missing: str, folder: Path) -> None:
-    """Of facerecs that kept less of a threshold: it is found again, and kept."""
-    with Gallery.open(folder) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        made = gallery.calibration()
-    before = what_is_searched(folder)
-    make_format_5(folder)
-    sql(folder, f"ALTER TABLE calibration DROP COLUMN {missing}")
-    look_at_old(folder, 5)
-    with Gallery.open(folder) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        assert gallery.calibration() == made
-    assert what_is_searched(folder) == before
-
-
 def what_is_searched(folder: Path) -> list[list[tuple]]:
     made = rows(folder, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
     return [made, *(rows(folder, f"SELECT * FROM {table}") for table in ("gallery", "calibration"))]
