@@ -258,12 +258,19 @@ class Care:
 
     def _tidy(self) -> None:
         """Finish what killed processes left undone, where anything may be written."""
-        path = self._database.path
+        self._unfinished()
         if self._database.writable:
-            if drafts_of(path):
-                with suppress(GalleryError), self._database.write():  # whoever writes a draft holds this lock
-                    unlink(drafts_of(path))  # where it is busy or refused, `check` says what is left
             self._wipe()
+
+    def _unfinished(self) -> list[Path]:
+        """Delete the drafts that killed processes left; returns what cannot be deleted."""
+        path = self._database.path
+        if not drafts_of(path) or not self._database.writable:
+            return drafts_of(path)
+        with suppress(GalleryError), self._database.write():  # whoever is writing a draft holds this lock
+            unlink(drafts_of(path))
+            return []
+        return drafts_of(path)
 
     # ------------------------------------------------------------------------------------------------ to and fro
 
@@ -311,7 +318,9 @@ class Care:
         with self._database.read() as db:
             problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
             problems += [*self._broken_index(db), *audit.faults(db), *remains(db, self._database.path)]
-            return CheckReport(count_rows(db, "people"), count_rows(db, "templates"), tuple(problems))
+            people, templates = count_rows(db, "people"), count_rows(db, "templates")
+        problems += [f"{draft}: left unfinished by a killed process; delete it" for draft in self._unfinished()]
+        return CheckReport(people, templates, tuple(problems))
 
     @staticmethod
     def copies(folder: Path) -> list[Copy]:

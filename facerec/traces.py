@@ -1,4 +1,4 @@
-"""What might still hold somebody who was removed: the database's free pages, its copies, and unfinished files."""
+"""What might still hold somebody who was removed: the database's free pages, and its copies."""
 
 import sqlite3
 from contextlib import closing
@@ -8,7 +8,7 @@ import numpy as np
 
 from facerec.database import connect, explained
 from facerec.errors import GalleryError
-from facerec.folder import copies_of, drafts_of, salt_of
+from facerec.folder import copies_of, salt_of
 from facerec.schema import scalar, version_of
 
 
@@ -27,8 +27,7 @@ def remains(db: sqlite3.Connection, path: Path) -> list[str]:
     if pending(db):
         found.append(f"{path}: traces of who was removed may be left in it; close what else uses it and check again")
     found += _free_pages(db, path)
-    found += _old_copies(path, scalar(db, "SELECT removal FROM traces"))
-    return found + [f"{draft}: left unfinished by a killed process; delete it" for draft in drafts_of(path)]
+    return found + _old_copies(path, scalar(db, "SELECT removal FROM traces"))
 
 
 def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:

@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from toy_gallery import nearest, opened, sql, template
 
 from facerec import database
 from facerec.errors import GalleryError
+from facerec.folder import copy_of, draft_of
 from facerec.gallery import Gallery
 
 BEFORE = {f"Person {n}": [4 * n + k for k in range(4)] for n in range(6)}
@@ -144,6 +147,45 @@ def test_a_disk_that_is_truly_full(folder: Path, tmp_path: Path) -> None:
     assert traces.endswith("After that `facerec gallery check` wipes them")
     assert (removed, traced) == ("Person 2 and 4 photos are removed.", "exit 1")
     assert (again, after, sound) == (removed, "20 photos of 5 people: sound.", after)
+
+
+def test_a_copy_that_another_process_is_writing_is_not_left_unfinished(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins once `check` has looked for what killed processes left."""
+    draft, began = draft_of(copy_of(folder / "gallery.db", "backup")), threading.Event()
+
+    def write_copy() -> None:
+        with Gallery.open(folder) as other, other._database.write():
+            draft.touch()
+            began.set()
+            time.sleep(0.3)
+            draft.unlink()
+
+    writer = threading.Thread(target=write_copy)
+    look = Gallery._drop_free_pages
+
+    def and_meanwhile(gallery: Gallery) -> None:
+        look(gallery)
+        writer.start()
+        began.wait()
+
+    monkeypatch.setattr(Gallery, "_drop_free_pages", and_meanwhile)
+    with Gallery.open(folder) as gallery:
+        assert gallery.check().problems == ()
+        writer.join()
+
+
+def test_a_draft_that_cannot_be_deleted_is_named(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody else in
+        shutil.copytree(folder, name, dirs_exist_ok=True)
+        draft = draft_of(copy_of(Path(name) / "gallery.db", "backup"))
+        draft.touch()
+        with as_a_user_who_may_only_read(Path(name)), Gallery.open(Path(name)) as gallery:
+            assert gallery.check().problems == (f"{draft}: left unfinished by a killed process; delete it",)
+        with Gallery.open(Path(name)) as gallery:
+            assert gallery.check().problems == ()
+        assert not draft.exists()
 
 
 # ------------------------------------------------------------------------------------------------------ damaged files
