@@ -27,6 +27,7 @@ from facerec.folder import KINDS
 from facerec.index import FlatIndex, Index, PeopleIndex
 from facerec.population import calibrate_people
 from facerec.rows import (
+    as_text,
     clean_name,
     count_rows,
     generation_of,
@@ -68,7 +69,8 @@ class Gallery(Care):
         later the same model may bring a new name, threshold (its card's) or cohort. Raises ForeignModelError if the
         gallery holds vectors of another model.
         """
-        wanted = (fingerprint, name, dimension, threshold and threshold.distance, threshold and threshold.source)
+        name, limit = as_text(name), threshold and threshold.distance
+        wanted = (fingerprint, name, dimension, limit, threshold and as_text(threshold.source))
         columns = "model_fingerprint, model_name, dimension, threshold, threshold_source"
         with self._database.read() as db:
             stored = db.execute(f"SELECT {columns} FROM gallery").fetchone()

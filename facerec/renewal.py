@@ -22,6 +22,7 @@ from facerec.folder import unlink
 from facerec.rows import (
     StoredTemplate,
     as_stored,
+    as_text,
     count_rows,
     crop_of,
     insert_crop,
@@ -200,12 +201,12 @@ class Renewal(Care):
         db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.fingerprint,))
         db.execute("DELETE FROM renewal")
         old = scalar(db, "SELECT model_fingerprint FROM gallery")
-        limit = model.threshold
-        values = (model.fingerprint, model.name, model.dimension, limit and limit.distance, limit and limit.source)
+        limit, name = model.threshold, as_text(model.name)
+        values = (model.fingerprint, name, model.dimension, limit and limit.distance, limit and as_text(limit.source))
         columns = "model_fingerprint, model_name, dimension, threshold, threshold_source"
         db.execute(f"UPDATE gallery SET ({columns}) = (?, ?, ?, ?, ?)", values)
         db.execute("DELETE FROM strangers")
-        write_strangers(db, "cohort", f"the cohort of {model.name}", model.cohort)
+        write_strangers(db, "cohort", f"the cohort of {name}", model.cohort)
         facts = {"dimension": model.dimension, "cohort": len(model.cohort), "left_out": left_out}
         record(db, "migrated", model=model.fingerprint, before=old, templates=count_rows(db, "templates"), **facts)
 

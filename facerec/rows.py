@@ -134,7 +134,7 @@ def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vec
     db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
     db.execute("DELETE FROM calibration")
     if len(vectors):
-        row = (kind, _as_text(source), as_stored(vectors).tobytes())
+        row = (kind, as_text(source), as_stored(vectors).tobytes())
         checksum = sealed("?1", "?3")
         db.execute(f"INSERT INTO strangers (kind, source, vectors, checksum) VALUES (?1, ?2, ?3, {checksum})", row)
 
@@ -246,7 +246,7 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template, enrol
     enrolled = enrolled or audit.utc_now()
     if (person := id_of(db, name)) is None:
         person = db.execute("INSERT INTO people (name, enrolled) VALUES (?, ?)", (name, enrolled)).lastrowid
-    source = _as_text(template.source)
+    source = as_text(template.source)
     box, vector = map(float, template.box), template.vector.astype("<f4").tobytes()
     number = db.execute(
         "INSERT INTO templates (person, photo_hash, source, x1, y1, x2, y2, quality, vector, enrolled, checksum) "
@@ -260,9 +260,9 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template, enrol
     return person
 
 
-def _as_text(path: str) -> str:
-    """A path as SQLite takes it: its text is UTF-8, file names need not be."""
-    return path.encode("utf-8", "backslashreplace").decode()
+def as_text(name: str) -> str:
+    """A path, or what was called by one, as SQLite takes it: its text is UTF-8, file names need not be."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def keeps_crops(db: sqlite3.Connection) -> bool:

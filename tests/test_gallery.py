@@ -98,6 +98,9 @@ def test_a_source_that_is_not_utf8_is_kept_readable(gallery: Gallery) -> None:
     odd = template(0)
     gallery.add("Ann", Template(odd.photo_hash, os.fsdecode(b"caf\xe9.jpg"), odd.box, odd.quality, odd.vector))
     assert gallery.show("Ann")[0].source == "caf\\udce9.jpg"
+    gallery.bind_model(MODEL[0], os.fsdecode(b"mod\xe8le"), DIMENSION, Threshold(1.0, os.fsdecode(b"of mod\xe8le")))
+    assert gallery.model_name == "mod\\udce8le"
+    assert gallery.threshold == Threshold(1.0, "of mod\\udce8le")
     gallery.set_strangers(vector(1)[None], os.fsdecode(b"visitors \xe9/"))
     assert gallery.check().problems == ()
 
