@@ -25,6 +25,8 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of 
     "SQLITE_FULL": (GalleryError, "the disk is full; free some space"),
     "SQLITE_IOERR": (GalleryError, "the disk does not take or give the data; check its space and health"),
 }
+# Errors of SQLCipher's copying have no name, but SQLite's words for it.
+_NAMES = {"database or disk is full": "SQLITE_FULL", "disk I/O error": "SQLITE_IOERR"}
 
 
 class Database:
@@ -178,7 +180,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except cipher.errors() as error:
-        name = getattr(error, "sqlite_errorname", "")
+        name = getattr(error, "sqlite_errorname", None) or _NAMES.get(str(error), "")
         fallback = (GalleryError, "run `facerec gallery check`")
         kind, meaning = next((m for start, m in _MEANINGS.items() if name.startswith(start)), fallback)
         if name == "SQLITE_NOTADB" and mark_of(path).exists():

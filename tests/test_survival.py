@@ -108,11 +108,13 @@ def test_a_disk_that_is_full_sooner_or_later(name: str, folder: Path) -> None:
     assert ended == ({0, 1, 2} if name in {"remove", "expire"} else {0, 2})
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_disk_without_room_for_a_backup(folder: Path) -> None:
     size = (folder / "gallery.db").stat().st_size - 4096  # of a copy; the database itself need not grow
     code, stdout, stderr = limited(size, "gallery", "rename", "Person 0", "Anna", gallery=folder)
     assert (code, stdout) == (0, "Person 0 is now Anna.\n")
     assert stderr.startswith("no backup was made: ")
+    assert "check its space and health" in stderr
     assert stderr.endswith("The next command that changes the gallery makes one\n")
     assert holds(folder).keys() == {"Anna", *BEFORE} - {"Person 0"}
 
