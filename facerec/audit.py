@@ -86,7 +86,7 @@ def faults(db: sqlite3.Connection) -> list[str]:
     """
     if version_of(db) < 3:
         return []
-    previous, expected, persons = START, 1, [0]
+    previous, expected, highest = START, 1, 0
     for number, text, hashed in db.execute("SELECT number, entry, hash FROM log ORDER BY number"):
         if number != expected:
             return [f"the log: entry {expected} is missing; {_REMEDY}"]
@@ -94,13 +94,14 @@ def faults(db: sqlite3.Connection) -> list[str]:
         if hashed != _hash(previous, text) or entry.get("number") != number:
             return [f"the log: entry {number} is not what was written; {_REMEDY}"]
         previous, expected = hashed, number + 1
-        persons += [entry["person"]] if isinstance(entry.get("person"), int) else []
+        person = entry.get("person")
+        highest = max(highest, person if isinstance(person, int) else 0)
     written = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'log'") or 0
     if written != expected - 1:
         return [f"the log: it ends at entry {expected - 1} of {written}; {_REMEDY}"]
     last = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'people' AND typeof(seq) = 'integer'") or 0
-    if last < max(persons):
-        return [f"the numbers of people: {max(persons)}, which is in the log, would be given again; {_RESTORE}"]
+    if last < highest:
+        return [f"the numbers of people: {highest}, which is in the log, would be given again; {_RESTORE}"]
     return []
 
 

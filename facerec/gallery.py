@@ -40,7 +40,7 @@ from facerec.rows import (
     vector_fault,
     write_strangers,
 )
-from facerec.schema import scalar, sealed_exactly, version_of
+from facerec.schema import scalar, sealed, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
@@ -125,7 +125,7 @@ class Gallery(Care):
     def _kept(self, db: sqlite3.Connection, rate: float) -> Calibration | None:
         if version_of(db) < 6:  # an older format, that may only be read, keeps less
             return None
-        whole = f"checksum = {sealed_exactly('generation', _CALIBRATION)}"  # one that is damaged is found again
+        whole = f"checksum = {sealed('generation', *_CALIBRATION.split(', '))}"  # one that is damaged is found again
         kept = f"SELECT {_CALIBRATION} FROM calibration WHERE generation = ? AND fpir = ? AND {whole}"
         row = db.execute(kept, (self._generation, rate)).fetchone()
         return None if row is None else Calibration(*row)
@@ -137,7 +137,7 @@ class Gallery(Care):
                 f"REPLACE INTO calibration (only, generation, {_CALIBRATION}) VALUES (1, {', '.join('?' * len(row))})",
                 row,
             )
-            db.execute(f"UPDATE calibration SET checksum = {sealed_exactly('generation', _CALIBRATION)}")
+            db.execute(f"UPDATE calibration SET checksum = {sealed('generation', *_CALIBRATION.split(', '))}")
 
     def set_target(self, fpir: float) -> None:
         """From now on the threshold is for this false positive identification rate; ConfigError if that is none."""

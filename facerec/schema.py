@@ -21,7 +21,7 @@ _PEOPLE = f"""(
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
 # `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
 # `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
-# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (`sealed_exactly`). A
+# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). A
 # crop's PNG has checksums of its own. All else stands in an index, too (`*_twice`, UNIQUE): SQLite's integrity check,
 # at every opening, compares the two, and so finds a bit that flipped in either. (One that makes a number of the index
 # no number equals every number to it; so nothing is read from there: `WHERE only = 1` keeps the planner from it.)
@@ -189,12 +189,9 @@ def sealed(*values: str) -> str:
 
     It is against accidents: whoever may write the file can make it anew.
     """
-    return f"crc32({', '.join(f'CAST({value} AS BLOB)' for value in values)})"
-
-
-def sealed_exactly(*columns: str) -> str:
-    """SQL for the checksum of columns of any types, to the last bit: a number that is cast has but 15 digits."""
-    return f"crc32({', '.join(columns)})"
+    # Text may be no UTF-8 once it is damaged, and is taken as bytes; of a real number that would be 15 digits.
+    parts = (f"CASE typeof({value}) WHEN 'real' THEN {value} ELSE CAST({value} AS BLOB) END" for value in values)
+    return f"crc32({', '.join(parts)})"
 
 
 def damaged(db: sqlite3.Connection, *columns: str) -> str:
@@ -206,17 +203,12 @@ def damaged(db: sqlite3.Connection, *columns: str) -> str:
     return changed if version_of(db) > 4 else "FALSE"
 
 
-def _crc32(*parts: bytes | str | float | None) -> int:
+def _crc32(*parts: bytes | float | None) -> int:
     checksum = 0
     for part in parts:
-        checksum = zlib.crc32(_bytes_of(part), checksum)
+        if part is not None:
+            checksum = zlib.crc32(part if isinstance(part, bytes) else struct.pack("<d", part), checksum)
     return checksum
-
-
-def _bytes_of(part: bytes | str | float | None) -> bytes:
-    if part is None or isinstance(part, bytes):
-        return part or b""
-    return struct.pack("<d", part) if isinstance(part, float) else repr(part).encode()
 
 
 def version_of(db: sqlite3.Connection) -> int:
