@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import struct
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ import toy_fixtures
 import toy_model
 from killing import killed_before, photos_in
 from running import run
-from test_database import as_a_user_who_may_only_read
 from toy_damage import COHORT, flip, places_of, rows
-from toy_gallery import MODEL, make_format_5, nearest, sql, template
+from toy_gallery import MODEL, nearest, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import Gallery
@@ -172,58 +170,3 @@ def test_of_a_write_ahead_log_what_follows_a_bit_is_lost(folder: Path) -> None:
         left.add(len(found))
         shutil.rmtree(copy)
     assert {1, 3, 5} <= left
-
-
-# ------------------------------------------------------------------------------------------------------------ format 5
-
-
-def look_at_old(folder: Path, *formats: int) -> None:
-    with Gallery.open(folder) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2], "Cy": [3]}
-        assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
-        assert gallery.consent("Ann") == (NOTE, DAY)
-        assert gallery.check().problems == ()
-        assert tuple(entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded") == formats
-
-
-def test_a_gallery_of_format_5_is_brought_up_to_date(folder: Path) -> None:
-    with Gallery.open(folder) as gallery:
-        gallery.bind_model(*MODEL, COHORT)
-        made = gallery.calibration()
-    before = what_is_searched(folder)
-    make_format_5(folder)
-    look_at_old(folder, 5)
-    assert what_is_searched(folder) == before, "what can be found is the same, and the threshold kept"
-    assert made is not None
-    look_at_old(folder, 5)
-
-
-def what_is_searched(folder: Path) -> list[list[tuple]]:
-    made = rows(folder, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
-    return [made, *(rows(folder, f"SELECT * FROM {table}") for table in ("gallery", "calibration"))]
-
-
-def test_killed_while_it_is_brought_up_to_date(folder: Path) -> None:
-    make_format_5(folder)
-    step, killed = 0, True
-    while killed:
-        step += 2
-        copy = folder.parent / str(step)
-        shutil.copytree(folder, copy)
-        killed = killed_before(step, lambda copy=copy: Gallery.open(copy).close())
-        look_at_old(copy, 5)
-    assert step > 20
-
-
-def test_a_gallery_of_format_5_that_may_only_be_read(folder: Path) -> None:
-    make_format_5(folder)
-    with tempfile.TemporaryDirectory() as name:
-        shutil.copytree(folder, name, dirs_exist_ok=True)
-        with as_a_user_who_may_only_read(Path(name)):
-            look_at_old(Path(name))
-            with Gallery.open(Path(name)) as gallery:
-                gallery.bind_model(*MODEL, COHORT)
-                assert gallery.calibration() is not None
-                with pytest.raises(GalleryError, match="make the gallery's folder writable"):
-                    gallery.add("Dee", template(4))
