@@ -7,35 +7,35 @@
         facerec.identify(gallery, [other], detector, embedder, gallery.threshold)
 
 Names are imported when first used, so that `import facerec` needs neither torch nor anything else heavy. What is named
-as its module (`facerec.train.train`, `facerec.decide.decide`) is imported from there.
+as its module (`facerec.training.train.train`, `facerec.decision.decide.decide`) is imported from there.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facerec.config import DetectorSettings as DetectorSettings
-    from facerec.config import TrainSettings as TrainSettings
-    from facerec.data import align_folder as align_folder
-    from facerec.decide import Verification as Verification
-    from facerec.detect import AlignedDetector as AlignedDetector
-    from facerec.detect import Detector as Detector
-    from facerec.detect import MTCNNDetector as MTCNNDetector
-    from facerec.embed import Classifier as Classifier
-    from facerec.embed import Embedder as Embedder
-    from facerec.embed import load_classifier as load_classifier
-    from facerec.embed import load_embedder as load_embedder
+    from facerec.datasets.photo_sets import align_folder as align_folder
+    from facerec.decision.decide import Verification as Verification
     from facerec.errors import FacerecError as FacerecError
-    from facerec.gallery import Gallery as Gallery
-    from facerec.images import identity_folders as identity_folders
-    from facerec.images import read_image as read_image
-    from facerec.recognise import classify as classify
-    from facerec.recognise import embed_photos as embed_photos
-    from facerec.recognise import enrol as enrol
-    from facerec.recognise import identify as identify
-    from facerec.recognise import open_gallery as open_gallery
-    from facerec.recognise import verify as verify
-    from facerec.transformer import StageFeatures as StageFeatures
+    from facerec.faces.mtcnn import AlignedDetector as AlignedDetector
+    from facerec.faces.mtcnn import Detector as Detector
+    from facerec.faces.mtcnn import MTCNNDetector as MTCNNDetector
+    from facerec.features.transformer import StageFeatures as StageFeatures
+    from facerec.gallery.gallery import Gallery as Gallery
+    from facerec.inference.embedder import Classifier as Classifier
+    from facerec.inference.embedder import Embedder as Embedder
+    from facerec.inference.embedder import load_classifier as load_classifier
+    from facerec.inference.embedder import load_embedder as load_embedder
+    from facerec.photos.reading import identity_folders as identity_folders
+    from facerec.photos.reading import read_image as read_image
+    from facerec.recognition.identify import classify as classify
+    from facerec.recognition.identify import embed_photos as embed_photos
+    from facerec.recognition.identify import enrol as enrol
+    from facerec.recognition.identify import identify as identify
+    from facerec.recognition.identify import open_gallery as open_gallery
+    from facerec.recognition.identify import verify as verify
+    from facerec.settings import DetectorSettings as DetectorSettings
+    from facerec.settings import TrainSettings as TrainSettings
     from facerec.types import Candidate as Candidate
     from facerec.types import Decision as Decision
     from facerec.types import Face as Face
@@ -44,34 +44,34 @@ if TYPE_CHECKING:
     from facerec.types import Threshold as Threshold
 
 _HOMES = {
-    "AlignedDetector": "detect",
+    "AlignedDetector": "faces.mtcnn",
     "Candidate": "types",
-    "Classifier": "embed",
+    "Classifier": "inference.embedder",
     "Decision": "types",
-    "Detector": "detect",
-    "DetectorSettings": "config",
-    "Embedder": "embed",
+    "Detector": "faces.mtcnn",
+    "DetectorSettings": "settings",
+    "Embedder": "inference.embedder",
     "Face": "types",
     "FacerecError": "errors",
-    "Gallery": "gallery",
-    "MTCNNDetector": "detect",
+    "Gallery": "gallery.gallery",
+    "MTCNNDetector": "faces.mtcnn",
     "Photo": "types",
-    "StageFeatures": "transformer",
+    "StageFeatures": "features.transformer",
     "Template": "types",
     "Threshold": "types",
-    "TrainSettings": "config",
-    "Verification": "decide",
-    "align_folder": "data",
-    "classify": "recognise",
-    "embed_photos": "recognise",
-    "enrol": "recognise",
-    "identify": "recognise",
-    "identity_folders": "images",
-    "load_classifier": "embed",
-    "load_embedder": "embed",
-    "open_gallery": "recognise",
-    "read_image": "images",
-    "verify": "recognise",
+    "TrainSettings": "settings",
+    "Verification": "decision.decide",
+    "align_folder": "datasets.photo_sets",
+    "classify": "recognition.identify",
+    "embed_photos": "recognition.identify",
+    "enrol": "recognition.identify",
+    "identify": "recognition.identify",
+    "identity_folders": "photos.reading",
+    "load_classifier": "inference.embedder",
+    "load_embedder": "inference.embedder",
+    "open_gallery": "recognition.identify",
+    "read_image": "photos.reading",
+    "verify": "recognition.identify",
 }
 
 __all__ = [

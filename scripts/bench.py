@@ -33,17 +33,17 @@ def time_steps(data: Path, plain: bool) -> float:
     """Crops per second of STEPS training steps."""
     import torch
 
-    from facerec.config import TrainSettings
-    from facerec.training import processes
+    from facerec.settings import TrainSettings
+    from facerec.training import distributed
     from facerec.training.learner import Learner
-    from facerec.training.runs import State
+    from facerec.training.run_folder import State
     from facerec.training.tasks import read_task
 
     settings = TrainSettings(strategy="full", teacher=(str(data / "teacher" / "sface.npz"),), limit_people=200)
     if plain:
         settings = TrainSettings(**{**_fields(settings), "precision": "fp32"})
     else:
-        processes.keep_freed_memory()
+        distributed.keep_freed_memory()
     task = read_task(data / "faces", settings, data / "splits", None, None)
     learner = Learner(settings, task)
     if plain:
@@ -78,8 +78,8 @@ def plain_step(learner):  # type: ignore[no-untyped-def]
 
 def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
     """Seconds of each epoch after the first."""
-    from facerec.config import TrainSettings
-    from facerec.train import Progress, train
+    from facerec.settings import TrainSettings
+    from facerec.training.train import Progress, train
 
     starts: dict[int, float] = {}
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from torch import nn
 
-from facerec.data import PhotoSet, read_photos, split_people
+from facerec.datasets.augmentation import Views, still_batches
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
 from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import describe, load_model, save_model
-from facerec.views import Views, still_batches
 
 CROPS, BATCH, SEED = 4000, 64, 0
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.data import PhotoSet, read_photos
-from facerec.distill import read_teacher
-from facerec.likeness import leave_one_out
+from facerec.curation.label_fit import leave_one_out
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.training.distillation import read_teacher
 from facerec.types import Vectors
 
 UNLIKE = 0.3

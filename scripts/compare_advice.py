@@ -12,9 +12,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from facerec.advise import Advice, advise
-from facerec.data import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
 from facerec.models.network import MODES, Network
+from facerec.training.advise import Advice, advise
 
 Interval = tuple[float, float, float]  # the figure, and the ends of its interval
 

@@ -25,16 +25,16 @@ from compare_runs import pair_statistics, shown
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from facerec.data import PhotoSet, read_photos, split_people
-from facerec.detect import AlignedDetector, Detector, MTCNNDetector, faces_in_photos
-from facerec.embed import load_embedder, model_path
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
 from facerec.errors import FacerecError
-from facerec.evaluate import read_pairs, verification
-from facerec.images import aligned_crop, centre_picture, read_image
-from facerec.metrics import share_interval
+from facerec.evaluation.verification import read_pairs, verification
+from facerec.faces.mtcnn import AlignedDetector, Detector, MTCNNDetector, faces_in_photos
+from facerec.inference.embedder import load_embedder, model_path
+from facerec.metrics.roc import share_interval
 from facerec.models.blocks import block_names
 from facerec.models.checkpoint import load_model
 from facerec.models.network import CLASSIFY, Network
+from facerec.photos.reading import aligned_crop, centre_picture, read_image
 from facerec.training.schedule import use_bf16
 
 SIZES, DRAWS, SEED = (2, 4, 6), 2, 0

@@ -20,9 +20,9 @@ from compare_identification import Rows, draw_people, embed_people, fnirs, shown
 from compare_readings import nearest_template
 from numpy.typing import NDArray
 
-from facerec.cohort import load_cohort
-from facerec.embed import load_embedder
-from facerec.identification import Searches, index_people
+from facerec.evaluation.identification import Searches, index_people
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import load_cohort
 
 DRAWS, ENROLLED, FPIR = 20, 4, 0.01
 NEAR, NORM, HALF, MARGIN = 20, 100, 0.5, 0.25

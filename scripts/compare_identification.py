@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.detect import AlignedDetector
-from facerec.embed import load_embedder
-from facerec.identification import Searches, fnir_at_fpir, run_searches
-from facerec.images import find_photos
-from facerec.recognise import embed_photos
+from facerec.evaluation.identification import Searches, fnir_at_fpir, run_searches
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.inference.embedder import load_embedder
+from facerec.photos.reading import find_photos
+from facerec.recognition.identify import embed_photos
 
 FPIRS = (0.1, 0.01)
 REPLICATES = 1000

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.data import PhotoSet, read_photos, split_people
+from facerec.datasets.augmentation import Views
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
 from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Vectors
-from facerec.views import Views
 
 REPLICATES = 200
 SEED = 0

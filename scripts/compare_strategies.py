@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from facerec import metrics
-from facerec.data import read_photos, split_people
+from facerec.datasets.augmentation import Views, still_batches
+from facerec.datasets.photo_sets import read_photos, split_people
 from facerec.models.network import Network
 from facerec.training.tasks import VALIDATION_FMR
-from facerec.views import Views, still_batches
 
 EPOCHS = 3
 NOTHING = "1e-9*triplet"  # the batches of the triplet loss without the loss

@@ -4,9 +4,9 @@
 
 In each of 40 draws 40 of the 80 validation people are enrolled with 4 crops each, and the model's cohort is searched.
 Thresholds for FPIR 1, 0.3, 0.1 and 0.03 % are set by the distance of so many of it to the nearest person: counted, as
-`facerec.calibrate` does (below the nearest of all, where they are too few to count), or by a generalised Pareto
-distribution of how far the nearest 5 or 10 % lie below the next one (peaks over threshold; Pickands 1975, Annals of
-Statistics 3; maximum likelihood), its shape fitted, or 0 (an exponential tail). A gallery counts where it can; where
+`facerec.decision.calibration` does (below the nearest of all, where they are too few to count), or by a generalised
+Pareto distribution of how far the nearest 5 or 10 % lie below the next one (peaks over threshold; Pickands 1975,
+Annals of Statistics 3; maximum likelihood), its shape fitted, or 0 (an exponential tail). A gallery counts where it can; where
 it cannot, and has 1,000 strangers or more, it takes the exponential tail of 10 %, but never a threshold beyond the
 nearest.
 
@@ -24,9 +24,9 @@ from held_out_people import add_options, people_of
 from measure_probability import nearest
 from numpy.typing import NDArray
 
-from facerec.cohort import load_cohort
-from facerec.embed import load_embedder
-from facerec.identification import index_people
+from facerec.evaluation.identification import index_people
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 
 DRAWS, PEOPLE, ENROLLED, SUBSET, REPLICATES, SEED = 40, 40, 4, 500, 400, 0

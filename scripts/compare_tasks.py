@@ -31,13 +31,13 @@ import torch
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.data import PhotoSet, read_photos, split_people
-from facerec.embed import unit_mean
+from facerec.datasets.augmentation import Views, still_batches
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.inference.embedder import unit_mean
 from facerec.models.checkpoint import load_model, load_module
-from facerec.training.runs import CHECKPOINT, HISTORY
+from facerec.training.run_folder import CHECKPOINT, HISTORY
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Vectors
-from facerec.views import Views, still_batches
 
 SOURCES = {"celeba": "CelebA", "pins": "Pins", "n": "VGGFace2"}
 HELD_BACK = 15  # people of VGGFace2 and of Pins who are judged

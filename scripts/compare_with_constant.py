@@ -25,10 +25,10 @@ from held_out_people import add_options, people_of
 from measure_calibration import constant_distance
 from numpy.typing import NDArray
 
-from facerec.cohort import load_cohort
-from facerec.embed import load_embedder
-from facerec.identification import Searches, decided, gallery_threshold, search_all
-from facerec.intervals import share
+from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
+from facerec.inference.embedder import load_embedder
+from facerec.metrics.intervals import share
+from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 
 DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0

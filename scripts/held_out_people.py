@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from compare_identification import Rows, embed_people
 
-from facerec.config import DetectorSettings
-from facerec.detect import MTCNNDetector
-from facerec.embed import load_embedder
-from facerec.images import identity_folders
-from facerec.recognise import embed_photos
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.inference.embedder import load_embedder
+from facerec.photos.reading import identity_folders
+from facerec.recognition.identify import embed_photos
+from facerec.settings import DetectorSettings
 
 KINDS = ("validation", "test", "lfw")
 

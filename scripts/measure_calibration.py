@@ -35,11 +35,11 @@ from measure_population import training_people
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.calibrate import Calibration
-from facerec.cohort import load_cohort
-from facerec.embed import load_embedder
-from facerec.identification import Searches, index_people
-from facerec.population import calibrate_people
+from facerec.decision.calibration import Calibration
+from facerec.decision.population import calibrate_people
+from facerec.evaluation.identification import Searches, index_people
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import load_cohort
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen

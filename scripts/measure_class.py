@@ -21,16 +21,16 @@ import torch
 from compare_identification import fnirs, shown
 from measure_cohort import embed
 
-from facerec.cohort import load_cohort
-from facerec.config import DetectorSettings
-from facerec.data import align_folder
-from facerec.detect import MTCNNDetector
-from facerec.embed import load_embedder
-from facerec.identification import Searches, decided, gallery_threshold, search_all
-from facerec.images import identity_folders
+from facerec.datasets.augmentation import STORED_SIZE, Views, still_batches
+from facerec.datasets.photo_sets import align_folder
+from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import load_cohort
 from facerec.models.network import Network
+from facerec.photos.reading import identity_folders
+from facerec.settings import DetectorSettings
 from facerec.types import Threshold, Vectors
-from facerec.views import STORED_SIZE, Views, still_batches
 
 SIZE, SEED = 30, 0
 KNOWN = {"validation": 10, "test": 10, "lfw": 4}

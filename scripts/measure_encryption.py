@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.gallery import Gallery
-from facerec.transfer import Export, Person
+from facerec.gallery.archive import Export, Person
+from facerec.gallery.gallery import Gallery
 from facerec.types import Template
 
 MODEL = ("f" * 64, "made up", 512, None)

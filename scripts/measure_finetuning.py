@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from compare_strategies import shown
 
-from facerec.data import read_photos, split_people
-from facerec.embed import SHIPPED_MODEL
+from facerec.datasets.photo_sets import read_photos, split_people
+from facerec.inference.embedder import SHIPPED_MODEL
 from facerec.models.card import read_card
 
 PEOPLE, EPOCHS = 36, 4

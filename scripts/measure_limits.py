@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 
 from facerec import metrics
-from facerec.config import DetectorSettings
-from facerec.detect import MTCNNDetector
-from facerec.embed import Embedder, load_embedder
-from facerec.evaluate import pair_distances, read_pairs
-from facerec.images import aligned_crop, find_photos, read_image
-from facerec.quality import measure
-from facerec.recognise import embed_photos
+from facerec.evaluation.verification import pair_distances, read_pairs
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.quality import measure
+from facerec.inference.embedder import Embedder, load_embedder
+from facerec.photos.reading import aligned_crop, find_photos, read_image
+from facerec.recognition.identify import embed_photos
+from facerec.settings import DetectorSettings
 from facerec.types import Image, Vectors
 
 REPLICATES, SEED = 200, 0

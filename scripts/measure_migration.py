@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from facerec.cli.main import main as facerec
-from facerec.cohort import cohort_path, save_cohort
-from facerec.embed import load_embedder
-from facerec.images import aligned_crop, find_photos, read_image
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import cohort_path, save_cohort
+from facerec.photos.reading import aligned_crop, find_photos, read_image
 
 PEOPLE, CROPS, STRANGERS = 60, 6, 1000
 

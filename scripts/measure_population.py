@@ -7,8 +7,8 @@ of each), of CelebA in low resolution (at most 3), and all of these. The model k
 CelebA's, in low resolution. Of each kind so many people are drawn and enrolled with up to 4 photos each, 100 times (40
 times from 400 people on), and one photo of every other person of their kind is searched, where these are as many as 2
 for 3 enrolled. Mean and standard deviation over the draws of the FPIR at the threshold for 1 %, for some choices of
-SHIFT, STRETCH and EQUAL (facerec/population.py); SHIFT and STRETCH 0: the cohort as it is; EQUAL infinite: the cohort
-alone.
+SHIFT, STRETCH and EQUAL (facerec/decision/population.py); SHIFT and STRETCH 0: the cohort as it is; EQUAL infinite:
+the cohort alone.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from compare_identification import Rows
 from held_out_people import people_of, read_rows, write_rows
 from measure_cohort import embed
 
-from facerec import population
-from facerec.cohort import load_cohort
-from facerec.embed import Embedder, load_embedder
-from facerec.identification import index_people
-from facerec.population import calibrate_people
+from facerec.decision import population
+from facerec.decision.population import calibrate_people
+from facerec.evaluation.identification import index_people
+from facerec.inference.embedder import Embedder, load_embedder
+from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 
 KINDS = {

@@ -17,8 +17,8 @@ them; of the test people and LFW this is what is reported, as the model's card s
 reliability diagram, of all galleries (--plot FILE.svg draws it).
 
 Cllr: log loss in bits where half is mated (Brümmer & du Preez 2006, Computer Speech & Language 20); a coin's is 1.
-Brier score and calibration error as in `facerec.probability.reliability`. 95 % intervals: a bootstrap over people; a
-calibration error is never below 0, so that its interval does not reach it however good the model is.
+Brier score and calibration error as in `facerec.decision.posterior.reliability`. 95 % intervals: a bootstrap over
+people; a calibration error is never below 0, so that its interval does not reach it however good the model is.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from compare_identification import Rows, shown
 from held_out_people import add_options, people_of
 from numpy.typing import NDArray
 
-from facerec.calibrate import DEFAULT_FPIR
-from facerec.cohort import load_cohort
-from facerec.embed import load_embedder
-from facerec.identification import index_people
+from facerec.decision.calibration import DEFAULT_FPIR
+from facerec.decision.population import calibrate_people
+from facerec.decision.posterior import PRIOR, Posterior, at_prior, balanced, reliability
+from facerec.evaluation.identification import index_people
+from facerec.evaluation.report.plots import reliability_figure
+from facerec.inference.embedder import load_embedder
 from facerec.models.card import COEFFICIENTS
-from facerec.population import calibrate_people
-from facerec.probability import PRIOR, Posterior, at_prior, balanced, reliability
-from facerec.report.plots import reliability_figure
+from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 
 SIZES = (5, 10, 20, 40)  # people in the galleries it is fitted on

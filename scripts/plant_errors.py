@@ -25,10 +25,10 @@ import numpy as np
 import PIL.Image
 from PIL.Image import Resampling
 
-from facerec.detect import AlignedDetector
-from facerec.embed import Embedder, load_embedder
-from facerec.hygiene import Report, check, read_album
-from facerec.images import identity_folders
+from facerec.curation.check import Report, check, read_album
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.inference.embedder import Embedder, load_embedder
+from facerec.photos.reading import identity_folders
 
 MOVED = 0.03
 EACH = 5

@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerec.data import PhotoSet, read_photos, split_people
+from facerec.datasets.augmentation import Views, still_batches
+from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import FLAT, Network
-from facerec.views import Views, still_batches
 
 CROPS, BATCH, SEED = 2000, 64, 0
 PROBES = 512  # unit maps sent through the teacher's last layers at a time

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # slow to import
     from toy_migration import ByHand
     from toy_runs import Data
 
-    from facerec.embed import OpenVINOEmbedder
-    from facerec.gallery import Gallery
+    from facerec.gallery.gallery import Gallery
+    from facerec.inference.embedder import OpenVINOEmbedder
 
 # Small tensors gain nothing from threads, which wait for each other busily; of the tests' own processes, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -174,7 +174,7 @@ def whole_run(some_faces: "Data", tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def embedder(toy: Path) -> "OpenVINOEmbedder":
     """The toy model, ready to embed."""
-    from facerec.embed import OpenVINOEmbedder
+    from facerec.inference.embedder import OpenVINOEmbedder
 
     return OpenVINOEmbedder(toy)
 
@@ -189,9 +189,9 @@ def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are derived in a moment, for those who derive hundreds."""
-    from facerec import cipher
+    from facerec.gallery import sqlcipher
 
-    monkeypatch.setattr(cipher, "ITERATIONS", 10)
+    monkeypatch.setattr(sqlcipher, "ITERATIONS", 10)
 
 
 @pytest.fixture(params=["plain", "encrypted"])
@@ -230,7 +230,7 @@ def folder(tmp_path: Path, old: "ByHand") -> Path:
 @pytest.fixture
 def gallery(embedder: "OpenVINOEmbedder", tmp_path: Path) -> "Iterator[Gallery]":
     """An empty gallery of the toy model; files with galleries of their own kind have a fixture of this name, too."""
-    from facerec.recognise import open_gallery
+    from facerec.recognition.identify import open_gallery
 
     with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:
         yield opened

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facerec.cipher import require_library
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.sqlcipher import require_library
 
 _FILES = {"os.remove", "os.rename", "open", "os.truncate", "shutil.copyfile"}
 

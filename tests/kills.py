@@ -36,21 +36,21 @@ import toy_model
 from killing import everything_in
 from victims import ELSEWHERE, INSIDE, OPEN, Span, killed, left_alone, measured
 
-from facerec.audit import LogEntry
-from facerec.embed import load_embedder
-from facerec.gallery import Gallery
+from facerec.gallery.audit_log import LogEntry
+from facerec.gallery.gallery import Gallery
+from facerec.inference.embedder import load_embedder
 
 State = frozenset[tuple[str, str]]
 """Person and SHA-256 of each photo enrolled."""
 
 PAST = "2001-01-01"
-PRELOADED = ("faiss", "openvino", "facerec.detect", "facerec.recognise")
+PRELOADED = ("faiss", "openvino", "facerec.faces.mtcnn", "facerec.recognition.identify")
 PRELOADED += (
     "facerec.cli.enroll",
     "facerec.cli.gallery",
-    "facerec.cli.migrate",
-    "facerec.renewal",
-    "facerec.selfsearch",
+    "facerec.cli.gallery_migrate",
+    "facerec.gallery.model_change",
+    "facerec.evaluation.self_search",
 )
 """What the commands import, so that a kill costs a fork and not seconds."""
 LASTING = {"gallery.db", "gallery.db.backup", "gallery.db.rollback", "index.faiss"}

@@ -13,13 +13,13 @@ from click.testing import Result
 from running import json_lines, run
 from toy_faces import some_people
 
-from facerec import advise as room
-from facerec.advise import FOLDS, Depth, advise, choose, command_for, conclude, probe
 from facerec.cli.main import main
-from facerec.data import PhotoSet, read_photos
+from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.errors import DataError
-from facerec.models.maps import pooled_stages
 from facerec.models.network import Network
+from facerec.models.saliency import pooled_stages
+from facerec.training import advise as room
+from facerec.training.advise import FOLDS, Depth, advise, choose, command_for, conclude, probe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

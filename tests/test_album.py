@@ -8,7 +8,7 @@ import pytest
 import toy_gallery
 import toy_model
 
-from facerec.album import (
+from facerec.albums.album import (
     AlbumFace,
     FaceAlbum,
     enrol_group,
@@ -21,13 +21,13 @@ from facerec.album import (
     score_groups,
     write_links,
 )
-from facerec.cluster import Grouping
-from facerec.cohort import save_cohort
-from facerec.detect import AlignedDetector
-from facerec.embed import load_embedder
+from facerec.albums.clustering import Grouping
 from facerec.errors import ConfigError, DataError, ImageError
-from facerec.images import photo_hash
-from facerec.recognise import embed_photos
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import save_cohort
+from facerec.photos.reading import photo_hash
+from facerec.recognition.identify import embed_photos
 from facerec.types import Face, Photo, Threshold
 
 LIMIT = Threshold(1.0, "given")

@@ -12,8 +12,8 @@ import toy_model
 from click.testing import Result
 from running import ROOT, json_lines, run
 
-from facerec.cohort import save_cohort
-from facerec.embed import load_embedder
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import save_cohort
 
 
 @pytest.fixture

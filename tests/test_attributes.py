@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec.attributes import read_attribute
+from facerec.datasets.attributes import read_attribute
 from facerec.errors import DataError
 
 

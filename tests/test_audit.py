@@ -13,7 +13,7 @@ from running import json_lines, run
 from toy_gallery import MODEL, opened, sql, template
 
 from facerec.errors import GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from running import ROOT, json_lines, run
 from test_database import as_a_user_who_may_only_read
 from toy_gallery import nearest, opened, sql, template
 
-from facerec import audit
-from facerec import folder as folder_room
-from facerec.backup import keep_copy
-from facerec.database import connect
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery import audit_log
+from facerec.gallery import layout as folder_room
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.database import connect
+from facerec.gallery.gallery import Gallery
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_damaged_copies_are_passed_over(folder: Path) -> None:
 
 def test_the_newest_copy_is_known_by_what_it_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever copies a gallery's folder gives its files new times, in any order."""
-    monkeypatch.setattr(audit, "utc_now", lambda: "2031-05-06T07:08:09Z")
+    monkeypatch.setattr(audit_log, "utc_now", lambda: "2031-05-06T07:08:09Z")
     with opened(folder) as gallery:
         keep_copy(gallery._database, "rollback")
         gallery.add("Cy", template(3))  # within the same second

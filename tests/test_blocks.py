@@ -17,14 +17,14 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from toy_runs import Data, assert_same_run, classes, command, interrupt_at, small
 
-from facerec.embed import SHIPPED_MODEL, load_embedder
 from facerec.errors import ConfigError, FacerecError, ModelError, TrainingError
+from facerec.inference.embedder import SHIPPED_MODEL, load_embedder
 from facerec.models.backbones import BACKBONES, build_stages
 from facerec.models.blocks import block_names, check_blocks
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
-from facerec.training.runs import settings_of
+from facerec.training.run_folder import settings_of
 
 PIXELS = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 RESNETS = [name for name, row in BACKBONES.items() if "layer1" in dict(row.stages)]
@@ -282,7 +282,7 @@ def test_a_run_says_first_what_it_goes_without_and_since_when(
     def first_line(output: str, **changes: Any) -> str:
         caplog.clear()
         settings = classes(backbone="resnet18", input_size=48, epochs=1, **changes)
-        with caplog.at_level("INFO", "facerec.train"):
+        with caplog.at_level("INFO", "facerec.training.train"):
             some_classes.train(tmp_path / output, settings, resume=(tmp_path / output).exists())
         return caplog.records[0].getMessage()
 

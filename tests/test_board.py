@@ -11,9 +11,9 @@ from toy_runs import SMALL, Data, classes, read_history, small
 
 from facerec.errors import ConfigError
 from facerec.models.checkpoint import load_model
-from facerec.train import Progress
 from facerec.training.feed import photo_rows
-from facerec.training.runs import CHECKPOINT
+from facerec.training.run_folder import CHECKPOINT
+from facerec.training.train import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

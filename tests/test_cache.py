@@ -25,13 +25,13 @@ from toy_runs import (
     warnings_of,
 )
 
-from facerec.config import TrainSettings
 from facerec.errors import TrainingError
 from facerec.models.network import Network
-from facerec.train import Progress
-from facerec.training.cache import store_key
+from facerec.settings import TrainSettings
 from facerec.training.learner import Learner
-from facerec.training.runs import lock_file
+from facerec.training.prefix_cache import store_key
+from facerec.training.run_folder import lock_file
+from facerec.training.train import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 

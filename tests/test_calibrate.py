@@ -1,4 +1,4 @@
-"""facerec.calibrate and the gallery's own threshold: against what strangers are let through when they come."""
+"""facerec.decision.calibration and the gallery's own threshold: against the strangers that are let through."""
 
 import math
 import shutil
@@ -15,11 +15,11 @@ from oracles import gallery_threshold_by_loop
 from running import json_lines, run
 from toy_gallery import MODEL, make_format_4, nearest, opened, template, vector
 
-from facerec.calibrate import TAIL, calibrate, tail_distance
-from facerec.cohort import save_cohort
-from facerec.embed import load_embedder
+from facerec.decision.calibration import TAIL, calibrate, tail_distance
 from facerec.errors import ConfigError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import save_cohort
 
 STRANGERS = np.stack([vector(5000 + i) for i in range(300)])
 

@@ -13,8 +13,8 @@ from test_database import as_a_user_who_may_only_read
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import GalleryError, UnknownPersonError
-from facerec.gallery import Gallery
-from facerec.schema import VERSION
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.schema import VERSION
 
 
 @pytest.fixture

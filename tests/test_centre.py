@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from running import ROOT
 from toy_runs import Data
 
-from facerec.embed import load_embedder
-from facerec.images import aligned_crop, read_image
+from facerec.inference.embedder import load_embedder
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
+from facerec.photos.reading import aligned_crop, read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,8 @@ from click.testing import Result
 from running import json_lines, run
 from test_duplicates import jpeg
 
-from facerec.data import read_photos
-from facerec.hygiene import KINDS
+from facerec.curation.check import KINDS
+from facerec.datasets.photo_sets import read_photos
 
 PEOPLE = ("Ann Lee", "Bob O'Ray", "Çelik 王")
 FIELDS = ["kind", "people", "photos", "reason", "suspects", "other_people", "other_photos", "distance", "correlation"]

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from facerec.embed import SHIPPED_MODEL
 from facerec.errors import ModelError
+from facerec.inference.embedder import SHIPPED_MODEL
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import (

@@ -13,12 +13,12 @@ from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, rows, s
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
-from facerec.detect import AlignedDetector
 from facerec.errors import DamagedGalleryError, ImageError
-from facerec.gallery import Gallery
-from facerec.images import decode_png, encode_png
-from facerec.migrate import migrate, open_renewal
-from facerec.recognise import open_gallery
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.gallery.gallery import Gallery
+from facerec.photos.reading import decode_png, encode_png
+from facerec.recognition.identify import open_gallery
+from facerec.recognition.migrate import migrate, open_renewal
 
 folder = toy_fixtures.few_people
 

@@ -1,4 +1,4 @@
-"""The classification half of facerec.metrics against scikit-learn, scipy, and slow oracles."""
+"""The classification half of facerec.metrics.roc against scikit-learn, scipy, and slow oracles."""
 
 import math
 

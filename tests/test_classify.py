@@ -20,13 +20,13 @@ from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
 from torchvision.transforms import v2
 
 import facerec
-from facerec.classification import class_labels, classification
-from facerec.embed import BATCH, load_classifier, load_embedder
 from facerec.errors import DataError, ImageError, ModelError
+from facerec.evaluation.classification import class_labels, classification
+from facerec.inference.embedder import BATCH, load_classifier, load_embedder
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
-from facerec.recognise import BATCH as READ_TOGETHER
-from facerec.recognise import classify
+from facerec.recognition.identify import BATCH as READ_TOGETHER
+from facerec.recognition.identify import classify
 
 GREEN, BLUE, RED = NAMES = toy_classes.NAMES
 

@@ -8,8 +8,8 @@ import numpy as np
 from running import ROOT
 from toy_faces import write_people, write_splits
 
-from facerec.data import read_photos
-from facerec.distill import read_teacher
+from facerec.datasets.photo_sets import read_photos
+from facerec.training.distillation import read_teacher
 
 DIRECTIONS = np.eye(8)
 # person -> the teacher's direction of each of their crops, as indices of DIRECTIONS

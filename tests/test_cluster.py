@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from facerec import cluster
-from facerec.cluster import Linkage, b_cubed, dense_groups, group_faces
+from facerec.albums import clustering
+from facerec.albums.clustering import Linkage, b_cubed, dense_groups, group_faces
 from facerec.types import Threshold, Vectors
 
 DIMENSION = 8
@@ -111,7 +111,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = faces(5, people=20)
     photos = [i // 2 for i in range(len(vectors))]
     whole = group_faces(vectors, photos, strangers(200), 0.1)
-    monkeypatch.setattr(cluster, "_BLOCK", 3 * len(vectors))
+    monkeypatch.setattr(clustering, "_BLOCK", 3 * len(vectors))
     parts = group_faces(vectors, photos, strangers(200), 0.1)
     assert (whole.labels == parts.labels).all()
     assert whole.threshold.distance == pytest.approx(parts.threshold.distance, abs=1e-6)

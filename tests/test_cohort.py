@@ -1,4 +1,4 @@
-"""facerec.cohort: strangers' embeddings in a model folder."""
+"""facerec.models.cohort: strangers' embeddings in a model folder."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 from toy_model import CARD
 
-from facerec.cohort import COHORT, load_cohort, save_cohort
 from facerec.errors import ModelError
+from facerec.models.cohort import COHORT, load_cohort, save_cohort
 
 MINE = dataclasses.replace(CARD, embedding_dim=8, fingerprint="0123456789abcdef")
 

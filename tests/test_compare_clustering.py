@@ -12,8 +12,8 @@ import pytest
 import toy_model
 from running import ROOT
 
-from facerec.cohort import save_cohort
-from facerec.embed import load_embedder
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import save_cohort
 
 
 @pytest.fixture

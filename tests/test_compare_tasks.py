@@ -8,8 +8,8 @@ import pytest
 from running import ROOT
 from toy_faces import write_people, write_splits
 
-from facerec.attributes import read_attribute
-from facerec.data import read_photos, split_people
+from facerec.datasets.attributes import read_attribute
+from facerec.datasets.photo_sets import read_photos, split_people
 
 
 @pytest.fixture

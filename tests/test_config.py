@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from facerec.config import DetectorSettings, TrainSettings, build_settings, read_settings
 from facerec.errors import ConfigError
+from facerec.settings import DetectorSettings, TrainSettings, build_settings, read_settings
 
 
 @pytest.mark.parametrize("kind", [DetectorSettings, TrainSettings])

@@ -24,11 +24,11 @@ from toy_migration import (
     vectors_in,
 )
 
-from facerec.detect import AlignedDetector, align, template
 from facerec.errors import GalleryError, ImageError
-from facerec.gallery import Gallery
-from facerec.images import decode_png, encode_png, fitted_crop, read_image
-from facerec.recognise import enrol, open_gallery
+from facerec.faces.mtcnn import AlignedDetector, align, template
+from facerec.gallery.gallery import Gallery
+from facerec.photos.reading import decode_png, encode_png, fitted_crop, read_image
+from facerec.recognition.identify import enrol, open_gallery
 
 # -------------------------------------------------------------------------------------------------- kept crops
 

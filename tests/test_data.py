@@ -12,7 +12,7 @@ from PIL import Image
 from toy_faces import face_set, some_people, write_people, write_splits
 from toy_runs import make_classes
 
-from facerec.data import (
+from facerec.datasets.photo_sets import (
     Detected,
     PhotoSet,
     align_folder,
@@ -22,8 +22,8 @@ from facerec.data import (
     split_classes,
     split_people,
 )
-from facerec.detect import AlignedDetector, MTCNNDetector
 from facerec.errors import DataError
+from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
 
 
 def people_of(*sets: PhotoSet) -> list[set[str]]:

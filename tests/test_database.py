@@ -18,9 +18,9 @@ import toy_fixtures
 import toy_gallery
 from toy_gallery import MODEL, nearest, opened, sql, template
 
-from facerec import database
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery import database
+from facerec.gallery.gallery import Gallery
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.decide import decide, decide_photo, look_alike, misplaced, same_person
+from facerec.decision.decide import decide, decide_photo, look_alike, misplaced, same_person
 from facerec.errors import ConfigError
 from facerec.types import Candidate, Threshold
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import sample_by_pixel
 
-from facerec import detect
-from facerec.config import DetectorSettings
-from facerec.detect import (
+from facerec.errors import ImageError
+from facerec.faces import mtcnn as module
+from facerec.faces.mtcnn import (
     TEMPLATE,
     AlignedDetector,
     Detector,
@@ -24,8 +24,8 @@ from facerec.detect import (
     similarity,
     template,
 )
-from facerec.errors import ImageError
-from facerec.images import read_image
+from facerec.photos.reading import read_image
+from facerec.settings import DetectorSettings
 from facerec.types import Face, Image
 
 GALLERY = Path(__file__).resolve().parents[1] / "gallery"
@@ -289,21 +289,21 @@ def test_tight_crops(mtcnn: MTCNNDetector, share: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_default_dtype_of_torch_does_not_matter(portrait: Image, dtype: torch.dtype) -> None:
     expected = MTCNNDetector().detect([portrait])[0][0].landmarks
-    detect._networks.cache_clear()
+    module._networks.cache_clear()
     torch.set_default_dtype(dtype)
     try:
         found = MTCNNDetector().detect([portrait, portrait[:5, :5]])[0][0].landmarks
         assert torch.get_default_dtype() == dtype
     finally:
         torch.set_default_dtype(torch.float32)
-        detect._networks.cache_clear()
+        module._networks.cache_clear()
     assert np.array_equal(found, expected)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), max_size=30), st.integers(1, 16))
 def test_batches_hold_every_photo_once_with_little_padding(shapes: list[tuple[int, int]], batch_size: int) -> None:
-    batches = list(detect._batches(shapes, batch_size))
+    batches = list(module._batches(shapes, batch_size))
     assert sorted(i for batch in batches for i in batch) == list(range(len(shapes)))
     for batch in batches:
         assert len(batch) <= batch_size

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 import toy_faces
 from training_oracles import cosine, relational_loss_by_loop, squared_distance
 
-from facerec.config import TrainSettings
-from facerec.distill import TERMS, LiveTeacher, StoredTeacher, TeacherLoss, read_teacher
-from facerec.embed import Embedder, load_embedder
 from facerec.errors import ConfigError, DataError
-from facerec.losses import read_terms
+from facerec.inference.embedder import Embedder, load_embedder
+from facerec.settings import TrainSettings
+from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, TeacherLoss, read_teacher
+from facerec.training.losses import read_terms
 
 KEYS = ["faces/b/1.webp", "faces/a/2.webp"]
 NAMES = np.array(["faces/a/1.webp", "faces/a/2.webp", "faces/b/1.webp"])

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
-from facerec.duplicates import ALIKE, RADIUS, SIDE, Pictures, correlate, one_photo, picture
+from facerec.curation.near_duplicates import ALIKE, RADIUS, SIDE, Pictures, correlate, one_photo, picture
 from facerec.types import Image
 
 

@@ -9,8 +9,8 @@ import pytest
 import toy_model
 from numpy.typing import NDArray
 
-from facerec.embed import BATCH, Embedder, OpenVINOEmbedder, TorchEmbedder, load_embedder, model_card
 from facerec.errors import ModelError
+from facerec.inference.embedder import BATCH, Embedder, OpenVINOEmbedder, TorchEmbedder, load_embedder, model_card
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import load_model
 

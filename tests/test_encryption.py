@@ -20,11 +20,11 @@ from test_removal import ann_in
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand
 
-from facerec import cipher
-from facerec import folder as folder_room
-from facerec.backup import keep_copy
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery import layout as folder_room
+from facerec.gallery import sqlcipher
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.gallery import Gallery
 
 MAGIC = b"SQLite format 3\0"
 NAMES = ["gallery.db", "gallery.db.backup", "gallery.encrypted"]
@@ -82,7 +82,7 @@ def test_every_tool_that_knows_sqlcipher_opens_it_by_the_passphrase(
     with opened(tmp_path / "g") as gallery:
         gallery.add("Ann", template(0))
     for name in NAMES[:2]:
-        with closing(cipher.require_library().connect(str(tmp_path / "g" / name))) as db:
+        with closing(sqlcipher.require_library().connect(str(tmp_path / "g" / name))) as db:
             db.execute(f"PRAGMA key = '{passphrase.replace(chr(39), 2 * chr(39))}'")
             assert db.execute("SELECT name FROM people").fetchall() == [("Ann",)]
             assert db.execute("PRAGMA cipher_integrity_check").fetchall() == []

@@ -10,12 +10,12 @@ import pytest
 import toy_model
 from running import json_lines, run
 
-from facerec.detect import AlignedDetector
-from facerec.embed import OpenVINOEmbedder
 from facerec.errors import ConfigError
-from facerec.gallery import Gallery
-from facerec.images import photo_hash
-from facerec.recognise import Enrolment, Review, enrol, identify, open_gallery, review
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.gallery.gallery import Gallery
+from facerec.inference.embedder import OpenVINOEmbedder
+from facerec.photos.reading import photo_hash
+from facerec.recognition.identify import Enrolment, Review, enrol, identify, open_gallery, review
 from facerec.types import Face, Image, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")

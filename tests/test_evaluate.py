@@ -1,4 +1,4 @@
-"""facerec.evaluate: pairs files of every kind, good and bad, and the verification report."""
+"""facerec.evaluation.verification: pairs files of every kind, good and bad, and the verification report."""
 
 import json
 import math
@@ -11,9 +11,9 @@ import oracles
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from facerec import evaluate
 from facerec.errors import DataError
-from facerec.evaluate import Pairs, read_pairs, verification
+from facerec.evaluation import verification as module
+from facerec.evaluation.verification import Pairs, read_pairs, verification
 
 LFW = "2\t1\nAnn\t1\t4\nAnn\t2\tBob\t1\nCy Lee\t1\t2\nCy Lee\t1\tDan\t12\n"
 
@@ -136,7 +136,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "REPLICATES", 60)
+    monkeypatch.setattr(module, "REPLICATES", 60)
 
 
 def at(degrees: float) -> np.ndarray:

@@ -17,9 +17,9 @@ from test_classify import one_refusal
 from test_report import read
 
 from facerec import metrics
-from facerec.attributes import Attribute
-from facerec.classification import REPLICATES, SEED, attribute_labels, classification
+from facerec.datasets.attributes import Attribute
 from facerec.errors import DataError
+from facerec.evaluation.classification import REPLICATES, SEED, attribute_labels, classification
 from facerec.models.checkpoint import describe, save_model
 from facerec.models.network import Network
 

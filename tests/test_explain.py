@@ -12,15 +12,15 @@ import toy_fixtures
 from running import json_lines, run
 from torch import nn
 
-from facerec.embed import load_stage
 from facerec.errors import ConfigError
-from facerec.explain import CHANNELS, decision, draw_sheet, mosaic, strongest
-from facerec.images import centre_picture, read_image
+from facerec.features.saliency_sheet import CHANNELS, decision, draw_sheet, mosaic, strongest
+from facerec.inference.embedder import load_stage
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
-from facerec.models.maps import Sight, look
 from facerec.models.network import Network
+from facerec.models.saliency import Sight, look
+from facerec.photos.reading import centre_picture, read_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 OTHER = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)

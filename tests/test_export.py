@@ -1,4 +1,4 @@
-"""facerec.export: the int8 file is the network to within what 8 bits allow, and a model of its own."""
+"""facerec.models.export: the int8 file is the network to within what 8 bits allow, and a model of its own."""
 
 import dataclasses
 import sys
@@ -10,11 +10,11 @@ import pytest
 import torch
 from toy_model import THRESHOLD
 
-from facerec.embed import load_embedder
 from facerec.errors import ConfigError, ModelError
-from facerec.export import distance_errors, export_int8
+from facerec.inference.embedder import load_embedder
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, save_model
+from facerec.models.export import distance_errors, export_int8
 from facerec.models.network import Network
 
 

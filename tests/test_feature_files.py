@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facerec.errors import DataError
-from facerec.features import FeatureTable, read_features, write_features
+from facerec.features.table import FeatureTable, read_features, write_features
 
 
 def some_table(count: int = 3) -> FeatureTable:

@@ -19,7 +19,7 @@ from toy_damage import COHORT, flip, places_of, rows
 from toy_gallery import MODEL, nearest, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
 
 few_people = toy_fixtures.few_people
 NOTE, DAY, TARGET = "agreed on the phone", "2031-12-30", 0.0234

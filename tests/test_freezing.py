@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from facerec.config import TrainSettings
-from facerec.data import PhotoSet
+from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import ConfigError, ModelError
 from facerec.models.backbones import BACKBONES
-from facerec.models.freezing import STRATEGIES, freeze, frozen_prefix, parameter_groups, plan, stage_factors
 from facerec.models.network import Network
+from facerec.settings import TrainSettings
 from facerec.training.feed import Given
+from facerec.training.freezing import STRATEGIES, freeze, frozen_prefix, parameter_groups, plan, stage_factors
 from facerec.training.learner import Learner, start_network
-from facerec.training.runs import State
+from facerec.training.run_folder import State
 from facerec.training.tasks import ClassTask, PeopleTask
 
 PHOTOS = 8  # 4 people with 2 photos each

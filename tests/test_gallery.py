@@ -19,8 +19,8 @@ from oracles import nearest_people_by_loop
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
-from facerec.gallery import Gallery
-from facerec.index import FlatIndex
+from facerec.gallery.gallery import Gallery
+from facerec.search.index import FlatIndex
 from facerec.types import Template, Threshold
 
 folder = toy_fixtures.not_made_yet

@@ -1,4 +1,4 @@
-"""facerec.gallery_sizes: sub-galleries against loops, and the command."""
+"""facerec.evaluation.gallery_sizes: sub-galleries against loops, and the command."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import toy_model
 from running import json_lines, run
 from test_identification import People, made_up, split
 
-from facerec import gallery_sizes
-from facerec import identification as module
 from facerec.errors import ConfigError
-from facerec.gallery_sizes import by_gallery_size, sub_galleries
-from facerec.identification import gallery_threshold, identification
+from facerec.evaluation import gallery_sizes
+from facerec.evaluation import identification as module
+from facerec.evaluation.gallery_sizes import by_gallery_size, sub_galleries
+from facerec.evaluation.identification import gallery_threshold, identification
 from facerec.types import Threshold
 
 

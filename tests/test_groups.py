@@ -1,4 +1,4 @@
-"""facerec.groups: the file, and every figure for each group against the same figure of its pairs alone."""
+"""facerec.datasets.groups: the file, and every figure for each group against the same figure of its pairs alone."""
 
 import json
 import re
@@ -13,10 +13,10 @@ import toy_model
 from running import json_lines, run
 from test_evaluate import distances_by_loop, made_up
 
-from facerec import evaluate
+from facerec.datasets.groups import read_groups
 from facerec.errors import DataError
-from facerec.evaluate import Pairs, by_group, pair_distances, pair_groups, thresholds_at_fmr
-from facerec.groups import read_groups
+from facerec.evaluation import verification
+from facerec.evaluation.verification import Pairs, by_group, pair_distances, pair_groups, thresholds_at_fmr
 
 Write = Callable[[str | bytes], Path]
 
@@ -94,7 +94,7 @@ def test_the_group_of_a_pair() -> None:
 
 @pytest.mark.parametrize("folds", [4, None])
 def test_figures_of_pairs_by_group_are_the_oracles(folds: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "REPLICATES", 60)
+    monkeypatch.setattr(verification, "REPLICATES", 60)
     pairs, vectors = made_up(folds)
     distances, groups = pair_distances(pairs, vectors), groups_of(pairs)
     limits = {**thresholds_at_fmr(distances, pairs), "model": 0.05}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from test_duplicates import jpeg, scene
 
-from facerec.data import read_exclusions
-from facerec.duplicates import Pictures, picture
+from facerec.curation.check import KINDS, Album, Finding, Report, check, gather, plain_name
+from facerec.curation.near_duplicates import Pictures, picture
+from facerec.datasets.photo_sets import read_exclusions
 from facerec.errors import ImageError, NoFaceError
-from facerec.hygiene import KINDS, Album, Finding, Report, check, gather, plain_name
 from facerec.types import Face, Photo, Threshold
 
 THRESHOLD = Threshold(0.5, "made up")

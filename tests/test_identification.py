@@ -1,4 +1,4 @@
-"""facerec.identification: open-set searches against a slow oracle, the report, the command and the random draws."""
+"""facerec.evaluation.identification: open-set searches by a slow oracle, the report, the command, the draws."""
 
 import dataclasses
 import subprocess
@@ -11,10 +11,11 @@ import pytest
 import toy_model
 from running import ROOT, json_lines, run
 
-from facerec import identification as module
-from facerec.decide import decide
+from facerec.decision.decide import decide
+from facerec.decision.posterior import Posterior
 from facerec.errors import DataError
-from facerec.identification import (
+from facerec.evaluation import identification as module
+from facerec.evaluation.identification import (
     Row,
     by_group,
     fnir_at_fpir,
@@ -22,8 +23,7 @@ from facerec.identification import (
     probability_of,
     run_searches,
     search_all,
-)  # fmt: skip
-from facerec.probability import Posterior
+)
 from facerec.types import Candidate, Decision, Threshold
 
 People = dict[str, list[Row]]

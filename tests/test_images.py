@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_images import error_of, scene
 
-from facerec import images
 from facerec.errors import ImageError
-from facerec.images import find_photos, photo_hash, read_image
+from facerec.photos import reading
+from facerec.photos.reading import find_photos, photo_hash, read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ def _huge_png(side: int) -> bytes:
 @pytest.mark.parametrize("side", [11_000, 14_000, 60_000])
 def test_decompression_bombs(tmp_path: Path, side: int, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bomb.png").write_bytes(_huge_png(side))
-    assert f"more than {images.MAX_PIXELS // 1_000_000} megapixels" in error_of(tmp_path / "bomb.png")
+    assert f"more than {reading.MAX_PIXELS // 1_000_000} megapixels" in error_of(tmp_path / "bomb.png")
     assert capfd.readouterr() == ("", "")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracles import nearest_by_loop, nearest_people_by_loop
 
 from facerec.errors import GalleryError
-from facerec.index import FlatIndex, Index, PeopleIndex, draft_of
+from facerec.search.index import FlatIndex, Index, PeopleIndex, draft_of
 
 every_index = pytest.mark.parametrize("kind", [FlatIndex])
 TOLERANCE = 4e-6

@@ -19,9 +19,9 @@ from kills import Deed, World
 from toy_gallery import sql
 from victims import Process, left_alone
 
-from facerec import care
-from facerec.care import Care
-from facerec.transfer import Export, Imported
+from facerec.gallery import store
+from facerec.gallery.archive import Export, Imported
+from facerec.gallery.store import Care
 
 
 def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_an_import_that_is_done_by_halves_is_seen(tmp_path: Path, monkeypatch: p
 
 
 def test_a_removal_that_leaves_traces_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(care, "copies_of", lambda path: [])
+    monkeypatch.setattr(store, "copies_of", lambda path: [])
     monkeypatch.setattr(kills, "OPERATIONS", {name: kills.OPERATIONS[name] for name in ("remove", "enroll")})
     with pytest.raises(AssertionError, match="older than the last removal"):
         kills.kill_many(tmp_path, 40, seed=0)

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from toy_faces import write_teacher
 from toy_runs import SMALL, Data, classes, given_photos, measured, read_history, small
 
-from facerec.config import TrainSettings
-from facerec.distill import LiveTeacher
 from facerec.errors import ConfigError
-from facerec.losses import Objective
 from facerec.models.checkpoint import load_model
+from facerec.settings import TrainSettings
+from facerec.training.distillation import LiveTeacher
 from facerec.training.learner import Learner
-from facerec.training.runs import CHECKPOINT, State
+from facerec.training.losses import Objective
+from facerec.training.run_folder import CHECKPOINT, State
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 
 from facerec.cli.features import CLASSIFIERS as OFFERED
 from facerec.errors import ConfigError, DataError
-from facerec.learners import CLASSIFIERS, Row, cross_validated, tried_on
+from facerec.features.classifiers import CLASSIFIERS, Row, cross_validated, tried_on
 
 Blobs = tuple[list[str], list[Row]]
 

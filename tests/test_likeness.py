@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facerec import likeness
-from facerec.likeness import leave_one_out, limits_of, nearest_people, people_of
+from facerec.curation import label_fit
+from facerec.curation.label_fit import leave_one_out, limits_of, nearest_people, people_of
 from facerec.types import Threshold, Vectors
 
 THRESHOLD = Threshold(0.8, "made up")
@@ -36,7 +36,7 @@ def test_leave_one_out_by_hand() -> None:
 
 
 def test_leave_one_out_against_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likeness, "_BLOCK", 7)  # several blocks, the last a short one
+    monkeypatch.setattr(label_fit, "_BLOCK", 7)  # several blocks, the last a short one
     vectors, labels = crowd(9, 4, 1.0)
     labels[5] = 8
     fit = leave_one_out(vectors, labels)
@@ -107,7 +107,7 @@ def mutual(a: list[Vectors], b: list[Vectors], same: bool) -> dict[tuple[int, in
 
 
 def test_nearest_people_against_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likeness, "_BLOCK", 5)
+    monkeypatch.setattr(label_fit, "_BLOCK", 5)
     vectors, labels = crowd(14, 3, 1.0)
     others, other_labels = crowd(9, 2, 1.0, seed=1)
     a, b = people_of(vectors, labels), people_of(others, other_labels)

@@ -22,9 +22,9 @@ from training_oracles import (
     triplet_loss_with_memory_by_loop,
 )
 
-from facerec.config import TrainSettings
 from facerec.errors import ConfigError
-from facerec.losses import (
+from facerec.settings import TrainSettings
+from facerec.training.losses import (
     CLASS_LOSSES,
     MINING,
     PAIR_LOSSES,

@@ -9,7 +9,7 @@ import pytest
 from running import ROOT
 from test_identification import made_up, split
 
-from facerec.identification import Searches, search_all
+from facerec.evaluation.identification import Searches, search_all
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""facerec.metrics against scikit-learn, slow oracles and numbers placed by hand."""
+"""facerec.metrics.roc against scikit-learn, slow oracles and numbers placed by hand."""
 
 import itertools
 import math

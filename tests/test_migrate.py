@@ -13,14 +13,14 @@ from running import json_lines, run
 from test_database import as_a_user_who_may_only_read
 from toy_migration import PEOPLE, ByHand, fill, photos_of, require_of, run_all, state_of, vectors_in
 
-from facerec.cohort import save_cohort
-from facerec.detect import AlignedDetector, template
-from facerec.embed import load_embedder
 from facerec.errors import ForeignModelError, GalleryError
-from facerec.gallery import Gallery
-from facerec.images import photo_hash, read_image
-from facerec.migrate import migrate, open_renewal
-from facerec.recognise import open_gallery
+from facerec.faces.mtcnn import AlignedDetector, template
+from facerec.gallery.gallery import Gallery
+from facerec.inference.embedder import load_embedder
+from facerec.models.cohort import save_cohort
+from facerec.photos.reading import photo_hash, read_image
+from facerec.recognition.identify import open_gallery
+from facerec.recognition.migrate import migrate, open_renewal
 from facerec.types import Box, Face, Image, Template
 
 # -------------------------------------------------------------------------------------------------- there and back

@@ -21,11 +21,11 @@ from toy_migration import (
     vectors_in,
 )
 
-from facerec.detect import AlignedDetector
 from facerec.errors import ForeignModelError, GalleryError
-from facerec.gallery import Gallery
-from facerec.migrate import Report, Step, migrate, open_renewal
-from facerec.recognise import enrol, open_gallery
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.gallery.gallery import Gallery
+from facerec.recognition.identify import enrol, open_gallery
+from facerec.recognition.migrate import Report, Step, migrate, open_renewal
 
 # -------------------------------------------------------------------------------------------------- other processes
 
@@ -117,7 +117,7 @@ def test_work_that_is_thrown_away_meanwhile_is_done_again(folder: Path, new: ByH
 
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of two, so that there is something between them."""
-    monkeypatch.setattr("facerec.migrate.BATCH", 2)
+    monkeypatch.setattr("facerec.recognition.migrate.BATCH", 2)
 
 
 EVERY = 7

@@ -8,7 +8,7 @@ import pytest
 from toy_gallery import nearest, opened, template, vector
 
 from facerec.errors import GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
 
 UNFIT = {
     **dict.fromkeys(

@@ -21,9 +21,9 @@ from toy_gallery import MODEL, make_format_4, make_format_5, nearest, template, 
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import GalleryError
-from facerec.gallery import Gallery
-from facerec.recognise import open_gallery
-from facerec.schema import VERSION
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.schema import VERSION
+from facerec.recognition.identify import open_gallery
 
 few_people = toy_fixtures.few_people
 MAKE = {4: make_format_4, 5: make_format_5}

@@ -13,8 +13,8 @@ from running import ROOT, json_lines, refused, run
 from toy_gallery import nearest, opened, template
 
 from facerec.errors import PassphraseError
-from facerec.gallery import Gallery
-from facerec.passphrase import new_passphrase, present_passphrase
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.passphrase import new_passphrase, present_passphrase
 
 folder = toy_fixtures.two_people
 

@@ -11,8 +11,8 @@ import toy_model
 from running import json_lines, run
 
 from facerec.errors import DataError, ImageError
-from facerec.images import read_image
-from facerec.pictures import LABEL, TILE, annotated, contact_sheet, ready_folder, save_annotated, save_sheet
+from facerec.photos.drawing import LABEL, TILE, annotated, contact_sheet, ready_folder, save_annotated, save_sheet
+from facerec.photos.reading import read_image
 from facerec.types import Box, Image
 
 BOX = (100.0, 90.0, 180.0, 200.0)
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_no_half_a_picture(tmp_path: Path) -> None:
     photo = save(tmp_path / "party.png", np.random.default_rng(0).integers(0, 256, (240, 300, 3), np.uint8))
     code = (
         "import resource, sys; from pathlib import Path; from facerec.errors import DataError\n"
-        "from facerec.pictures import save_annotated\n"
+        "from facerec.photos.drawing import save_annotated\n"
         "import matplotlib\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

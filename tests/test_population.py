@@ -1,13 +1,13 @@
-"""facerec.population: strangers of the model are taken for strangers of the kind of those who are enrolled."""
+"""facerec.decision.population: strangers of the model are taken for strangers of the kind of those who are enrolled."""
 
 import numpy as np
 import oracles
 import pytest
 
-from facerec import population
-from facerec.calibrate import calibrate
-from facerec.identification import index_people
-from facerec.population import EQUAL, SHIFT, STRETCH, calibrate_people, evidence_of, fit
+from facerec.decision import population
+from facerec.decision.calibration import calibrate
+from facerec.decision.population import EQUAL, SHIFT, STRETCH, calibrate_people, evidence_of, fit
+from facerec.evaluation.identification import index_people
 
 Rows = dict[str, list[np.ndarray]]
 

@@ -1,4 +1,4 @@
-"""facerec.probability: the formula, its coming true against loops, and the number `identify` and `evaluate` print."""
+"""facerec.decision.posterior: the formula, its coming true against loops, and what `identify` and `evaluate` print."""
 
 import dataclasses
 import importlib
@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from running import ROOT, json_lines, run
 from test_identification import made_up, split
 
-from facerec import identification
-from facerec.calibrate import calibrate
-from facerec.cohort import save_cohort
-from facerec.decide import decide_photo
-from facerec.embed import load_embedder
+from facerec.decision.calibration import calibrate
+from facerec.decision.decide import decide_photo
+from facerec.decision.posterior import BINS, LIMIT, Posterior, at_prior, balanced, posterior, reliability
 from facerec.errors import ModelError
-from facerec.identification import probability_of, run_searches
+from facerec.evaluation import identification
+from facerec.evaluation.identification import probability_of, run_searches
+from facerec.inference.embedder import load_embedder
 from facerec.models.card import read_card, write_card
-from facerec.probability import BINS, LIMIT, Posterior, at_prior, balanced, posterior, reliability
+from facerec.models.cohort import save_cohort
 from facerec.types import Candidate, Threshold
 
 FACTS = {"slope": -10.0, "threshold_slope": 8.0, "intercept": 3.0, "source": "made up for tests"}

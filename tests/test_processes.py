@@ -29,7 +29,7 @@ from toy_runs import (
 )
 
 from facerec.models.checkpoint import load_model
-from facerec.training import processes
+from facerec.training import distributed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,9 +123,9 @@ def test_crops_are_not_made_by_several_processes_at_once(
 
 def test_a_process_alone_does_nothing_of_all_this() -> None:
     rows = torch.rand(3, 2, requires_grad=True)
-    assert processes.gather_rows(rows) is rows
-    assert processes.own_share(np.arange(5)).tolist() == [0, 1, 2, 3, 4]
-    assert processes.gather_objects("me") == ["me"]
-    assert processes.agree(True)
-    assert not processes.agree(False)
-    assert (processes.process_count(), processes.process_number(), processes.is_first()) == (1, 0, True)
+    assert distributed.gather_rows(rows) is rows
+    assert distributed.own_share(np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert distributed.gather_objects("me") == ["me"]
+    assert distributed.agree(True)
+    assert not distributed.agree(False)
+    assert (distributed.process_count(), distributed.process_number(), distributed.is_first()) == (1, 0, True)

@@ -12,9 +12,9 @@ import toy_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.detect import AlignedDetector, template
-from facerec.images import read_image
-from facerec.quality import LIMITS, Limit, Quality, measure, sharpness
+from facerec.faces.mtcnn import AlignedDetector, template
+from facerec.faces.quality import LIMITS, Limit, Quality, measure, sharpness
+from facerec.photos.reading import read_image
 from facerec.types import Face, Image
 
 GOOD = Quality(60, 0.7, 0, 0, 0, 1)

@@ -8,12 +8,20 @@ import PIL.Image
 import pytest
 import toy_model
 
-from facerec import recognise
-from facerec.detect import AlignedDetector, MTCNNDetector
-from facerec.embed import OpenVINOEmbedder
 from facerec.errors import ConfigError, ForeignModelError, GalleryError, ImageError, NoFaceError
-from facerec.gallery import Gallery
-from facerec.recognise import choose_threshold, embed_photos, enrol, identify, main_vectors, open_gallery, verify
+from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
+from facerec.gallery.gallery import Gallery
+from facerec.inference.embedder import OpenVINOEmbedder
+from facerec.recognition import identify as module
+from facerec.recognition.identify import (
+    choose_threshold,
+    embed_photos,
+    enrol,
+    identify,
+    main_vectors,
+    open_gallery,
+    verify,
+)
 from facerec.types import Face, Image, Template, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")
@@ -266,7 +274,7 @@ def test_the_threshold_asked_for_goes_over_the_measured_one() -> None:
 
 
 def test_a_batch_is_smaller_than_these_tests_assume(mixed: list[Path]) -> None:
-    assert len(mixed) > recognise.BATCH
+    assert len(mixed) > module.BATCH
 
 
 @pytest.mark.parametrize(("owner", "status"), [("Ann", "skipped"), ("Bob", "failed")])

@@ -11,11 +11,11 @@ from killing import everything_in, killed_after, killed_before, photos_in
 from running import json_lines, run
 from toy_gallery import make_format_4, opened, sql, template, vector
 
-from facerec import database
-from facerec.backup import keep_copy
-from facerec.gallery import Gallery
-from facerec.rows import _same_photos
-from facerec.traces import full_free_pages
+from facerec.gallery import database
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.erasure import full_free_pages
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.queries import _same_photos
 from facerec.types import Template
 
 ANN = range(0, 40, 2)

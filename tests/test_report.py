@@ -1,4 +1,4 @@
-"""facerec.report: the page, its plots, what errors it picks, hostile names, folders that cannot be written to."""
+"""facerec.evaluation.report: the page, its plots, what errors it picks, hostile names, read-only folders."""
 
 import base64
 import os
@@ -16,12 +16,12 @@ import toy_model
 from running import json_lines, run
 
 from facerec.errors import ConfigError
-from facerec.evaluate import Pairs
-from facerec.identification import run_searches
-from facerec.report import plots
-from facerec.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
-from facerec.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
-from facerec.report.tables import Table
+from facerec.evaluation.identification import run_searches
+from facerec.evaluation.report import plots
+from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
+from facerec.evaluation.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
+from facerec.evaluation.report.tables import Table
+from facerec.evaluation.verification import Pairs
 from facerec.types import Threshold
 
 HOSTILE = "<script>alert(1)</script>\n\"'><img src=x onerror=y>\x1b[31m \udcff {{ 7 * 7 }} &amp;"

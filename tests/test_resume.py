@@ -27,11 +27,11 @@ from toy_runs import (
     wait_for_checkpoint,
 )
 
-from facerec.config import TrainSettings
 from facerec.errors import TrainingError
 from facerec.models.checkpoint import load_model, read_facts
-from facerec.train import settings_of
-from facerec.training.runs import CHECKPOINT, HISTORY
+from facerec.settings import TrainSettings
+from facerec.training.run_folder import CHECKPOINT, HISTORY
+from facerec.training.train import settings_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

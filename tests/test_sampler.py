@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_oracles import most_batches
 
+from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
 from facerec.errors import DataError
-from facerec.sampler import Batch, identity_batches, shuffled_batches
 
 photo_counts = st.lists(st.integers(0, 13), min_size=1, max_size=6)
 

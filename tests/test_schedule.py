@@ -7,9 +7,9 @@ import torch
 from torch import optim
 from toy_runs import Data, given_photos, small
 
-from facerec.config import TrainSettings
 from facerec.errors import ConfigError
-from facerec.training.runs import State
+from facerec.settings import TrainSettings
+from facerec.training.run_folder import State
 from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -33,16 +33,16 @@ from toy_runs import (
     write_lamp,
 )
 
-from facerec.config import TrainSettings
-from facerec.embed import load_classifier, load_embedder
 from facerec.errors import ConfigError, DataError, FacerecError, ModelError, TrainingError
+from facerec.inference.embedder import load_classifier, load_embedder
 from facerec.models.checkpoint import describe, load_model, load_module, save_model
 from facerec.models.network import Network
-from facerec.recognise import classify
-from facerec.train import check_run, train
+from facerec.recognition.identify import classify
+from facerec.settings import TrainSettings
 from facerec.training.learner import starts_whole
-from facerec.training.runs import CHECKPOINT, RUN, State
+from facerec.training.run_folder import CHECKPOINT, RUN, State
 from facerec.training.tasks import read_second
+from facerec.training.train import check_run, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

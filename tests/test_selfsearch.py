@@ -1,13 +1,13 @@
-"""facerec.selfsearch against a gallery that is really made anew without each template, and searched."""
+"""facerec.evaluation.self_search against a gallery that is really made anew without each template, and searched."""
 
 import numpy as np
 import oracles
 import pytest
 
-from facerec.index import FlatIndex, PeopleIndex
-from facerec.metrics import share_interval
-from facerec.population import calibrate_people
-from facerec.selfsearch import Held, search_itself
+from facerec.decision.population import calibrate_people
+from facerec.evaluation.self_search import Held, search_itself
+from facerec.metrics.roc import share_interval
+from facerec.search.index import FlatIndex, PeopleIndex
 from facerec.types import Threshold, Vectors
 
 CARD = Threshold(0.9, "the card's")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from toy_runs import stores, warnings_of
 
-from facerec.training.cache import RowStore, cache_folder
+from facerec.training.prefix_cache import RowStore, cache_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 

@@ -1,4 +1,4 @@
-"""facerec.calibrate at rates that few strangers, and people much alike, can say little of."""
+"""facerec.decision.calibration at rates that few strangers, and people much alike, can say little of."""
 
 import itertools
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_population import COHORT, Rows, people, rows_of
 
-from facerec.calibrate import ENOUGH, Calibration, Evidence, calibrate, calibrate_by
 from facerec.cli.calibrate import _as_text
-from facerec.identification import index_people
-from facerec.population import calibrate_people, evidence_of
-from facerec.selfsearch import Held, search_itself
+from facerec.decision.calibration import ENOUGH, Calibration, Evidence, calibrate, calibrate_by
+from facerec.decision.population import calibrate_people, evidence_of
+from facerec.evaluation.identification import index_people
+from facerec.evaluation.self_search import Held, search_itself
 
 RATES = (1e-5, 0.001, 0.01, 0.05, 0.5, 0.99)
 

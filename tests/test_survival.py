@@ -24,10 +24,10 @@ from running import ROOT, json_lines, run
 from test_database import as_a_user_who_may_only_read
 from toy_gallery import nearest, opened, sql, template
 
-from facerec import database
 from facerec.errors import GalleryError
-from facerec.folder import copy_of, draft_of
-from facerec.gallery import Gallery
+from facerec.gallery import database
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import copy_of, draft_of
 
 BEFORE = {f"Person {n}": [4 * n + k for k in range(4)] for n in range(6)}
 

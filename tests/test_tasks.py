@@ -11,11 +11,11 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from toy_faces import write_people
 from toy_runs import CLASSES, SMALL, Data, classes, make_classes, make_people, small
 
-from facerec.data import PhotoSet
+from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
 from facerec.models.network import Network
-from facerec.train import make_card
 from facerec.training.tasks import ClassTask, PeopleTask, read_task
+from facerec.training.train import make_card
 
 # ------------------------------------------------------------------------------------------------- batches
 

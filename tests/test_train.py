@@ -22,13 +22,13 @@ from toy_runs import (
     warnings_of,
 )
 
-from facerec.embed import load_classifier
 from facerec.errors import TrainingError
+from facerec.inference.embedder import load_classifier
 from facerec.models.checkpoint import load_model, save_model
 from facerec.models.network import Network
-from facerec.recognise import classify
-from facerec.train import Progress, make_card, settings_of
-from facerec.training.runs import CHECKPOINT, HISTORY, PLOT, RUN
+from facerec.recognition.identify import classify
+from facerec.training.run_folder import CHECKPOINT, HISTORY, PLOT, RUN
+from facerec.training.train import Progress, make_card, settings_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,8 +14,8 @@ from toy_runs import SMALL, VALIDATION, Data, classes, make_classes, make_people
 
 from facerec.errors import ConfigError, DataError, FacerecError, TrainingError
 from facerec.models.checkpoint import load_model
-from facerec.train import check_run, settings_of, train
-from facerec.training.runs import RUN, hold_folder
+from facerec.training.run_folder import RUN, hold_folder
+from facerec.training.train import check_run, settings_of, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

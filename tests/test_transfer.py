@@ -15,7 +15,7 @@ from running import json_lines, run
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import ForeignModelError, GalleryError
-from facerec.gallery import Gallery
+from facerec.gallery.gallery import Gallery
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks as checks
 
 import facerec
-from facerec.embed import load_stage
 from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
-from facerec.images import aligned_crop, centre_picture, read_image
+from facerec.features.transformer import StageFeatures
+from facerec.inference.embedder import load_stage
 from facerec.models.checkpoint import describe, save_model
 from facerec.models.network import Network
-from facerec.transformer import StageFeatures
+from facerec.photos.reading import aligned_crop, centre_picture, read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 from toy_faces import face_set, photo, write_people
 
-from facerec.data import PhotoSet, read_photos
-from facerec.training.feed import scale_pixels
-from facerec.views import (
+from facerec.datasets.augmentation import (
     Pixels,
     Views,
     augment,
@@ -25,6 +23,8 @@ from facerec.views import (
     training_batches,
     warp,
 )
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.training.feed import scale_pixels
 
 
 def face_views(**changes: Any) -> Views:

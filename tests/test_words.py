@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.words import how_many, printable
+from facerec.text import how_many, printable
 
 
 @settings(deadline=None)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from toy_gallery import MODEL, nearest, template, vector
 
-from facerec.database import connect
-from facerec.gallery import Gallery
+from facerec.gallery.database import connect
+from facerec.gallery.gallery import Gallery
 
 COHORT = np.stack([vector(1000 + number) for number in range(30)])
 REMEDY = "`facerec gallery restore` brings back a backup, or remove 'Bob' and enroll them again"

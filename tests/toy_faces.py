@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facerec.data import PhotoSet, read_photos
+from facerec.datasets.photo_sets import PhotoSet, read_photos
 
 
 def pattern(person: int) -> np.ndarray:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.backup import keep_copy
-from facerec.database import connect
-from facerec.gallery import Gallery
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.database import connect
+from facerec.gallery.gallery import Gallery
 from facerec.types import Template, Threshold
 
 DIMENSION = 16

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facerec.errors import ImageError
-from facerec.images import read_image
-from facerec.words import printable
+from facerec.photos.reading import read_image
+from facerec.text import printable
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import toy_model
 
-from facerec.cohort import load_cohort, save_cohort
-from facerec.database import connect
-from facerec.detect import AlignedDetector
-from facerec.identification import gallery_calibration
-from facerec.images import encode_png, read_image
-from facerec.migrate import Report, Step, migrate, open_renewal
+from facerec.evaluation.identification import gallery_calibration
+from facerec.faces.mtcnn import AlignedDetector
+from facerec.gallery.database import connect
 from facerec.models.card import ModelCard
-from facerec.recognise import enrol, open_gallery
+from facerec.models.cohort import load_cohort, save_cohort
+from facerec.photos.reading import encode_png, read_image
+from facerec.recognition.identify import enrol, open_gallery
+from facerec.recognition.migrate import Report, Step, migrate, open_renewal
 from facerec.types import Vectors
 
 PEOPLE = {"Ann Zebra": 3, "Bob Ray": 2, "Çelik 王": 1}

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from toy_runs import Data, classes, small
 
+from facerec.training.distributed import join_processes, process_number
 from facerec.training.learner import Learner
-from facerec.training.processes import join_processes, process_number
-from facerec.training.runs import State
+from facerec.training.run_folder import State
 
 Arrays = dict[str, NDArray[np.float32]]
 TEACHER = "TEACHER"  # stands for the teacher's file

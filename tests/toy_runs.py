@@ -18,15 +18,15 @@ import torch
 import toy_classes
 from toy_faces import some_people, write_splits
 
-from facerec.config import TrainSettings
 from facerec.models.card import ModelCard
 from facerec.models.checkpoint import read_facts
 from facerec.models.network import Network
-from facerec.train import Progress, train
+from facerec.settings import TrainSettings
 from facerec.training.feed import Given, photo_rows
 from facerec.training.learner import Learner
-from facerec.training.runs import CHECKPOINT, HISTORY, RUN
+from facerec.training.run_folder import CHECKPOINT, HISTORY, RUN
 from facerec.training.tasks import Task, read_task
+from facerec.training.train import Progress, train
 
 if TYPE_CHECKING:  # other processes that run this need no pytest
     import pytest

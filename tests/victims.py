@@ -127,7 +127,7 @@ def lock_held(gallery: Path, byte: int) -> bool:
 
 
 def open_elsewhere(gallery: Path) -> bool:
-    """Whether another process has the gallery open (see facerec/folder.py)."""
+    """Whether another process has the gallery open (see facerec/gallery/layout.py)."""
     folder = os.open(gallery, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from facerec.cli import common
-from facerec.config import TrainSettings
-from facerec.embed import SHIPPED
 from facerec.errors import ConfigError
+from facerec.inference.embedder import SHIPPED
+from facerec.settings import TrainSettings
 
 if TYPE_CHECKING:  # slow to import
-    from facerec.advise import Advice
+    from facerec.training.advise import Advice
 
 
 @common.command()
@@ -37,10 +37,10 @@ def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, a
     facerec advise flowers/train --backbone mobilenet_v2
     facerec advise crops/ --aligned --json
     """
-    from facerec.advise import advise as look_at
-    from facerec.advise import command_for
-    from facerec.data import read_photos
+    from facerec.datasets.photo_sets import read_photos
     from facerec.models.network import Network
+    from facerec.training.advise import advise as look_at
+    from facerec.training.advise import command_for
 
     _require_backbone(backbone)
     photos = read_photos(folder)
@@ -69,7 +69,7 @@ def _require_backbone(name: str) -> None:
 
 
 def _as_text(advice: "Advice", folder: Path, backbone: str, command: str) -> str:
-    from facerec.advise import ALIKE, MUCH
+    from facerec.training.advise import ALIKE, MUCH
 
     a = advice
     each = f"{a.fewest}" if a.fewest == a.most else f"{a.fewest} to {a.most}"

@@ -8,13 +8,13 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.words import how_many, printable
+from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
-    from facerec.calibrate import Calibration
-    from facerec.detect import Detector
-    from facerec.embed import Embedder
-    from facerec.gallery import Gallery
+    from facerec.decision.calibration import Calibration
+    from facerec.faces.mtcnn import Detector
+    from facerec.gallery.gallery import Gallery
+    from facerec.inference.embedder import Embedder
     from facerec.types import Threshold, Vectors
 
 
@@ -40,9 +40,9 @@ def calibrate(
     facerec calibrate
     facerec calibrate --fpir 0.001 --strangers visitors/
     """
-    from facerec.calibrate import require_rate
-    from facerec.embed import load_embedder
-    from facerec.recognise import open_gallery
+    from facerec.decision.calibration import require_rate
+    from facerec.inference.embedder import load_embedder
+    from facerec.recognition.identify import open_gallery
 
     if fpir is not None:
         require_rate(fpir)
@@ -72,7 +72,7 @@ def calibrate(
 
 def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
     """The vector of every face in a folder of photos, and how many photos have none."""
-    from facerec.recognise import embed_photos
+    from facerec.recognition.identify import embed_photos
 
     paths, empty = common.expand_photos([folder])
     if empty:

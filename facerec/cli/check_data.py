@@ -7,8 +7,8 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError
-from facerec.images import identity_folders
-from facerec.words import printable
+from facerec.photos.reading import identity_folders
+from facerec.text import printable
 
 SHOWN = 10  # findings of a kind that are told to people
 
@@ -54,8 +54,8 @@ def check_data(
     """
     folders = [path for path in (folder, against) if path is not None]
     people = [identity_folders(path) for path in folders]
-    from facerec.embed import load_embedder
-    from facerec.hygiene import check, read_album
+    from facerec.curation.check import check, read_album
+    from facerec.inference.embedder import load_embedder
 
     embedder = load_embedder(model)
     albums = []

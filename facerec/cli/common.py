@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from platformdirs import user_data_path
 
-from facerec.config import DetectorSettings
 from facerec.errors import ConfigError, FacerecError
-from facerec.images import count_copies, find_photos
-from facerec.passphrase import let_ask
-from facerec.words import how_many, printable
+from facerec.gallery.passphrase import let_ask
+from facerec.photos.reading import count_copies, find_photos
+from facerec.settings import DetectorSettings
+from facerec.text import how_many, printable
 
 if TYPE_CHECKING:  # imported when needed
-    from facerec.report.tables import Table
+    from facerec.evaluation.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def detector_options(f: F) -> F:
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
     """The detector these options ask for."""
-    from facerec.detect import AlignedDetector, MTCNNDetector
+    from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
 
     if aligned:
         return AlignedDetector(crop_size)

@@ -11,13 +11,13 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
-from facerec.gallery import clean_name
-from facerec.images import find_photos, identity_folders
-from facerec.words import printable
+from facerec.gallery.gallery import clean_name
+from facerec.photos.reading import find_photos, identity_folders
+from facerec.text import printable
 
 if TYPE_CHECKING:
-    from facerec.gallery import Gallery
-    from facerec.recognise import Enrolment, Review
+    from facerec.gallery.gallery import Gallery
+    from facerec.recognition.identify import Enrolment, Review
 
 SHOWN = 10  # suggestions; --json has them all
 STATUSES = ("added", "skipped", "failed")
@@ -71,8 +71,8 @@ def enroll(
         common.warn(failure)
     if not people:
         common.finish(len(failures), 0)
-    from facerec.embed import load_embedder
-    from facerec.recognise import enrol, open_gallery, review
+    from facerec.inference.embedder import load_embedder
+    from facerec.recognition.identify import enrol, open_gallery, review
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
-from facerec.config import split_names
 from facerec.errors import DataError
 from facerec.models.card import ModelCard
-from facerec.words import same_form
+from facerec.settings import split_names
+from facerec.text import same_form
 
 if TYPE_CHECKING:  # imported when needed
-    from facerec.groups import Groups
+    from facerec.datasets.groups import Groups
 
 MOST_STRAYS = 10  # lines of a groups file that match nothing and are named one by one
 
@@ -101,11 +101,11 @@ def verification(
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --drop-blocks layer1.1,layer3.2
     """
-    from facerec.embed import load_embedder
-    from facerec.evaluate import person_of, read_pairs
-    from facerec.evaluate import verification as measure
-    from facerec.recognise import embed_photos, main_vectors
-    from facerec.report.tables import verification_tables
+    from facerec.evaluation.report.tables import verification_tables
+    from facerec.evaluation.verification import person_of, read_pairs
+    from facerec.evaluation.verification import verification as measure
+    from facerec.inference.embedder import load_embedder
+    from facerec.recognition.identify import embed_photos, main_vectors
 
     pairs = read_pairs(pairs_file)
     names = pairs.photos
@@ -134,7 +134,14 @@ def verification(
 
 def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard) -> dict[str, Any]:
     """Thresholds all groups share, what they do to all pairs, and the figures of each group."""
-    from facerec.evaluate import at_thresholds, by_group, pair_distances, pair_groups, person_of, thresholds_at_fmr
+    from facerec.evaluation.verification import (
+        at_thresholds,
+        by_group,
+        pair_distances,
+        pair_groups,
+        person_of,
+        thresholds_at_fmr,
+    )
 
     distances = pair_distances(pairs, vectors)
     of_model = {} if card.default_threshold is None else {"model": card.default_threshold.distance}
@@ -147,8 +154,8 @@ def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard)
 def _report_pairs(
     report: Path, line: Any, pairs: Any, vectors: Any, images: Path, card: ModelCard, detector: Any
 ) -> None:
-    from facerec.evaluate import pair_distances
-    from facerec.report.protocols import face_pictures, verification_page
+    from facerec.evaluation.report.protocols import face_pictures, verification_page
+    from facerec.evaluation.verification import pair_distances
 
     distances, limit = pair_distances(pairs, vectors), card.default_threshold
     _write(report, verification_page, line, pairs, distances, limit, images, face_pictures(detector))
@@ -191,11 +198,11 @@ def identification(
     facerec evaluate identification --gallery-images people --probe-images party --json
     facerec evaluate identification --gallery-images people --probe-images party --gallery-sizes 10,40 --report report
     """
-    from facerec.cohort import load_cohort, no_cohort
-    from facerec.embed import load_embedder
-    from facerec.gallery_sizes import by_gallery_size, require_sizes
-    from facerec.identification import by_group, gallery_threshold, probability_of, run_searches, summarise
-    from facerec.report.tables import identification_tables
+    from facerec.evaluation.gallery_sizes import by_gallery_size, require_sizes
+    from facerec.evaluation.identification import by_group, gallery_threshold, probability_of, run_searches, summarise
+    from facerec.evaluation.report.tables import identification_tables
+    from facerec.inference.embedder import load_embedder
+    from facerec.models.cohort import load_cohort, no_cohort
 
     people, searchers = _people(gallery_images), _people(probe_images)
     require_sizes(gallery_sizes, len(people))
@@ -236,8 +243,8 @@ def _of_threshold(threshold: Any) -> dict[str, Any]:
 
 
 def _posterior(card: ModelCard, enrolled: Any, cohort: Any) -> Any:
-    from facerec.identification import gallery_calibration
-    from facerec.probability import posterior
+    from facerec.decision.posterior import posterior
+    from facerec.evaluation.identification import gallery_calibration
 
     return posterior(card.probability, gallery_calibration(enrolled, cohort))
 
@@ -252,7 +259,7 @@ def _finish(*photos: dict[str, list[Any]]) -> None:
 def _report_searches(
     report: Path, line: Any, searches: Any, threshold: Any, enrolled: Any, probes: Any, detector: Any
 ) -> None:
-    from facerec.report.protocols import SearchPhotos, face_pictures, identification_page
+    from facerec.evaluation.report.protocols import SearchPhotos, face_pictures, identification_page
 
     photos = SearchPhotos([photo for own in probes.values() for photo in own], enrolled)
     _write(report, identification_page, line, searches, threshold, photos, face_pictures(detector))
@@ -265,7 +272,7 @@ def _with_rows(people: dict[str, list[Path]], rows: dict[str, list[Any]]) -> dic
 
 def _people(folder: Path) -> dict[str, list[Path]]:
     """Person -> photos; names compare as Unicode NFC."""
-    from facerec.images import identity_folders
+    from facerec.photos.reading import identity_folders
 
     people: dict[str, list[Path]] = {}
     for person, photos in identity_folders(folder).items():
@@ -275,7 +282,7 @@ def _people(folder: Path) -> dict[str, list[Path]]:
 
 def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dict[str, list[Any]]:
     """Person -> the main face's vector of each photo, None where there is none."""
-    from facerec.recognise import embed_photos
+    from facerec.recognition.identify import embed_photos
 
     paths = [path for photos in people.values() for path in photos]
     photos = _watched(embed_photos(paths, detector, embedder, main_only=True), len(paths))
@@ -313,12 +320,12 @@ def classification(
     facerec evaluate classification --images flowers/test --model models/flowers --json
     facerec evaluate classification --images party --attribute glasses.csv --model models/two
     """
-    from facerec.attributes import read_attribute
-    from facerec.classification import classification as measure
-    from facerec.embed import load_classifier
-    from facerec.images import identity_folders
-    from facerec.recognise import classify
-    from facerec.report.tables import classification_tables
+    from facerec.datasets.attributes import read_attribute
+    from facerec.evaluation.classification import classification as measure
+    from facerec.evaluation.report.tables import classification_tables
+    from facerec.inference.embedder import load_classifier
+    from facerec.photos.reading import identity_folders
+    from facerec.recognition.identify import classify
 
     folders = identity_folders(images)
     attribute = None if attribute_file is None else read_attribute(attribute_file)
@@ -339,7 +346,7 @@ def classification(
     line |= {} if attribute is None else {"attribute": attribute.name, "ci95_over": "people" if people else "photos"}
     common.show_tables(line, as_json, classification_tables)
     if report is not None:
-        from facerec.report.protocols import centre_pictures, classification_page, face_pictures
+        from facerec.evaluation.report.protocols import centre_pictures, classification_page, face_pictures
 
         shown = face_pictures(detector) if detector else centre_pictures
         _write(report, classification_page, line, paths, labels, rows, images, shown)
@@ -350,7 +357,7 @@ def _labelled(
     folders: dict[str, list[Path]], images: Path, attribute: Any, classifier: Any
 ) -> tuple[list[Path], list[int], list[str] | None]:
     """The photos, the places of their classes or values, and who is on them where they are of faces."""
-    from facerec.classification import attribute_labels, class_labels
+    from facerec.evaluation.classification import attribute_labels, class_labels
 
     if attribute is None:
         return *class_labels(folders, classifier.classes), None
@@ -373,7 +380,7 @@ def _watched(photos: Any, total: int, label: str = "Embedding") -> Any:
 
 def _read_groups(path: Path | None, photos: Sequence[str], people: Iterable[str]) -> "Groups | None":
     """The groups asked for; lines that match nothing are named, or counted where they are many."""
-    from facerec.groups import read_groups
+    from facerec.datasets.groups import read_groups
 
     if path is None:
         return None
@@ -389,12 +396,12 @@ def _read_groups(path: Path | None, photos: Sequence[str], people: Iterable[str]
 def _prepare(report: Path | None) -> None:
     """Before the long work begins."""
     if report is not None:
-        from facerec.report.page import prepare
+        from facerec.evaluation.report.page import prepare
 
         prepare(report)
 
 
 def _write(report: Path, make: Callable[..., Any], *measured: Any) -> None:
-    from facerec.report.page import write
+    from facerec.evaluation.report.page import write
 
     common.warn(f"The report is {write(report, make(*measured, click.get_current_context().obj))}")

@@ -8,13 +8,13 @@ import click
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.images import find_photos
-from facerec.words import how_many
+from facerec.photos.reading import find_photos
+from facerec.text import how_many
 
 if TYPE_CHECKING:
-    from facerec.embed import StageReader
-    from facerec.features import PhotoFeatures
-    from facerec.learners import LearnerResult
+    from facerec.features.classifiers import LearnerResult
+    from facerec.features.table import PhotoFeatures
+    from facerec.inference.embedder import StageReader
 
 CLASSIFIERS = ("svm", "logistic", "knn")
 
@@ -63,8 +63,8 @@ def features(
         raise ConfigError("give --output FILE for the features, --classifier to measure one, or both")
     if test is not None and classifier is None:
         raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
-    from facerec.embed import load_stage
-    from facerec.features import gather_features, ready_file, write_features
+    from facerec.features.table import gather_features, ready_file, write_features
+    from facerec.inference.embedder import load_stage
 
     if output is not None:
         ready_file(output)
@@ -91,7 +91,7 @@ def features(
 
 def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
     """The photos of a folder, one at least; all of them of a class, where classes are to be told apart."""
-    from facerec.features import folder_label
+    from facerec.features.table import folder_label
 
     paths = find_photos(folder)
     if not paths:
@@ -106,14 +106,14 @@ def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
 
 def _check_classes(folder: Path, test: Path | None) -> None:
     """Before the long work: two classes at least, and no photo in both folders."""
-    from facerec.data import read_photos, split_classes
+    from facerec.datasets.photo_sets import read_photos, split_classes
 
     split_classes(read_photos(folder), None if test is None else read_photos(test), seed=0)
 
 
 def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "list[PhotoFeatures]":
     """The features of each photo; what cannot be used is a line on stderr."""
-    from facerec.features import photo_features
+    from facerec.features.table import photo_features
 
     detector = common.detector_for(reader, **faces)
     read = []
@@ -127,8 +127,8 @@ def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "l
 def _learn(
     classifier: str, photos: "list[PhotoFeatures]", folder: Path, held_out: "list[PhotoFeatures]", test: Path | None
 ) -> "LearnerResult":
-    from facerec.features import folder_label
-    from facerec.learners import cross_validated, tried_on
+    from facerec.features.classifiers import cross_validated, tried_on
+    from facerec.features.table import folder_label
 
     labels, rows = [folder_label(photo.path, folder) for photo in photos], [photo.row for photo in photos]
     if test is None:
@@ -148,7 +148,7 @@ def _tell_file(output: Path, photos: int, reader: "StageReader", as_json: bool) 
 
 
 def _tell_result(result: "LearnerResult", reader: "StageReader", seconds: float, as_json: bool) -> None:
-    from facerec.report.tables import classification_tables
+    from facerec.evaluation.report.tables import classification_tables
 
     line = result.to_json() | {"layer": reader.layer, "model": reader.card.name}
     line |= {"model_fingerprint": reader.card.fingerprint, "seconds": round(seconds, 1)}

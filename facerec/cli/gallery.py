@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
-from facerec.cli.encrypt import decrypt, encrypt
-from facerec.cli.migrate import migrate
-from facerec.gallery import KINDS, Gallery, clean_name
-from facerec.words import how_many, printable
+from facerec.cli.gallery_encryption import decrypt, encrypt
+from facerec.cli.gallery_migrate import migrate
+from facerec.gallery.gallery import KINDS, Gallery, clean_name
+from facerec.text import how_many, printable
 
 
 class GalleryGroup(click.Group):
@@ -67,7 +67,7 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
         note, until = opened.consent(name)
         templates = opened.show(name)
         if sheet is not None:
-            from facerec.pictures import save_sheet
+            from facerec.photos.drawing import save_sheet
 
             Gallery.require_elsewhere(gallery_folder, sheet, sheet.parent)
             photos = [Path(template.source) for template in templates]

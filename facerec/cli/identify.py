@@ -10,8 +10,8 @@ from facerec.errors import ConfigError, NoFaceError
 from facerec.types import Threshold
 
 if TYPE_CHECKING:
-    from facerec.gallery import Gallery
-    from facerec.recognise import Identification
+    from facerec.gallery.gallery import Gallery
+    from facerec.recognition.identify import Identification
 
 
 @common.command()
@@ -50,11 +50,11 @@ def identify(
     """
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
-    from facerec.embed import load_embedder
-    from facerec.gallery import Gallery
-    from facerec.pictures import ready_folder
-    from facerec.recognise import annotate, choose_threshold, open_gallery
-    from facerec.recognise import identify as identify_photos
+    from facerec.gallery.gallery import Gallery
+    from facerec.inference.embedder import load_embedder
+    from facerec.photos.drawing import ready_folder
+    from facerec.recognition.identify import annotate, choose_threshold, open_gallery
+    from facerec.recognition.identify import identify as identify_photos
 
     paths, empty = common.expand_photos(photos)
     for line in empty:
@@ -129,9 +129,9 @@ def verify(
     \b
     facerec verify passport.jpg selfie.jpg
     """
-    from facerec.embed import load_embedder
-    from facerec.recognise import choose_threshold
-    from facerec.recognise import verify as verify_photos
+    from facerec.inference.embedder import load_embedder
+    from facerec.recognition.identify import choose_threshold
+    from facerec.recognition.identify import verify as verify_photos
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)

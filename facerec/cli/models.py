@@ -11,7 +11,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import FacerecError
-from facerec.words import printable
+from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.models.card import ModelCard
@@ -29,9 +29,9 @@ def models(model: str | None, as_json: bool) -> None:
     facerec models
     facerec models --model models/mine
     """
-    from facerec.embed import model_card
+    from facerec.inference.embedder import model_card
     from facerec.models.backbones import BACKBONES
-    from facerec.models.freezing import STRATEGIES
+    from facerec.training.freezing import STRATEGIES
 
     card = dataclasses.asdict(model_card(model))
     backbones = {name: [stage for stage, _ in row.stages] for name, row in BACKBONES.items()}
@@ -108,7 +108,7 @@ def _device() -> str:
 
 def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
     """What is to be said of it, and the card of one that works and embeds faces."""
-    from facerec.embed import model_card
+    from facerec.inference.embedder import model_card
 
     try:
         return (_classifier(str(model)), None) if model_card(model).mode == "classify" else _embedder(model)
@@ -119,7 +119,7 @@ def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
 def _classifier(model: str) -> str:
     import numpy as np
 
-    from facerec.embed import load_classifier
+    from facerec.inference.embedder import load_classifier
 
     classifier = load_classifier(model)
     size = classifier.card.input_size
@@ -130,8 +130,8 @@ def _classifier(model: str) -> str:
 def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
     import numpy as np
 
-    from facerec.cohort import load_cohort
-    from facerec.embed import load_embedder
+    from facerec.inference.embedder import load_embedder
+    from facerec.models.cohort import load_cohort
 
     embedder = load_embedder(model)
     cohort = load_cohort(
@@ -155,7 +155,7 @@ def _strangers(count: int, has_threshold: bool) -> str:
 
 def _gallery(folder: Path, card: "ModelCard | None") -> str:
     """card: of the model it is to be used with."""
-    from facerec.gallery import Gallery
+    from facerec.gallery.gallery import Gallery
 
     if not folder.exists():
         return f"none at {common.one_line(folder)} yet; facerec enroll makes it"

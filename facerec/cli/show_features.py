@@ -33,23 +33,23 @@ def show_features(
     facerec show-features bee.jpg --model resnet50 --layer layer3 --output bee.png
     facerec show-features ann.jpg --layer layer3 --against "people/Ann Lee/1.jpg" --output ann.png
     """
-    from facerec import explain
-    from facerec.embed import load_layers
-    from facerec.pictures import sheet_format, write_sheet
+    from facerec.features import saliency_sheet
+    from facerec.inference.embedder import load_layers
+    from facerec.photos.drawing import sheet_format, write_sheet
 
     sheet_format(output)
     network, card, _ = load_layers(model)
     if against is not None:
-        explain.require_faces(card)
+        saliency_sheet.require_faces(card)
     if card.mode == "metric":
         detector = common.make_detector(**faces, crop_size=card.input_size)
-        sight = explain.look_at_face(photo, network, layer, detector, against)
+        sight = saliency_sheet.look_at_face(photo, network, layer, detector, against)
     else:
-        sight = explain.look_at_picture(photo, network, layer)
-    subject = explain.decision(sight, card, against)
+        sight = saliency_sheet.look_at_picture(photo, network, layer)
+    subject = saliency_sheet.decision(sight, card, against)
     title = f"{common.one_line(Path(photo.name))} in {card.name}"
-    write_sheet(explain.draw_sheet(sight, title, layer, subject), output)
-    channels = explain.strongest(sight.maps)
+    write_sheet(saliency_sheet.draw_sheet(sight, title, layer, subject), output)
+    channels = saliency_sheet.strongest(sight.maps)
     if as_json:
         common.emit(
             {

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from facerec.cli import common
-from facerec.config import TrainSettings, build_settings, read_settings, read_values
 from facerec.errors import ConfigError
+from facerec.settings import TrainSettings, build_settings, read_settings, read_values
 
 if TYPE_CHECKING:  # slow to import
     from facerec.models.card import ModelCard
-    from facerec.train import Progress
+    from facerec.training.train import Progress
 
 T = TypeVar("T")
 
@@ -77,9 +77,9 @@ def train(
     """
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings = _settings(given, config, output if resume else None)
-    from facerec.data import align_folder
-    from facerec.train import check_run
-    from facerec.train import train as fine_tune
+    from facerec.datasets.photo_sets import align_folder
+    from facerec.training.train import check_run
+    from facerec.training.train import train as fine_tune
 
     check_run(output, settings, resume)  # before the photos, which may take hours
     if _is_first():
@@ -119,7 +119,7 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
 
 
 def _strangers(output: Path, card: "ModelCard") -> str:
-    from facerec.cohort import load_cohort
+    from facerec.models.cohort import load_cohort
 
     if count := len(load_cohort(output, card)):
         return f"the {count} strangers of the model it is, to set thresholds by"
@@ -134,7 +134,7 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
     """
     if resumed is not None and config is not None:
         raise ConfigError(f"{resumed}: keeps the settings it was started with; resume it without --config")
-    from facerec.train import settings_of, start_form
+    from facerec.training.train import settings_of, start_form
 
     if resumed is None:
         values = dataclasses.asdict(read_settings(TrainSettings, config)) if config else {}

@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facerec.config import TrainSettings
-from facerec.data import PhotoSet
-from facerec.embed import unit_mean
+from facerec.datasets.augmentation import Pixels, Views, still_batches, training_batches
+from facerec.datasets.batches import Batch
+from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
+from facerec.inference.embedder import unit_mean
 from facerec.models.network import METRIC, Network
-from facerec.sampler import Batch
-from facerec.training.cache import RowStore, store_key
-from facerec.training.processes import own_share
+from facerec.settings import TrainSettings
+from facerec.training.distributed import own_share
+from facerec.training.prefix_cache import RowStore, store_key
 from facerec.training.tasks import Labels, Rows, Task
-from facerec.views import Pixels, Views, still_batches, training_batches
 
 STILL_BATCH = 64  # photos that are validated together
 

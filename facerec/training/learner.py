@@ -11,18 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facerec.config import TrainSettings, split_names
-from facerec.distill import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
-from facerec.embed import load_embedder
 from facerec.errors import ConfigError, DataError, TrainingError
-from facerec.losses import Objective, read_terms
+from facerec.inference.embedder import load_embedder
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD, load_model, load_module, load_state, save_state
-from facerec.models.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
 from facerec.models.network import FLAT, METRIC, Network
-from facerec.training import processes
+from facerec.settings import TrainSettings, split_names
+from facerec.training import distributed
+from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
 from facerec.training.feed import Feed, Given, rows_of_views
-from facerec.training.runs import CHECKPOINT, State
+from facerec.training.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
+from facerec.training.losses import Objective, read_terms
+from facerec.training.run_folder import CHECKPOINT, State
 from facerec.training.schedule import OPTIMIZERS, lr_factor, require_places, start_folder, use_bf16
 from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
@@ -33,7 +33,7 @@ class Learner:
     def __init__(self, settings: TrainSettings, task: Task) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.task = settings, task
-        self.device = processes.own_device()
+        self.device = distributed.own_device()
         self.autocast = use_bf16(settings.precision, self.device)
         self.labels = torch.from_numpy(task.train.labels)
         self.network = start_network(settings, task.classes, task.second)
@@ -87,13 +87,13 @@ class Learner:
         """
         settings = self.settings
         place = (settings.seed, state.epoch, state.batch)
-        processes.seed_step(*place, own=True)  # dropout
+        distributed.seed_step(*place, own=True)  # dropout
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             features = self.network.suffix(given.x, self.feed.count)  # (b, width)
             outputs = self.network.output(features)  # (b, dim)
             logits = self.network.attribute(features)  # (b, A)
-        outputs, labels = processes.gather_rows(outputs), self._gathered_labels(given)
-        processes.seed_step(*place, own=False)  # mining
+        outputs, labels = distributed.gather_rows(outputs), self._gathered_labels(given)
+        distributed.seed_step(*place, own=False)  # mining
         losses = {f"{name.replace('-', '_')}_loss": part for name, part in self.objective(outputs, labels).items()}
         weights = dict(zip(losses, self.objective.weights.values(), strict=True))
         if self.teachers:
@@ -114,28 +114,28 @@ class Learner:
         return {"loss": loss.item(), **{name: part.item() for name, part in losses.items()}, **facts}, len(labels)
 
     def _gathered_labels(self, given: Given) -> Tensor:
-        return processes.gather_rows(self.labels[given.positions].to(self.device))
+        return distributed.gather_rows(self.labels[given.positions].to(self.device))
 
     def _attribute_loss(self, given: Given, logits: Tensor, second: SecondTask) -> tuple[Tensor, float]:
         """Cross-entropy of all processes' (b, A) logits, and the share of right answers."""
-        values = processes.gather_rows(torch.from_numpy(second.train[given.positions]).to(self.device))
-        logits = processes.gather_rows(logits)
+        values = distributed.gather_rows(torch.from_numpy(second.train[given.positions]).to(self.device))
+        logits = distributed.gather_rows(logits)
         return F.cross_entropy(logits, values), (logits.argmax(1) == values).float().mean().item()
 
     def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
         """The mean over the teachers, of the embedding, or of the features' direction where there are classes."""
         student = outputs
         if self.settings.mode != METRIC:
-            student = processes.gather_rows(F.normalize(features.float(), dim=1))
+            student = distributed.gather_rows(F.normalize(features.float(), dim=1))
         parts = []
         for teacher, loss in zip(self.teachers, self.teacher_losses, strict=True):
             rows = teacher.rows(given.positions, given.pixels).to(self.device)
-            parts.append(loss(student, processes.gather_rows(rows)))
+            parts.append(loss(student, distributed.gather_rows(rows)))
         return torch.stack(parts).mean()
 
     def _update(self, rates: dict[str, float]) -> None:
-        processes.sum_gradients(self.network, (self.objective, self.teacher_losses))
-        processes.average_buffers(self.network)
+        distributed.sum_gradients(self.network, (self.objective, self.teacher_losses))
+        distributed.average_buffers(self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = rates[group["name"]]
         if self.settings.clip_norm:
@@ -176,7 +176,7 @@ class Learner:
         """
         validation = self.task.validation
         own = rows_of_views(self.best_network, lambda m: self.feed.validation(mirrored=m), self.feed.count)
-        rows, logits, positions = (np.concatenate(part) for part in zip(*processes.gather_objects(own), strict=True))
+        rows, logits, positions = (np.concatenate(part) for part in zip(*distributed.gather_objects(own), strict=True))
         if not len(rows):
             raise DataError(f"{validation.root}: not one validation photo can be read; check the folder")
         if not (np.isfinite(rows).all() and np.isfinite(logits).all()):
@@ -190,7 +190,7 @@ class Learner:
 
     def save(self, path: Path, state: State) -> None:
         """Write a checkpoint; of several processes the first does."""
-        if processes.is_first():
+        if distributed.is_first():
             save_state(path, self._modules(), self.optimizer, dataclasses.asdict(state))
 
     def load(self, path: Path) -> State:

@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import optim
 
-from facerec.attributes import read_attribute
-from facerec.cohort import load_cohort
-from facerec.config import PEOPLE_PER_BATCH, TrainSettings, split_names
-from facerec.distill import TERMS
-from facerec.embed import SHIPPED_MODEL, model_path
+from facerec.datasets.attributes import read_attribute
+from facerec.datasets.augmentation import STORED_SIZE
 from facerec.errors import ConfigError
-from facerec.losses import Objective, compares_photos, loss_terms, read_terms
+from facerec.inference.embedder import SHIPPED_MODEL, model_path
 from facerec.models.blocks import check_blocks
 from facerec.models.card import read_card
 from facerec.models.checkpoint import CARD
-from facerec.models.freezing import stage_factors
+from facerec.models.cohort import load_cohort
 from facerec.models.network import CLASSIFY, FLAT, METRIC, MODES, POOLINGS
-from facerec.training.runs import require_free
-from facerec.views import STORED_SIZE
+from facerec.settings import PEOPLE_PER_BATCH, TrainSettings, split_names
+from facerec.training.distillation import TERMS
+from facerec.training.freezing import stage_factors
+from facerec.training.losses import Objective, compares_photos, loss_terms, read_terms
+from facerec.training.run_folder import require_free
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,

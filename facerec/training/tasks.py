@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facerec import metrics
-from facerec.attributes import read_attribute
-from facerec.config import PEOPLE_PER_BATCH, TrainSettings
-from facerec.data import PhotoSet, limit_names, read_photos, split_classes, split_people
+from facerec.datasets.attributes import read_attribute
+from facerec.datasets.augmentation import Views
+from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
+from facerec.datasets.photo_sets import PhotoSet, limit_names, read_photos, split_classes, split_people
 from facerec.errors import ConfigError, DataError
-from facerec.losses import batch_facts, compares_photos
 from facerec.models.backbones import find_backbone
 from facerec.models.network import FACE_SIZE, METRIC
-from facerec.sampler import Batch, identity_batches, shuffled_batches
-from facerec.training.runs import Entry
-from facerec.views import Views
+from facerec.settings import PEOPLE_PER_BATCH, TrainSettings
+from facerec.training.losses import batch_facts, compares_photos
+from facerec.training.run_folder import Entry
 
 VALIDATION_FMR = 1e-3
 

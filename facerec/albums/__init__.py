@@ -1,0 +1,1 @@
+"""Folders of photos of nobody knows whom: who is alike, and who belongs together."""

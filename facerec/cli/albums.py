@@ -1,0 +1,270 @@
+"""`facerec search` and `facerec cluster`: folders of photos of nobody knows whom."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from facerec.cli import common
+from facerec.errors import ConfigError, DataError
+from facerec.photos.reading import find_photos
+from facerec.text import how_many, printable
+
+if TYPE_CHECKING:
+    from facerec.albums.album import AlbumFace, FaceAlbum, Hit
+    from facerec.albums.clustering import Grouping
+    from facerec.faces.mtcnn import Detector
+    from facerec.inference.embedder import Embedder
+    from facerec.types import Threshold
+
+SHOWN = 5  # faces of a group, and of those alone, that are told to people
+
+
+@common.command()
+@click.argument("photo", type=common.PHOTOS)
+@click.option("--in", "folder", required=True, type=common.PHOTOS, metavar="DIR", help="The folder to look through.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Faces, or pictures, listed.")
+@common.threshold_option
+@common.face_options
+@click.option(
+    "--model",
+    metavar="DIR|FILE|NAME",
+    help="A face model (as elsewhere), or for pictures a model of --mode classify or a backbone's name, as resnet50.",
+)
+@common.json_option
+def search(
+    photo: Path, folder: Path, top: int, threshold: float | None, model: str | None, as_json: bool, **faces: Any
+) -> None:
+    """List the faces in a folder of photos that are most like the main face of PHOTO, whoever they are.
+
+    With a model of --mode classify or a backbone, which know no faces, the whole pictures that are most like PHOTO: by
+    the cosine of the last features before the head.
+
+    \b
+    facerec search ann.jpg --in holidays/
+    facerec search ann.jpg --in holidays/ --top 50 --json > hits.jsonl
+    facerec search rose.jpg --in garden/ --model models/flowers
+    """
+    paths = _photos_in(folder)
+    from facerec.albums.album import most_similar
+    from facerec.inference.embedder import load_embedder, reads_pictures
+    from facerec.recognition.identify import choose_threshold, embed_photos
+
+    if reads_pictures(model):
+        _search_pictures(photo, paths, top, threshold, str(model), as_json, faces)
+        return
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
+    (wanted,) = embed_photos([photo], detector, embedder)
+    if wanted.error is not None:
+        raise wanted.error
+    if len(wanted.faces) > 1:
+        common.warn(f"{common.one_line(photo)}: has {len(wanted.faces)} faces; the main one is searched for")
+    album, failed = _read_album(paths, detector, embedder)
+    for hit in most_similar(wanted.vectors[0], album, limit, top):
+        if as_json:
+            common.emit(_hit_line(hit, limit))
+        else:
+            same = "the same person" if hit.answer.same else "different people"
+            click.echo(f"{_name(hit.face)}: {same}: {hit.answer.reason}")
+    common.finish(failed, len(paths) - failed)
+
+
+@common.command()
+@click.argument("folder", metavar="DIR", type=common.PHOTOS)
+@click.option("--output", type=common.PHOTOS, metavar="OUT", help="Make a folder of links to the photos of each group.")
+@click.option("--enroll", "number", type=click.IntRange(min=1), metavar="CLUSTER", help="Enroll this group, by --name.")
+@click.option("--name", help="Who the group of --enroll is.")
+@click.option("--labels", is_flag=True, help="DIR's sub-folders are people: report how right the groups are (B-cubed).")
+@click.option("--threshold", type=float, metavar="D", help="Join groups up to this mean distance (0 to 4); or eps.")
+@click.option(
+    "--method", type=click.Choice(["linkage", "dbscan"]), default="linkage", show_default=True,
+    help="dbscan: whoever is within eps of one of a group; better where nearly everybody is on one photo only.",
+)  # fmt: skip
+@common.face_options
+@common.gallery_option
+@common.model_option
+@common.json_option
+def cluster(
+    folder: Path,
+    output: Path | None,
+    number: int | None,
+    name: str | None,
+    labels: bool,
+    threshold: float | None,
+    method: str,
+    gallery_folder: Path,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
+) -> None:
+    """Group the faces in a folder of photos by person, without knowing any of them.
+
+    The same folder gives the same numbers again, so a group that was looked at can be enrolled by its own.
+
+    \b
+    facerec cluster album/ --output groups/
+    facerec cluster album/ --enroll 3 --name "Ann Lee"
+    """
+    if (number is None) != (name is None):
+        raise ConfigError("--enroll CLUSTER and --name NAME go together; give both")
+    from facerec.gallery.gallery import clean_name
+
+    name = None if name is None else clean_name(name)
+    paths = _photos_in(folder)
+    from facerec.albums import album as albums
+    from facerec.inference.embedder import load_embedder
+
+    people = albums.people_of_folders(folder, paths) if labels else None
+    if output is not None:
+        albums.ready_output(output, folder)
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    limit = albums.grouping_limit(embedder, threshold)
+    album, failed = _read_album(paths, detector, embedder)
+    if not len(album):
+        common.finish(failed, 0)  # ends here
+    used = len(paths) - failed
+    grouping = albums.group_album(album, limit, dense=method == "dbscan")
+    score = None if people is None else albums.score_groups(album, grouping, people)
+    if number is not None and number > grouping.groups:
+        raise ConfigError(f"there is no group {number} to enroll; there are {grouping.groups}")
+    _tell_faces(album, grouping, as_json)
+    if output is not None:
+        albums.write_links(album, grouping, output)
+    if name is not None and number is not None:
+        failed += _enroll(album, grouping, number, name, gallery_folder, embedder, as_json)
+    _tell_summary(album, grouping, method, used, score, as_json)
+    common.finish(failed, used)
+
+
+def _search_pictures(
+    photo: Path, paths: list[Path], top: int, threshold: float | None, model: str, as_json: bool, faces: dict[str, Any]
+) -> None:
+    """`search` where no face is looked for."""
+    from facerec.features.table import most_alike, photo_features
+    from facerec.inference.embedder import load_stage
+
+    if threshold is not None:
+        raise ConfigError("--threshold says which faces are one person's; pictures have none, leave it out")
+    reader = load_stage(model)
+    detector = common.detector_for(reader, **faces)  # none; refuses --aligned
+    (wanted,) = photo_features([photo], reader, detector)
+    if wanted.row is None:
+        raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")
+    failures = []
+
+    def watched() -> Iterator[Any]:
+        for other in common.show_progress(photo_features(paths, reader, detector), "Reading", len(paths)):
+            if other.error is not None:
+                failures.append(other.path)
+                common.warn(str(other.error))
+            yield other
+
+    for hit in most_alike(wanted.row, watched(), top):
+        if as_json:
+            common.emit({"image": str(hit.path), "distance": hit.distance, "cosine": hit.cosine})
+        else:
+            click.echo(f"{common.one_line(hit.path)}: distance {hit.distance:.2f}, cosine {hit.cosine:.3f}")
+    common.finish(len(failures), len(paths) - len(failures))
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    """The photos of a folder, one at least; DataError where there is none."""
+    paths = find_photos(folder)
+    if not paths:
+        raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
+    return paths
+
+
+def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -> tuple["FaceAlbum", int]:
+    """Every face of the photos, and how many of those cannot be used: each a line on stderr."""
+    from facerec.albums.album import gather_faces
+    from facerec.recognition.identify import embed_photos
+
+    failures = []
+
+    def watched() -> Iterator[Any]:
+        for photo in common.show_progress(embed_photos(paths, detector, embedder), "Reading", len(paths)):
+            if photo.error is not None:
+                failures.append(photo.path)
+                common.warn(str(photo.error))
+            yield photo
+
+    return gather_faces(watched(), embedder.card.embedding_dim), len(failures)
+
+
+def _name(face: "AlbumFace") -> str:
+    """A face as people are told of it: its photo, and which it is there unless the main one."""
+    return common.one_line(face.path) + (f" (face {face.position + 1})" if face.position else "")
+
+
+def _face_line(face: "AlbumFace") -> dict[str, Any]:
+    line = {"image": str(face.path), "face": face.position, "box": [round(side, 1) for side in face.box]}
+    return line | {"detection_confidence": round(face.confidence, 4)}
+
+
+def _hit_line(hit: "Hit", threshold: "Threshold") -> dict[str, Any]:
+    line = _face_line(hit.face) | {"distance": hit.answer.distance, "same": hit.answer.same}
+    return line | {"threshold": threshold.distance, "threshold_source": threshold.source, "reason": hit.answer.reason}
+
+
+def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None:
+    if as_json:
+        for face, label in zip(album.faces, grouping.labels.tolist(), strict=True):
+            common.emit(_face_line(face) | {"cluster": label or None})
+        return
+    for number in [*range(1, grouping.groups + 1), 0]:
+        faces = [album.faces[i] for i in np.flatnonzero(grouping.labels == number)]
+        if faces:
+            title = f"{f'group {number}' if number else 'alone'}, {how_many(len(faces), 'face')}"
+            more = f", and {len(faces) - SHOWN} more" if len(faces) > SHOWN else ""
+            click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
+
+
+def _enroll(
+    album: "FaceAlbum", grouping: "Grouping", number: int, name: str, folder: Path, embedder: "Embedder", as_json: bool
+) -> int:
+    """Enroll one group; how many of its photos failed."""
+    from facerec.albums.album import enrol_group
+    from facerec.recognition.identify import open_gallery
+
+    counts: Counter[str] = Counter()
+    with open_gallery(folder, embedder, create=True) as gallery:
+        for result in enrol_group(gallery, name, album, grouping, number):
+            counts[result.status] += 1
+            if result.status == "failed":
+                common.warn(result.reason)
+            if as_json:
+                line = {"image": str(result.path), "person": name, "status": result.status, "reason": result.reason}
+                common.emit(line)
+    if not as_json:
+        told = ", ".join(f"{counts[status]} {status}" for status in ("added", "skipped", "failed"))
+        click.echo(f"{printable(name)}: {told}")
+    return counts["failed"]
+
+
+def _tell_summary(
+    album: "FaceAlbum", grouping: "Grouping", method: str, photos: int, score: dict[str, Any] | None, as_json: bool
+) -> None:
+    alone, threshold = int((grouping.labels == 0).sum()), grouping.threshold
+    if as_json:
+        line = {"summary": True, "photos": photos, "faces": len(album), "groups": grouping.groups, "alone": alone}
+        line |= {"threshold": threshold.distance, "threshold_source": threshold.source}
+        common.emit(line if score is None else line | {"b_cubed": score})
+        return
+    faces, used = how_many(len(album), "face"), how_many(photos, "photo")
+    told = f"{how_many(grouping.groups, 'group')}, {how_many(alone, 'face')} alone"
+    click.echo(f"{faces} in {used}: {told}.")
+    joined = "Faces are joined within" if method == "dbscan" else "Groups are joined up to the mean distance"
+    click.echo(f"{joined} {threshold.distance:.3f} ({threshold.source}).")
+    if score is not None:
+        told = [
+            f"{name} {100 * score[key]:.1f} % ({100 * score['ci95'][key][0]:.1f} to {100 * score['ci95'][key][1]:.1f})"
+            for name, key in (("precision", "precision"), ("recall", "recall"), ("F", "f"))
+        ]
+        click.echo(f"B-cubed, as the folders have it: {', '.join(told)}.")

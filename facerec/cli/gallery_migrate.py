@@ -1,0 +1,153 @@
+"""`facerec gallery migrate`."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facerec.cli import common
+from facerec.text import how_many, printable
+
+if TYPE_CHECKING:
+    from facerec.evaluation.self_search import Rate, SelfSearch
+    from facerec.recognition.migrate import Loss, Report, Step
+
+TELLING = 0.2  # width of an interval beyond which a rate says nothing
+
+
+@common.command()
+@click.option("--model", required=True, metavar="DIR|FILE|NAME", help="The model the gallery is to have.")
+@click.option("--dry-run", is_flag=True, help="Only embed and show the figures; the real run then takes a moment.")
+@click.option("--leave-out", is_flag=True, help="Leave out who cannot be migrated, instead of changing nothing.")
+@click.option(
+    "--photos", type=common.PHOTOS, metavar="DIR",
+    help="Where photos are that were moved since they were enrolled; they are known by their content.",
+)  # fmt: skip
+@common.detector_options
+@common.gallery_option
+@common.json_option
+def migrate(
+    model: str,
+    dry_run: bool,
+    leave_out: bool,
+    photos: Path | None,
+    gallery_folder: Path,
+    as_json: bool,
+    **faces: Any,
+) -> None:
+    """Give the gallery another model: every face is embedded anew, from the crop kept of it, else from its photo.
+
+    FNIR and FPIR of the gallery itself are shown with either model. If anybody's photo cannot be used, they are named
+    and nothing is changed. A run that was killed is gone on with by the next, and `facerec gallery restore --from
+    rollback` goes back.
+
+    \b
+    facerec gallery migrate --model int8 --dry-run
+    facerec gallery migrate --model models/new
+    """
+    from facerec.inference.embedder import load_embedder
+    from facerec.recognition.migrate import Report, open_renewal
+    from facerec.recognition.migrate import migrate as run
+
+    embedder = load_embedder(model)
+    detector = common.make_detector(aligned=False, **faces, crop_size=embedder.card.input_size)
+    report = None
+    with open_renewal(gallery_folder, embedder) as renewal:
+        steps = run(renewal, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
+        for step in common.show_progress(steps, "Embedding", renewal.templates, lambda s: not isinstance(s, Report)):
+            if isinstance(step, Report):
+                report = step
+            elif step.problem is not None:
+                _tell_problem(step, as_json)
+    assert report is not None
+    common.emit(_as_json(report)) if as_json else _tell(report, model, dry_run, leave_out)
+    common.finish(len(report.losses), report.migrated or dry_run)
+
+
+def _tell_problem(step: "Step", as_json: bool) -> None:
+    common.warn(f"{step.person}: {step.problem}")
+    if as_json:
+        common.emit({"image": step.source, "person": step.person, "status": "failed", "reason": step.problem})
+
+
+def _tell(report: "Report", model: str, dry_run: bool, leave_out: bool) -> None:
+    for loss in report.losses:
+        common.warn(_loss(loss, report.migrated))
+    made = f"{how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
+    click.echo(f"{made}, {report.reused} by an earlier run.")
+    if report.before is None or report.after is None:
+        click.echo("The gallery is as it was. With --leave-out it is migrated without these photos.")
+        return
+    old, new = (printable(name or "no model") for name in (report.old_model, report.new_model))
+    _tell_figures(old, report.before)
+    _tell_figures(new, report.after)
+    if report.strangers_dropped:
+        verb = "would be" if dry_run else "are"
+        click.echo(
+            f"The {report.strangers_dropped} strangers given to `facerec calibrate` are {old}'s and {verb} dropped; "
+            "give their photos again (--strangers DIR)."
+        )
+    if report.migrated:
+        click.echo(f"From now on give `--model {printable(shlex.quote(model))}` to every command that takes one.")
+        click.echo(f"The gallery is of {new} now; `facerec gallery restore --from rollback` goes back to {old}.")
+    else:
+        needed = " and with --leave-out" if report.losses and not leave_out else ""
+        click.echo(f"The gallery is as it was; without --dry-run{needed} it would be migrated.")
+
+
+def _loss(loss: "Loss", gone: bool) -> str:
+    name = printable(loss.person)
+    if loss.lost < loss.templates:
+        return f"{name}: {loss.lost} of {loss.templates} photos {'were left out' if gone else 'cannot be migrated'}"
+    if gone:
+        return f"{name}: not enrolled any more, no photo could be migrated; the rollback copy has them"
+    return f"{name}: cannot be migrated, no photo of {loss.templates} can be used"
+
+
+def _tell_figures(model: str, figures: "SelfSearch") -> None:
+    threshold = figures.threshold
+    limit = "no threshold" if threshold is None else f"threshold {threshold.distance:.3f} ({threshold.source})"
+    click.echo(f"With {model}, {common.photos_of(figures.templates, figures.people)}, {limit}:")
+    if threshold is None:
+        click.echo("    no figures: the model has neither strangers nor a threshold of its own")
+        return
+    for name, rate, without in (
+        ("FNIR, each photo searched while it is left out", figures.fnir, "nobody has two photos"),
+        ("FPIR, the strangers that set the threshold", figures.fpir_strangers, "the model has none"),
+        ("FPIR, each person searched while left out", figures.fpir_enrolled, "there is one person only"),
+    ):
+        click.echo(f"    {name}: {f'too small a gallery, {without}' if rate is None else _rate(rate)}")
+
+
+def _rate(rate: "Rate") -> str:
+    low, high = rate.ci95
+    who = f"by {how_many(rate.people, 'person', 'people')}"
+    shares = f"{common.percent(rate.rate)} % ({common.percent(low)} to {common.percent(high)})"
+    said = f"{rate.errors} of {rate.searches} {who}, {shares}"
+    return said if high - low <= TELLING else f"{said}: too small a gallery to tell"
+
+
+def _as_json(report: "Report") -> dict[str, Any]:
+    line = {"summary": True, "migrated": report.migrated, "model": report.new_model}
+    line |= {"model_fingerprint": report.fingerprint, "old_model": report.old_model}
+    line |= {"crops": report.crops, "photos": report.photos, "reused": report.reused}
+    line |= {"losses": [{"person": x.person, "lost": x.lost, "templates": x.templates} for x in report.losses]}
+    line |= {"strangers_dropped": report.strangers_dropped}
+    return line | {"before": _figures(report.before), "after": _figures(report.after)}
+
+
+def _figures(figures: "SelfSearch | None") -> dict[str, Any] | None:
+    if figures is None:
+        return None
+    threshold = figures.threshold
+    line: dict[str, Any] = {"people": figures.people, "templates": figures.templates}
+    line |= {"threshold": None if threshold is None else threshold.distance}
+    line |= {"threshold_source": None if threshold is None else threshold.source}
+    for name in ("fnir", "fpir_strangers", "fpir_enrolled"):
+        rate: Rate | None = getattr(figures, name)
+        line[name] = None if rate is None else {
+            "rate": rate.rate, "errors": rate.errors, "searches": rate.searches, "people": rate.people,
+            "ci95": list(rate.ci95),
+        }  # fmt: skip
+    return line

@@ -1,0 +1,1 @@
+"""Labelled photos as training and evaluation take them: folders, splits, pairs, groups, batches."""

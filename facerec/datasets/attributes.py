@@ -1,0 +1,64 @@
+"""A file that says something of every photo or person besides who it is: CSV `photo,NAME` or `person,NAME`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from facerec.datasets.text_files import csv_records, read_lines
+from facerec.errors import DataError
+from facerec.text import how_many, same_form
+
+PHOTO = "photo"
+NOUNS = {PHOTO: "photos", "person": "people"}  # what a line may be of
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """name: of the attribute, the header of the second column. of: "photo" or "person", the header of the first.
+
+    table: photo (relative to the folder of identity or class folders, with `/`) or person -> value; in Unicode NFC.
+    """
+
+    path: Path
+    name: str
+    of: str
+    table: dict[str, str]
+
+    def values(self, photos: Sequence[str], otherwise: str = "leave them out (--exclude)") -> list[str]:
+        """The value of each of the photos person/file; a crop PHOTO.png that facerec made has its photo's.
+
+        Raises DataError where the file says nothing of some. otherwise: what else than adding lines mends that.
+        """
+        by_photo = self.of == PHOTO
+        keys = [same_form(photo if by_photo else photo.split("/")[0]) for photo in photos]
+        found = [self.table.get(key, self.table.get(key.removesuffix(".png")) if by_photo else None) for key in keys]
+        missing = sorted({key for key, value in zip(keys, found, strict=True) if value is None})
+        if missing:
+            used = "is used" if len(missing) == 1 else "are used"
+            raise DataError(
+                f"{self.path}: says nothing of {how_many(len(missing), self.of, NOUNS[self.of])} that {used}, "
+                f"the first {missing[0]}; add a line for each, or {otherwise}"
+            )
+        return [value for value in found if value is not None]
+
+
+def read_attribute(path: Path) -> Attribute:
+    """Read the file; raises DataError naming it, the line and the remedy."""
+    records = csv_records(path, read_lines(path, "a CSV of an attribute"))
+    _, columns = next(records, (0, []))
+    if len(columns) != 2 or columns[0].lower() not in NOUNS or not columns[1]:
+        raise DataError(
+            f"{path}, line 1: the columns are '{','.join(columns)}'; write 'photo,NAME' or 'person,NAME', NAME saying "
+            f"what the values are"
+        )
+    of = columns[0].lower()
+    table: dict[str, str] = {}
+    for number, fields in records:
+        if len(fields) != 2 or not all(fields):
+            raise DataError(f"{path}, line {number}: '{','.join(fields)}'; write a {of} and its {columns[1]}")
+        name = same_form(str(PurePosixPath(fields[0])))
+        if table.setdefault(name, same_form(fields[1])) != same_form(fields[1]):
+            raise DataError(f"{path}, line {number}: {name} is both {table[name]} and {fields[1]}; leave one")
+    if not table:
+        raise DataError(f"{path}: no values in it; add lines of a {of} and its {columns[1]}")
+    return Attribute(path, same_form(columns[1]), of, table)

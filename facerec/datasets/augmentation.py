@@ -1,0 +1,196 @@
+"""Photos -> pixels: crops of faces and whole pictures, as they are or in augmented views, in batches decoded ahead."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from PIL.Image import Resampling, Transpose
+from PIL.ImageFilter import GaussianBlur
+from torch import Tensor
+
+from facerec.datasets.batches import Batch
+from facerec.errors import ImageError
+from facerec.photos.reading import aligned_crop, centre_picture, read_image
+from facerec.text import printable
+from facerec.types import Image
+
+log = logging.getLogger(__name__)
+
+STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
+READ_AHEAD = 3  # batches decoded while the network works
+VIEWS_VERSION = 2  # goes up whenever this file makes other pixels of a photo: what caches hold of them is then void
+SOFT_EDGE = 0.15  # share of the side over which one crop of a mixed pair goes over into the other
+PICTURE_SCALE = (0.25, 1.0)  # shares of a picture's area that a view may show
+PICTURE_RATIO = (3 / 4, 4 / 3)
+
+Pixels = tuple[Tensor, Batch]  # (B, 3, S, S) uint8 RGB, and the (B,) positions of the photos they are of
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How the photos of a run become pixels; all of it decides them, with the photo's content.
+
+    faces: aligned crops (else whole pictures). size: side of the pixels. strong: `disturb` them too.
+    count: so many views of each photo, shown in turn; 0: a new one every epoch. seed: of the augmentation.
+    mix: share of the crops of a batch that are mixed with others.
+    """
+
+    faces: bool
+    size: int
+    strong: bool
+    count: int
+    seed: int
+    mix: float = 0.0
+
+    def number(self, epoch: int) -> int:
+        """Which view an epoch shows."""
+        return epoch % self.count if self.count else epoch
+
+    def still(self, path: Path) -> Image | None:
+        """(size, size, 3) without augmentation, or None, and a line in the log, for a photo that cannot be used."""
+        return _read(path, lambda image: (aligned_crop if self.faces else centre_picture)(image, self.size))
+
+    def train(self, path: Path, epoch: int, position: int) -> Image | None:
+        """The view of one epoch: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`."""
+        rng = np.random.default_rng((self.seed, self.number(epoch), position))
+        crop = (
+            _read(path, lambda image: (warp if self.strong else augment)(aligned_crop(image, STORED_SIZE), rng))
+            if self.faces
+            else _read(path, lambda image: augment_picture(image, self.size, rng))
+        )
+        return disturb(crop, rng) if self.strong and crop is not None else crop
+
+
+def augment(crop: Image, rng: np.random.Generator) -> Image:
+    """(128, 128, 3) -> (112, 112, 3): shifted by up to 8 px each way, mirrored half the time."""
+    top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
+    cut = crop[top : top + 112, left : left + 112]
+    return cut[:, ::-1] if rng.random() < 0.5 else cut
+
+
+def warp(crop: Image, rng: np.random.Generator) -> Image:
+    """(128, 128, 3) -> (112, 112, 3): half the time as `augment`, else also turned, stretched and sheared.
+
+    Another shape of face is another face: with a teacher that is run, one more person.
+    """
+    if rng.random() < 0.5:
+        return augment(crop, rng)
+    turn, shear = rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.1)  # radians, share of the height
+    stretch, shift = np.exp(rng.uniform(-0.15, 0.15, 2)), rng.uniform(-4, 4, 2)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]] * stretch
+    start = STORED_SIZE / 2 + shift - linear @ (56, 56)  # the middle stays there, but for the shift
+    coefficients = (*linear[0], start[0], *linear[1], start[1])
+    image = PIL.Image.fromarray(crop).transform(
+        (112, 112), PIL.Image.Transform.AFFINE, coefficients, Resampling.BILINEAR
+    )
+    return np.asarray(image.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image)
+
+
+def disturb(crop: Image, rng: np.random.Generator) -> Image:
+    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, coarse, blurred or partly covered."""
+    side = crop.shape[0]
+    pixels = crop.astype(np.float32)
+    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
+    pixels = (pixels - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
+    crop = np.clip(pixels, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        small = int(side * rng.uniform(0.3, 0.7))
+        image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
+        crop = np.array(image.resize((side, side), Resampling.BICUBIC))
+    if rng.random() < 0.15:
+        crop = np.array(PIL.Image.fromarray(crop).filter(GaussianBlur(side * rng.uniform(0.005, 0.02))))
+    if rng.random() < 0.3:
+        height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
+        top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+        crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    return crop
+
+
+def mix(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """(B, 3, S, S) uint8, of which about `share` are mixed with another of them: every second one blended, in any
+    proportion (Zhang et al. 2018), the others cut along a soft line of any direction. Aligned faces mix to faces.
+    """
+    count, side = len(pixels), pixels.shape[-1]
+    angle, offset = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(-0.25, 0.25, (count, 1, 1))
+    y, x = np.mgrid[-0.5 : 0.5 : side * 1j, -0.5 : 0.5 : side * 1j]
+    cut = np.clip((x * np.cos(angle) + y * np.sin(angle) - offset) / SOFT_EDGE + 0.5, 0, 1)  # (B, S, S)
+    kept = np.where(rng.random((count, 1, 1)) < 0.5, rng.random((count, 1, 1)), cut)
+    kept[rng.random(count) >= share] = 1
+    first, second = pixels.numpy(), pixels.numpy()[rng.permutation(count)]  # in NumPy: torch would start more threads
+    mixed = second + kept[:, None].astype(np.float32) * (first.astype(np.float32) - second)
+    return torch.from_numpy(np.rint(mixed).astype(np.uint8))
+
+
+def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
+    """(H, W, 3) -> (size, size, 3): a random part of it, scaled, mirrored half the time (Szegedy et al. 2015).
+
+    Its area is a quarter of the picture's or more: transfer learning has few pictures, and what is to be learned must
+    be on them.
+    """
+    height, width = image.shape[:2]
+    area, ratio = height * width * rng.uniform(*PICTURE_SCALE), np.exp(rng.uniform(*np.log(PICTURE_RATIO)))
+    across, down = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
+    left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
+    picture = PIL.Image.fromarray(image)
+    part = picture.resize((size, size), Resampling.BILINEAR, box=(left, top, left + across, top + down))
+    return np.asarray(part.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+
+
+def _read(path: Path, prepare: Callable[[Image], Image]) -> Image | None:
+    """The prepared image in a file, or None, and a line in the log, when there is none."""
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        log.warning("left out: %s", error)
+        return None
+    try:
+        return prepare(image)
+    except ImageError as error:
+        log.warning("left out: %s: %s", printable(path), error)
+        return None
+
+
+def to_tensor(crops: Sequence[Image]) -> Tensor:
+    """Crops (S, S, 3) -> (N, 3, S, S) uint8."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch], epoch: int) -> Iterator[Pixels]:
+    """The views of one epoch, batch by batch, decoded ahead in threads.
+
+    A photo that cannot be read is named in the log and missing from its batch; of a batch without any there is
+    (0, 3, 1, 1).
+    """
+
+    def load(batch: Batch) -> Pixels:
+        pixels, positions = _stack({int(i): views.train(paths[i], epoch, int(i)) for i in batch})
+        if views.mix and len(positions):
+            pixels = mix(pixels, views.mix, np.random.default_rng((views.seed, views.number(epoch), *positions)))
+        return pixels, positions
+
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        waiting = iter(batches)
+        running = [pool.submit(load, batch) for batch in islice(waiting, READ_AHEAD)]
+        while running:
+            done = running.pop(0).result()
+            running += [pool.submit(load, batch) for batch in islice(waiting, 1)]
+            yield done
+
+
+def still_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch]) -> Iterator[Pixels]:
+    """The photos as they are, batch by batch; missing ones as in training_batches."""
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for batch in batches:
+            yield _stack(dict(zip(batch.tolist(), pool.map(lambda i: views.still(paths[i]), batch), strict=True)))
+
+
+def _stack(loaded: dict[int, Image | None]) -> Pixels:
+    good = {i: crop for i, crop in loaded.items() if crop is not None}
+    pixels = to_tensor(list(good.values())) if good else torch.zeros((0, 3, 1, 1), dtype=torch.uint8)
+    return pixels, np.array(list(good), np.int64)

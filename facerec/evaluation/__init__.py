@@ -1,0 +1,1 @@
+"""The protocols that measure a model or a gallery, and their reports."""

@@ -1,0 +1,142 @@
+"""The classification protocol: class folders against the classes of a model. Knows probabilities, not models.
+
+`class_labels` makes numbers of the folders' names (`attribute_labels`: of what a file says of the photos in them), the
+caller classifies the photos, `classification` reports.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.datasets.attributes import Attribute
+from facerec.errors import DataError
+from facerec.metrics.intervals import interval, rule_of_three, share
+from facerec.text import printable, same_form
+
+REPLICATES = 1000
+"""Resamples of the photos behind the interval of ROC AUC."""
+SEED = 0
+"""Of the bootstrap: the same probabilities give the same interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationResult:
+    """What `facerec evaluate classification` reports, less model and time; the caller adds those to `to_json()`.
+
+    images: all photos in the folders. failures: those that could not be read.
+    accuracy: right answers among all images; a failure is no right answer.
+    roc_auc: `metrics.class_auc` over the photos that could be read, for without probabilities there is nothing to rank;
+    None where they are all of one class.
+    confusion: (C, C) counts of the photos that could be read; rows are the true classes, columns the answers.
+    ci95: [low, high] of accuracy (Clopper-Pearson: photos are taken for independent) and of roc_auc (percentiles of
+    `replicates` resamples of the photos within their classes); or, where it is known who is on them, of both over
+    resampled people.
+    """
+
+    images: int
+    classes: int
+    failures: int
+    accuracy: float
+    roc_auc: float | None
+    confusion: list[list[int]]
+    ci95: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a dict that `json.dumps` takes; no nan in it."""
+        return asdict(self)
+
+
+def class_labels(folders: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> tuple[list[Path], list[int]]:
+    """Every photo of the class folders, and the place of its folder's name among the `classes`.
+
+    Names are compared as Unicode NFC: some file systems take accents apart. A class without a folder, or without photos
+    in it, is left alone; raises DataError for a folder that is none of the classes.
+    """
+    places = {same_form(name): place for place, name in enumerate(classes)}
+    if unknown := [name for name in folders if same_form(name) not in places]:
+        raise DataError(
+            f"{printable(unknown[0])}: no class of the model has this folder's name; rename or remove it, "
+            f"known are {_listed(classes)}"
+        )
+    pairs = [(photo, places[same_form(name)]) for name, photos in folders.items() for photo in photos]
+    return [photo for photo, _ in pairs], [label for _, label in pairs]
+
+
+def attribute_labels(
+    folders: Mapping[str, Sequence[Path]], root: Path, attribute: Attribute, name: str, values: Sequence[str]
+) -> tuple[list[Path], list[int], list[str]]:
+    """Every photo of the identity or class folders in `root`, the place of its value among `values`, and its folder.
+
+    name, values: what the model tells. Raises DataError for a file of another attribute, a photo it says nothing of,
+    and a value that the model does not know.
+    """
+    if attribute.name != same_form(name):
+        raise DataError(
+            f"{printable(attribute.path)}: its attribute is {attribute.name}, and the model tells {name}; give a file "
+            f"whose second column is {name}"
+        )
+    owned = [(path, person) for person, photos in folders.items() for path in photos]
+    told = attribute.values(
+        [path.relative_to(root).as_posix() for path, _ in owned], "move them to another folder than --images"
+    )
+    places = {same_form(value): place for place, value in enumerate(values)}
+    if unknown := [value for value in told if value not in places]:
+        raise DataError(
+            f"{printable(attribute.path)}: {unknown[0]} is no value that the model tells of {name}; correct its lines, "
+            f"known are {_listed(values)}"
+        )
+    return [path for path, _ in owned], [places[value] for value in told], [person for _, person in owned]
+
+
+def classification(
+    labels: Sequence[int],
+    rows: Sequence[NDArray[np.float32] | None],
+    classes: int,
+    people: Sequence[str] | None = None,
+) -> ClassificationResult:
+    """Compare the answers with the labels.
+
+    labels: one per photo, from 0 to classes - 1. rows: the photo's probabilities (classes,), or None where it could not
+    be read; one at least must not be None. people: who is on each photo, where that makes photos alike: the intervals
+    are then over people.
+    """
+    sound = np.array([row is not None for row in rows])
+    y, p = np.array(labels)[sound], np.stack([row for row in rows if row is not None])  # (read,), (read, classes)
+    counts = metrics.confusion(y, p.argmax(axis=1), classes)
+    right, auc = int(counts.trace()), metrics.class_auc(y, p)
+    ends = list(metrics.share_interval(right, len(labels))) if people is None else _over_people(labels, rows, people)
+    auc_ends = None
+    if not np.isnan(auc):
+        who = None if people is None else np.array(people)[sound]
+        auc_ends = interval(metrics.class_auc_bootstrap(y, p, REPLICATES, SEED, who))
+    return ClassificationResult(
+        images=len(labels),
+        classes=classes,
+        failures=len(labels) - len(y),
+        accuracy=right / len(labels),
+        roc_auc=None if np.isnan(auc) else auc,
+        confusion=counts.tolist(),
+        ci95={"accuracy": ends, "roc_auc": auc_ends, "replicates": REPLICATES},
+    )
+
+
+def _over_people(
+    labels: Sequence[int], rows: Sequence[NDArray[np.float32] | None], people: Sequence[str]
+) -> list[float] | None:
+    """Of the share of right answers among all photos, over resampled people; None where there is only one."""
+    if len(set(people)) < 2:
+        return None
+    right = np.array([row is not None and row.argmax() == label for label, row in zip(labels, rows, strict=True)])
+    blocks = metrics.people_weights(people, people, REPLICATES, SEED)
+    drawn = np.concatenate([share(weights, right) for weights in blocks])
+    return rule_of_three(float(right.mean()), interval(drawn), len(set(people)))
+
+
+def _listed(classes: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(classes) - most} more" if len(classes) > most else ""
+    return ", ".join(map(printable, classes[:most])) + more

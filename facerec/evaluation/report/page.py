@@ -1,0 +1,146 @@
+"""One self-contained HTML page: facts, tables, plots and pictures. It loads nothing and runs nothing."""
+
+import base64
+import datetime
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import PIL.Image
+
+from facerec.errors import ConfigError
+from facerec.evaluation.report.plots import as_source
+from facerec.evaluation.report.tables import Table
+from facerec.text import printable
+from facerec.types import Image
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
+
+NAME = "report.html"
+THUMBNAIL = 128  # pixels of a picture's longer side
+PACKAGES = ("facerec", "numpy", "torch", "openvino", "faiss-cpu", "scikit-learn")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plot:
+    """A figure and what is to be known about it."""
+
+    title: str
+    figure: "Figure"
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mistake:
+    """Pictures that belong together, None for one that cannot be shown, and what happened."""
+
+    pictures: tuple[Image | None, ...]
+    caption: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mistakes:
+    """The worst of a kind."""
+
+    title: str
+    note: str
+    mistakes: tuple[Mistake, ...]
+
+
+Section = Table | Plot | Mistakes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Page:
+    """facts: names and values above all sections."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+
+
+def facts_of(model: str, fingerprint: str, command: str) -> tuple[tuple[str, str], ...]:
+    """What was measured, how, when and with which versions."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
+    return (
+        ("model", model), ("fingerprint", fingerprint), ("command", command), ("made", now),
+        ("versions", ", ".join(versions)),
+    )  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder; raises ConfigError, before any work is done, where no page can be written to it."""
+    if os.path.isdir(folder / NAME):
+        raise ConfigError(
+            f"{folder / NAME}: a folder has the report's name; move it, or give another folder to --report"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _opened(folder).close()
+        _draft(folder).unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def write(folder: Path, page: Page) -> Path:
+    """Write FOLDER/report.html, whole or not at all, readable by its owner only: there are faces on it.
+
+    Raises ConfigError where it cannot be written.
+    """
+    content = render(page).encode("utf-8")
+    try:
+        with _opened(folder) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(_draft(folder), folder / NAME)
+    except OSError as error:
+        _draft(folder).unlink(missing_ok=True)
+        raise _unwritable(folder, error) from error
+    return folder / NAME
+
+
+def render(page: Page) -> str:
+    """The page as HTML; whatever text is on it is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"line": printable, "jpeg": _thumbnail, "svg": as_source}
+    sections = [{"kind": type(section).__name__, "is": section} for section in page.sections]
+    return environment.get_template("page.html").render(page=page, sections=sections)
+
+
+def _thumbnail(picture: Image) -> str:
+    """A small JPEG as the src of an <img>."""
+    thumbnail = PIL.Image.fromarray(picture)
+    thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
+    jpeg = BytesIO()
+    thumbnail.save(jpeg, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+
+
+def _draft(folder: Path) -> Path:
+    return folder / f"{NAME}.part"
+
+
+def _opened(folder: Path) -> BinaryIO:
+    return open(os.open(_draft(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{folder}: no report can be written there ({error.strerror}); give another folder to --report")

@@ -1,0 +1,187 @@
+"""The line of JSON an evaluation reports -> tables, for a terminal and for a page alike. Text, not markup."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from facerec.text import printable
+
+Line = Mapping[str, Any]
+"""What `facerec evaluate ... --json` prints."""
+Cells = tuple[str, ...]
+
+DIGITS = 5
+COMMON_FMR = "1e-3"
+COMMON_FPIR = "0.01"
+"""The shared thresholds at which a terminal's table shows groups; the JSON has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header and rows of as many cells; note: what a reader must know, below it."""
+
+    title: str
+    header: Cells
+    rows: tuple[Cells, ...]
+    note: str = ""
+
+
+def verification_tables(line: Line) -> list[Table]:
+    """Of all pairs, and of groups where there are some."""
+    ci = line["ci95"]
+    rows = [(name, number(line[name]), interval(ci.get(name))) for name in ("accuracy_mean", "auc", "eer")]
+    rows += [
+        (f"TAR at FMR {fmr}", number(tar), interval(ci["tar_at_fmr"][fmr])) for fmr, tar in line["tar_at_fmr"].items()
+    ]
+    counts = ("pairs", "genuine", "impostor", "failures_to_enrol", "accuracy_se", "photos_per_second")
+    rows += [(name, number(line[name]), "") for name in counts]
+    groups = [_pair_groups(line)] if "by_group" in line else []
+    return [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)), *groups]
+
+
+def _pair_groups(line: Line) -> Table:
+    header = (
+        "group",
+        "people",
+        "genuine",
+        "impostor",
+        "failures",
+        f"FNMR at {COMMON_FMR}",
+        f"FMR at {COMMON_FMR}",
+        "AUC",
+    )
+    rows = []
+    for name, own in line["by_group"].items():
+        counts = [number(own[count]) for count in ("people", "genuine", "impostor", "failures_to_enrol")]
+        ends = own["ci95"]
+        rates = [
+            _with_ends(own[rate][COMMON_FMR], ends[rate][COMMON_FMR])
+            for rate in ("fnmr_at_threshold", "fmr_at_threshold")
+        ]
+        rows.append((printable(name), *counts, *rates, _with_ends(own["auc"], ends["auc"])))
+    limit = number(line["thresholds"][COMMON_FMR])
+    note = (
+        f"FNMR and FMR at one threshold for all, {limit}: where FMR is {COMMON_FMR} over all pairs. AUC: the group "
+        "alone. 95 % intervals over people."
+    )
+    return Table("pairs within a group", header, tuple(rows), note)
+
+
+def identification_tables(line: Line) -> list[Table]:
+    """Of all searches; by the size of the gallery and by group where that was asked for."""
+    ci = line["ci95"]
+    rows: list[Cells] = []
+    for fpir, fnir in line["fnir_at_fpir"].items():
+        rows.append((f"FNIR at FPIR {fpir}", number(fnir), interval(ci["fnir_at_fpir"][fpir])))
+        limit, ends = line["threshold_at_fpir"][fpir], ci["threshold_at_fpir"][fpir]
+        rows.append(("    at distance", number(limit), interval(ends)))
+    rows.append(("the gallery's threshold", number(line["gallery_threshold"]), line["gallery_threshold_source"] or ""))
+    for name in ("rank1_rate", "fpir_at_gallery_threshold", "fnir_at_gallery_threshold"):
+        rows.append((name, number(line[name]), interval(ci[name])))
+    for k in [k for k in line["rank_k"] if k != "1"]:
+        rows.append((f"among the {k} nearest", number(line["rank_k"][k]), interval(ci["rank_k"][k])))
+    if (stated := line.get("probability")) is not None:
+        for name, said in (("brier", "Brier score"), ("calibration_error", "calibration error")):
+            rows.append((f"probability: {said}", number(stated[name]), interval(stated["ci95"][name])))
+    counts = ("people", "templates", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
+    rows += [(name, number(line[name]), "") for name in (*counts, "search_ms_p50", "search_ms_p99")]
+    tables = [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows))]
+    tables += [_sizes(line["by_gallery_size"])] if "by_gallery_size" in line else []
+    return tables + ([_search_groups(line)] if "by_group" in line else [])
+
+
+def _sizes(sizes: Iterable[Line]) -> Table:
+    header = ("people", "draws", "mated", "non-mated", "FNIR at FPIR 0.01", "threshold", "FNIR at it", "FPIR at it")
+    rows = []
+    for own in sizes:
+        counts = (
+            str(own["people"]),
+            str(own["draws"]),
+            f"{own['mated_searches']:.1f}",
+            f"{own['nonmated_searches']:.1f}",
+        )
+        best = _with_ends(own["fnir_at_fpir"]["0.01"], own["ci95"]["fnir_at_fpir"]["0.01"])
+        names = ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")
+        rates = [_with_ends(own[name], own["ci95"][name]) for name in names]
+        rows.append((*counts, best, number(own["gallery_threshold"]), *rates))
+    note = (
+        "Means over random sub-galleries, the other people being strangers. The threshold is the one a gallery of that "
+        "size sets itself. 95 % intervals over people."
+    )
+    return Table("by gallery size", header, tuple(rows), note)
+
+
+def _search_groups(line: Line) -> Table:
+    header = (
+        "searcher's group",
+        "people",
+        "mated",
+        "non-mated",
+        "failed to enrol",
+        "to acquire",
+        "FNIR",
+        "FPIR",
+        f"FNIR at {COMMON_FPIR}",
+        "rank 1",
+    )
+    rows = []
+    for name, own in line["by_group"].items():
+        counts = ("searchers", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
+        ci = own.get("ci95", {})  # a group without searches has counts alone
+        rates = [(own.get(rate), ci.get(rate)) for rate in ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")]
+        shared = own.get("fnir_at_threshold"), ci.get("fnir_at_threshold")
+        rates += [(part and part[COMMON_FPIR], ends and ends[COMMON_FPIR]) for part, ends in [shared]]
+        rates += [(own.get("rank1_rate"), ci.get("rank1_rate"))]
+        rows.append(
+            (printable(name), *(number(own[count]) for count in counts), *(_with_ends(*rate) for rate in rates))
+        )
+    note = (
+        f"FNIR and FPIR at the gallery's threshold; FNIR at {COMMON_FPIR}: at one threshold for all, where FPIR is "
+        f"{COMMON_FPIR} over all searches. 95 % intervals over people."
+    )
+    return Table("by group", header, tuple(rows), note)
+
+
+def classification_tables(line: Line) -> list[Table]:
+    """Of all pictures, and class by class, or value by value of an attribute."""
+    rows = [(name, number(line[name]), interval(line["ci95"][name])) for name in ("accuracy", "roc_auc")]
+    rows += [(name, number(line[name]), "") for name in ("images", "failures", "images_per_second")]
+    names = [printable(name) for name in line["class_names"]]
+    classes = tuple(_class_row(place, row, names) for place, row in enumerate(line["confusion"]))
+    kind, note = "class", ""
+    if "attribute" in line:
+        kind, note = printable(line["attribute"]), f"95 % intervals over {line['ci95_over']}."
+    return [
+        Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows), note),
+        Table("", (kind, "photos read", "right", "most often taken for"), classes),
+    ]
+
+
+def _class_row(place: int, row: Sequence[int], names: Sequence[str]) -> Cells:
+    """One class: its name, photos, right answers and most frequent mistake."""
+    mistakes = [count if other != place else 0 for other, count in enumerate(row)]
+    worst = mistakes.index(max(mistakes))
+    taken_for = f"{names[worst]} ({mistakes[worst]})" if mistakes[worst] else "-"
+    return names[place], str(sum(row)), str(row[place]), taken_for
+
+
+def number(value: float | None) -> str:
+    """A rate with DIGITS decimals, a count as it is, "-" for what is not defined."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """Both ends."""
+    return "-" if not bounds else f"{bounds[0]:.{DIGITS}f} to {bounds[1]:.{DIGITS}f}"
+
+
+def _with_ends(value: float | None, bounds: Sequence[float] | None) -> str:
+    """A rate and its interval in one cell, rounded to three decimals: there are many beside each other."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if not bounds else f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
+
+
+def _title(line: Line) -> str:
+    without = f" without {', '.join(line['dropped_blocks'])}" if "dropped_blocks" in line else ""
+    return printable(f"{line['model']}{without} ({line['model_fingerprint']})")

@@ -1,0 +1,389 @@
+"""Photos -> aligned faces: MTCNN finds boxes and five landmarks, a similarity transform takes them to the template.
+
+Source: K. Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks", 2016,
+by way of facenet-pytorch 2.5.3; this is the only file that knows it. Coordinates are pixel indices: (0, 0) is the
+middle of the photo's upper left pixel.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL.Image import Resampling
+
+from facerec.errors import ImageError
+from facerec.photos.reading import aligned_crop, read_image
+from facerec.settings import DetectorSettings
+from facerec.text import printable
+from facerec.types import Face, Image
+
+Floats = NDArray[np.float32]
+
+TEMPLATE: Floats = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+"""ArcFace's places of the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
+
+BATCH_PIXELS = 48_000_000
+"""`faces_in_photos` holds at most about this many pixels of decoded photos at once, beyond the first photo."""
+
+_THRESHOLDS = (0.6, 0.7, 0.7)  # of the three networks, as facenet-pytorch has them
+_PYRAMID_FACTOR = 0.709  # the authors'; 0.6 takes a fifth less time and missed a face in 1,583 photos of LFW
+_CANVAS_PIXELS = 4_000_000  # of one batch: some 200 MB of activations
+_LOOK_SIDE = 160  # a second look sees the face about half as large as this
+_LOOK_BATCH = 32
+_REACH = 1.1  # a face is at a border when the square around it, this much larger, passes it
+
+
+class Detector(Protocol):
+    """Finds faces. Another detector could stand here."""
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        """For each (H, W, 3) uint8 RGB photo, of whatever size, its faces, the main one first."""
+        ...
+
+
+class MTCNNDetector:
+    """MTCNN; crops are (crop_size, crop_size, 3), cut from the photo in its full resolution.
+
+    The main face is large and near the middle: it has the greatest area - 2 * offset^2, where offset is the distance
+    of the box's centre from the photo's, in pixels. The rest follow in that order.
+    """
+
+    def __init__(self, settings: DetectorSettings = DetectorSettings(), crop_size: int = 112) -> None:
+        self.settings = settings
+        self.crop_size = crop_size
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        """The faces of each photo with at least `min_confidence`, the main one first."""
+        small = [_shrunk(image, self.settings.max_side) for image in images]
+        found = _first_look(small, self.settings)
+        found = _second_look(small, found, self.settings)
+        return [self._faces(*each) for each in zip(images, small, found, strict=True)]
+
+    def _faces(self, image: Image, small: Image, found: "_Found") -> list[Face]:
+        """The final faces in the pixels of the photo."""
+        scale = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
+        found = found.keep(found.scores >= self.settings.min_confidence).unique().moved(scale)
+        faces = [
+            Face(
+                crop=align(image, points, self.crop_size),
+                box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                landmarks=points,
+                confidence=float(score),
+            )
+            for box, points, score in zip(found.boxes, found.points, found.scores, strict=True)
+        ]
+        return sorted(faces, key=lambda face: -_prominence(face, image))
+
+
+class AlignedDetector:
+    """For inputs that are aligned crops already (`--aligned`): each is one face, found with certainty."""
+
+    def __init__(self, crop_size: int = 112) -> None:
+        self.crop_size = crop_size
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        """One face per image; raises ImageError for an image that is not square."""
+        return [[self._face(image)] for image in images]
+
+    def _face(self, image: Image) -> Face:
+        crop = aligned_crop(image, self.crop_size)
+        side = image.shape[0]
+        whole = 112 if side == 112 else 128
+        points = (template(whole) + 0.5) * (side / whole) - 0.5
+        return Face(crop=crop, box=(0.0, 0.0, float(side), float(side)), landmarks=points, confidence=1.0)
+
+
+def faces_in_photos(
+    paths: Iterable[Path], detector: Detector, batch_size: int
+) -> Iterator[tuple[Path, list[Face] | ImageError]]:
+    """Read and detect photos in order, `batch_size` at a time (fewer where they are large).
+
+    A photo that cannot be read, or is not what the detector takes, yields its ImageError in its place.
+    """
+    batch: list[tuple[Path, Image | ImageError]] = []
+    pixels = 0
+    for path in paths:
+        batch.append((path, _image_or_error(path)))
+        image = batch[-1][1]
+        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
+        if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
+            yield from _detect_batch(batch, detector)
+            batch, pixels = [], 0
+    yield from _detect_batch(batch, detector)
+
+
+def template(size: int) -> Floats:
+    """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
+    return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
+
+
+def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
+    """(2, 3) matrix of the least-squares similarity, reflections left out, from (N, 2) `source` points to `target`.
+
+    Umeyama 1991; with points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
+    Raises ValueError when all source points are one.
+    """
+    z, w = (points.astype(np.float64) @ (1, 1j) for points in (source, target))
+    centred = z - z.mean()
+    spread = np.vdot(centred, centred).real
+    if not spread > 1e-12:
+        raise ValueError("the landmarks fall on one point")
+    c = np.vdot(centred, w - w.mean()) / spread
+    t = w.mean() - c * z.mean()
+    return np.array([[c.real, -c.imag, t.real], [c.imag, c.real, t.imag]])
+
+
+def align(image: Image, landmarks: Floats, size: int) -> Image:
+    """Warp a face onto the ArcFace template: (H, W, 3) uint8 RGB and (5, 2) pixels -> (size, size, 3) uint8 RGB.
+
+    Bicubic; scaling down goes through a low-pass filter first. What lies outside the photo is black.
+    Raises ValueError for landmarks that all fall on one point.
+    """
+    forward = similarity(landmarks, template(size))
+    scale = math.hypot(forward[0, 0], forward[1, 0])
+    inverse: NDArray[np.float64] = np.linalg.inv(forward[:, :2]).astype(np.float64)
+    # From pixel indices to Pillow's continuous coordinates, where pixel i reaches from i to i + 1.
+    origin = inverse @ (-0.5 - forward[:, 2]) + 0.5
+    region = _region(inverse, origin, size, image.shape)
+    if region is None:
+        return np.zeros((size, size, 3), np.uint8)
+    left, top, right, bottom = region
+    part = PIL.Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
+    if scale < 1:
+        part = part.resize((math.ceil(part.width * scale), math.ceil(part.height * scale)), Resampling.BICUBIC)
+    zoom = np.array([part.width / (right - left), part.height / (bottom - top)])
+    rows = np.column_stack([inverse, origin - (left, top)]) * zoom[:, None]
+    return np.asarray(
+        part.transform((size, size), PIL.Image.Transform.AFFINE, tuple(rows.ravel()), Resampling.BICUBIC)
+    ).copy()
+
+
+def _region(
+    inverse: NDArray[np.float64], origin: NDArray[np.float64], size: int, shape: tuple[int, ...]
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of the part of the photo a crop is made from, with room for the filters; or None."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse.T + origin
+    room = 4 + 4 * np.abs(inverse).max()
+    low = np.maximum(np.floor(corners.min(0) - room), 0)
+    high = np.minimum(np.ceil(corners.max(0) + room), (shape[1], shape[0]))
+    if (high <= low).any():
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _prominence(face: Face, image: Image) -> float:
+    """The main face has the greatest: its area less twice the squared offset of its centre, in pixels^2."""
+    x1, y1, x2, y2 = face.box
+    offset = ((x1 + x2 - image.shape[1]) / 2, (y1 + y2 - image.shape[0]) / 2)
+    return (x2 - x1) * (y2 - y1) - 2 * (offset[0] ** 2 + offset[1] ** 2)
+
+
+def _image_or_error(path: Path) -> Image | ImageError:
+    try:
+        return read_image(path)
+    except ImageError as error:
+        return error
+
+
+def _detect_batch(
+    batch: list[tuple[Path, Image | ImageError]], detector: Detector
+) -> Iterator[tuple[Path, list[Face] | ImageError]]:
+    found = iter(_faces_or_errors([image for _, image in batch if not isinstance(image, ImageError)], detector))
+    for path, image in batch:
+        faces = image if isinstance(image, ImageError) else next(found)
+        if isinstance(faces, ImageError) and faces is not image:
+            faces = ImageError(f"{printable(path)}: {faces}")
+        yield path, faces
+
+
+def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:
+    """What the detector says; where it refuses the batch, photo by photo."""
+    try:
+        return [*detector.detect(images)]
+    except ImageError as error:
+        return [error] if len(images) == 1 else [each for one in images for each in _faces_or_errors([one], detector)]
+
+
+# ---- MTCNN ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Found:
+    """N faces: boxes (N, 4), landmarks (N, 5, 2), scores (N,), all float32 in pixels of one photo."""
+
+    boxes: Floats
+    points: Floats
+    scores: Floats
+
+    def keep(self, which: NDArray[Any]) -> "_Found":
+        """The faces chosen by a mask or by indices."""
+        return _Found(self.boxes[which], self.points[which], self.scores[which])
+
+    def moved(self, scale: Floats | float, shift: Floats | float = 0.0) -> "_Found":
+        """In the coordinates of another picture: (p + 0.5) * scale - 0.5 + shift, for scale, shift of (x, y)."""
+        scale, shift = np.broadcast_to(scale, 2), np.broadcast_to(shift, 2)
+        boxes = (self.boxes.reshape(-1, 2, 2) + 0.5) * scale - 0.5 + shift
+        points = (self.points + 0.5) * scale - 0.5 + shift
+        return _Found(boxes.reshape(-1, 4).astype(np.float32), points.astype(np.float32), self.scores)
+
+    def replaced(self, face: int | None, seen: "_Found") -> "_Found":
+        """With `face` as the second look saw it (its neighbours may be cut there); None: with all that it saw."""
+        if face is None:
+            columns = [(self.boxes, seen.boxes), (self.points, seen.points), (self.scores, seen.scores)]
+            return _Found(*(np.concatenate(column) for column in columns))
+        overlaps = _iou(self.boxes[face], seen.boxes)
+        if overlaps.max(initial=0.0) < 0.3:
+            return self
+        best, this = overlaps.argmax(), np.arange(len(self.scores)) == face
+        return _Found(
+            np.where(this[:, None], seen.boxes[best], self.boxes),
+            np.where(this[:, None, None], seen.points[best], self.points),
+            np.where(this, seen.scores[best], self.scores),
+        )
+
+    def unique(self) -> "_Found":
+        """Of boxes with IoU > 0.4 the surest: a second look may find a face again, and two faces make a false third."""
+        kept: list[int] = []
+        for i in np.argsort(-self.scores, kind="stable"):
+            if not kept or _iou(self.boxes[i], self.boxes[kept]).max() <= 0.4:
+                kept.append(int(i))
+        return self.keep(np.array(sorted(kept), np.int64))
+
+
+def _iou(box: Floats, boxes: Floats) -> Floats:
+    """(N,) intersection over union of one box with N."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    shared = np.clip(sides, 0, None).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return shared / (areas + (box[2:] - box[:2]).prod() - shared)
+
+
+def _shrunk(image: Image, max_side: int) -> Image:
+    """`image`, or a smaller one (antialiased) where its longer side is above `max_side`."""
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(PIL.Image.fromarray(image).resize(size, Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _first_look(images: Sequence[Image], settings: DetectorSettings) -> list[_Found]:
+    """The faces of each photo; photos of like size go through the networks as one batch."""
+    found: dict[int, _Found] = {}
+    for chosen in _batches([image.shape[:2] for image in images], settings.batch_size):
+        # The cascade needs a canvas its smallest window fits in.
+        height = max(settings.min_face_size + 1, *(images[i].shape[0] for i in chosen))
+        width = max(settings.min_face_size + 1, *(images[i].shape[1] for i in chosen))
+        canvas = np.zeros((len(chosen), height, width, 3), np.uint8)
+        for place, i in zip(canvas, chosen, strict=True):
+            place[: images[i].shape[0], : images[i].shape[1]] = images[i]
+        for i, faces in zip(chosen, _cascade(canvas, settings.min_face_size), strict=True):
+            found[i] = _inside(faces, images[i])
+    return [found[i] for i in range(len(images))]
+
+
+def _batches(shapes: Sequence[tuple[int, ...]], batch_size: int) -> Iterator[list[int]]:
+    """Indices of photos that share a canvas: at most `batch_size`, and at most a third of the canvas is padding."""
+    batch: list[int] = []
+    height = width = area = 0
+    for i in sorted(range(len(shapes)), key=lambda i: shapes[i]):
+        canvas = max(height, shapes[i][0]) * max(width, shapes[i][1]) * (len(batch) + 1)
+        if batch and (len(batch) >= batch_size or canvas > min(1.5 * (area + math.prod(shapes[i])), _CANVAS_PIXELS)):
+            yield batch
+            batch, height, width, area = [], 0, 0, 0
+        batch.append(i)
+        height, width = max(height, shapes[i][0]), max(width, shapes[i][1])
+        area += math.prod(shapes[i])
+    if batch:
+        yield batch
+
+
+def _second_look(images: Sequence[Image], found: Sequence[_Found], settings: DetectorSettings) -> list[_Found]:
+    """Look again, with room around, at faces at a border, and at whole photos in which there was no face.
+
+    The cascade clamps its windows to the photo, which squeezes a face at the border, and its landmarks with it.
+    """
+    looks = [(i, *look) for i, faces in enumerate(found) for look in _looks(faces, images[i], settings)]
+    result = list(found)
+    for start in range(0, len(looks), _LOOK_BATCH):
+        some = looks[start : start + _LOOK_BATCH]
+        windows = np.stack([_window(images[i], square) for i, _, square in some])
+        for (i, face, (left, top, side)), seen in zip(some, _cascade(windows, _LOOK_SIDE // 4), strict=True):
+            seen = seen.moved(side / _LOOK_SIDE, np.array([left, top], np.float32))
+            large = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1) >= settings.min_face_size
+            result[i] = result[i].replaced(face, seen.keep(large))
+    return result
+
+
+def _looks(found: _Found, image: Image, settings: DetectorSettings) -> list[tuple[int | None, tuple[int, int, int]]]:
+    """(face, (left, top, side)) to look at again: each face at a border in a square twice as large; or the photo."""
+    height, width = image.shape[:2]
+    if not (found.scores >= settings.min_confidence).any():
+        side = round(1.5 * max(height, width))
+        return [(None, ((width - side) // 2, (height - side) // 2, side))]
+    looks = []
+    for face, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
+        x, y, half = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) / 2
+        if min(x, y, width - x, height - y) < _REACH * half:
+            looks.append((face, (round(x - 2 * half), round(y - 2 * half), max(1, round(4 * half)))))
+    return looks
+
+
+def _window(image: Image, square: tuple[int, int, int]) -> Image:
+    """A square of the photo as (_LOOK_SIDE, _LOOK_SIDE, 3) uint8, black beyond the border."""
+    left, top, side = square
+    part = PIL.Image.fromarray(image).crop((left, top, left + side, top + side))
+    return np.asarray(part.resize((_LOOK_SIDE, _LOOK_SIDE), Resampling.BICUBIC))
+
+
+def _inside(found: _Found, image: Image) -> _Found:
+    """Without what was seen in the padding of the canvas: boxes whose centre lies outside the photo."""
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    return found.keep(np.all(centres < (image.shape[1], image.shape[0]), axis=1))
+
+
+def _cascade(canvas: NDArray[np.uint8], min_face_size: int) -> list[_Found]:
+    """MTCNN over (N, H, W, 3) uint8 RGB photos of one size, H and W > min_face_size."""
+    import torch
+    from facenet_pytorch.models.utils.detect_face import detect_face
+
+    with _float32(), torch.inference_mode():
+        boxes, points = detect_face(canvas, min_face_size, *_networks(), list(_THRESHOLDS), _PYRAMID_FACTOR, "cpu")
+    return [_found(*each) for each in zip(boxes, points, strict=True)]
+
+
+def _found(boxes: Any, points: Any) -> _Found:
+    """facenet-pytorch's object arrays, (N, 5) with the score last and (N, 5, 2), as what they should be."""
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 5)
+    return _Found(boxes[:, :4], np.asarray(points, np.float32).reshape(-1, 5, 2), boxes[:, 4])
+
+
+@cache
+def _networks() -> tuple[Any, Any, Any]:
+    """MTCNN's three networks; loaded when the first photo comes, for torch takes seconds to import."""
+    from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+
+    return PNet().eval(), RNet().eval(), ONet().eval()
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """facenet-pytorch makes tensors of torch's default type; here that is float32, whatever the caller has set."""
+    import torch
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)

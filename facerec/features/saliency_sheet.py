@@ -1,0 +1,134 @@
+"""What a stage of a network sees in a photo, on one sheet: the network's first filters, the channels that answer the
+photo most, and where the photo speaks for the decision (models/maps.py says what is computed).
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from facerec.errors import ConfigError, FacerecError, NoFaceError
+from facerec.faces.mtcnn import Detector, faces_in_photos
+from facerec.models.card import ModelCard
+from facerec.models.network import Network
+from facerec.models.saliency import Sight, look
+from facerec.photos.reading import centre_picture, read_image
+from facerec.text import printable
+from facerec.types import Image
+
+CHANNELS = 16  # shown, in rows of ACROSS
+ACROSS = 8
+FILTERS = 64  # of the first layer, at most
+
+
+def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
+    """What a network that classifies, or a backbone without a head, sees in a photo; raises ImageError, ConfigError."""
+    return look(network, centre_picture(read_image(photo), network.input_size), stage)
+
+
+def look_at_face(photo: Path, network: Network, stage: str, detector: Detector, against: Path | None = None) -> Sight:
+    """What a network that embeds faces sees in the main face of a photo, `against` another photo's or for itself.
+
+    Raises ImageError, NoFaceError, ConfigError.
+    """
+    faces = [_main_face(path, detector) for path in (photo, against) if path is not None]
+    return look(network, faces[0], stage, *faces[1:])
+
+
+def _main_face(photo: Path, detector: Detector) -> Image:
+    ((_, faces),) = faces_in_photos([photo], detector, 1)
+    if isinstance(faces, FacerecError):
+        raise faces
+    if not faces:
+        raise NoFaceError(f"{printable(photo)}: no face found; use a photo with a clear, larger face")
+    return faces[0].crop
+
+
+def require_faces(card: ModelCard) -> None:
+    """Raise ConfigError for a model that has no faces to compare."""
+    if card.mode != "metric":
+        does = "tells classes apart" if card.classes else "is a backbone that knows no faces"
+        raise ConfigError(f"{card.name} {does}; --against is for models that embed faces")
+
+
+def strongest(maps: NDArray[np.float32], count: int = CHANNELS) -> list[int]:
+    """The channels of (C, s, s) maps whose mean of what is positive is largest, the strongest first."""
+    means = np.maximum(maps, 0).mean(axis=(1, 2))
+    return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]
+
+
+def decision(sight: Sight, card: ModelCard, against: Path | None) -> str:
+    """What Grad-CAM is of, in words."""
+    if card.mode != "metric" and not card.classes:
+        return f"the picture's own features (length {sight.score:.1f})"
+    if card.mode != "metric":
+        return f"{printable(card.classes[int(sight.row.argmax())])} ({100 * sight.score:.1f} %)"
+    if against is not None:
+        return f"likeness to {printable(against.name)} (cosine {sight.score:.2f})"
+    return f"the face's own embedding (length {sight.score:.1f})"
+
+
+def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
+    """(H, W, 3) uint8 RGB: the picture, Grad-CAM over it, the first filters; below, the strongest channels over it."""
+    from matplotlib.figure import Figure  # slow to import
+
+    figure = Figure(figsize=(12.8, 8.8), dpi=120, layout="constrained")
+    figure.suptitle(f"{_cut(title, 100)}\n", fontsize=14, parse_math=False)
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    above, below = halves
+    photo, heat, filters = above.subplots(1, 3)
+    photo.imshow(sight.picture)
+    photo.set_title("what the network is given")
+    _overlay(heat, sight.picture, sight.heat)
+    heat.set_title(f"Grad-CAM at {stage}: where it speaks for\n{_cut(subject)}", parse_math=False)
+    filters.imshow(mosaic(sight.filters[:FILTERS]), interpolation="nearest")
+    size = sight.filters.shape[1]
+    filters.set_title(f"the first layer's {len(sight.filters)} filters, {size}x{size}")
+    channels = strongest(sight.maps)
+    side = sight.maps.shape[1]
+    below.suptitle(f"{stage}: the strongest of {len(sight.maps)} channels, {side}x{side} places, their number and mean")
+    panels = below.subplots(-(-len(channels) // ACROSS), ACROSS, squeeze=False).ravel()
+    for panel, channel in zip(panels, channels, strict=False):
+        _overlay(panel, sight.picture, sight.maps[channel])
+        panel.set_title(f"{channel}: {np.maximum(sight.maps[channel], 0).mean():.2g}", fontsize=10)
+    for panel in (photo, heat, filters, *panels):
+        panel.set_axis_off()
+    return _rendered(figure)
+
+
+def _cut(text: str, most: int = 44) -> str:
+    """With dots where it is too long for its place."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _overlay(panel: Any, picture: Image, values: NDArray[np.float32]) -> None:
+    """A map over the picture in grey, each from its own 0 to its largest."""
+    size = picture.shape[0]
+    panel.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=255)
+    top = max(float(values.max()), 1e-12)
+    options = {"cmap": "inferno", "vmin": 0, "vmax": top, "interpolation": "bilinear"}
+    panel.imshow(values, extent=(-0.5, size - 0.5, size - 0.5, -0.5), alpha=0.65, **options)
+
+
+def mosaic(filters: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(K, k, k, 3) -> (H, W, 3) from 0 to 1: the filters side by side, each stretched to its own range, 0.5 for 0."""
+    count, size = len(filters), filters.shape[1]
+    across = int(np.ceil(np.sqrt(count)))
+    tiles = np.ones((across * across, size + 1, size + 1, 3), np.float32)  # white between them
+    most = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+    tiles[:count, :size, :size] = 0.5 + 0.5 * filters / np.maximum(most, 1e-12)
+    rows = tiles.reshape(across, across, size + 1, size + 1, 3).swapaxes(1, 2)
+    return rows.reshape(across * (size + 1), across * (size + 1), 3)[: -(-count // across) * (size + 1)]
+
+
+def _rendered(figure: Any) -> Image:
+    data = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters DejaVu Sans lacks is drawn as frames
+        figure.savefig(data, format="png")
+    data.seek(0)
+    return np.asarray(PIL.Image.open(data).convert("RGB"))

@@ -1,0 +1,237 @@
+"""A stage of a network as a transformer of scikit-learn's, for pipelines: pictures in, features out.
+
+make_pipeline(StageFeatures("resnet50", "layer3"), StandardScaler(), LinearSVC()).fit(paths, classes)
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
+from facerec.faces.mtcnn import AlignedDetector, Detector, MTCNNDetector
+from facerec.inference.embedder import BATCH, StageReader, load_stage
+from facerec.photos.reading import centre_picture, read_image
+from facerec.text import printable
+from facerec.types import Image
+
+_FORMAT = 1
+_FITTED = ("layer_", "fingerprint_", "n_features_in_", "_n_features_out")
+_load = lru_cache(maxsize=4)(load_stage)  # a clone or a copy in a pipeline costs nothing, and none carries the weights
+
+
+class StageFeatures(TransformerMixin, BaseEstimator):
+    """Pictures -> the mean of each map of a stage, (N, C) float32. Nothing is learned: `fit` looks up the network.
+
+    model: a backbone's name (ImageNet weights), a model folder, or None: the shipped face model. layer: the stage's
+    name, None: the last before the head. input_size: side of the pictures a backbone reads, 0: those it was made for.
+    aligned: a face model's inputs are aligned crops; else the main face is looked for. shape: what a row of a 2-D array
+    is reshaped to, (H, W) grey or (H, W, 3) RGB; one number may be -1, as for NumPy. white: the value of white in
+    arrays of numbers, 1.0 for scikit-learn's own pictures; what lies outside of 0..white is cut off there.
+
+    Input is a sequence of N paths, (N, H, W, 3) RGB or a list of such pictures of any sizes, or with `shape` 2-D rows.
+    Every picture gives a row, so one that cannot be used raises its ImageError or NoFaceError. Of no pictures at all,
+    and of arrays of other forms, ValueError is raised, as scikit-learn wants it.
+
+    After `fit`: layer_, the stage's name; fingerprint_, of the network; n_features_in_, of 2-D rows.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = "resnet50",
+        layer: str | None = None,
+        *,
+        input_size: int = 0,
+        aligned: bool = False,
+        shape: tuple[int, ...] | None = None,
+        white: float = 255,
+    ) -> None:
+        self.model = model
+        self.layer = layer
+        self.input_size = input_size
+        self.aligned = aligned
+        self.shape = shape
+        self.white = white
+
+    def fit(self, X: Any, y: Any = None) -> "StageFeatures":
+        """Look up the network; X is looked at only if rows. Raises as `load_stage`, and ConfigError of a parameter."""
+        self._check_parameters()
+        self._rows(X, reset=True)
+        reader = self._reader()
+        self.layer_, self.fingerprint_ = reader.layer, reader.card.fingerprint
+        self._n_features_out = reader.card.embedding_dim
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """N pictures -> (N, C) float32. Raises ImageError, NoFaceError; ModelError when the model is another now."""
+        check_is_fitted(self)
+        pictures, reader = self._pictures(self._rows(X, reset=False)), self._reader()
+        if reader.card.fingerprint != self.fingerprint_:
+            raise ModelError(f"{self.model}: is not the model it was when this was fitted; fit again")
+        parts = [np.zeros((0, self._n_features_out), np.float32)]
+        crops = (self._crop(name, picture, reader) for name, picture in pictures)
+        while batch := list(islice(crops, BATCH)):
+            parts.append(reader.embed(np.stack(batch)))
+        return np.concatenate(parts)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """STAGE_0, STAGE_1, ...: the input's names, pixels at best, are only counted."""
+        check_is_fitted(self)
+        there = getattr(self, "n_features_in_", None)
+        if input_features is not None and there is not None and len(input_features) != there:
+            raise ValueError(f"input_features should have length equal to {there}, the number of features in")
+        return np.array([f"{self.layer_}_{i}" for i in range(self._n_features_out)], dtype=object)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write this to a JSON file: its parameters and, where it is fitted, which network it is; no weights.
+
+        Raises ConfigError where it cannot be written, and of a parameter that is none.
+        """
+        self._check_parameters()
+        path = Path(path)
+        fitted = {name: vars(self)[name] for name in _FITTED if name in vars(self)}
+        facts = {"format": _FORMAT, "parameters": self.get_params(), "fitted": fitted}
+        try:
+            path.write_text(json.dumps(facts, indent=2, default=_plain) + "\n", "utf-8")
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{printable(path)}: cannot be written ({reason}); name another file") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "StageFeatures":
+        """What `save` wrote; raises ConfigError for any other file."""
+        path = Path(path)
+        try:
+            facts = json.loads(path.read_text("utf-8"))
+            if facts["format"] != _FORMAT:
+                raise ValueError(f"format {facts['format']}")
+            parameters, fitted = facts["parameters"], facts["fitted"]
+            shape = parameters["shape"]
+            made = cls(**{**parameters, "shape": None if shape is None else tuple(shape)})
+            vars(made).update({name: fitted[name] for name in _FITTED if name in fitted})
+            made._check_parameters()
+        except OSError as error:
+            raise ConfigError(f"{printable(path)}: cannot be read ({error.strerror}); give a readable file") from error
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
+            raise ConfigError(
+                f"{printable(path)}: not what StageFeatures.save wrote ({error}); save it anew"
+            ) from error
+        return made
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # what comes out, whatever goes in
+        return tags
+
+    def _check_parameters(self) -> None:
+        """Raise ConfigError for one of another kind; whether there is such a model, layer or size `load_stage` says."""
+        if not isinstance(self.model, str | os.PathLike | None):
+            raise ConfigError(f"model is {self.model!r}; give a backbone's name, a model folder, or None")
+        if not isinstance(self.layer, str | None):
+            raise ConfigError(f"layer is {self.layer!r}; give a stage's name, or None")
+        if not isinstance(self.input_size, Integral):
+            raise ConfigError(f"input_size is {self.input_size!r}; give a whole number of pixels, or 0")
+        if not isinstance(self.white, Real) or not 0 < self.white < np.inf:
+            raise ConfigError(f"white is {self.white}, and a number above 0 is needed: 255, or 1.0 for scikit-learn's")
+        if self.shape is not None and _sides(self.shape) is None:
+            raise ConfigError(f"shape is {self.shape!r}; give (height, width) or (height, width, 3), or None")
+
+    def _reader(self) -> StageReader:
+        model = self.model if self.model is None else os.fspath(self.model)
+        return _load(model, self.layer, int(self.input_size))
+
+    def _rows(self, X: Any, reset: bool) -> Any:
+        """Pictures and paths as they are; anything else is rows (N, K), checked, as many columns as when fitted."""
+        if isinstance(X, str | os.PathLike):
+            raise ConfigError(f"{printable(os.fspath(X))}: one path; give a list of paths, also where it is one")
+        if _is_empty(X):
+            raise ValueError("no pictures: X is empty; give one path or picture at least")
+        if _holds_pictures(X):
+            return X
+        rows: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8])
+        if self.shape is None:
+            size = rows.shape[1]
+            raise ConfigError(
+                f"rows of {size} numbers: give shape=(height, width[, 3]), paths, or (N, H, W, 3) pictures"
+            )
+        return rows
+
+    def _pictures(self, X: Any) -> Iterator[tuple[str, Image]]:
+        """Each picture, (H, W, 3) uint8, and what to call it."""
+        for i, item in enumerate(X):
+            if isinstance(item, str | os.PathLike):
+                yield printable(os.fspath(item)), read_image(Path(item))
+            else:
+                yield f"picture {i}", self._rgb(np.asarray(item), i)
+
+    def _rgb(self, values: NDArray[Any], number: int) -> Image:
+        """A row, an (H, W) grey or an (H, W, 3) RGB picture -> (H, W, 3) uint8."""
+        if values.ndim == 1:
+            values = _reshaped(values, _sides(self.shape) or ())
+        values = values[..., None].repeat(3, -1) if values.ndim == 2 else values
+        if values.ndim != 3 or values.shape[2] != 3 or not values.size:
+            raise ImageError(f"picture {number}: of shape {values.shape}; give (height, width, 3) RGB")
+        if values.dtype == np.uint8 and self.white == 255:
+            return values
+        if not np.isfinite(values).all():
+            raise ImageError(f"picture {number}: holds numbers that are not finite; give 0 to {self.white:g}")
+        return np.rint(np.clip(values * (255 / float(self.white)), 0, 255)).astype(np.uint8)
+
+    def _crop(self, name: str, picture: Image, reader: StageReader) -> Image:
+        """What the network sees of a picture, (S, S, 3)."""
+        size = reader.card.input_size
+        if reader.card.mode != "metric":
+            return centre_picture(picture, size)
+        (faces,) = _detector(self.aligned, size).detect([picture])
+        if not faces:
+            raise NoFaceError(f"{name}: no face found; use a photo with a clear, larger face")
+        return faces[0].crop
+
+
+@lru_cache(maxsize=2)
+def _detector(aligned: bool, size: int) -> Detector:
+    return AlignedDetector(size) if aligned else MTCNNDetector(crop_size=size)
+
+
+def _is_empty(X: Any) -> bool:
+    """Whether X is a sequence, or an array of anything but rows, which scikit-learn looks at, with nothing in it."""
+    if isinstance(X, np.ndarray):
+        return X.ndim not in (0, 2) and not X.size
+    return isinstance(X, list | tuple) and not X
+
+
+def _holds_pictures(X: Any) -> bool:
+    """Whether X is a sequence of paths, (N, H, W, 3), or a list of pictures; not rows of numbers."""
+    if isinstance(X, np.ndarray) and X.ndim == 4:
+        return True
+    first: Any = X[0] if isinstance(X, list | tuple | np.ndarray) and len(X) else 0
+    return isinstance(first, str | os.PathLike) or (isinstance(X, list | tuple) and np.ndim(first) in (2, 3))
+
+
+def _sides(shape: Any) -> tuple[int, ...] | None:
+    """The two or three whole numbers of a shape, as Python's own; None for anything else."""
+    if not isinstance(shape, list | tuple | np.ndarray) or np.ndim(shape) != 1 or len(shape) not in (2, 3):
+        return None
+    return tuple(int(side) for side in shape) if all(isinstance(side, Integral) for side in shape) else None
+
+
+def _plain(value: Any) -> Any:
+    """A parameter of NumPy's kind, or a path, as JSON takes it."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else os.fspath(value)
+
+
+def _reshaped(row: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        return row.reshape(shape)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"a row of {row.size} numbers is no picture of shape {shape}; mend shape") from error

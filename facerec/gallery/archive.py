@@ -1,0 +1,319 @@
+"""People of a gallery in one file, to be taken to another.
+
+The file is a zip archive, nothing in it compressed, of two members; NumPy reads it as an .npz:
+
+    vectors.npy   (N, D) little-endian float32: the unit vectors of all templates, in the order of the JSON
+    people.json   {"format": "facerec-people", "version": 1, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
+                   "model": {"fingerprint": str, "name": str, "dimension": D},
+                   "people": [{"name": str, "consent": str|null, "until": "YYYY-MM-DD"|null,
+                               "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
+                                              "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...]}, ...]}
+
+An import believes nothing: every name, number and vector is looked at as an enrolment does, and no member can grow,
+since none is compressed.
+"""
+
+import io
+import json
+import math
+import os
+import re
+import sqlite3
+import tempfile
+import tokenize
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from facerec.gallery.audit_log import facerec_version, record, utc_now
+from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
+from facerec.gallery.layout import settle
+from facerec.gallery.queries import clean_day, clean_name, clean_note, consent_of, count_rows, id_of, insert_template, owner_of, photos_of, require_undamaged, summaries, vector_fault, write_consent
+from facerec.types import Template, Vectors
+
+FORMAT, VERSION = "facerec-people", 1
+MAX_JSON = 64 << 20  # bytes, some 150,000 photos: as JSON is read it takes up to twenty times as much memory
+MAX_TEXT = 4 * 4096  # characters of a path whose every byte had to be escaped
+MAX_SIDE = 1e9  # pixels: no photo has a box as far out
+_PEOPLE, _VECTORS = "people.json", "vectors.npy"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+
+# What zipfile, json and numpy's header raise for bytes nobody's program wrote: NotImplementedError and recursion are
+# RuntimeErrors, half characters and broken JSON ValueErrors.
+_HOSTILE = (
+    zipfile.BadZipFile, ValueError, TypeError, ArithmeticError, EOFError, RuntimeError, SyntaxError, MemoryError,
+    tokenize.TokenError,
+)  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Person:
+    """Somebody in an export; `templates` with the time each was enrolled."""
+
+    name: str
+    consent: str | None
+    until: str | None
+    templates: tuple[tuple[Template, str], ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Export:
+    """What an export holds: people, and the model their vectors are of."""
+
+    fingerprint: str
+    model_name: str
+    dimension: int
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one person of an export; conflicts: one line each, about what was left as the gallery has it."""
+
+    person: str
+    added: int
+    skipped: int
+    conflicts: tuple[str, ...]
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+
+def gather(db: sqlite3.Connection, where: Path) -> Export:
+    """Everybody in a gallery; GalleryError if nobody is, or somebody's name is one that no gallery takes any more."""
+    fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
+    require_undamaged(db, where)
+    people = []
+    for person in summaries(db):
+        _require_fit(person.name, where)
+        number = id_of(db, person.name)
+        assert number is not None
+        blobs = db.execute("SELECT vector FROM templates WHERE person = ? ORDER BY id", (number,))
+        vectors = [np.frombuffer(blob, "<f4") for (blob,) in blobs]
+        if any(vector_fault(vector[None], dimension) for vector in vectors):
+            raise DamagedGalleryError(f"{where}: a vector of '{person.name}' is damaged; `facerec gallery check`")
+        stored = zip(photos_of(db, number), vectors, strict=True)
+        templates = tuple((Template(s.photo_hash, s.source, s.box, s.quality, v), s.enrolled) for s, v in stored)
+        people.append(Person(person.name, person.consent, person.until, templates))
+    if not people:
+        raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
+    return Export(fingerprint, name, dimension, tuple(people))
+
+
+def _require_fit(name: str, where: Path) -> None:
+    try:
+        clean_name(name)
+    except GalleryError as error:  # an older facerec took it; no import would
+        raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
+
+
+def write_export(path: Path, export: Export) -> None:
+    """Write a new file, owner-only, all or nothing; GalleryError if it is there already or cannot be written."""
+    text = json.dumps(_as_json(export), ensure_ascii=False, indent=1).encode()
+    if len(text) > MAX_JSON:
+        raise GalleryError(f"{path}: too many photos for one file ({len(text)} bytes of JSON, {MAX_JSON} allowed)")
+    vectors = io.BytesIO()
+    rows = [template.vector for person in export.people for template, _ in person.templates]
+    np.lib.format.write_array(vectors, np.stack(rows).astype("<f4"), allow_pickle=False)
+    try:
+        if os.path.lexists(path):  # a link that leads nowhere is somebody's, too
+            raise GalleryError(f"{path}: there already; delete it or give another name")
+        with tempfile.TemporaryDirectory(prefix="facerec-export-", dir=path.absolute().parent) as room:
+            draft = Path(room, "draft")  # a name of its own: beside `path` may lie other people's drafts
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    archive.writestr(_PEOPLE, text)
+                    archive.writestr(_VECTORS, vectors.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        settle(path.absolute().parent)
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be written ({error.strerror}); give another name or free its disk"
+        ) from error
+
+
+def _as_json(export: Export) -> dict[str, Any]:
+    model = {"fingerprint": export.fingerprint, "name": export.model_name, "dimension": export.dimension}
+    people = [
+        {
+            "name": person.name,
+            "consent": person.consent,
+            "until": person.until,
+            "templates": [
+                {"photo_hash": t.photo_hash, "source": t.source, "box": t.box, "quality": t.quality, "enrolled": when}
+                for t, when in person.templates
+            ],
+        }
+        for person in export.people
+    ]
+    made = {"format": FORMAT, "version": VERSION, "facerec": facerec_version(), "exported": utc_now()}
+    return {**made, "model": model, "people": people}
+
+
+# ------------------------------------------------------------------------------------------------------------- import
+
+
+def read_export(path: Path) -> Export:
+    """Read and check a file of `write_export`'s; GalleryError of one line for any other, and a damaged one."""
+    with _refused(path):
+        with zipfile.ZipFile(path) as archive:
+            text, array = (_stored(archive, name, path.stat().st_size) for name in (_PEOPLE, _VECTORS))
+        found = _is(dict, json.loads(text.decode()))
+        if found.get("format") != FORMAT:
+            raise ValueError("another format")
+        if _is(int, found["version"]) > VERSION:
+            raise GalleryError(f"{path}: written by a newer facerec (format {found['version']}); update facerec")
+        if not found["people"]:
+            raise ValueError("nobody is in it")
+        model, people = _is(dict, found["model"]), [_is(dict, person) for person in _is(list, found["people"])]
+        dimension = _is(int, model["dimension"])
+        count = sum(len(_is(list, person["templates"])) for person in people)
+        vectors = iter(_unpacked(array, count, dimension))
+        read = tuple(_person(person, vectors) for person in people)
+        fingerprint, name = _text(model["fingerprint"]), _text(model["name"])
+        if not fingerprint or not (fingerprint + name).isprintable():
+            raise ValueError("its model has no proper name")
+        return Export(fingerprint, name, dimension, read)
+
+
+def merge_in(db: sqlite3.Connection, export: Export, where: Path) -> list[Imported]:
+    """Enroll the people of an export, in the caller's transaction.
+
+    A photo that its person has already is skipped, one that is enrolled as somebody else is a conflict; so is a consent
+    that differs: the gallery's stays. An empty gallery takes the export's model for its own. ForeignModelError if the
+    gallery is of another model.
+    """
+    columns = "model_fingerprint, model_name, dimension"
+    fingerprint, name, dimension = db.execute(f"SELECT {columns} FROM gallery").fetchone()
+    if (fingerprint, dimension) != (export.fingerprint, export.dimension):
+        if count_rows(db, "templates"):
+            raise ForeignModelError(
+                f"{where}: made with model {name} ({fingerprint[:12]}), the file with {export.model_name} "
+                f"({export.fingerprint[:12]}); import it into a new gallery (`--gallery DIR`)"
+            )
+        own = (export.fingerprint, export.model_name, export.dimension)
+        db.execute(f"UPDATE gallery SET ({columns}, threshold, threshold_source) = (?, ?, ?, NULL, NULL)", own)
+        db.execute("DELETE FROM strangers")
+        record(db, "model bound", model=export.fingerprint, dimension=export.dimension, cohort=0)
+    return [_merge_person(db, person) for person in export.people]
+
+
+def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
+    added, skipped, conflicts = 0, 0, []
+    for template, enrolled in person.templates:
+        owner = owner_of(db, template.photo_hash)
+        if owner is None:
+            insert_template(db, person.name, template, enrolled)
+            added += 1
+        elif owner == person.name:
+            skipped += 1
+        else:
+            conflicts.append(f"{template.source}: already enrolled as '{owner}', so not as '{person.name}'")
+    if (number := id_of(db, person.name)) is not None:
+        if added:
+            record(db, "imported", number, templates=added)
+        known, own = consent_of(db, number), (person.consent, person.until)
+        if known == (None, None) != own:
+            write_consent(db, number, *own)
+            record(db, "consent set", number)
+        elif own not in {known, (None, None)}:
+            conflicts.append(f"'{person.name}': the gallery's consent note and last day stay, the file's differ")
+    return Imported(person.name, added, skipped, tuple(conflicts))
+
+
+def _person(found: dict[str, Any], vectors: Iterator[np.ndarray]) -> Person:
+    name = clean_name(_text(found["name"]))
+    note, until = (None if found[key] is None else _text(found[key]) for key in ("consent", "until"))
+    templates = tuple(_template(_is(dict, template), next(vectors)) for template in found["templates"])
+    if not templates:
+        raise ValueError(f"'{name}' has no photo")
+    return Person(name, clean_note(note or ""), clean_day(until or ""), templates)
+
+
+def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]:
+    digest, enrolled, box = _text(found["photo_hash"]), _text(found["enrolled"]), _is(list, found["box"])
+    if not re.fullmatch("[0-9a-f]{64}", digest) or not _TIME.fullmatch(enrolled):
+        raise ValueError("a hash or time is none")
+    datetime.fromisoformat(enrolled)  # ValueError for a day or hour that never was
+    x1, y1, x2, y2 = (_number(side) for side in box)
+    if not (x1 < x2 and y1 < y2 and max(map(abs, (x1, y1, x2, y2))) <= MAX_SIDE):
+        raise ValueError("a box is none")
+    quality = _number(found["quality"])
+    if not 0 <= quality <= 1:
+        raise ValueError("a quality is not in 0..1")
+    return Template(digest, _text(found["source"]), (x1, y1, x2, y2), quality, vector), enrolled
+
+
+def _stored(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """A member's bytes, no more than `most`, the file's own: it is not compressed."""
+    member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError(f"{name} is compressed")
+    if member.file_size > (min(most, MAX_JSON) if name == _PEOPLE else most):
+        raise ValueError(f"{name} is too large")
+    return archive.read(member)
+
+
+def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:
+    """The rows of an .npy file; its header is held against the numbers there must be before anything is made of it."""
+    stream = io.BytesIO(array)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not the array facerec writes")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    rest = array[stream.tell() :]
+    if shape != (count, dimension) or fortran or dtype != np.dtype("<f4") or len(rest) != 4 * count * dimension:
+        order = "Fortran's order" if fortran else "C's"
+        raise ValueError(f"vectors {dtype} {shape} in {order} instead of <f4 {(count, dimension)} in C's")
+    vectors = np.frombuffer(rest, "<f4").reshape(count, dimension)
+    if count and (fault := vector_fault(vectors, dimension)):
+        raise ValueError(f"a vector {fault}")
+    return vectors
+
+
+def _is(kind: type[T], value: Any) -> T:
+    if type(value) is not kind:
+        raise ValueError(f"a {type(value).__name__} instead of a {kind.__name__}")
+    return value
+
+
+def _text(value: Any) -> str:
+    text = _is(str, value)
+    text.encode()  # UnicodeEncodeError, a ValueError, for half a character
+    if len(text) > MAX_TEXT:
+        raise ValueError("a text is too long")
+    return text
+
+
+def _number(value: Any) -> float:
+    number = float(_is(int, value) if type(value) is int else _is(float, value))
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn whatever a file that is none of ours leads to into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: {error.strerror or 'cannot be read'}; give a file of `facerec gallery export`"
+        ) from error
+    except KeyError as error:
+        raise GalleryError(f"{path}: no whole export of a gallery ({error.args[0]!s:.80} is missing)") from error
+    except GalleryError as error:
+        raise type(error)(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+    except _HOSTILE as error:
+        words = " ".join(str(error).split())[:120]
+        raise GalleryError(f"{path}: no whole export of a gallery ({words})") from error

@@ -1,0 +1,143 @@
+"""The gallery's audit log: what was done to whom, in a chain of hashes in which nothing can be changed unseen.
+
+An entry is canonical JSON (keys sorted, no spaces, ASCII) of its number, the time (UTC), facerec's version, the action,
+the number of the person where it is about one, and counts. It holds neither names nor anything of a face. Its hash is
+SHA-256 over the previous entry's hash (64 hex digits; zeros before the first) and the entry. Whoever rewrites an entry
+must rewrite all that follow, so a hash kept elsewhere shows whether the log up to it is still the same.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from facerec.gallery.schema import scalar, version_of
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+START = "0" * 64  # what stands for the hash before the first entry's
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry; `name`: of the person where they are enrolled now. `facts`: counts, and what else the action has."""
+
+    number: int
+    time: str
+    facerec: str
+    action: str
+    person: int | None
+    name: str | None
+    facts: dict[str, Any]
+    hash: str
+
+
+def record(db: sqlite3.Connection, action: str, person: int | None = None, **facts: str | int | float) -> int:
+    """Add an entry, in the transaction of the change it is about; returns its number."""
+    number = last_number(db) + 1
+    entry = {"number": number, "time": utc_now(), "facerec": facerec_version(), "action": action, **facts}
+    if person is not None:
+        entry["person"] = person
+    text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+    row = (number, text, _hash(head(db), text))
+    db.execute("INSERT INTO log (number, entry, hash) VALUES (?, ?, ?)", row)
+    return number
+
+
+def last_number(db: sqlite3.Connection) -> int:
+    """The number of the last entry, 0 without any."""
+    return scalar(db, "SELECT max(number) FROM log") or 0 if version_of(db) > 2 else 0
+
+
+def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
+    """The time of the last entry, and its number; None without any, or where it cannot be read."""
+    number = last_number(db)
+    time = _loaded(scalar(db, "SELECT entry FROM log WHERE number = ?", number)).get("time") if number else None
+    try:
+        datetime.strptime(str(time), _TIME)
+    except ValueError:
+        return None
+    return str(time), number
+
+
+def head(db: sqlite3.Connection) -> str:
+    """The hash of the last entry: it stands for the whole log."""
+    return scalar(db, "SELECT hash FROM log ORDER BY number DESC LIMIT 1") or START if version_of(db) > 2 else START
+
+
+def entries(db: sqlite3.Connection) -> list[LogEntry]:
+    """All entries, the oldest first; none of a format that had no log. Entries that cannot be read are `faults`."""
+    if version_of(db) < 3:
+        return []
+    names = dict(db.execute("SELECT id, name FROM people"))
+    return [
+        LogEntry(number, *_parts(text, names), hashed)
+        for number, text, hashed in db.execute("SELECT number, entry, hash FROM log ORDER BY number")
+    ]
+
+
+def faults(db: sqlite3.Connection) -> list[str]:
+    """What shows that somebody changed the log: one line, about the first place.
+
+    Or that a number of it, of somebody removed, would be given to another: the table that tells stands in no index.
+    """
+    if version_of(db) < 3:
+        return []
+    previous, expected, highest = START, 1, 0
+    for number, text, hashed in db.execute("SELECT number, entry, hash FROM log ORDER BY number"):
+        if number != expected:
+            return [f"the log: entry {expected} is missing; {_REMEDY}"]
+        entry = _loaded(text)
+        if hashed != _hash(previous, text) or entry.get("number") != number:
+            return [f"the log: entry {number} is not what was written; {_REMEDY}"]
+        previous, expected = hashed, number + 1
+        person = entry.get("person")
+        highest = max(highest, person if isinstance(person, int) else 0)
+    written = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'log'") or 0
+    if written != expected - 1:
+        return [f"the log: it ends at entry {expected - 1} of {written}; {_REMEDY}"]
+    last = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'people' AND typeof(seq) = 'integer'") or 0
+    if last < highest:
+        return [f"the numbers of people: {highest}, which is in the log, would be given again; {_RESTORE}"]
+    return []
+
+
+_REMEDY = "somebody changed it: compare it with a head hash or a log kept elsewhere"
+_RESTORE = "`facerec gallery restore --from backup` goes back"
+
+
+def utc_now() -> str:
+    """The time, ISO 8601 in UTC to the second."""
+    return datetime.now(UTC).strftime(_TIME)
+
+
+def _hash(previous: str, text: Any) -> str:
+    return hashlib.sha256(f"{previous}{text}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _parts(text: Any, names: dict[int, str]) -> tuple[str, str, str, int | None, str | None, dict[str, Any]]:
+    entry = _loaded(text)
+    person = entry.pop("person", None)
+    own = [str(entry.pop(key, "?")) for key in ("time", "facerec", "action")]
+    entry.pop("number", None)
+    return own[0], own[1], own[2], person, names.get(person) if isinstance(person, int) else None, entry
+
+
+def _loaded(text: Any) -> dict[str, Any]:
+    """An entry; empty where it was overwritten with something that is none."""
+    try:
+        entry = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+@functools.cache
+def facerec_version() -> str:
+    try:
+        return importlib.metadata.version("facerec")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources, not installed
+        return "unknown"

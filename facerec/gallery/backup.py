@@ -1,0 +1,183 @@
+"""Copies of a gallery's database beside it: kept when it changed, and put in its place when it is damaged or missing.
+
+A copy is made under the database's write lock into a draft, looked through, and only then takes the place of the one
+before: what is there is whole, and holds nobody who had been removed when it was made. A removal deletes all copies.
+"""
+
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facerec.gallery import audit_log
+from facerec.gallery.sqlcipher import key_of
+from facerec.gallery.database import Database, connect, explained, require_known, require_sound
+from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.gallery.layout import KINDS, alone, copies_of, copy_of, is_plain, mark_of, may_write, new_draft, put, restoring_of, swap_in, unlink
+from facerec.search.index import draft_of
+from facerec.gallery.queries import broken_strangers, broken_vectors, count_rows, faults
+from facerec.gallery.schema import scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the database; made: when what it holds was last changed, ISO 8601 in UTC.
+
+    problem: why it cannot be used, with nothing counted.
+    """
+
+    kind: str
+    made: str
+    people: int
+    templates: int
+    model_name: str | None
+    problem: str | None = None
+
+
+def keep_copy(database: Database, kind: str = "backup") -> None:
+    """Replace the copy of a kind by one of the database as it is now.
+
+    Does nothing while traces of somebody removed wait to be wiped. Raises DamagedGalleryError, and leaves the copy as
+    it is, if the database is found to be damaged; GalleryError if the copy cannot be written.
+    """
+    target = copy_of(database.path, kind)
+    draft = draft_of(target)
+    with explained(target), database.write() as db:
+        if scalar(db, "SELECT removal > wiped FROM traces"):
+            return
+        try:
+            unlink([draft])
+            database.copy_to(draft)
+            _require_whole(draft, database.path)
+            put(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def list_copies(path: Path) -> list[Copy]:
+    """The copies of the database `path`, the newest first; GalleryError where there is not even a folder.
+
+    PassphraseError where they are encrypted and no passphrase is given: that is no fault of theirs.
+    """
+    if not path.parent.is_dir():
+        raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
+    with explained(path):
+        key_of(path)
+        return [_described(copy) for copy in sorted(copies_of(path), key=_state, reverse=True)]
+
+
+def restore(path: Path, kind: str | None = None) -> Copy:
+    """Put a copy in the place of the database `path`; returns what it holds.
+
+    kind: which, also in the place of a sound database; unless given, the newest that is whole, and only where the
+    database is damaged or missing. What was written after the copy was made is lost. Killed at any moment, the gallery
+    is as before or restored. GalleryError if there is no such copy, nothing to restore, or others have it open.
+    """
+    with explained(path):
+        if not path.parent.is_dir():
+            raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
+        with alone(path.parent):
+            writable = may_write(path.parent)
+            if writable:
+                swap_in(path)
+            if kind is None and not restoring_of(path).exists() and is_sound(path):
+                back = f"; `--from {KINDS[0]}` goes back all the same" if writable else ""
+                raise GalleryError(f"{path}: sound, nothing to restore{back}")
+            if not writable:
+                raise GalleryError(f"{path}: cannot be replaced; make the gallery's folder writable, then restore")
+            chosen = _chosen(path, kind)
+            _stage(copy_of(path, chosen.kind), path, chosen)
+            swap_in(path)
+    return chosen
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the database is there and whole, as far as one can see. Only for whoever is `alone` with it."""
+    try:
+        with explained(path), closing(connect(path, "mode=ro")) as db:
+            if scalar(db, "PRAGMA application_id") == 0 and not count_rows(db, "sqlite_master"):
+                return False  # an empty file
+            require_whole(db, path)
+            return True
+    except DamagedGalleryError:
+        return False
+    except GalleryError:
+        if path.exists():
+            raise
+        return False
+
+
+def _chosen(path: Path, kind: str | None) -> Copy:
+    copies = [copy for copy in list_copies(path) if kind in {None, copy.kind}]
+    if not copies:
+        others = "`facerec gallery restore --list` shows the copies there are" if copies_of(path) else ""
+        raise GalleryError(f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again (`--gallery DIR`)'}")
+    whole = [copy for copy in copies if copy.problem is None]
+    if not whole:
+        first = _before_all_is_lost(path, copies[0].kind)
+        raise DamagedGalleryError(f"{copies[0].problem}, as is the database; {first}enroll again (`--gallery DIR`)")
+    return whole[0]
+
+
+def _before_all_is_lost(path: Path, kind: str) -> str:
+    """What to try with copies that seem damaged, and may be encrypted."""
+    if mark_of(path).exists():
+        return "give the right passphrase, or "
+    if is_plain(copy_of(path, kind)):
+        return ""
+    again = "xxd -p -l 16 gallery.db > gallery.encrypted"
+    return f"if they are encrypted, their gallery.encrypted is lost: make it again in the folder (`{again}`); or else "
+
+
+def _stage(copy: Path, path: Path, holds: Copy) -> None:
+    """Have a whole copy, with its restoration logged, wait to be put in place; once it is there the restore is sure."""
+    waiting = restoring_of(path)
+    draft = new_draft(waiting)
+    shutil.copyfile(copy, draft)
+    with closing(connect(draft, "mode=rw")) as db:
+        db.execute("BEGIN IMMEDIATE")
+        audit_log.record(db, "restored", copy=holds.kind, made=holds.made, people=holds.people, templates=holds.templates)
+        db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
+        db.execute("COMMIT")
+    put(draft, waiting)
+
+
+def _described(copy: Path) -> Copy:
+    kind, (made, _) = copy.suffix[1:], _state(copy)
+    try:
+        _require_whole(copy, copy)
+        with explained(copy), closing(connect(copy)) as db:
+            model = scalar(db, "SELECT model_name FROM gallery")
+            return Copy(kind, made, count_rows(db, "people"), count_rows(db, "templates"), model)
+    except DamagedGalleryError:
+        other = "encrypted with another passphrase, or " if mark_of(copy).exists() else ""
+        return Copy(kind, made, 0, 0, None, f"{copy}: {other}damaged")
+    except GalleryError as error:
+        return Copy(kind, made, 0, 0, None, str(error))
+
+
+def require_whole(db: sqlite3.Connection, path: Path) -> None:
+    """DamagedGalleryError, about `path`, if anything is found wrong with a copy."""
+    require_known(db, path)
+    require_sound(db, path)
+    if found := [*faults(db), *broken_vectors(db), *broken_strangers(db)]:
+        raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
+
+
+def _require_whole(copy: Path, path: Path) -> None:
+    with explained(path), closing(connect(copy)) as db:
+        require_whole(db, path)
+
+
+def _state(copy: Path) -> tuple[str, int]:
+    """When what a copy holds was last changed, and by which entry of the log; of two copies the larger is the newer.
+
+    The file's own time would not do: whoever copies a gallery's folder gives every file in it a new one. It stands for
+    that of a copy that cannot be read, or knows no log.
+    """
+    with suppress(GalleryError), explained(copy), closing(connect(copy)) as db:
+        if (changed := audit_log.last_change(db)) is not None:
+            return changed
+    return datetime.fromtimestamp(copy.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 0

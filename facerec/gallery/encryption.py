@@ -1,0 +1,70 @@
+"""How a gallery is encrypted, gets another passphrase, and is decrypted: all of it is written anew, under another key.
+
+The new file waits beside the database, whole and looked through, until every copy is deleted; then it takes the
+database's place as a restored one does. Killed at any moment, the gallery is as before (perhaps without its copies), or
+as it was to be once somebody opens it.
+"""
+
+import logging
+import os
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+from facerec.gallery import sqlcipher
+from facerec.gallery.audit_log import record
+from facerec.gallery.backup import require_whole
+from facerec.gallery.database import connect, explained
+from facerec.errors import GalleryError, PassphraseError
+from facerec.gallery.layout import KINDS, SALT_SIZE, alone, copies_of, copy_of, drafts_of, new_draft, put, restoring_of, salt_of, swap_in, unlink
+
+log = logging.getLogger(__name__)
+
+
+def encrypt(path: Path, passphrase: str) -> None:
+    """Encrypt the database `path` and what lies beside it, or give it another passphrase.
+
+    GalleryError if others have it open, or anything is wrong with it; PassphraseError if the passphrase is empty.
+    """
+    if not passphrase:
+        raise PassphraseError(f"{path}: an empty passphrase keeps nothing secret; give another")
+    action = "encrypted" if salt_of(path) is None else "passphrase changed"
+    _rewrite(path, sqlcipher.derive(passphrase, os.urandom(SALT_SIZE)), action)
+
+
+def decrypt(path: Path) -> None:
+    """Write the database `path` in plain SQLite again; GalleryError as `encrypt`, and if it is that already."""
+    if salt_of(path) is None:
+        raise GalleryError(f"{path}: not encrypted; nothing to do")
+    _rewrite(path, None, "decrypted")
+
+
+def _rewrite(path: Path, key: str | None, action: str) -> None:
+    with explained(path), alone(path.parent):
+        swap_in(path)
+        with closing(connect(path, "mode=rw")) as db:
+            require_whole(db, path)
+        try:
+            draft = new_draft(restoring_of(path))
+            sqlcipher.rewrite(path, sqlcipher.key_of(path), draft, key)
+            with closing(sqlcipher.connect(f"{draft.absolute().as_uri()}?mode=rw", key, 0)) as db:
+                db.execute("PRAGMA journal_mode = WAL")  # as the database has it
+                record(db, action)
+                require_whole(db, path)
+            unlink(copies_of(path))
+            put(draft, restoring_of(path))
+        finally:
+            unlink(drafts_of(path))
+        swap_in(path)
+        _keep_copy(path)
+
+
+def _keep_copy(path: Path) -> None:
+    """Of a database that nobody has open. Where it cannot be made, whoever opens the gallery next does it."""
+    copy = copy_of(path, KINDS[0])
+    try:
+        draft = new_draft(copy)
+        shutil.copyfile(path, draft)
+        put(draft, copy)
+    except OSError as error:
+        log.warning("no backup was made: %s: %s", copy, error.strerror)

@@ -1,0 +1,89 @@
+"""Encryption of a gallery's databases by SQLCipher 4: every page of the file, its journal and write-ahead log.
+
+The settings are SQLCipher's own: AES-256-CBC and HMAC-SHA512 for each page, the key derived from the passphrase and the
+16 bytes of salt the file begins with. So every tool that knows SQLCipher 4 opens a gallery by its passphrase.
+"""
+
+import functools
+import hashlib
+import importlib
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from facerec.errors import GalleryError
+from facerec.gallery.layout import salt_of
+from facerec.gallery.passphrase import present_passphrase
+from facerec.gallery.schema import know_checksums
+
+_LIBRARY = "sqlcipher3.dbapi2"
+ITERATIONS = 256_000  # of PBKDF2-HMAC-SHA512: SQLCipher 4's
+
+
+def key_of(path: Path) -> str | None:
+    """The key of the databases in the folder of `path`, as SQLCipher takes it; None where they are not encrypted.
+
+    PassphraseError if it is needed and not there.
+    """
+    salt = salt_of(path)
+    return None if salt is None else derive(present_passphrase(path), salt)
+
+
+@functools.lru_cache(maxsize=16)  # in memory only: a command opens several files of one salt
+def derive(passphrase: str, salt: bytes) -> str:
+    """The key that SQLCipher derives from a passphrase and a file's salt, with the salt."""
+    secret = passphrase.encode("utf-8", "surrogateescape")
+    return f"x'{hashlib.pbkdf2_hmac('sha512', secret, salt, ITERATIONS, 32).hex()}{salt.hex()}'"
+
+
+def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
+    """Open a database file that is there, by SQLite, or with a key by SQLCipher, whose connections are the same."""
+    if key is None:
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
+    else:
+        db = _connect(uri, key, timeout)
+    know_checksums(db)
+    return db
+
+
+def rewrite(source: Path, key: str | None, target: Path, new_key: str | None) -> None:
+    """Write all tables of a sound database that nobody else has open to an empty file, under another key or none.
+
+    GalleryError if the disk does not take them: SQLCipher's own error for that has no name of its own.
+    """
+    with closing(_connect(f"{source.absolute().as_uri()}?mode=rw", key, 0)) as db:
+        db.execute("ATTACH ? AS target KEY ?", (f"{target.absolute().as_uri()}?mode=rw", new_key or ""))
+        db.execute("PRAGMA target.journal_mode = OFF")  # a file that was not finished is not used
+        try:
+            db.execute("SELECT sqlcipher_export('target')")
+        except errors() as error:
+            raise GalleryError(
+                f"{target}: cannot be written; free some space and run the command again ({error})"
+            ) from error
+        for number in ("application_id", "user_version"):
+            db.execute(f"PRAGMA target.{number} = {db.execute(f'PRAGMA main.{number}').fetchone()[0]}")
+        db.execute("DETACH target")
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """The base classes of what connections raise."""
+    library = sys.modules.get(_LIBRARY)
+    return (sqlite3.Error,) if library is None else (sqlite3.Error, library.Error)
+
+
+def require_library() -> Any:
+    """Return SQLCipher's bindings; GalleryError if they are not installed."""
+    try:
+        return importlib.import_module(_LIBRARY)
+    except ImportError as error:
+        raise GalleryError("an encrypted gallery needs SQLCipher; `pip install facerec[encryption]`") from error
+
+
+def _connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
+    db = require_library().connect(uri, uri=True, isolation_level=None, timeout=timeout)
+    db.execute("PRAGMA cipher_log_level = NONE")  # on stderr; what it says comes as an error, too
+    if key is not None:
+        db.execute(f'PRAGMA key = "{key}"')
+    return db

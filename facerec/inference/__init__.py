@@ -1,0 +1,1 @@
+"""From photos to vectors: the runtimes behind one `Embedder`, and the pipeline that feeds them."""

@@ -1,0 +1,1 @@
+"""Photo files: reading, folders, crops, drawing."""

@@ -1,0 +1,1 @@
+"""Enroll people, identify and verify photos, and give a gallery another model."""

@@ -1,0 +1,238 @@
+"""A gallery of one model -> of another: every template embedded anew, from the crop kept of it, else from its photo.
+
+    with open_renewal(folder, embedder) as renewal:
+        for each in migrate(renewal, detector, embedder):
+            ...                                             # a Step for every template, at the end the Report
+
+Nothing is changed before all is there; a run that was killed is gone on with by the next.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from facerec.errors import GalleryError, ImageError
+from facerec.evaluation.self_search import SelfSearch, search_itself
+from facerec.faces.mtcnn import AlignedDetector, Detector, faces_in_photos
+from facerec.gallery.model_change import NextModel, Outstanding, Renewal, Renewed
+from facerec.inference.embedder import Embedder
+from facerec.models.cohort import load_cohort
+from facerec.photos.reading import find_photos, fitted_crop, photo_hash
+from facerec.recognition.identify import BATCH
+from facerec.text import printable
+from facerec.types import Box, Face, Image
+
+SAME_FACE = 0.5  # intersection over union of a face's box with the one that was stored, at least
+_REMEDY = "put the photo that was enrolled back, or give the folder it is in now as --photos"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One template: where its face was taken from, "crop" or "photo"; or why it cannot be migrated."""
+
+    person: str
+    source: str
+    taken_from: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Somebody of whose `templates` so many cannot be migrated; all of them: they would not be enrolled any more."""
+
+    person: str
+    lost: int
+    templates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a migration came to.
+
+    migrated: the gallery is of the new model now; False: it is as it was. reused: vectors an earlier run had made.
+    before, after: the gallery's figures with either model; both None where somebody is lost and may not be left out.
+    strangers_dropped: of the gallery's own, given to `facerec calibrate`, which are the old model's.
+    """
+
+    migrated: bool
+    old_model: str | None
+    new_model: str
+    fingerprint: str
+    crops: int
+    photos: int
+    reused: int
+    losses: tuple[Loss, ...]
+    before: SelfSearch | None = None
+    after: SelfSearch | None = None
+    strangers_dropped: int = 0
+
+
+def open_renewal(folder: Path, embedder: Embedder) -> Renewal:
+    """Open a gallery to give it another model; GalleryError where it is of that model already."""
+    renewal = Renewal.open(folder)
+    if renewal.fingerprint == embedder.card.fingerprint:
+        renewal.close()
+        raise GalleryError(f"{folder}: of model {renewal.model_name} already; there is nothing to migrate")
+    return renewal
+
+
+def migrate(
+    renewal: Renewal,
+    detector: Detector,
+    embedder: Embedder,
+    *,
+    elsewhere: Path | None = None,
+    leave_out: bool = False,
+    dry_run: bool = False,
+) -> Iterator[Step | Report]:
+    """Embed what is not embedded yet, a Step each, then change the gallery's model and report.
+
+    elsewhere: a folder in which photos that were moved are found by their content. A template that cannot be embedded
+    keeps the gallery as it is, unless `leave_out`; `dry_run` does so in any case, and shows the figures. GalleryError
+    where nothing of it can be migrated, or nothing may be written.
+    """
+    model = _next_model(embedder)
+    reused = renewal.begin(model)
+    faces = _Faces(renewal, detector, embedder.card.input_size, {} if elsewhere is None else _by_content(elsewhere))
+    taken, lost = Counter[str](), set[int]()
+    while True:
+        changes = renewal.changes()
+        waiting = renewal.outstanding(model)
+        for template, step in _embed(renewal, model, faces, embedder, [t for t in waiting if t.id not in lost]):
+            if step.problem is not None:
+                lost.add(template.id)
+            taken[step.taken_from or ""] += 1
+            yield step
+        gone = [t for t in waiting if t.id in lost]
+        report = Report(
+            False, renewal.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
+            _losses(renewal, gone),
+        )  # fmt: skip
+        if gone and not (leave_out or dry_run):
+            yield report
+            return
+        if len(gone) == renewal.templates:
+            raise GalleryError(f"{renewal.folder}: not one of its {len(gone)} photos can be migrated; it is as it was")
+        held = renewal.held(model, changes, len(gone))
+        if held is None:
+            continue
+        report = replace(report, before=search_itself(held[0]), after=search_itself(held[1]))
+        report = replace(report, strangers_dropped=renewal.given_strangers())
+        if dry_run or renewal.finish(model, changes, [t.id for t in gone]):
+            yield replace(report, migrated=not dry_run)
+            return
+
+
+def _next_model(embedder: Embedder) -> NextModel:
+    card = embedder.card
+    cohort = load_cohort(embedder.path, card)
+    return NextModel(card.fingerprint, card.name, card.embedding_dim, card.default_threshold, cohort)
+
+
+def _by_content(folder: Path) -> dict[str, Path]:
+    """Photo hash -> where it is, of all photos in a folder that can be read."""
+    found = {}
+    for path in find_photos(folder):
+        with suppress(ImageError):  # whose photo is not found is said of the template
+            found[photo_hash(path)] = path
+    return found
+
+
+def _losses(renewal: Renewal, gone: Sequence[Outstanding]) -> tuple[Loss, ...]:
+    lost = Counter(template.person for template in gone)
+    return tuple(Loss(p.name, lost[p.name], p.templates) for p in renewal.people() if p.name in lost)
+
+
+def _embed(
+    renewal: Renewal, model: NextModel, faces: "_Faces", embedder: Embedder, templates: Sequence[Outstanding]
+) -> Iterator[tuple[Outstanding, Step]]:
+    """Each batch is kept before its steps are told."""
+    for start in range(0, len(templates), BATCH):
+        batch = templates[start : start + BATCH]
+        seen = faces.of(batch)
+        sound = [each for each in seen if isinstance(each, _Seen)]
+        if sound:
+            vectors = embedder.embed(np.stack([each.crop for each in sound]))
+            ids = [t.id for t, each in zip(batch, seen, strict=True) if isinstance(each, _Seen)]
+            rows = zip(ids, vectors, sound, strict=True)
+            renewal.keep(model, [Renewed(i, v, each.crop if each.origin == "photo" else None) for i, v, each in rows])
+        for template, each in zip(batch, seen, strict=True):
+            if isinstance(each, _Seen):
+                yield template, Step(template.person, template.photo.source, each.origin)
+            else:
+                yield template, Step(template.person, template.photo.source, None, str(each))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Seen:
+    """A template's face, (S, S, 3) for the new model, and where it is from: "crop" or "photo"."""
+
+    crop: Image
+    origin: str
+
+
+class _Faces:
+    """Where the faces of templates are found again."""
+
+    def __init__(self, renewal: Renewal, detector: Detector, size: int, moved: Mapping[str, Path]) -> None:
+        """size: S of the new model's crops. moved: photo hash -> where to look if it is not where it was enrolled."""
+        self._renewal, self._moved, self._size = renewal, moved, size
+        self._finders = {True: AlignedDetector(size), False: detector}
+
+    def of(self, templates: Sequence[Outstanding]) -> list[_Seen | ImageError]:
+        """The face of each, or why it cannot be had."""
+        seen: dict[int, _Seen | ImageError] = {}
+        paths: dict[int, Path] = {}
+        for template in templates:
+            if (crop := self._renewal.crop(template.id)) is not None:
+                seen[template.id] = _Seen(fitted_crop(crop, self._size), "crop")
+            elif isinstance(path := self._located(template), ImageError):
+                seen[template.id] = path
+            else:
+                paths[template.id] = path
+        for aligned, finder in self._finders.items():
+            some = [t for t in templates if t.id in paths and _is_aligned(t) == aligned]
+            photos = faces_in_photos([paths[t.id] for t in some], finder, BATCH)
+            for template, (path, faces) in zip(some, photos, strict=True):
+                seen[template.id] = faces if isinstance(faces, ImageError) else _same_face(template, path, faces)
+        return [seen[template.id] for template in templates]
+
+    def _located(self, template: Outstanding) -> Path | ImageError:
+        """Where a file of just the bytes that were enrolled is."""
+        path = Path(template.photo.source)
+        try:
+            if photo_hash(path) == template.photo.photo_hash:
+                return path
+            fault = f"{printable(path)}: not the photo that was enrolled any more"
+        except ImageError as error:
+            fault = str(error).rpartition("; ")[0]
+        return self._moved.get(template.photo.photo_hash, ImageError(f"{fault}; {_REMEDY}"))
+
+
+def _is_aligned(template: Outstanding) -> bool:
+    """Whether it was enrolled as an aligned crop: the whole square is the face; no detector hits that to the pixel."""
+    x1, y1, x2, y2 = template.photo.box
+    return (x1, y1) == (0, 0) and x2 == y2 and x2 == round(x2) and template.photo.quality == 1
+
+
+def _same_face(template: Outstanding, path: Path, faces: Sequence[Face]) -> _Seen | ImageError:
+    """Of the faces in its photo the one that was enrolled."""
+    best = max(faces, key=lambda face: _overlap(face.box, template.photo.box), default=None)
+    if best is None or _overlap(best.box, template.photo.box) < SAME_FACE:
+        return ImageError(
+            f"{printable(path)}: the face that was enrolled is not found in it again; give --min-face-size and "
+            "--min-confidence as they were then"
+        )
+    return _Seen(best.crop, "photo")
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union, 0..1."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    whole = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (a, b)) - shared
+    return shared / whole if whole > 0 else 0.0

@@ -1,0 +1,216 @@
+"""The few lines that choose distance, miner and loss (pytorch-metric-learning does the work).
+
+The distance is the project's: squared Euclidean between unit vectors, d = |a - b|^2, so the triplet loss is the
+lecture's max(|a - p|^2 - |a - n|^2 + alpha, 0) (Schroff et al. 2015, FaceNet, eq. 3). Losses that are defined by
+cosines take those: cos = 1 - d / 2.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triplet_indices
+from torch import Tensor, nn
+
+from facerec.errors import ConfigError
+from facerec.settings import TrainSettings
+
+MINING = ("all", "semihard", "hard", "distance")
+_TERM = re.compile(r"(?:([0-9.eE+-]+?)\s*\*\s*)?([a-z-]+)")
+
+
+def squared_euclidean() -> LpDistance:
+    """d = |a - b|^2 of rows that are unit-length already."""
+    return LpDistance(normalize_embeddings=False, p=2, power=2)
+
+
+def read_terms(text: str, known: "dict[str, Any] | tuple[str, ...]", setting: str) -> dict[str, float]:
+    """`triplet + 0.1*arcface` -> {"triplet": 1.0, "arcface": 0.1}; raises ConfigError naming what is not `known`."""
+    terms: dict[str, float] = {}
+    for part in text.split("+"):
+        match = _TERM.fullmatch(part.strip())
+        if match is None or match[2] not in known or match[2] in terms:
+            raise ConfigError(
+                f"no {setting} '{part.strip()}'; known are {', '.join(known)}, joined by + as in 'a + 0.1*b'"
+            )
+        terms[match[2]] = _weight(match[1] or "1", part.strip(), setting)
+    return terms
+
+
+def _weight(text: str, term: str, setting: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError as error:
+        raise ConfigError(f"{setting} '{term}': the weight must be a number; write it as in 0.1*b") from error
+    if not 0 < weight < math.inf:
+        raise ConfigError(f"{setting} '{term}': the weight must be above 0")
+    return weight
+
+
+# ---------------------------------------------------------------------------------------- losses over the batch's pairs
+
+
+def _triplet(settings: TrainSettings) -> nn.Module:
+    """Averaged over the triplets that violate the margin; margin 0 is the soft margin log(1 + exp(d_ap - d_an))."""
+    if not 0 <= settings.margin < math.inf:
+        raise ConfigError(f"the margin must be 0 (soft) or positive, not {settings.margin}")
+    return losses.TripletMarginLoss(settings.margin, smooth_loss=settings.margin == 0, distance=squared_euclidean())
+
+
+def _triplet_miner(settings: TrainSettings) -> nn.Module | None:
+    """Which triplets count, by `mining`.
+
+    `all` of the batch (batch-all, non-zero mean of Hermans et al. 2017), `semihard` (negatives farther than the
+    positive but within the margin, FaceNet 3.2), `hard` (per anchor the farthest positive and the nearest negative),
+    `distance` (a negative per positive pair, drawn evenly over distances; Wu et al. 2017, section 3.2).
+    """
+    if settings.mining not in MINING:
+        raise ConfigError(f"no mining '{settings.mining}'; known are {', '.join(MINING)}")
+    if settings.mining == "semihard":
+        if settings.margin == 0:
+            raise ConfigError("semihard mining needs a margin above 0; use --mining hard or all with the soft margin")
+        return miners.TripletMarginMiner(settings.margin, "semihard", distance=squared_euclidean())
+    if settings.mining == "hard":
+        return miners.BatchHardMiner(distance=squared_euclidean())
+    return DistanceWeightedMiner() if settings.mining == "distance" else None
+
+
+class DistanceWeightedMiner(miners.BaseMiner):
+    """The odds of a negative are 1 / q(distance) among those of its anchor; distances below 0.5 count as 0.5.
+
+    Those beyond 1.4, which are far enough, are drawn only where an anchor has no others, as in the authors' code.
+    pytorch-metric-learning's miner of this name takes them relative to the largest of the batch: one pair of people
+    who look alike, and in 512 dimensions all others' are 0 in float32 and give no triplets.
+    """
+
+    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
+        """Indices of anchors, positives and negatives, in one of the library's forms."""
+        dim = embeddings.shape[1]
+        d = torch.cdist(embeddings, ref_emb).square().clamp(0.25, 3.999)  # (B, R)
+        log_odds = (2 - dim) / 2 * d.log() - (dim - 3) / 2 * (1 - d / 4).log()
+        negative = labels[:, None] != ref_labels[None, :]  # (B, R)
+        near = negative & (d <= 1.96)
+        log_odds[~torch.where(near.any(1, keepdim=True), near, negative)] = -math.inf
+        return get_random_triplet_indices(labels, ref_labels=ref_labels, weights=log_odds.softmax(1))
+
+
+def _contrastive(settings: TrainSettings) -> nn.Module:
+    """Hadsell et al. 2006: positives to d = 0, negatives beyond d = 1."""
+    return losses.ContrastiveLoss(pos_margin=0, neg_margin=1, distance=squared_euclidean())
+
+
+Miner = Callable[[TrainSettings], nn.Module | None]
+
+PAIR_LOSSES: dict[str, tuple[Callable[[TrainSettings], nn.Module], Miner]] = {
+    "triplet": (_triplet, _triplet_miner),
+    "contrastive": (_contrastive, lambda settings: None),
+    # Wang et al. 2019, with its own miner; Khosla et al. 2020 (temperature 0.1).
+    "multi-similarity": (lambda settings: losses.MultiSimilarityLoss(), lambda settings: miners.MultiSimilarityMiner()),
+    "supcon": (lambda settings: losses.SupConLoss(), lambda settings: None),
+}
+
+
+class Mined(nn.Module):
+    """A loss over the pairs or triplets that a miner finds in the batch, or over all of them."""
+
+    def __init__(self, loss: nn.Module, miner: nn.Module | None) -> None:
+        super().__init__()
+        self.loss, self.miner = loss, miner
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """(B, D) unit rows, (B,) labels -> scalar."""
+        return self.loss(vectors, labels, self.miner(vectors, labels) if self.miner else None)
+
+
+class Memory(losses.CrossBatchMemory):
+    """Wang et al. 2020, XBM. Its state holds all of the queue, so that a resumed run meets the same one."""
+
+    def get_extra_state(self) -> Tensor:
+        """Where the queue goes on, and whether it has been filled."""
+        return torch.tensor([self.queue_idx, int(self.has_been_filled)])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """What get_extra_state gave."""
+        self.queue_idx, self.has_been_filled = int(state[0]), bool(state[1])
+
+
+def _pair_loss(name: str, settings: TrainSettings) -> nn.Module:
+    loss, miner = (part(settings) for part in PAIR_LOSSES[name])
+    assert loss is not None
+    if settings.memory:
+        return Memory(loss, settings.embedding_dim, settings.memory, miner)
+    return Mined(loss, miner)
+
+
+# ---------------------------------------------------------------------------------------- losses with a row per class
+
+CLASS_LOSSES: dict[str, Callable[[int, int], Any]] = {  # (classes, D) -> a loss that holds a vector per class
+    "arcface": losses.ArcFaceLoss,  # Deng et al. 2019: margin 28.6 degrees, scale 64
+    "cosface": losses.CosFaceLoss,  # Wang et al. 2018: margin 0.35, scale 64
+    "proxy-anchor": losses.ProxyAnchorLoss,  # Kim et al. 2020: margin 0.1, alpha 32
+    "cross-entropy": losses.NormalizedSoftmaxLoss,  # Zhai and Wu 2019: cosines over a temperature of 0.05
+}
+
+
+def _class_loss(name: str, settings: TrainSettings, classes: int) -> nn.Module:
+    loss = CLASS_LOSSES[name](classes, settings.embedding_dim)
+    if name != "proxy-anchor":
+        loss.cross_entropy = nn.CrossEntropyLoss(reduction="none", label_smoothing=settings.label_smoothing)
+    return loss
+
+
+# ---------------------------------------------------------------------------------------- what train.py asks for
+
+
+def loss_terms(settings: TrainSettings) -> dict[str, float]:
+    """The terms of `settings.loss` and their weights, none for `none`; raises ConfigError for what is not known."""
+    if settings.loss == "none":
+        return {}
+    if settings.mode == "classify":
+        return read_terms(settings.loss or "cross-entropy", ("cross-entropy",), "loss")
+    return read_terms(settings.loss or "triplet", (*PAIR_LOSSES, *CLASS_LOSSES), "loss")
+
+
+def compares_photos(settings: TrainSettings) -> bool:
+    """Whether a term needs several photos of a person in a batch."""
+    return any(name in PAIR_LOSSES for name in loss_terms(settings)) and settings.mode == "metric"
+
+
+class Objective(nn.Module):
+    """All terms of `settings.loss`. What they learn (class vectors) and remember (earlier batches) is their state."""
+
+    def __init__(self, settings: TrainSettings, classes: int) -> None:
+        """Raises ConfigError for a term, a mining or a margin that cannot be."""
+        super().__init__()
+        self.weights = loss_terms(settings)
+        self.terms = nn.ModuleDict({name: _term(name, settings, classes) for name in self.weights})
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """(B, D) unit rows or (B, C) logits, (B,) int64 labels -> each term's loss, not yet weighted."""
+        return {name: term(outputs, labels) for name, term in self.terms.items()}
+
+
+def _term(name: str, settings: TrainSettings, classes: int) -> nn.Module:
+    if settings.mode == "classify":
+        return nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    return _pair_loss(name, settings) if name in PAIR_LOSSES else _class_loss(name, settings, classes)
+
+
+@torch.no_grad()
+def batch_facts(vectors: Tensor, labels: Tensor, margin: float) -> dict[str, float]:
+    """What to watch for collapse: the share of all triplets within the margin, and the embedding's spread.
+
+    spread: mean d between different people of the batch; 2 for unrelated vectors, towards 0 when all faces look alike.
+    """
+    d = torch.cdist(vectors, vectors).square()  # (B, B)
+    same = labels[:, None] == labels[None, :]  # (B, B)
+    positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)
+    anchors, others = positive.nonzero(as_tuple=True)  # (A,): every anchor with every positive
+    negative = ~same[anchors]  # (A, B)
+    active = negative & (d[anchors, others][:, None] - d[anchors] + margin > 0)
+    share = active.sum().item() / max(1, negative.sum().item())
+    return {"active_triplets": share, "spread": d[~same].mean().item() if (~same).any() else 0.0}

@@ -1,0 +1,234 @@
+"""The folder a training run leaves: what was run on what, how it went, and where to go on from."""
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from facerec.datasets.photo_sets import PhotoSet
+from facerec.errors import TrainingError
+from facerec.inference.embedder import model_path
+from facerec.models.card import read_card
+from facerec.photos.reading import photo_hash
+from facerec.settings import TrainSettings, build_settings
+from facerec.training.distributed import is_first, process_count
+
+RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, nothing keeps two processes apart
+    fcntl = None
+
+log = logging.getLogger(__name__)
+
+Entry = dict[str, Any]  # one epoch of the history
+SAME = ("settings", "teachers", "train", "validation")  # what a resumed run must not find changed
+PARTS = (*SAME, "versions", "threads", "processes")
+
+
+@dataclass(slots=True)
+class State:
+    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far.
+
+    scores: of the epochs done, larger is better. start: that of the model it began from, which is kept until an epoch
+    does better; -1 where it began from no model.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    photos: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    scores: list[float] = dataclasses.field(default_factory=list)
+    history: list[Entry] = dataclasses.field(default_factory=list)
+    start: float = -1.0
+
+    def count(self, facts: dict[str, float], photos: int) -> None:
+        """A batch is done."""
+        self.batch += 1
+        self.photos += photos
+        for key, value in facts.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value * photos
+
+    def means(self) -> dict[str, float]:
+        """The epoch's facts, averaged over its photos."""
+        return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
+
+    def is_best(self, score: float) -> bool:
+        """Whether nothing so far was as good."""
+        return score > max(self.start, *self.scores, -1.0)
+
+    def has_stalled(self, epochs: int) -> bool:
+        """Whether the last `epochs` epochs (0: never) brought nothing better than those before them."""
+        best = int(np.argmax([self.start, *self.scores])) - 1  # -1: the model it began from
+        return epochs > 0 and len(self.scores) - 1 - best >= epochs
+
+    def close_epoch(self, entry: Entry, score: float) -> None:
+        """An epoch is done."""
+        self.history.append(entry)
+        self.scores.append(score)
+        self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}
+
+
+def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:
+    """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
+    return {
+        "settings": _as_json(settings),
+        "teachers": {teacher: _fingerprint(teacher) for teacher in settings.teacher},
+        "train": _describe_photos(train, settings.mode),
+        "validation": _describe_photos(validation, settings.mode),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "threads": torch.get_num_threads(),
+        "processes": process_count(),
+    }
+
+
+def _as_json(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as JSON gives them back."""
+    return dataclasses.asdict(settings) | {"teacher": list(settings.teacher)}
+
+
+def _fingerprint(teacher: str) -> str:
+    """Of a file's content, or of the model in a folder."""
+    path = Path(teacher) if teacher.endswith(".npz") else model_path(teacher)
+    return read_card(path / "model.json").fingerprint if path.is_dir() else photo_hash(path)[:16]
+
+
+def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
+    return {
+        "folder": photos.root.name,
+        "classes" if mode == "classify" else "people": len(photos.names),
+        "photos": len(photos),
+        "fingerprint": photos.fingerprint(),
+    }
+
+
+def require_free(output: Path, resume: bool) -> None:
+    """Raise TrainingError when a new run would take the place of another, or of a file, or there is none to resume."""
+    if resume:
+        read_run(output)
+    elif (output / CHECKPOINT).exists():
+        raise TrainingError(f"{output}: already holds a run; go on with --resume or give another --output")
+    elif (output / "model.json").exists():
+        raise TrainingError(f"{output}: already holds a model; give another --output")
+    elif any(path.exists() and not path.is_dir() for path in (output, *output.parents)):
+        raise TrainingError(f"{output}: cannot be made (Not a directory); give another --output")
+
+
+@contextmanager
+def hold_folder(output: Path) -> Iterator[None]:
+    """Make the folder and keep other runs from it; raises TrainingError when another process trains there already."""
+    if not is_first():
+        yield
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(output / ".lock")
+    except BlockingIOError as error:
+        raise TrainingError(f"{output}: another process trains here; wait, or give another --output") from error
+    except OSError as error:
+        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
+    with lock:
+        yield
+
+
+def lock_file(path: Path) -> IO[str]:
+    """The file, open and this process's own until it is closed; BlockingIOError while it is another's."""
+    file = path.open("w")
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
+    """Note what is run, or check that the folder holds the same run; raises TrainingError with the remedy otherwise."""
+    if not is_first():
+        return
+    require_free(output, resume)
+    if resume:
+        before = read_run(output) | {"settings": _as_json(settings_of(output))}  # of an older facerec: it had fewer
+        for part in SAME:
+            if before[part] != run[part]:
+                changed = [key for key in run[part] if before[part].get(key) != run[part][key]]
+                raise TrainingError(
+                    f"{output}: cannot resume, its {part} differs in {', '.join(changed)}; "
+                    f"give what it was started with"
+                )
+        for part in ("versions", "threads", "processes"):
+            if before[part] != run[part]:
+                log.warning("%s: was started with other %s (%s): its numbers may differ", output, part, before[part])
+        return
+    write_json(output / RUN, run)
+
+
+def read_run(output: Path) -> dict[str, Any]:
+    """What `describe_run` said when the run began; raises TrainingError when there is none."""
+    try:
+        run = json.loads((output / RUN).read_text("utf-8"))
+        parts = {part: run[part] for part in PARTS}
+        if not all(isinstance(parts[part], dict) for part in SAME):
+            raise ValueError("not what describe_run writes")
+        return parts
+    except FileNotFoundError as error:
+        raise TrainingError(f"{output}: holds no run to resume; start without --resume") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{output}: holds no run to resume, {RUN} is broken; give another --output") from error
+
+
+def settings_of(output: Path) -> TrainSettings:
+    """The settings of the run in `output`."""
+    return build_settings(TrainSettings, read_run(output)["settings"], str(output / RUN))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def write_history(output: Path, history: list[Entry]) -> None:
+    """history.json."""
+    if is_first():
+        write_json(output / HISTORY, history)
+
+
+def plot_history(output: Path, history: list[Entry]) -> None:
+    """history.png: losses, measures, triplets and learning rates over the epochs."""
+    if not is_first() or not history:
+        return
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    panels = {
+        "loss": [key for key in history[-1] if key.endswith("loss")],
+        "accuracy, AUC, TAR": [key for key in history[-1] if key.endswith(("accuracy", "auc", "tar"))],
+        "triplets within the margin, spread / 2": [key for key in ("active_triplets", "spread") if key in history[-1]],
+    }
+    panels = {title: keys for title, keys in panels.items() if keys}
+    epochs = [entry["epoch"] + 1 for entry in history]
+    figure = Figure(figsize=(4 * (len(panels) + 1), 3.6), layout="constrained")
+    *axes, last = figure.subplots(1, len(panels) + 1)
+    for axis, (title, keys) in zip(axes, panels.items(), strict=True):
+        for key in keys:
+            scale = 2 if key == "spread" else 1
+            axis.plot(epochs, [entry.get(key, np.nan) / scale for entry in history], marker="o", label=key)
+        axis.set(title=title, xlabel="epoch")
+        axis.legend()
+    for name in history[-1]["lr"]:
+        last.plot(epochs, [entry["lr"].get(name, np.nan) for entry in history], marker="o", label=name)
+    last.set(title="learning rate", xlabel="epoch", yscale="log")
+    last.legend()
+    figure.savefig(output / PLOT, dpi=100)
