@@ -14,28 +14,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facerec.datasets.photo_sets import align_folder as align_folder
+    from facerec.datasets.prepare import align_folder as align_folder
     from facerec.decision.decide import Verification as Verification
     from facerec.errors import FacerecError as FacerecError
-    from facerec.faces.mtcnn import AlignedDetector as AlignedDetector
-    from facerec.faces.mtcnn import Detector as Detector
+    from facerec.faces.detector import AlignedDetector as AlignedDetector
+    from facerec.faces.detector import Detector as Detector
     from facerec.faces.mtcnn import MTCNNDetector as MTCNNDetector
+    from facerec.faces.settings import DetectorSettings as DetectorSettings
     from facerec.features.transformer import StageFeatures as StageFeatures
     from facerec.gallery.gallery import Gallery as Gallery
-    from facerec.inference.embedder import Classifier as Classifier
     from facerec.inference.embedder import Embedder as Embedder
-    from facerec.inference.embedder import load_classifier as load_classifier
-    from facerec.inference.embedder import load_embedder as load_embedder
-    from facerec.photos.reading import identity_folders as identity_folders
+    from facerec.inference.loading import load_classifier as load_classifier
+    from facerec.inference.loading import load_embedder as load_embedder
+    from facerec.inference.pipeline import classify as classify
+    from facerec.inference.pipeline import embed_photos as embed_photos
+    from facerec.inference.torch_runtime import Classifier as Classifier
+    from facerec.photos.folders import identity_folders as identity_folders
     from facerec.photos.reading import read_image as read_image
-    from facerec.recognition.identify import classify as classify
-    from facerec.recognition.identify import embed_photos as embed_photos
-    from facerec.recognition.identify import enrol as enrol
+    from facerec.recognition.enroll import enrol as enrol
     from facerec.recognition.identify import identify as identify
     from facerec.recognition.identify import open_gallery as open_gallery
     from facerec.recognition.identify import verify as verify
-    from facerec.settings import DetectorSettings as DetectorSettings
-    from facerec.settings import TrainSettings as TrainSettings
+    from facerec.training.settings import TrainSettings as TrainSettings
     from facerec.types import Candidate as Candidate
     from facerec.types import Decision as Decision
     from facerec.types import Face as Face
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from facerec.types import Threshold as Threshold
 
 _HOMES = {
-    "AlignedDetector": "faces.mtcnn",
+    "AlignedDetector": "faces.detector",
     "Candidate": "types",
-    "Classifier": "inference.embedder",
+    "Classifier": "inference.torch_runtime",
     "Decision": "types",
-    "Detector": "faces.mtcnn",
-    "DetectorSettings": "settings",
+    "Detector": "faces.detector",
+    "DetectorSettings": "faces.settings",
     "Embedder": "inference.embedder",
     "Face": "types",
     "FacerecError": "errors",
@@ -59,16 +59,16 @@ _HOMES = {
     "StageFeatures": "features.transformer",
     "Template": "types",
     "Threshold": "types",
-    "TrainSettings": "settings",
+    "TrainSettings": "training.settings",
     "Verification": "decision.decide",
-    "align_folder": "datasets.photo_sets",
-    "classify": "recognition.identify",
-    "embed_photos": "recognition.identify",
-    "enrol": "recognition.identify",
+    "align_folder": "datasets.prepare",
+    "classify": "inference.pipeline",
+    "embed_photos": "inference.pipeline",
+    "enrol": "recognition.enroll",
     "identify": "recognition.identify",
-    "identity_folders": "photos.reading",
-    "load_classifier": "inference.embedder",
-    "load_embedder": "inference.embedder",
+    "identity_folders": "photos.folders",
+    "load_classifier": "inference.loading",
+    "load_embedder": "inference.loading",
     "open_gallery": "recognition.identify",
     "read_image": "photos.reading",
     "verify": "recognition.identify",

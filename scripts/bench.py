@@ -33,10 +33,10 @@ def time_steps(data: Path, plain: bool) -> float:
     """Crops per second of STEPS training steps."""
     import torch
 
-    from facerec.settings import TrainSettings
     from facerec.training import distributed
     from facerec.training.learner import Learner
-    from facerec.training.run_folder import State
+    from facerec.training.settings import TrainSettings
+    from facerec.training.state import State
     from facerec.training.tasks import read_task
 
     settings = TrainSettings(strategy="full", teacher=(str(data / "teacher" / "sface.npz"),), limit_people=200)
@@ -78,7 +78,7 @@ def plain_step(learner):  # type: ignore[no-untyped-def]
 
 def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
     """Seconds of each epoch after the first."""
-    from facerec.settings import TrainSettings
+    from facerec.training.settings import TrainSettings
     from facerec.training.train import Progress, train
 
     starts: dict[int, float] = {}

@@ -22,7 +22,8 @@ from openvino import opset13 as ops
 from torch import nn
 
 from facerec.datasets.augmentation import Views, still_batches
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import describe, load_model, save_model
 

@@ -12,7 +12,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.models.network import MODES, Network
 from facerec.training.advise import Advice, advise
 

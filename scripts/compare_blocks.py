@@ -25,16 +25,20 @@ from compare_runs import pair_statistics, shown
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.pairs import read_pairs
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.errors import FacerecError
-from facerec.evaluation.verification import read_pairs, verification
-from facerec.faces.mtcnn import AlignedDetector, Detector, MTCNNDetector, faces_in_photos
-from facerec.inference.embedder import load_embedder, model_path
-from facerec.metrics.roc import share_interval
+from facerec.evaluation.verification import verification
+from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.inference.loading import load_embedder, model_path
+from facerec.metrics.intervals import share_interval
 from facerec.models.blocks import block_names
 from facerec.models.checkpoint import load_model
 from facerec.models.network import CLASSIFY, Network
-from facerec.photos.reading import aligned_crop, centre_picture, read_image
+from facerec.photos.crops import aligned_crop, centre_picture
+from facerec.photos.reading import read_image
 from facerec.training.schedule import use_bf16
 
 SIZES, DRAWS, SEED = (2, 4, 6), 2, 0

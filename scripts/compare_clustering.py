@@ -32,8 +32,9 @@ from compare_identification import embed_people, shown
 from numpy.typing import NDArray
 from sklearn.cluster import HDBSCAN
 
-from facerec.albums.clustering import DENSE, JOINED, b_cubed, dense_groups, group_faces
-from facerec.inference.embedder import load_embedder, model_card
+from facerec.albums.clustering import DENSE, JOINED, dense_groups, group_faces
+from facerec.inference.loading import load_embedder, model_card
+from facerec.metrics.clustering import b_cubed
 from facerec.models.cohort import load_cohort
 from facerec.types import Threshold, Vectors
 

@@ -21,7 +21,7 @@ from compare_readings import nearest_template
 from numpy.typing import NDArray
 
 from facerec.evaluation.identification import Searches, index_people
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 
 DRAWS, ENROLLED, FPIR = 20, 4, 0.01

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.evaluation.identification import Searches, fnir_at_fpir, run_searches
-from facerec.faces.mtcnn import AlignedDetector
-from facerec.inference.embedder import load_embedder
-from facerec.photos.reading import find_photos
-from facerec.recognition.identify import embed_photos
+from facerec.faces.detector import AlignedDetector
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.folders import find_photos
 
 FPIRS = (0.1, 0.01)
 REPLICATES = 1000

@@ -20,10 +20,13 @@ from compare_identification import Rows, draw, fnirs, shown
 from compare_runs import REPLICATES, SEED, pair_statistics
 from numpy.typing import NDArray
 
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.evaluation.identification import Searches, run_searches
-from facerec.inference.embedder import Embedder, load_embedder
-from facerec.photos.reading import aligned_crop, read_image
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
 from facerec.types import Vectors
 
 DRAWS, ENROLLED = 20, 4

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.datasets.augmentation import Views
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR

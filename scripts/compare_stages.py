@@ -23,11 +23,14 @@ import PIL.Image
 import torch
 from PIL.ImageFilter import GaussianBlur
 
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.features.classifiers import LearnerResult, tried_on
 from facerec.features.table import FeatureTable, folder_label, read_features, write_features
 from facerec.models.checkpoint import load_pretrained
-from facerec.photos.reading import centre_picture, find_photos, read_image
+from facerec.photos.crops import centre_picture
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
 
 PEOPLE, CROPS, BLUR = 20, 20, (0.5, 1.5)
 SIDES = ("train", "test")

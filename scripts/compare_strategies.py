@@ -21,7 +21,8 @@ import torch
 
 from facerec import metrics
 from facerec.datasets.augmentation import Views, still_batches
-from facerec.datasets.photo_sets import read_photos, split_people
+from facerec.datasets.photo_sets import read_photos
+from facerec.datasets.splits import split_people
 from facerec.models.network import Network
 from facerec.training.tasks import VALIDATION_FMR
 

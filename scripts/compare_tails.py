@@ -6,9 +6,9 @@ In each of 40 draws 40 of the 80 validation people are enrolled with 4 crops eac
 Thresholds for FPIR 1, 0.3, 0.1 and 0.03 % are set by the distance of so many of it to the nearest person: counted, as
 `facerec.decision.calibration` does (below the nearest of all, where they are too few to count), or by a generalised
 Pareto distribution of how far the nearest 5 or 10 % lie below the next one (peaks over threshold; Pickands 1975,
-Annals of Statistics 3; maximum likelihood), its shape fitted, or 0 (an exponential tail). A gallery counts where it can; where
-it cannot, and has 1,000 strangers or more, it takes the exponential tail of 10 %, but never a threshold beyond the
-nearest.
+Annals of Statistics 3; maximum likelihood), its shape fitted, or 0 (an exponential tail). A gallery counts where it
+can; where it cannot, and has 1,000 strangers or more, it takes the exponential tail of 10 %, but never a threshold
+beyond the nearest.
 
 Reached FPIR, as a multiple of the one asked for: its mean over the draws and its standard deviation. Thresholds by 500
 of the cohort are judged on the rest of it, strangers of the same kind; those by all of it on all crops of the other 40
@@ -25,7 +25,7 @@ from measure_probability import nearest
 from numpy.typing import NDArray
 
 from facerec.evaluation.identification import index_people
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from facerec import metrics
 from facerec.datasets.augmentation import Views, still_batches
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.inference.embedder import unit_mean
 from facerec.models.checkpoint import load_model, load_module
 from facerec.training.run_folder import CHECKPOINT, HISTORY

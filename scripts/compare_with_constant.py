@@ -26,7 +26,7 @@ from measure_calibration import constant_distance
 from numpy.typing import NDArray
 
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.metrics.intervals import share
 from facerec.models.cohort import load_cohort
 from facerec.types import Vectors

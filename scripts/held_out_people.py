@@ -12,10 +12,10 @@ import numpy as np
 from compare_identification import Rows, embed_people
 
 from facerec.faces.mtcnn import MTCNNDetector
-from facerec.inference.embedder import load_embedder
-from facerec.photos.reading import identity_folders
-from facerec.recognition.identify import embed_photos
-from facerec.settings import DetectorSettings
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.folders import identity_folders
 
 KINDS = ("validation", "test", "lfw")
 

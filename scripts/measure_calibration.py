@@ -38,7 +38,7 @@ from facerec import metrics
 from facerec.decision.calibration import Calibration
 from facerec.decision.population import calibrate_people
 from facerec.evaluation.identification import Searches, index_people
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0

@@ -22,14 +22,14 @@ from compare_identification import fnirs, shown
 from measure_cohort import embed
 
 from facerec.datasets.augmentation import STORED_SIZE, Views, still_batches
-from facerec.datasets.photo_sets import align_folder
+from facerec.datasets.prepare import align_folder
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
 from facerec.faces.mtcnn import MTCNNDetector
-from facerec.inference.embedder import load_embedder
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.models.network import Network
-from facerec.photos.reading import identity_folders
-from facerec.settings import DetectorSettings
+from facerec.photos.folders import identity_folders
 from facerec.types import Threshold, Vectors
 
 SIZE, SEED = 30, 0

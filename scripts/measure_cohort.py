@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 
 from facerec import metrics
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
-from facerec.inference.embedder import Embedder, load_embedder
-from facerec.photos.reading import aligned_crop, read_image
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
 from facerec.types import Image, Vectors
 
 DRAWS, ENROLLED, REPLICATES, SEED = 40, 4, 400, 0

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from compare_strategies import shown
 
-from facerec.datasets.photo_sets import read_photos, split_people
-from facerec.inference.embedder import SHIPPED_MODEL
+from facerec.datasets.photo_sets import read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card
 
 PEOPLE, EPOCHS = 36, 4

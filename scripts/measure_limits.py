@@ -23,13 +23,17 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 
 from facerec import metrics
-from facerec.evaluation.verification import pair_distances, read_pairs
+from facerec.datasets.pairs import read_pairs
+from facerec.evaluation.verification import pair_distances
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.quality import measure
-from facerec.inference.embedder import Embedder, load_embedder
-from facerec.photos.reading import aligned_crop, find_photos, read_image
-from facerec.recognition.identify import embed_photos
-from facerec.settings import DetectorSettings
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.crops import aligned_crop
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
 from facerec.types import Image, Vectors
 
 REPLICATES, SEED = 200, 0

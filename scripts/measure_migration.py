@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from facerec.cli.main import main as facerec
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import cohort_path, save_cohort
-from facerec.photos.reading import aligned_crop, find_photos, read_image
+from facerec.photos.crops import aligned_crop
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
 
 PEOPLE, CROPS, STRANGERS = 60, 6, 1000
 

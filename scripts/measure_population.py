@@ -23,7 +23,8 @@ from measure_cohort import embed
 from facerec.decision import population
 from facerec.decision.population import calibrate_people
 from facerec.evaluation.identification import index_people
-from facerec.inference.embedder import Embedder, load_embedder
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 

@@ -34,10 +34,11 @@ from numpy.typing import NDArray
 
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.population import calibrate_people
-from facerec.decision.posterior import PRIOR, Posterior, at_prior, balanced, reliability
+from facerec.decision.posterior import PRIOR, Posterior
 from facerec.evaluation.identification import index_people
+from facerec.evaluation.reliability import at_prior, balanced, reliability
 from facerec.evaluation.report.plots import reliability_figure
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.card import COEFFICIENTS
 from facerec.models.cohort import load_cohort
 from facerec.types import Vectors

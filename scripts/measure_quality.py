@@ -8,7 +8,7 @@ pixels. Landmarks are MTCNN's on the crops as they are. A comparison is missed w
 is, are farther apart than the threshold on the model's card; a search is missed when the mean of the person's other
 crops, as they are, is not the nearest of all people's or is beyond the threshold that the model's cohort sets among
 them for FPIR 1 %. For every measure the crops are parted by its value, and the limits read off: `good` down to where
-twice as many comparisons are missed as of the crops as they are, `least` where half of them are 
+twice as many comparisons are missed as of the crops as they are, `least` where half of them are
 (facerec/faces/quality.py has those of the eyes' distance rounded up to whole pixels). 95 % intervals: a
 bootstrap over people. Last, how often `decide.misplaced` holds a crop back from its own person, and from every other
 person it could be misfiled under. `--kept` keeps the vectors between runs.
@@ -30,10 +30,13 @@ from facerec import metrics
 from facerec.decision.calibration import calibrate
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.quality import Quality, measure, sharpness
-from facerec.inference.embedder import Embedder, load_embedder
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
-from facerec.photos.reading import aligned_crop, find_photos, read_image
-from facerec.settings import DetectorSettings
+from facerec.photos.crops import aligned_crop
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
 from facerec.types import Face, Image, Vectors
 
 PER_PERSON, REPLICATES, SEED = 6, 200, 0

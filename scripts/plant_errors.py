@@ -26,9 +26,10 @@ import PIL.Image
 from PIL.Image import Resampling
 
 from facerec.curation.check import Report, check, read_album
-from facerec.faces.mtcnn import AlignedDetector
-from facerec.inference.embedder import Embedder, load_embedder
-from facerec.photos.reading import identity_folders
+from facerec.faces.detector import AlignedDetector
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.photos.folders import identity_folders
 
 MOVED = 0.03
 EACH = 5

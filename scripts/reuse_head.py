@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facerec.datasets.augmentation import Views, still_batches
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import FLAT, Network

@@ -23,15 +23,17 @@ import torch
 from measure_cohort import embed
 from measure_probability import fit
 
-from facerec.datasets.photo_sets import PhotoSet, read_photos, split_people
-from facerec.inference.embedder import SHIPPED_MODEL, load_embedder
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.loading import SHIPPED_MODEL, load_embedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.cohort import load_cohort, save_cohort
 from facerec.models.export import distance_errors, export_int8
-from facerec.photos.reading import aligned_crop, read_image
-from facerec.settings import TrainSettings
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
 from facerec.training.run_folder import HISTORY
+from facerec.training.settings import TrainSettings
 from facerec.training.tasks import PeopleTask
 
 NAME = "facerec-resnet50"

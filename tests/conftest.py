@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # slow to import
     from toy_runs import Data
 
     from facerec.gallery.gallery import Gallery
-    from facerec.inference.embedder import OpenVINOEmbedder
+    from facerec.inference.openvino_runtime import OpenVINOEmbedder
 
 # Small tensors gain nothing from threads, which wait for each other busily; of the tests' own processes, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -174,7 +174,7 @@ def whole_run(some_faces: "Data", tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def embedder(toy: Path) -> "OpenVINOEmbedder":
     """The toy model, ready to embed."""
-    from facerec.inference.embedder import OpenVINOEmbedder
+    from facerec.inference.openvino_runtime import OpenVINOEmbedder
 
     return OpenVINOEmbedder(toy)
 

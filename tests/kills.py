@@ -38,7 +38,7 @@ from victims import ELSEWHERE, INSIDE, OPEN, Span, killed, left_alone, measured
 
 from facerec.gallery.audit_log import LogEntry
 from facerec.gallery.gallery import Gallery
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 
 State = frozenset[tuple[str, str]]
 """Person and SHA-256 of each photo enrolled."""

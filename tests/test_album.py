@@ -11,23 +11,22 @@ import toy_model
 from facerec.albums.album import (
     AlbumFace,
     FaceAlbum,
-    enrol_group,
     gather_faces,
     group_album,
     grouping_limit,
     most_similar,
     people_of_folders,
-    ready_output,
     score_groups,
-    write_links,
 )
 from facerec.albums.clustering import Grouping
+from facerec.albums.links import ready_output, write_links
 from facerec.errors import ConfigError, DataError, ImageError
-from facerec.faces.mtcnn import AlignedDetector
-from facerec.inference.embedder import load_embedder
+from facerec.faces.detector import AlignedDetector
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import save_cohort
-from facerec.photos.reading import photo_hash
-from facerec.recognition.identify import embed_photos
+from facerec.photos.folders import photo_hash
+from facerec.recognition.enroll import enrol_group
 from facerec.types import Face, Photo, Threshold
 
 LIMIT = Threshold(1.0, "given")

@@ -12,7 +12,7 @@ import toy_model
 from click.testing import Result
 from running import ROOT, json_lines, run
 
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
 
 

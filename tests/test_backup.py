@@ -17,8 +17,7 @@ from test_database import as_a_user_who_may_only_read
 from toy_gallery import nearest, opened, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import audit_log
-from facerec.gallery import layout as folder_room
+from facerec.gallery import audit_log, locking
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import connect
 from facerec.gallery.gallery import Gallery
@@ -262,7 +261,7 @@ def test_a_stale_write_ahead_log_is_not_played_into_the_copy(folder: Path) -> No
 
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_a_gallery_that_is_open_is_not_replaced(folder: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_room, "PATIENCE", 0.05)
+    monkeypatch.setattr(locking, "PATIENCE", 0.05)
     if elsewhere:
         code = "import sys, pathlib, toy_gallery; g = toy_gallery.opened(pathlib.Path(sys.argv[1]));"
         code += " print(flush=True); input()"
@@ -287,8 +286,8 @@ def test_a_gallery_that_is_open_is_not_replaced(folder: Path, elsewhere: bool, m
 
 
 def test_nobody_opens_it_during_a_restore(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_room, "PATIENCE", 0.05)
-    with folder_room.alone(folder), pytest.raises(GalleryError, match="being restored by another process"):
+    monkeypatch.setattr(locking, "PATIENCE", 0.05)
+    with locking.alone(folder), pytest.raises(GalleryError, match="being restored by another process"):
         opened(folder)
     opened(folder).close()
 

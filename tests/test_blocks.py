@@ -18,7 +18,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from toy_runs import Data, assert_same_run, classes, command, interrupt_at, small
 
 from facerec.errors import ConfigError, FacerecError, ModelError, TrainingError
-from facerec.inference.embedder import SHIPPED_MODEL, load_embedder
+from facerec.inference.loading import SHIPPED_MODEL, load_embedder
 from facerec.models.backbones import BACKBONES, build_stages
 from facerec.models.blocks import block_names, check_blocks
 from facerec.models.card import read_card

@@ -27,10 +27,10 @@ from toy_runs import (
 
 from facerec.errors import TrainingError
 from facerec.models.network import Network
-from facerec.settings import TrainSettings
 from facerec.training.learner import Learner
 from facerec.training.prefix_cache import store_key
 from facerec.training.run_folder import lock_file
+from facerec.training.settings import TrainSettings
 from facerec.training.train import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")

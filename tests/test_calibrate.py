@@ -18,7 +18,7 @@ from toy_gallery import MODEL, make_format_4, nearest, opened, template, vector
 from facerec.decision.calibration import TAIL, calibrate, tail_distance
 from facerec.errors import ConfigError, GalleryError
 from facerec.gallery.gallery import Gallery
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
 
 STRANGERS = np.stack([vector(5000 + i) for i in range(300)])

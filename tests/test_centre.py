@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from running import ROOT
 from toy_runs import Data
 
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
-from facerec.photos.reading import aligned_crop, read_image
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from facerec.errors import ModelError
-from facerec.inference.embedder import SHIPPED_MODEL
+from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import (

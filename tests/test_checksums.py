@@ -14,9 +14,9 @@ from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import DamagedGalleryError, ImageError
-from facerec.faces.mtcnn import AlignedDetector
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.photos.reading import decode_png, encode_png
+from facerec.photos.crops import decode_png, encode_png
 from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import migrate, open_renewal
 

@@ -22,11 +22,12 @@ from torchvision.transforms import v2
 import facerec
 from facerec.errors import DataError, ImageError, ModelError
 from facerec.evaluation.classification import class_labels, classification
-from facerec.inference.embedder import BATCH, load_classifier, load_embedder
+from facerec.inference.embedder import BATCH
+from facerec.inference.loading import load_classifier, load_embedder
+from facerec.inference.pipeline import BATCH as READ_TOGETHER
+from facerec.inference.pipeline import classify
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
-from facerec.recognition.identify import BATCH as READ_TOGETHER
-from facerec.recognition.identify import classify
 
 GREEN, BLUE, RED = NAMES = toy_classes.NAMES
 

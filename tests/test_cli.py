@@ -18,7 +18,7 @@ import toy_model
 from running import json_lines, run, run_process
 
 from facerec.cli.main import COMMANDS
-from facerec.inference.embedder import SHIPPED_MODEL, load_embedder
+from facerec.inference.loading import SHIPPED_MODEL, load_embedder
 from facerec.models.cohort import save_cohort
 
 gallery = toy_fixtures.three_people

@@ -9,7 +9,8 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from facerec.albums import clustering
-from facerec.albums.clustering import Linkage, b_cubed, dense_groups, group_faces
+from facerec.albums.clustering import Linkage, dense_groups, group_faces
+from facerec.metrics.clustering import b_cubed
 from facerec.types import Threshold, Vectors
 
 DIMENSION = 8

@@ -12,7 +12,7 @@ import pytest
 import toy_model
 from running import ROOT
 
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
 
 

@@ -9,7 +9,8 @@ from running import ROOT
 from toy_faces import write_people, write_splits
 
 from facerec.datasets.attributes import read_attribute
-from facerec.datasets.photo_sets import read_photos, split_people
+from facerec.datasets.photo_sets import read_photos
+from facerec.datasets.splits import split_people
 
 
 @pytest.fixture

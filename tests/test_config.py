@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from facerec.errors import ConfigError
-from facerec.settings import DetectorSettings, TrainSettings, build_settings, read_settings
+from facerec.faces.settings import DetectorSettings
+from facerec.settings import build_settings, read_settings
+from facerec.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize("kind", [DetectorSettings, TrainSettings])

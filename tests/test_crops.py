@@ -25,10 +25,13 @@ from toy_migration import (
 )
 
 from facerec.errors import GalleryError, ImageError
-from facerec.faces.mtcnn import AlignedDetector, align, template
+from facerec.faces.alignment import align, template
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.photos.reading import decode_png, encode_png, fitted_crop, read_image
-from facerec.recognition.identify import enrol, open_gallery
+from facerec.photos.crops import decode_png, encode_png, fitted_crop
+from facerec.photos.reading import read_image
+from facerec.recognition.enroll import enrol
+from facerec.recognition.identify import open_gallery
 
 # -------------------------------------------------------------------------------------------------- kept crops
 

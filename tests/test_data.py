@@ -12,18 +12,12 @@ from PIL import Image
 from toy_faces import face_set, some_people, write_people, write_splits
 from toy_runs import make_classes
 
-from facerec.datasets.photo_sets import (
-    Detected,
-    PhotoSet,
-    align_folder,
-    limit_names,
-    read_exclusions,
-    read_photos,
-    split_classes,
-    split_people,
-)
+from facerec.datasets.photo_sets import PhotoSet, read_exclusions, read_photos
+from facerec.datasets.prepare import Detected, align_folder
+from facerec.datasets.splits import limit_names, split_classes, split_people
 from facerec.errors import DataError
-from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
+from facerec.faces.detector import AlignedDetector
+from facerec.faces.mtcnn import MTCNNDetector
 
 
 def people_of(*sets: PhotoSet) -> list[set[str]]:

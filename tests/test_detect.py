@@ -14,18 +14,11 @@ from oracles import sample_by_pixel
 
 from facerec.errors import ImageError
 from facerec.faces import mtcnn as module
-from facerec.faces.mtcnn import (
-    TEMPLATE,
-    AlignedDetector,
-    Detector,
-    MTCNNDetector,
-    align,
-    faces_in_photos,
-    similarity,
-    template,
-)
+from facerec.faces.alignment import TEMPLATE, align, similarity, template
+from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.settings import DetectorSettings
 from facerec.photos.reading import read_image
-from facerec.settings import DetectorSettings
 from facerec.types import Face, Image
 
 GALLERY = Path(__file__).resolve().parents[1] / "gallery"

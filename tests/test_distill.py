@@ -12,10 +12,11 @@ import toy_faces
 from training_oracles import cosine, relational_loss_by_loop, squared_distance
 
 from facerec.errors import ConfigError, DataError
-from facerec.inference.embedder import Embedder, load_embedder
-from facerec.settings import TrainSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
 from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, TeacherLoss, read_teacher
 from facerec.training.losses import read_terms
+from facerec.training.settings import TrainSettings
 
 KEYS = ["faces/b/1.webp", "faces/a/2.webp"]
 NAMES = np.array(["faces/a/1.webp", "faces/a/2.webp", "faces/b/1.webp"])

@@ -10,7 +10,10 @@ import toy_model
 from numpy.typing import NDArray
 
 from facerec.errors import ModelError
-from facerec.inference.embedder import BATCH, Embedder, OpenVINOEmbedder, TorchEmbedder, load_embedder, model_card
+from facerec.inference.embedder import BATCH, Embedder
+from facerec.inference.loading import load_embedder, model_card
+from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.inference.torch_runtime import TorchEmbedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import load_model
 

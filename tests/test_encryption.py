@@ -21,8 +21,7 @@ from toy_gallery import MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand
 
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery import layout as folder_room
-from facerec.gallery import sqlcipher
+from facerec.gallery import locking, sqlcipher
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.gallery import Gallery
 
@@ -300,7 +299,7 @@ def test_killed_before_any_step(folder: Path, encrypted: str, way: str, monkeypa
 def test_not_while_somebody_has_it_open(
     tmp_path: Path, encrypted: str, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_room, "PATIENCE", 0.05)
+    monkeypatch.setattr(locking, "PATIENCE", 0.05)
     with opened(tmp_path / "g") as gallery:
         with pytest.raises(GalleryError, match="in use by another process"):
             change(tmp_path / "g")

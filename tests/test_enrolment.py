@@ -11,11 +11,12 @@ import toy_model
 from running import json_lines, run
 
 from facerec.errors import ConfigError
-from facerec.faces.mtcnn import AlignedDetector
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.inference.embedder import OpenVINOEmbedder
-from facerec.photos.reading import photo_hash
-from facerec.recognition.identify import Enrolment, Review, enrol, identify, open_gallery, review
+from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.photos.folders import photo_hash
+from facerec.recognition.enroll import Enrolment, Review, enrol, review
+from facerec.recognition.identify import identify, open_gallery
 from facerec.types import Face, Image, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")

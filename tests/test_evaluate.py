@@ -11,9 +11,10 @@ import oracles
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from facerec.datasets.pairs import Pairs, read_pairs
 from facerec.errors import DataError
 from facerec.evaluation import verification as module
-from facerec.evaluation.verification import Pairs, read_pairs, verification
+from facerec.evaluation.verification import verification
 
 LFW = "2\t1\nAnn\t1\t4\nAnn\t2\tBob\t1\nCy Lee\t1\t2\nCy Lee\t1\tDan\t12\n"
 

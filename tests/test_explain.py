@@ -14,13 +14,14 @@ from torch import nn
 
 from facerec.errors import ConfigError
 from facerec.features.saliency_sheet import CHANNELS, decision, draw_sheet, mosaic, strongest
-from facerec.inference.embedder import load_stage
+from facerec.inference.loading import load_stage
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
 from facerec.models.saliency import Sight, look
-from facerec.photos.reading import centre_picture, read_image
+from facerec.photos.crops import centre_picture
+from facerec.photos.reading import read_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 OTHER = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)

@@ -11,7 +11,7 @@ import torch
 from toy_model import THRESHOLD
 
 from facerec.errors import ConfigError, ModelError
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, save_model
 from facerec.models.export import distance_errors, export_int8

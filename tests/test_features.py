@@ -13,13 +13,16 @@ import toy_model
 from running import json_lines, run
 
 from facerec.errors import ConfigError, ImageError, ModelError
-from facerec.faces.mtcnn import AlignedDetector
-from facerec.features.table import PhotoFeatures, gather_features, most_alike, photo_features, read_features
-from facerec.inference.embedder import load_stage
+from facerec.faces.detector import AlignedDetector
+from facerec.features.similar import most_alike
+from facerec.features.table import PhotoFeatures, gather_features, photo_features, read_features
+from facerec.inference.loading import load_stage
 from facerec.models.backbones import BACKBONES
 from facerec.models.checkpoint import describe, load_model, load_pretrained, save_model
 from facerec.models.network import Network
-from facerec.photos.reading import aligned_crop, centre_picture, find_photos, read_image
+from facerec.photos.crops import aligned_crop, centre_picture
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = [name for name, _ in BACKBONES["squeezenet1_1"].stages]

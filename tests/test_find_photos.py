@@ -9,7 +9,7 @@ import pytest
 from toy_images import error_of
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.reading import count_copies, find_photos, identity_folders, photo_hash
+from facerec.photos.folders import count_copies, find_photos, identity_folders, photo_hash
 
 
 @pytest.fixture

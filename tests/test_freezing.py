@@ -10,11 +10,12 @@ from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import ConfigError, ModelError
 from facerec.models.backbones import BACKBONES
 from facerec.models.network import Network
-from facerec.settings import TrainSettings
 from facerec.training.feed import Given
 from facerec.training.freezing import STRATEGIES, freeze, frozen_prefix, parameter_groups, plan, stage_factors
-from facerec.training.learner import Learner, start_network
-from facerec.training.run_folder import State
+from facerec.training.initialisation import start_network
+from facerec.training.learner import Learner
+from facerec.training.settings import TrainSettings
+from facerec.training.state import State
 from facerec.training.tasks import ClassTask, PeopleTask
 
 PHOTOS = 8  # 4 people with 2 photos each

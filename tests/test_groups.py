@@ -14,9 +14,10 @@ from running import json_lines, run
 from test_evaluate import distances_by_loop, made_up
 
 from facerec.datasets.groups import read_groups
+from facerec.datasets.pairs import Pairs
 from facerec.errors import DataError
 from facerec.evaluation import verification
-from facerec.evaluation.verification import Pairs, by_group, pair_distances, pair_groups, thresholds_at_fmr
+from facerec.evaluation.verification import by_group, pair_distances, pair_groups, thresholds_at_fmr
 
 Write = Callable[[str | bytes], Path]
 

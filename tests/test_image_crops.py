@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 from toy_images import scene
 
 from facerec.errors import ImageError
-from facerec.photos.reading import aligned_crop, centre_picture
+from facerec.photos.crops import aligned_crop, centre_picture
 
 
 def test_aligned_crop() -> None:

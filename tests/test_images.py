@@ -19,7 +19,8 @@ from toy_images import error_of, scene
 
 from facerec.errors import ImageError
 from facerec.photos import reading
-from facerec.photos.reading import find_photos, photo_hash, read_image
+from facerec.photos.folders import find_photos, photo_hash
+from facerec.photos.reading import read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 

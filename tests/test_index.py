@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from oracles import nearest_by_loop, nearest_people_by_loop
 
 from facerec.errors import GalleryError
-from facerec.search.index import FlatIndex, Index, PeopleIndex, draft_of
+from facerec.files import draft_of
+from facerec.search.index import FlatIndex, Index
+from facerec.search.people import PeopleIndex
 
 every_index = pytest.mark.parametrize("kind", [FlatIndex])
 TOLERANCE = 4e-6

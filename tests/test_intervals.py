@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from facerec.datasets.pairs import Pairs
 from facerec.evaluation.gallery_sizes import by_gallery_size
 from facerec.evaluation.identification import identification
-from facerec.evaluation.verification import Pairs, by_group, verification
+from facerec.evaluation.verification import by_group, verification
 from facerec.metrics.intervals import independent, measured, rule_of_three, share
 from facerec.types import Threshold
 

@@ -14,11 +14,12 @@ from toy_runs import SMALL, Data, classes, given_photos, measured, read_history,
 
 from facerec.errors import ConfigError
 from facerec.models.checkpoint import load_model
-from facerec.settings import TrainSettings
 from facerec.training.distillation import LiveTeacher
 from facerec.training.learner import Learner
 from facerec.training.losses import Objective
-from facerec.training.run_folder import CHECKPOINT, State
+from facerec.training.run_folder import CHECKPOINT
+from facerec.training.settings import TrainSettings
+from facerec.training.state import State
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

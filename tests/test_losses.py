@@ -23,7 +23,6 @@ from training_oracles import (
 )
 
 from facerec.errors import ConfigError
-from facerec.settings import TrainSettings
 from facerec.training.losses import (
     CLASS_LOSSES,
     MINING,
@@ -36,6 +35,7 @@ from facerec.training.losses import (
     read_terms,
     squared_euclidean,
 )
+from facerec.training.settings import TrainSettings
 
 LABELINGS = {
     "pairs": [0, 0, 1, 1, 2, 2],

@@ -14,11 +14,13 @@ from test_database import as_a_user_who_may_only_read
 from toy_migration import PEOPLE, ByHand, fill, photos_of, require_of, run_all, state_of, vectors_in
 
 from facerec.errors import ForeignModelError, GalleryError
-from facerec.faces.mtcnn import AlignedDetector, template
+from facerec.faces.alignment import template
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.inference.embedder import load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
-from facerec.photos.reading import photo_hash, read_image
+from facerec.photos.folders import photo_hash
+from facerec.photos.reading import read_image
 from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import migrate, open_renewal
 from facerec.types import Box, Face, Image, Template

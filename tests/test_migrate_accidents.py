@@ -22,9 +22,10 @@ from toy_migration import (
 )
 
 from facerec.errors import ForeignModelError, GalleryError
-from facerec.faces.mtcnn import AlignedDetector
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.recognition.identify import enrol, open_gallery
+from facerec.recognition.enroll import enrol
+from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import Report, Step, migrate, open_renewal
 
 # -------------------------------------------------------------------------------------------------- other processes

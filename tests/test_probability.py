@@ -17,11 +17,12 @@ from test_identification import made_up, split
 
 from facerec.decision.calibration import calibrate
 from facerec.decision.decide import decide_photo
-from facerec.decision.posterior import BINS, LIMIT, Posterior, at_prior, balanced, posterior, reliability
+from facerec.decision.posterior import LIMIT, Posterior, posterior
 from facerec.errors import ModelError
 from facerec.evaluation import identification
 from facerec.evaluation.identification import probability_of, run_searches
-from facerec.inference.embedder import load_embedder
+from facerec.evaluation.reliability import BINS, at_prior, balanced, reliability
+from facerec.inference.loading import load_embedder
 from facerec.models.card import read_card, write_card
 from facerec.models.cohort import save_cohort
 from facerec.types import Candidate, Threshold

@@ -12,7 +12,8 @@ import toy_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.faces.mtcnn import AlignedDetector, template
+from facerec.faces.alignment import template
+from facerec.faces.detector import AlignedDetector
 from facerec.faces.quality import LIMITS, Limit, Quality, measure, sharpness
 from facerec.photos.reading import read_image
 from facerec.types import Face, Image

@@ -15,7 +15,7 @@ import torch
 from running import ROOT, json_lines, run
 from torchvision.models import MobileNet_V2_Weights
 
-from facerec.inference.embedder import SHIPPED_MODEL
+from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card
 
 SHIPPED = "default"

@@ -8,20 +8,16 @@ import PIL.Image
 import pytest
 import toy_model
 
+from facerec.decision.decide import choose_threshold
 from facerec.errors import ConfigError, ForeignModelError, GalleryError, ImageError, NoFaceError
-from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
+from facerec.faces.detector import AlignedDetector
+from facerec.faces.mtcnn import MTCNNDetector
 from facerec.gallery.gallery import Gallery
-from facerec.inference.embedder import OpenVINOEmbedder
-from facerec.recognition import identify as module
-from facerec.recognition.identify import (
-    choose_threshold,
-    embed_photos,
-    enrol,
-    identify,
-    main_vectors,
-    open_gallery,
-    verify,
-)
+from facerec.inference import pipeline
+from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.inference.pipeline import embed_photos, main_vectors
+from facerec.recognition.enroll import enrol
+from facerec.recognition.identify import identify, open_gallery, verify
 from facerec.types import Face, Image, Template, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")
@@ -274,7 +270,7 @@ def test_the_threshold_asked_for_goes_over_the_measured_one() -> None:
 
 
 def test_a_batch_is_smaller_than_these_tests_assume(mixed: list[Path]) -> None:
-    assert len(mixed) > module.BATCH
+    assert len(mixed) > pipeline.BATCH
 
 
 @pytest.mark.parametrize(("owner", "status"), [("Ann", "skipped"), ("Bob", "failed")])

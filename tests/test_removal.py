@@ -15,7 +15,7 @@ from facerec.gallery import database
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.erasure import full_free_pages
 from facerec.gallery.gallery import Gallery
-from facerec.gallery.queries import _same_photos
+from facerec.gallery.strangers import _same_photos
 from facerec.types import Template
 
 ANN = range(0, 40, 2)

@@ -15,13 +15,13 @@ import toy_classes
 import toy_model
 from running import json_lines, run
 
+from facerec.datasets.pairs import Pairs
 from facerec.errors import ConfigError
 from facerec.evaluation.identification import run_searches
 from facerec.evaluation.report import plots
 from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
 from facerec.evaluation.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
 from facerec.evaluation.report.tables import Table
-from facerec.evaluation.verification import Pairs
 from facerec.types import Threshold
 
 HOSTILE = "<script>alert(1)</script>\n\"'><img src=x onerror=y>\x1b[31m \udcff {{ 7 * 7 }} &amp;"

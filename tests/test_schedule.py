@@ -8,9 +8,9 @@ from torch import optim
 from toy_runs import Data, given_photos, small
 
 from facerec.errors import ConfigError
-from facerec.settings import TrainSettings
-from facerec.training.run_folder import State
 from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+from facerec.training.settings import TrainSettings
+from facerec.training.state import State
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

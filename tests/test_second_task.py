@@ -34,13 +34,14 @@ from toy_runs import (
 )
 
 from facerec.errors import ConfigError, DataError, FacerecError, ModelError, TrainingError
-from facerec.inference.embedder import load_classifier, load_embedder
+from facerec.inference.loading import load_classifier, load_embedder
+from facerec.inference.pipeline import classify
 from facerec.models.checkpoint import describe, load_model, load_module, save_model
 from facerec.models.network import Network
-from facerec.recognition.identify import classify
-from facerec.settings import TrainSettings
-from facerec.training.learner import starts_whole
-from facerec.training.run_folder import CHECKPOINT, RUN, State
+from facerec.training.initialisation import starts_whole
+from facerec.training.run_folder import CHECKPOINT, RUN
+from facerec.training.settings import TrainSettings
+from facerec.training.state import State
 from facerec.training.tasks import read_second
 from facerec.training.train import check_run, train
 

@@ -5,9 +5,10 @@ import oracles
 import pytest
 
 from facerec.decision.population import calibrate_people
-from facerec.evaluation.self_search import Held, search_itself
-from facerec.metrics.roc import share_interval
-from facerec.search.index import FlatIndex, PeopleIndex
+from facerec.evaluation.self_search import search_itself
+from facerec.metrics.intervals import share_interval
+from facerec.search.index import FlatIndex
+from facerec.search.people import Held, PeopleIndex
 from facerec.types import Threshold, Vectors
 
 CARD = Threshold(0.9, "the card's")

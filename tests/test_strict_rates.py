@@ -10,7 +10,8 @@ from facerec.cli.calibrate import _as_text
 from facerec.decision.calibration import ENOUGH, Calibration, Evidence, calibrate, calibrate_by
 from facerec.decision.population import calibrate_people, evidence_of
 from facerec.evaluation.identification import index_people
-from facerec.evaluation.self_search import Held, search_itself
+from facerec.evaluation.self_search import search_itself
+from facerec.search.people import Held
 
 RATES = (1e-5, 0.001, 0.01, 0.05, 0.5, 0.99)
 

@@ -23,10 +23,10 @@ from toy_runs import (
 )
 
 from facerec.errors import TrainingError
-from facerec.inference.embedder import load_classifier
+from facerec.inference.loading import load_classifier
+from facerec.inference.pipeline import classify
 from facerec.models.checkpoint import load_model, save_model
 from facerec.models.network import Network
-from facerec.recognition.identify import classify
 from facerec.training.run_folder import CHECKPOINT, HISTORY, PLOT, RUN
 from facerec.training.train import Progress, make_card, settings_of
 

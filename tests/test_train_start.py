@@ -19,11 +19,11 @@ from toy_runs import (
 )
 
 from facerec.errors import ConfigError, ModelError
-from facerec.inference.embedder import SHIPPED_MODEL
+from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import CARD, load_model
 from facerec.models.cohort import cohort_path, load_cohort, save_cohort
-from facerec.training.learner import starts_whole
+from facerec.training.initialisation import starts_whole
 from facerec.training.run_folder import CHECKPOINT
 from facerec.training.train import check_run, start_form
 

@@ -23,10 +23,11 @@ from sklearn.utils import estimator_checks as checks
 import facerec
 from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
 from facerec.features.transformer import StageFeatures
-from facerec.inference.embedder import load_stage
+from facerec.inference.loading import load_stage
 from facerec.models.checkpoint import describe, save_model
 from facerec.models.network import Network
-from facerec.photos.reading import aligned_crop, centre_picture, read_image
+from facerec.photos.crops import aligned_crop, centre_picture
+from facerec.photos.reading import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

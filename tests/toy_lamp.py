@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 from toy_runs import Data, lamp_of, small
 
-from facerec.settings import TrainSettings
+from facerec.training.settings import TrainSettings
 
 
 def darken(data: Data) -> Data:

@@ -8,12 +8,14 @@ import pytest
 import toy_model
 
 from facerec.evaluation.identification import gallery_calibration
-from facerec.faces.mtcnn import AlignedDetector
+from facerec.faces.detector import AlignedDetector
 from facerec.gallery.database import connect
 from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, save_cohort
-from facerec.photos.reading import encode_png, read_image
-from facerec.recognition.identify import enrol, open_gallery
+from facerec.photos.crops import encode_png
+from facerec.photos.reading import read_image
+from facerec.recognition.enroll import enrol
+from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import Report, Step, migrate, open_renewal
 from facerec.types import Vectors
 

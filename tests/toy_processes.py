@@ -17,7 +17,7 @@ from toy_runs import Data, classes, small
 
 from facerec.training.distributed import join_processes, process_number
 from facerec.training.learner import Learner
-from facerec.training.run_folder import State
+from facerec.training.state import State
 
 Arrays = dict[str, NDArray[np.float32]]
 TEACHER = "TEACHER"  # stands for the teacher's file

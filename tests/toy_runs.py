@@ -21,10 +21,10 @@ from toy_faces import some_people, write_splits
 from facerec.models.card import ModelCard
 from facerec.models.checkpoint import read_facts
 from facerec.models.network import Network
-from facerec.settings import TrainSettings
 from facerec.training.feed import Given, photo_rows
 from facerec.training.learner import Learner
 from facerec.training.run_folder import CHECKPOINT, HISTORY, RUN
+from facerec.training.settings import TrainSettings
 from facerec.training.tasks import Task, read_task
 from facerec.training.train import Progress, train
 

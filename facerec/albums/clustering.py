@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, calibrate
 from facerec.text import how_many
@@ -28,7 +28,6 @@ DENSE = 0.01
 
 _BLOCK = 4_000_000  # distances held at a time: 16 MB, whatever the number of faces
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
@@ -180,28 +179,6 @@ class Linkage:
             d[here[:, 0] - block[0], here[:, 1]] = np.inf
             nearest[block], distances[block] = d.argmin(axis=1), d.min(axis=1)
         return nearest, distances
-
-
-def b_cubed(people: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """B-cubed precision, recall and F of a grouping, (B, 3), under (B, P) weights of the people; (1, 3) without any.
-
-    people: (N,) who each face is of; P different ones, sorted. labels: (N,) its group, 0: alone, a group of its own. A
-    face's precision is the share of its group that is of its person, itself included; its recall the share of its
-    person's faces that are in its group (Bagga and Baldwin 1998). Both are averaged over the faces, F is the harmonic
-    mean of the averages (Amigo et al. 2009). Weights count a person's faces so many times in the averages; who is in a
-    group with whom stays as it is.
-    """
-    _, who = np.unique(np.asarray(people), return_inverse=True)
-    groups = np.array(labels, np.int64)
-    alone = groups == 0
-    groups[alone] = groups.max(initial=0) + 1 + np.arange(alone.sum())
-    _, both, together = np.unique(np.stack([who, groups]), axis=1, return_inverse=True, return_counts=True)
-    shared, sizes = together[both.ravel()], np.bincount(who)
-    columns = shared / np.bincount(groups)[groups], shared / sizes[who]
-    sums = np.stack([np.bincount(who, column) for column in columns], axis=1)  # (P, 2)
-    w = np.ones((1, len(sizes))) if weights is None else np.asarray(weights, np.float64)
-    averages = w @ sums / (w @ sizes)[:, None]
-    return np.column_stack([averages, 2 * averages.prod(axis=1) / averages.sum(axis=1)])
 
 
 def _rivals(photos: Sequence[Hashable]) -> Labels:

@@ -8,8 +8,8 @@ import click
 
 from facerec.cli import common
 from facerec.errors import ConfigError
-from facerec.inference.embedder import SHIPPED
-from facerec.settings import TrainSettings
+from facerec.inference.loading import SHIPPED
+from facerec.training.settings import TrainSettings
 
 if TYPE_CHECKING:  # slow to import
     from facerec.training.advise import Advice

@@ -10,13 +10,13 @@ import numpy as np
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.photos.reading import find_photos
+from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.albums.album import AlbumFace, FaceAlbum, Hit
     from facerec.albums.clustering import Grouping
-    from facerec.faces.mtcnn import Detector
+    from facerec.faces.detector import Detector
     from facerec.inference.embedder import Embedder
     from facerec.types import Threshold
 
@@ -50,8 +50,9 @@ def search(
     """
     paths = _photos_in(folder)
     from facerec.albums.album import most_similar
-    from facerec.inference.embedder import load_embedder, reads_pictures
-    from facerec.recognition.identify import choose_threshold, embed_photos
+    from facerec.decision.decide import choose_threshold
+    from facerec.inference.loading import load_embedder, reads_pictures
+    from facerec.inference.pipeline import embed_photos
 
     if reads_pictures(model):
         _search_pictures(photo, paths, top, threshold, str(model), as_json, faces)
@@ -117,11 +118,12 @@ def cluster(
     name = None if name is None else clean_name(name)
     paths = _photos_in(folder)
     from facerec.albums import album as albums
-    from facerec.inference.embedder import load_embedder
+    from facerec.albums import links
+    from facerec.inference.loading import load_embedder
 
     people = albums.people_of_folders(folder, paths) if labels else None
     if output is not None:
-        albums.ready_output(output, folder)
+        links.ready_output(output, folder)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = albums.grouping_limit(embedder, threshold)
@@ -135,7 +137,7 @@ def cluster(
         raise ConfigError(f"there is no group {number} to enroll; there are {grouping.groups}")
     _tell_faces(album, grouping, as_json)
     if output is not None:
-        albums.write_links(album, grouping, output)
+        links.write_links(album, grouping, output)
     if name is not None and number is not None:
         failed += _enroll(album, grouping, number, name, gallery_folder, embedder, as_json)
     _tell_summary(album, grouping, method, used, score, as_json)
@@ -146,8 +148,9 @@ def _search_pictures(
     photo: Path, paths: list[Path], top: int, threshold: float | None, model: str, as_json: bool, faces: dict[str, Any]
 ) -> None:
     """`search` where no face is looked for."""
-    from facerec.features.table import most_alike, photo_features
-    from facerec.inference.embedder import load_stage
+    from facerec.features.similar import most_alike
+    from facerec.features.table import photo_features
+    from facerec.inference.loading import load_stage
 
     if threshold is not None:
         raise ConfigError("--threshold says which faces are one person's; pictures have none, leave it out")
@@ -184,7 +187,7 @@ def _photos_in(folder: Path) -> list[Path]:
 def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -> tuple["FaceAlbum", int]:
     """Every face of the photos, and how many of those cannot be used: each a line on stderr."""
     from facerec.albums.album import gather_faces
-    from facerec.recognition.identify import embed_photos
+    from facerec.inference.pipeline import embed_photos
 
     failures = []
 
@@ -230,7 +233,7 @@ def _enroll(
     album: "FaceAlbum", grouping: "Grouping", number: int, name: str, folder: Path, embedder: "Embedder", as_json: bool
 ) -> int:
     """Enroll one group; how many of its photos failed."""
-    from facerec.albums.album import enrol_group
+    from facerec.recognition.enroll import enrol_group
     from facerec.recognition.identify import open_gallery
 
     counts: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.decision.calibration import Calibration
-    from facerec.faces.mtcnn import Detector
+    from facerec.faces.detector import Detector
     from facerec.gallery.gallery import Gallery
     from facerec.inference.embedder import Embedder
     from facerec.types import Threshold, Vectors
@@ -41,7 +41,7 @@ def calibrate(
     facerec calibrate --fpir 0.001 --strangers visitors/
     """
     from facerec.decision.calibration import require_rate
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import open_gallery
 
     if fpir is not None:
@@ -72,7 +72,7 @@ def calibrate(
 
 def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
     """The vector of every face in a folder of photos, and how many photos have none."""
-    from facerec.recognition.identify import embed_photos
+    from facerec.inference.pipeline import embed_photos
 
     paths, empty = common.expand_photos([folder])
     if empty:

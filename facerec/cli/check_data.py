@@ -7,7 +7,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError
-from facerec.photos.reading import identity_folders
+from facerec.photos.folders import identity_folders
 from facerec.text import printable
 
 SHOWN = 10  # findings of a kind that are told to people
@@ -55,7 +55,7 @@ def check_data(
     folders = [path for path in (folder, against) if path is not None]
     people = [identity_folders(path) for path in folders]
     from facerec.curation.check import check, read_album
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
 
     embedder = load_embedder(model)
     albums = []

@@ -10,7 +10,7 @@ from facerec.cli import common
 from facerec.text import printable
 
 if TYPE_CHECKING:
-    from facerec.recognition.identify import Classification
+    from facerec.inference.pipeline import Classification
 
 
 @common.command()
@@ -34,8 +34,8 @@ def classify(
     facerec classify --json --top 3 inbox/ --model models/flowers > answers.jsonl
     facerec classify party.jpg --attribute --model models/mine
     """
-    from facerec.inference.embedder import load_classifier
-    from facerec.recognition.identify import classify as classify_photos
+    from facerec.inference.loading import load_classifier
+    from facerec.inference.pipeline import classify as classify_photos
 
     paths, empty = common.expand_photos(photos)
     for line in empty:

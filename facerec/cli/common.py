@@ -13,9 +13,9 @@ import click
 from platformdirs import user_data_path
 
 from facerec.errors import ConfigError, FacerecError
+from facerec.faces.settings import DetectorSettings
 from facerec.gallery.passphrase import let_ask
-from facerec.photos.reading import count_copies, find_photos
-from facerec.settings import DetectorSettings
+from facerec.photos.folders import count_copies, find_photos
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:  # imported when needed
@@ -109,7 +109,8 @@ def detector_options(f: F) -> F:
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
     """The detector these options ask for."""
-    from facerec.faces.mtcnn import AlignedDetector, MTCNNDetector
+    from facerec.faces.detector import AlignedDetector
+    from facerec.faces.mtcnn import MTCNNDetector
 
     if aligned:
         return AlignedDetector(crop_size)

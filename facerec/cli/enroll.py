@@ -12,12 +12,12 @@ import click
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.gallery import clean_name
-from facerec.photos.reading import find_photos, identity_folders
+from facerec.photos.folders import find_photos, identity_folders
 from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
-    from facerec.recognition.identify import Enrolment, Review
+    from facerec.recognition.enroll import Enrolment, Review
 
 SHOWN = 10  # suggestions; --json has them all
 STATUSES = ("added", "skipped", "failed")
@@ -71,8 +71,9 @@ def enroll(
         common.warn(failure)
     if not people:
         common.finish(len(failures), 0)
-    from facerec.inference.embedder import load_embedder
-    from facerec.recognition.identify import enrol, open_gallery, review
+    from facerec.inference.loading import load_embedder
+    from facerec.recognition.enroll import enrol, review
+    from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)

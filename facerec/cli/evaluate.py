@@ -101,11 +101,11 @@ def verification(
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --groups groups.csv --report report
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --drop-blocks layer1.1,layer3.2
     """
+    from facerec.datasets.pairs import person_of, read_pairs
     from facerec.evaluation.report.tables import verification_tables
-    from facerec.evaluation.verification import person_of, read_pairs
     from facerec.evaluation.verification import verification as measure
-    from facerec.inference.embedder import load_embedder
-    from facerec.recognition.identify import embed_photos, main_vectors
+    from facerec.inference.loading import load_embedder
+    from facerec.inference.pipeline import embed_photos, main_vectors
 
     pairs = read_pairs(pairs_file)
     names = pairs.photos
@@ -134,14 +134,8 @@ def verification(
 
 def _pairs_by_group(groups: "Groups", pairs: Any, vectors: Any, card: ModelCard) -> dict[str, Any]:
     """Thresholds all groups share, what they do to all pairs, and the figures of each group."""
-    from facerec.evaluation.verification import (
-        at_thresholds,
-        by_group,
-        pair_distances,
-        pair_groups,
-        person_of,
-        thresholds_at_fmr,
-    )
+    from facerec.datasets.pairs import person_of
+    from facerec.evaluation.verification import at_thresholds, by_group, pair_distances, pair_groups, thresholds_at_fmr
 
     distances = pair_distances(pairs, vectors)
     of_model = {} if card.default_threshold is None else {"model": card.default_threshold.distance}
@@ -201,7 +195,7 @@ def identification(
     from facerec.evaluation.gallery_sizes import by_gallery_size, require_sizes
     from facerec.evaluation.identification import by_group, gallery_threshold, probability_of, run_searches, summarise
     from facerec.evaluation.report.tables import identification_tables
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
     from facerec.models.cohort import load_cohort, no_cohort
 
     people, searchers = _people(gallery_images), _people(probe_images)
@@ -272,7 +266,7 @@ def _with_rows(people: dict[str, list[Path]], rows: dict[str, list[Any]]) -> dic
 
 def _people(folder: Path) -> dict[str, list[Path]]:
     """Person -> photos; names compare as Unicode NFC."""
-    from facerec.photos.reading import identity_folders
+    from facerec.photos.folders import identity_folders
 
     people: dict[str, list[Path]] = {}
     for person, photos in identity_folders(folder).items():
@@ -282,7 +276,7 @@ def _people(folder: Path) -> dict[str, list[Path]]:
 
 def _rows_of(people: dict[str, list[Path]], detector: Any, embedder: Any) -> dict[str, list[Any]]:
     """Person -> the main face's vector of each photo, None where there is none."""
-    from facerec.recognition.identify import embed_photos
+    from facerec.inference.pipeline import embed_photos
 
     paths = [path for photos in people.values() for path in photos]
     photos = _watched(embed_photos(paths, detector, embedder, main_only=True), len(paths))
@@ -323,9 +317,9 @@ def classification(
     from facerec.datasets.attributes import read_attribute
     from facerec.evaluation.classification import classification as measure
     from facerec.evaluation.report.tables import classification_tables
-    from facerec.inference.embedder import load_classifier
-    from facerec.photos.reading import identity_folders
-    from facerec.recognition.identify import classify
+    from facerec.inference.loading import load_classifier
+    from facerec.inference.pipeline import classify
+    from facerec.photos.folders import identity_folders
 
     folders = identity_folders(images)
     attribute = None if attribute_file is None else read_attribute(attribute_file)

@@ -8,13 +8,13 @@ import click
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
-from facerec.photos.reading import find_photos
+from facerec.photos.folders import find_photos
 from facerec.text import how_many
 
 if TYPE_CHECKING:
     from facerec.features.classifiers import LearnerResult
     from facerec.features.table import PhotoFeatures
-    from facerec.inference.embedder import StageReader
+    from facerec.inference.torch_runtime import StageReader
 
 CLASSIFIERS = ("svm", "logistic", "knn")
 
@@ -64,7 +64,7 @@ def features(
     if test is not None and classifier is None:
         raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
     from facerec.features.table import gather_features, ready_file, write_features
-    from facerec.inference.embedder import load_stage
+    from facerec.inference.loading import load_stage
 
     if output is not None:
         ready_file(output)
@@ -106,7 +106,8 @@ def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
 
 def _check_classes(folder: Path, test: Path | None) -> None:
     """Before the long work: two classes at least, and no photo in both folders."""
-    from facerec.datasets.photo_sets import read_photos, split_classes
+    from facerec.datasets.photo_sets import read_photos
+    from facerec.datasets.splits import split_classes
 
     split_classes(read_photos(folder), None if test is None else read_photos(test), seed=0)
 

@@ -46,7 +46,7 @@ def migrate(
     facerec gallery migrate --model int8 --dry-run
     facerec gallery migrate --model models/new
     """
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
     from facerec.recognition.migrate import Report, open_renewal
     from facerec.recognition.migrate import migrate as run
 

@@ -50,10 +50,11 @@ def identify(
     """
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
+    from facerec.decision.decide import choose_threshold
     from facerec.gallery.gallery import Gallery
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
     from facerec.photos.drawing import ready_folder
-    from facerec.recognition.identify import annotate, choose_threshold, open_gallery
+    from facerec.recognition.identify import annotate, open_gallery
     from facerec.recognition.identify import identify as identify_photos
 
     paths, empty = common.expand_photos(photos)
@@ -129,8 +130,8 @@ def verify(
     \b
     facerec verify passport.jpg selfie.jpg
     """
-    from facerec.inference.embedder import load_embedder
-    from facerec.recognition.identify import choose_threshold
+    from facerec.decision.decide import choose_threshold
+    from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import verify as verify_photos
 
     embedder = load_embedder(model)

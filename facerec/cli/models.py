@@ -29,7 +29,7 @@ def models(model: str | None, as_json: bool) -> None:
     facerec models
     facerec models --model models/mine
     """
-    from facerec.inference.embedder import model_card
+    from facerec.inference.loading import model_card
     from facerec.models.backbones import BACKBONES
     from facerec.training.freezing import STRATEGIES
 
@@ -108,7 +108,7 @@ def _device() -> str:
 
 def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
     """What is to be said of it, and the card of one that works and embeds faces."""
-    from facerec.inference.embedder import model_card
+    from facerec.inference.loading import model_card
 
     try:
         return (_classifier(str(model)), None) if model_card(model).mode == "classify" else _embedder(model)
@@ -119,7 +119,7 @@ def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
 def _classifier(model: str) -> str:
     import numpy as np
 
-    from facerec.inference.embedder import load_classifier
+    from facerec.inference.loading import load_classifier
 
     classifier = load_classifier(model)
     size = classifier.card.input_size
@@ -130,7 +130,7 @@ def _classifier(model: str) -> str:
 def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
     import numpy as np
 
-    from facerec.inference.embedder import load_embedder
+    from facerec.inference.loading import load_embedder
     from facerec.models.cohort import load_cohort
 
     embedder = load_embedder(model)

@@ -34,7 +34,7 @@ def show_features(
     facerec show-features ann.jpg --layer layer3 --against "people/Ann Lee/1.jpg" --output ann.png
     """
     from facerec.features import saliency_sheet
-    from facerec.inference.embedder import load_layers
+    from facerec.inference.loading import load_layers
     from facerec.photos.drawing import sheet_format, write_sheet
 
     sheet_format(output)

@@ -17,7 +17,8 @@ import click
 
 from facerec.cli import common
 from facerec.errors import ConfigError
-from facerec.settings import TrainSettings, build_settings, read_settings, read_values
+from facerec.settings import build_settings, read_settings, read_values
+from facerec.training.settings import TrainSettings
 
 if TYPE_CHECKING:  # slow to import
     from facerec.models.card import ModelCard
@@ -77,7 +78,7 @@ def train(
     """
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings = _settings(given, config, output if resume else None)
-    from facerec.datasets.photo_sets import align_folder
+    from facerec.datasets.prepare import align_folder
     from facerec.training.train import check_run
     from facerec.training.train import train as fine_tune
 

@@ -21,10 +21,10 @@ from scipy.sparse.csgraph import connected_components
 from facerec.curation.label_fit import Fit, Limits, People, leave_one_out, limits_of, nearest_people, people_of
 from facerec.curation.near_duplicates import Agree, Pictures, one_photo, picture
 from facerec.errors import FacerecError, ImageError
-from facerec.faces.mtcnn import Detector
+from facerec.faces.detector import Detector
 from facerec.inference.embedder import Embedder
-from facerec.photos.reading import photo_hash
-from facerec.recognition.identify import embed_photos
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.folders import photo_hash
 from facerec.text import how_many, printable
 from facerec.types import Photo, Threshold, Vectors
 

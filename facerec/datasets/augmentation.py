@@ -16,7 +16,8 @@ from torch import Tensor
 
 from facerec.datasets.batches import Batch
 from facerec.errors import ImageError
-from facerec.photos.reading import aligned_crop, centre_picture, read_image
+from facerec.photos.crops import aligned_crop, centre_picture
+from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 

@@ -184,3 +184,14 @@ def _digits(distance: float, limit: float) -> int:
     if distance <= limit:
         return 2  # rounding keeps the order, so a distance within never prints as above
     return next(n for n in count(2) if float(f"{distance:.{n}f}") > float(f"{limit:.{n}f}"))
+
+
+def choose_threshold(given: float | None, measured: Threshold | None, model: str) -> Threshold:
+    """The threshold asked for, else the one measured; raises ConfigError when there is neither."""
+    if given is not None:
+        if not 0 <= given <= 4:
+            raise ConfigError(f"a threshold is a distance from 0 to 4, not {given:g}")
+        return Threshold(given, "given by --threshold")
+    if measured is None:
+        raise ConfigError(f"the card of {model} states no threshold; give --threshold D (0 to 4)")
+    return measured

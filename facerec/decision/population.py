@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
-from facerec.search.index import PeopleIndex
+from facerec.search.people import PeopleIndex
 from facerec.types import Vectors
 
 SHIFT = 0.04

@@ -16,10 +16,12 @@ from facerec import metrics
 from facerec.decision.calibration import DEFAULT_FPIR, Calibration
 from facerec.decision.decide import decide
 from facerec.decision.population import calibrate_people
-from facerec.decision.posterior import PRIOR, Posterior, reliability
+from facerec.decision.posterior import PRIOR, Posterior
 from facerec.errors import DataError
+from facerec.evaluation.reliability import reliability
 from facerec.metrics.intervals import Floats, Nest, measured, share
-from facerec.search.index import FlatIndex, PeopleIndex
+from facerec.search.index import FlatIndex
+from facerec.search.people import PeopleIndex
 from facerec.types import Candidate, Decision, Threshold, Vectors
 
 REPLICATES = 1000

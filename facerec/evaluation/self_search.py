@@ -8,7 +8,7 @@ Three kinds of searches, each decided at the threshold the gallery would have (I
   each (`facerec.decision.population`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,29 +16,13 @@ from numpy.typing import NDArray
 
 from facerec.decision.calibration import calibrate_by
 from facerec.decision.population import evidence_of
-from facerec.metrics.intervals import interval, share
-from facerec.metrics.roc import people_weights, share_interval
-from facerec.search.index import FlatIndex, PeopleIndex
-from facerec.types import Threshold, Vectors
+from facerec.metrics.intervals import interval, people_weights, share, share_interval
+from facerec.search.index import FlatIndex
+from facerec.search.leave_one_out import leave_one_out
+from facerec.search.people import Held, PeopleIndex
+from facerec.types import Threshold
 
 REPLICATES, SEED = 1000, 0
-_BLOCK = 1024  # templates compared with everybody at once
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Held:
-    """What a gallery holds of one model.
-
-    vectors: (T, D) unit rows, whose `owners` says. strangers: (N, D) unit rows of the model's cohort. fpir: the target.
-    fallback: the threshold where there are no strangers. given: more of them, of the user's own.
-    """
-
-    vectors: Vectors
-    owners: tuple[str, ...]
-    strangers: NDArray[np.floating] | None
-    fpir: float
-    fallback: Threshold | None
-    given: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +83,6 @@ def search_itself(held: Held) -> SelfSearch:
         fpir_strangers=_rate(strangers <= limit, np.arange(len(strangers))),
         fpir_enrolled=_rate((other <= limit)[alone], owners[alone]),
     )
-
-
-def leave_one_out(people: PeopleIndex, vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(T,) of each of the people's templates to its own person without it, +inf where that was all, and to the nearest
-    of the others, +inf without any.
-    """
-    own = np.square(_rests(vectors, people.places) - vectors).sum(axis=1)
-    own[np.bincount(people.places)[people.places] < 2] = np.inf
-    other = np.concatenate(list(_nearest_others(vectors, people.means, people.places)))
-    return own, other
-
-
-def _rests(vectors: Vectors, places: NDArray[np.intp]) -> Vectors:
-    """(T, D): the unit mean of each template's person's other ones; where they cancel out, the first of them."""
-    rest = np.empty_like(vectors)
-    for place in np.unique(places):
-        mine = np.flatnonzero(places == place)
-        for template in mine:
-            others = vectors[mine[mine != template]]
-            total = others.sum(axis=0)
-            length = np.linalg.norm(total)
-            rest[template] = total / length if length > 1e-3 else others[:1].sum(axis=0)
-    return rest
-
-
-def _nearest_others(vectors: Vectors, means: Vectors, places: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(vectors), _BLOCK):
-        some = vectors[start : start + _BLOCK]
-        distances = np.maximum(2 - 2 * some @ means.T, 0)  # (B, P)
-        distances[np.arange(len(some)), places[start : start + _BLOCK]] = np.inf
-        yield distances.min(axis=1)
 
 
 def _rate(errors: NDArray[np.bool_], who: Sequence[str] | NDArray) -> Rate | None:

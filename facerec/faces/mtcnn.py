@@ -6,33 +6,20 @@ middle of the photo's upper left pixel.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
-from facerec.errors import ImageError
-from facerec.photos.reading import aligned_crop, read_image
-from facerec.settings import DetectorSettings
-from facerec.text import printable
+from facerec.faces.alignment import Floats, align
+from facerec.faces.settings import DetectorSettings
 from facerec.types import Face, Image
-
-Floats = NDArray[np.float32]
-
-TEMPLATE: Floats = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
-)
-"""ArcFace's places of the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
-
-BATCH_PIXELS = 48_000_000
-"""`faces_in_photos` holds at most about this many pixels of decoded photos at once, beyond the first photo."""
 
 _THRESHOLDS = (0.6, 0.7, 0.7)  # of the three networks, as facenet-pytorch has them
 _PYRAMID_FACTOR = 0.709  # the authors'; 0.6 takes a fifth less time and missed a face in 1,583 photos of LFW
@@ -40,14 +27,6 @@ _CANVAS_PIXELS = 4_000_000  # of one batch: some 200 MB of activations
 _LOOK_SIDE = 160  # a second look sees the face about half as large as this
 _LOOK_BATCH = 32
 _REACH = 1.1  # a face is at a border when the square around it, this much larger, passes it
-
-
-class Detector(Protocol):
-    """Finds faces. Another detector could stand here."""
-
-    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        """For each (H, W, 3) uint8 RGB photo, of whatever size, its faces, the main one first."""
-        ...
 
 
 class MTCNNDetector:
@@ -84,133 +63,11 @@ class MTCNNDetector:
         return sorted(faces, key=lambda face: -_prominence(face, image))
 
 
-class AlignedDetector:
-    """For inputs that are aligned crops already (`--aligned`): each is one face, found with certainty."""
-
-    def __init__(self, crop_size: int = 112) -> None:
-        self.crop_size = crop_size
-
-    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        """One face per image; raises ImageError for an image that is not square."""
-        return [[self._face(image)] for image in images]
-
-    def _face(self, image: Image) -> Face:
-        crop = aligned_crop(image, self.crop_size)
-        side = image.shape[0]
-        whole = 112 if side == 112 else 128
-        points = (template(whole) + 0.5) * (side / whole) - 0.5
-        return Face(crop=crop, box=(0.0, 0.0, float(side), float(side)), landmarks=points, confidence=1.0)
-
-
-def faces_in_photos(
-    paths: Iterable[Path], detector: Detector, batch_size: int
-) -> Iterator[tuple[Path, list[Face] | ImageError]]:
-    """Read and detect photos in order, `batch_size` at a time (fewer where they are large).
-
-    A photo that cannot be read, or is not what the detector takes, yields its ImageError in its place.
-    """
-    batch: list[tuple[Path, Image | ImageError]] = []
-    pixels = 0
-    for path in paths:
-        batch.append((path, _image_or_error(path)))
-        image = batch[-1][1]
-        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
-        if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
-            yield from _detect_batch(batch, detector)
-            batch, pixels = [], 0
-    yield from _detect_batch(batch, detector)
-
-
-def template(size: int) -> Floats:
-    """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
-    return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
-
-
-def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
-    """(2, 3) matrix of the least-squares similarity, reflections left out, from (N, 2) `source` points to `target`.
-
-    Umeyama 1991; with points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
-    Raises ValueError when all source points are one.
-    """
-    z, w = (points.astype(np.float64) @ (1, 1j) for points in (source, target))
-    centred = z - z.mean()
-    spread = np.vdot(centred, centred).real
-    if not spread > 1e-12:
-        raise ValueError("the landmarks fall on one point")
-    c = np.vdot(centred, w - w.mean()) / spread
-    t = w.mean() - c * z.mean()
-    return np.array([[c.real, -c.imag, t.real], [c.imag, c.real, t.imag]])
-
-
-def align(image: Image, landmarks: Floats, size: int) -> Image:
-    """Warp a face onto the ArcFace template: (H, W, 3) uint8 RGB and (5, 2) pixels -> (size, size, 3) uint8 RGB.
-
-    Bicubic; scaling down goes through a low-pass filter first. What lies outside the photo is black.
-    Raises ValueError for landmarks that all fall on one point.
-    """
-    forward = similarity(landmarks, template(size))
-    scale = math.hypot(forward[0, 0], forward[1, 0])
-    inverse: NDArray[np.float64] = np.linalg.inv(forward[:, :2]).astype(np.float64)
-    # From pixel indices to Pillow's continuous coordinates, where pixel i reaches from i to i + 1.
-    origin = inverse @ (-0.5 - forward[:, 2]) + 0.5
-    region = _region(inverse, origin, size, image.shape)
-    if region is None:
-        return np.zeros((size, size, 3), np.uint8)
-    left, top, right, bottom = region
-    part = PIL.Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-    if scale < 1:
-        part = part.resize((math.ceil(part.width * scale), math.ceil(part.height * scale)), Resampling.BICUBIC)
-    zoom = np.array([part.width / (right - left), part.height / (bottom - top)])
-    rows = np.column_stack([inverse, origin - (left, top)]) * zoom[:, None]
-    return np.asarray(
-        part.transform((size, size), PIL.Image.Transform.AFFINE, tuple(rows.ravel()), Resampling.BICUBIC)
-    ).copy()
-
-
-def _region(
-    inverse: NDArray[np.float64], origin: NDArray[np.float64], size: int, shape: tuple[int, ...]
-) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the part of the photo a crop is made from, with room for the filters; or None."""
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse.T + origin
-    room = 4 + 4 * np.abs(inverse).max()
-    low = np.maximum(np.floor(corners.min(0) - room), 0)
-    high = np.minimum(np.ceil(corners.max(0) + room), (shape[1], shape[0]))
-    if (high <= low).any():
-        return None
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
 def _prominence(face: Face, image: Image) -> float:
     """The main face has the greatest: its area less twice the squared offset of its centre, in pixels^2."""
     x1, y1, x2, y2 = face.box
     offset = ((x1 + x2 - image.shape[1]) / 2, (y1 + y2 - image.shape[0]) / 2)
     return (x2 - x1) * (y2 - y1) - 2 * (offset[0] ** 2 + offset[1] ** 2)
-
-
-def _image_or_error(path: Path) -> Image | ImageError:
-    try:
-        return read_image(path)
-    except ImageError as error:
-        return error
-
-
-def _detect_batch(
-    batch: list[tuple[Path, Image | ImageError]], detector: Detector
-) -> Iterator[tuple[Path, list[Face] | ImageError]]:
-    found = iter(_faces_or_errors([image for _, image in batch if not isinstance(image, ImageError)], detector))
-    for path, image in batch:
-        faces = image if isinstance(image, ImageError) else next(found)
-        if isinstance(faces, ImageError) and faces is not image:
-            faces = ImageError(f"{printable(path)}: {faces}")
-        yield path, faces
-
-
-def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:
-    """What the detector says; where it refuses the batch, photo by photo."""
-    try:
-        return [*detector.detect(images)]
-    except ImageError as error:
-        return [error] if len(images) == 1 else [each for one in images for each in _faces_or_errors([one], detector)]
 
 
 # ---- MTCNN ----------------------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, FacerecError, NoFaceError
-from facerec.faces.mtcnn import Detector, faces_in_photos
+from facerec.faces.detector import Detector, faces_in_photos
 from facerec.models.card import ModelCard
 from facerec.models.network import Network
 from facerec.models.saliency import Sight, look
-from facerec.photos.reading import centre_picture, read_image
+from facerec.photos.crops import centre_picture
+from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, DataError, FacerecError
-from facerec.faces.mtcnn import Detector
-from facerec.inference.embedder import StageReader
-from facerec.recognition.identify import embed_photos, read_pictures
+from facerec.faces.detector import Detector
+from facerec.inference.pipeline import embed_photos, read_pictures
+from facerec.inference.torch_runtime import StageReader
 from facerec.text import printable
 
 Features = NDArray[np.float32]  # (N, C)
@@ -55,19 +55,6 @@ class FeatureTable:
 
     def __len__(self) -> int:
         return len(self.paths)
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """A picture and how like it is to the one that was searched for: `distance` is 2 - 2 `cosine`, from 0 to 4."""
-
-    path: Path
-    cosine: float
-
-    @property
-    def distance(self) -> float:
-        """The squared Euclidean distance between the features, made unit-length."""
-        return 2 - 2 * self.cosine
 
 
 def photo_features(
@@ -108,19 +95,6 @@ def gather_features(photos: Iterable[PhotoFeatures], folder: Path, reader: Stage
 def _text(name: str) -> str:
     """A name as files of text can hold it: bytes that are no UTF-8 are escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def most_alike(row: NDArray[np.float32], photos: Iterable[PhotoFeatures], top: int) -> list[Likeness]:
-    """The `top` photos whose features have the largest cosine to (C,) `row`; of equally like ones the earlier."""
-    used = [(photo.path, _cosine(row, photo.row)) for photo in photos if photo.row is not None]
-    order = np.argsort([-cosine for _, cosine in used], kind="stable")[:top]
-    return [Likeness(*used[i]) for i in order]
-
-
-def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """0 where either is zero and has no direction."""
-    lengths = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
-    return float(np.clip(np.dot(a, b) / lengths, -1, 1)) if lengths else 0.0
 
 
 # ------------------------------------------------------------------------------------------------------------- files

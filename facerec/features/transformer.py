@@ -19,9 +19,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
-from facerec.faces.mtcnn import AlignedDetector, Detector, MTCNNDetector
-from facerec.inference.embedder import BATCH, StageReader, load_stage
-from facerec.photos.reading import centre_picture, read_image
+from facerec.faces.detector import AlignedDetector, Detector
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.inference.embedder import BATCH
+from facerec.inference.loading import load_stage
+from facerec.inference.torch_runtime import StageReader
+from facerec.photos.crops import centre_picture
+from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 

@@ -33,8 +33,10 @@ import numpy as np
 
 from facerec.gallery.audit_log import facerec_version, record, utc_now
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
-from facerec.gallery.layout import settle
-from facerec.gallery.queries import clean_day, clean_name, clean_note, consent_of, count_rows, id_of, insert_template, owner_of, photos_of, require_undamaged, summaries, vector_fault, write_consent
+from facerec.files import settle
+from facerec.gallery.names import clean_day, clean_name, clean_note
+from facerec.gallery.queries import consent_of, count_rows, id_of, insert_template, owner_of, photos_of, summaries, write_consent
+from facerec.gallery.integrity import require_undamaged, vector_fault
 from facerec.types import Template, Vectors
 
 FORMAT, VERSION = "facerec-people", 1

@@ -15,9 +15,12 @@ from facerec.gallery import audit_log
 from facerec.gallery.sqlcipher import key_of
 from facerec.gallery.database import Database, connect, explained, require_known, require_sound
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery.layout import KINDS, alone, copies_of, copy_of, is_plain, mark_of, may_write, new_draft, put, restoring_of, swap_in, unlink
-from facerec.search.index import draft_of
-from facerec.gallery.queries import broken_strangers, broken_vectors, count_rows, faults
+from facerec.gallery.layout import KINDS, copies_of, copy_of, is_plain, mark_of, new_draft, restoring_of
+from facerec.gallery.locking import alone, swap_in
+from facerec.files import may_write, put, unlink
+from facerec.files import draft_of
+from facerec.gallery.integrity import broken_strangers, broken_vectors, faults
+from facerec.gallery.queries import count_rows
 from facerec.gallery.schema import scalar
 
 

@@ -10,7 +10,9 @@ from typing import Self
 
 from facerec.gallery import audit_log, sqlcipher
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery.layout import copies_of, enter, mark_of, may_write, remedy, salt_of, settle, unlink
+from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
+from facerec.gallery.locking import enter
+from facerec.files import may_write, settle, unlink
 from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; each holds the lock for milliseconds

@@ -16,7 +16,9 @@ from facerec.gallery.audit_log import record
 from facerec.gallery.backup import require_whole
 from facerec.gallery.database import connect, explained
 from facerec.errors import GalleryError, PassphraseError
-from facerec.gallery.layout import KINDS, SALT_SIZE, alone, copies_of, copy_of, drafts_of, new_draft, put, restoring_of, salt_of, swap_in, unlink
+from facerec.gallery.layout import KINDS, SALT_SIZE, copies_of, copy_of, drafts_of, new_draft, restoring_of, salt_of
+from facerec.gallery.locking import alone, swap_in
+from facerec.files import put, unlink
 
 log = logging.getLogger(__name__)
 

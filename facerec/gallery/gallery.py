@@ -24,9 +24,13 @@ from facerec.gallery.store import Care
 from facerec.gallery.database import Database
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.gallery.layout import KINDS
-from facerec.search.index import FlatIndex, Index, PeopleIndex
+from facerec.search.index import FlatIndex, Index
+from facerec.search.people import PeopleIndex
 from facerec.decision.population import calibrate_people
-from facerec.gallery.queries import as_text, clean_name, count_rows, generation_of, holds_strangers, insert_template, owner_of, owners_of_all, read_strangers, require_undamaged, vector_fault, write_strangers
+from facerec.gallery.queries import as_text, count_rows, generation_of, insert_template, owner_of, owners_of_all
+from facerec.gallery.names import clean_name
+from facerec.gallery.strangers import holds_strangers, read_strangers, write_strangers
+from facerec.gallery.integrity import require_undamaged, vector_fault
 from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 

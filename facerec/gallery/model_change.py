@@ -18,10 +18,12 @@ from facerec.gallery.backup import keep_copy
 from facerec.gallery.store import Care
 from facerec.gallery.database import Database
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.gallery.layout import unlink
-from facerec.gallery.queries import StoredTemplate, as_stored, as_text, count_rows, crop_of, insert_crop, owners_of_all, read_strangers, require_undamaged, vector_fault, write_strangers
+from facerec.files import unlink
+from facerec.gallery.queries import StoredTemplate, as_text, count_rows, crop_of, insert_crop, owners_of_all
+from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
+from facerec.gallery.integrity import require_undamaged, vector_fault
 from facerec.gallery.schema import scalar, sealed
-from facerec.evaluation.self_search import Held
+from facerec.search.people import Held
 from facerec.gallery.erasure import pending
 from facerec.types import Image, Threshold, Vectors
 

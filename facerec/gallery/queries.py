@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 from facerec.gallery import audit_log
 from facerec.errors import DamagedGalleryError, GalleryError, ImageError
 from facerec.gallery.layout import remedy
-from facerec.photos.reading import decode_png, encode_png
+from facerec.photos.crops import decode_png, encode_png
 from facerec.gallery.schema import damaged, scalar, sealed, version_of
 from facerec.types import Box, Image, Template, Vectors
 from facerec.text import UNKNOWN, printable, same_form
 
-MAX_NAME = 200  # characters
-MAX_NOTE = 2000  # characters
-SAME_PHOTO = 1e-3  # squared distance: a photo's vector and the same as strangers are stored are less than 1e-6 apart
-_BLOCK = 64  # photos whose distances to all strangers are in memory together
-_WITHOUT = " without control characters, and marks that turn the direction of writing"
-RESTORE = "`facerec gallery restore` brings back a backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,137 +46,32 @@ class StoredTemplate:
     enrolled: str
 
 
-def clean_name(name: str) -> str:
-    """Return a person's name as galleries keep it: stripped, NFC. Raises GalleryError for one that is unfit."""
-    clean = same_form(name).strip()
-    if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
-        raise GalleryError(f"{clean[:40]!a} is no name for a person; give 1 to {MAX_NAME} characters{_WITHOUT}")
-    if clean.casefold() == UNKNOWN:
-        raise GalleryError(f"{clean!a} is what strangers are answered, no name for a person; give another")
-    return clean
 
 
-def clean_note(note: str) -> str | None:
-    """Return a note as galleries keep it: stripped, None for an empty one. GalleryError for one that is unfit."""
-    clean = note.strip()
-    if not _plain(clean) or len(clean) > MAX_NOTE:
-        raise GalleryError(f"{clean[:40]!a} is no note; give one line of at most {MAX_NOTE} characters{_WITHOUT}")
-    return clean or None
 
 
-def clean_day(day: str) -> str | None:
-    """Return a day as galleries keep it, YYYY-MM-DD, None for an empty one. GalleryError for what is none."""
-    try:
-        if not day or date.fromisoformat(day).isoformat() == day:
-            return day or None
-    except ValueError:
-        pass
-    raise GalleryError(f"{day[:40]!a} is no day; give it as YYYY-MM-DD")
 
 
-def _plain(text: str) -> bool:
-    return printable(text) == text
 
 
-def _visible(text: str) -> bool:
-    """Whether there is anything to be seen of it: more than spaces, and marks that join or part letters."""
-    return any(unicodedata.category(letter)[0] not in "CZ" for letter in text)
 
 
-def as_stored(vectors: Vectors) -> NDArray[np.float16]:
-    """Rows as galleries keep strangers: half the bytes, distances off by less than a thousandth."""
-    return vectors.astype("<f2")
 
 
-def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
-    """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
-    if version_of(db) == 1:
-        return None
-    file = scalar(db, "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
-    path = Path(os.fsdecode(file))  # as bytes: a folder's name need not be UTF-8, as SQLite's text must
-    if found := broken_strangers(db, kind):
-        raise DamagedGalleryError(f"{path}: {found[0]}")
-    query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
-    blob = b"".join(vectors for (vectors,) in db.execute(query, (kind or "",)))
-    if len(blob) % (2 * dimension):
-        raise DamagedGalleryError(f"{path}: a stranger's vector is cut off; {remedy(path)}")
-    return np.frombuffer(blob, "<f2").reshape(-1, dimension)
 
 
-def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool:
-    """Whether the strangers of a kind are just these, or the gallery's format knows none."""
-    if version_of(db) == 1:
-        return True
-    query = f"SELECT vectors, {damaged(db, 'kind', 'vectors')} FROM strangers WHERE kind = ?"
-    return (db.execute(query, (kind,)).fetchone() or (b"", 0)) == (as_stored(vectors).tobytes(), 0)
 
 
-def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[str]:
-    """Strangers that are not what was stored, one line for each kind, or for this one."""
-    if version_of(db) == 1:
-        return []
-    query = f"SELECT kind, source FROM strangers WHERE {damaged(db, 'kind', 'vectors')} AND ? IN (kind, '')"
-    again = {"cohort": "`facerec calibrate` sets them anew", "given": "`facerec calibrate --strangers` replaces them"}
-    return [
-        f"the strangers ({printable(source)}) are not what was stored; {again[which]}"
-        for which, source in db.execute(query, (kind or "",))
-    ]
 
 
-def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
-    """Replace the strangers of a kind."""
-    db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
-    db.execute("DELETE FROM calibration")
-    if len(vectors):
-        row = (kind, as_text(source), as_stored(vectors).tobytes())
-        checksum = sealed("?1", "?3")
-        db.execute(f"INSERT INTO strangers (kind, source, vectors, checksum) VALUES (?1, ?2, ?3, {checksum})", row)
 
 
-def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
-    """Drop the strangers given that are photos of a person's, who was a visitor once; returns how many are left.
-
-    None: none of them is. Those that are damaged all go, since it cannot be told who is among them.
-    """
-    row = db.execute("SELECT source FROM strangers WHERE kind = 'given'").fetchone()
-    if row is None:
-        return None
-    dimension = scalar(db, "SELECT dimension FROM gallery")
-    try:
-        given = read_strangers(db, dimension, "given")
-    except DamagedGalleryError:  # which must not keep anybody from being removed
-        given = None
-    rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
-    kept = rows[~_same_photos(rows, _vectors_of(db, person, dimension))]
-    if given is not None and len(kept) == len(given):
-        return None
-    write_strangers(db, "given", row[0], kept)
-    return len(kept)
 
 
-def _vectors_of(db: sqlite3.Connection, person: int, dimension: int) -> Vectors:
-    """The (T, D) vectors of a person's photos, as they are; without those that are cut off."""
-    blobs = db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,))
-    whole = b"".join(blob for (blob,) in blobs if len(blob) == 4 * dimension)
-    return np.frombuffer(whole, "<f4").reshape(-1, dimension)
 
 
-def _same_photos(rows: Vectors, vectors: Vectors) -> NDArray[np.bool_]:
-    """Which of (N, D) rows are of the same photo as one of (T, D) vectors; in blocks: N may be tens of thousands."""
-    same = np.zeros(len(rows), np.bool_)
-    with np.errstate(over="ignore", invalid="ignore"):  # damaged bytes may be any number
-        squares = np.einsum("nd,nd->n", rows, rows)[:, None]
-        for start in range(0, len(vectors), _BLOCK):
-            some = vectors[start : start + _BLOCK]
-            distances = squares - 2 * rows @ some.T + np.einsum("td,td->t", some, some)
-            same |= (distances <= SAME_PHOTO).any(axis=1)
-    return same
 
 
-def faults(db: sqlite3.Connection) -> list[str]:
-    """Return what SQLite itself finds wrong with its pages, constraints and references, one line each."""
-    pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
-    return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
 
 
 def count_rows(db: sqlite3.Connection, table: str) -> int:
@@ -285,17 +174,6 @@ def crop_of(db: sqlite3.Connection, template: int) -> Image | None:
         return None
 
 
-def broken_crops(db: sqlite3.Connection) -> list[str]:
-    """Crops that cannot be read, one line each."""
-    if version_of(db) < 4:
-        return []
-    found = []
-    for source, png in db.execute("SELECT source, png FROM crops JOIN templates ON id = template ORDER BY id"):
-        try:
-            decode_png(png)
-        except ImageError as error:
-            found.append(f"the crop of {printable(source)} is {error}; remove its person and enroll them again")
-    return found
 
 
 def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:
@@ -304,41 +182,9 @@ def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]
     return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]
 
 
-def vector_fault(vectors: Vectors, dimension: int) -> str | None:
-    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
-    if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
-    if not np.isfinite(vectors).all():
-        return "holds numbers that are not finite"
-    with np.errstate(over="ignore"):  # damaged bytes may be any number
-        if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
-            return "is not of length 1"
-    return None
 
 
-def broken_people(db: sqlite3.Connection) -> list[str]:
-    """People without a template, one line each."""
-    rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
-    return [f"'{name}' has no template; remove them" for (name,) in rows]
 
 
-def require_undamaged(db: sqlite3.Connection, where: Path, after: int = 0) -> None:
-    """DamagedGalleryError, about `where`, if a vector is not what was stored, of templates with ids above `after`."""
-    if scalar(db, f"SELECT count(*) FROM templates WHERE id > ? AND {damaged(db, 'photo_hash', 'vector')}", after):
-        raise DamagedGalleryError(f"{where}: {broken_vectors(db, after)[0]}")
 
 
-def broken_vectors(db: sqlite3.Connection, after: int = 0) -> list[str]:
-    """Vectors that are none, or not what was stored, of templates with ids above `after`, one line each."""
-    dimension = scalar(db, "SELECT dimension FROM gallery")
-    found = []
-    query = f"SELECT name, source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')} FROM templates t "
-    query += "LEFT JOIN people ON people.id = person WHERE t.id > ? ORDER BY t.id"
-    for name, source, blob, changed in db.execute(query, (after,)):
-        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
-        if fault := vector_fault(vector[None], dimension) or ("is not what was stored" if changed else None):
-            whom = "its person" if name is None else f"'{printable(name)}'"
-            found.append(
-                f"the vector of {printable(source)} {fault}; {RESTORE}, or remove {whom} and enroll them again"
-            )
-    return found

@@ -10,7 +10,6 @@ say) is nan.
 results then have the leading shape of the weights, () or (B,).
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +21,6 @@ Bools = NDArray[np.bool_]
 
 MAX_DISTANCE = 4.0
 """The largest squared distance between unit vectors."""
-BLOCK = 1_000_000
-"""Weights (replicates x comparisons) a bootstrap holds at once."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,12 +41,12 @@ class Roc:
     @property
     def fmr(self) -> Floats:
         """False match rate at each threshold, 0..1."""
-        return _share(self.false_matches, self.impostors[..., None])
+        return share(self.false_matches, self.impostors[..., None])
 
     @property
     def tar(self) -> Floats:
         """True accept rate at each threshold, 0..1; FNMR = 1 - TAR (against `fmr` that is the DET curve)."""
-        return _share(self.true_matches, self.genuine[..., None])
+        return share(self.true_matches, self.genuine[..., None])
 
 
 def roc(distances: ArrayLike, genuine: ArrayLike, weights: ArrayLike | None = None) -> Roc:
@@ -82,7 +79,7 @@ def auc(curve: Roc) -> Floats:
     """
     false, true = _closed(curve)
     area = (np.diff(false) * (true[..., 1:] + true[..., :-1])).sum(axis=-1) / 2
-    return _share(area, curve.impostors * curve.genuine)
+    return share(area, curve.impostors * curve.genuine)
 
 
 def eer(curve: Roc) -> Floats:
@@ -91,12 +88,12 @@ def eer(curve: Roc) -> Floats:
     The line that closes the curve over failed comparisons is as in `auc`.
     """
     false, true = _closed(curve)
-    fmr, tar = _share(false, curve.impostors[..., None]), _share(true, curve.genuine[..., None])
+    fmr, tar = share(false, curve.impostors[..., None]), share(true, curve.genuine[..., None])
     gap = fmr + tar - 1  # from -1 up to 1
     after = (gap >= 0).argmax(axis=-1)
     before = np.maximum(after - 1, 0)
     below, above = _pick(gap, before), _pick(gap, after)
-    return _pick(fmr, before) - _share(below, above - below) * (_pick(fmr, after) - _pick(fmr, before))
+    return _pick(fmr, before) - share(below, above - below) * (_pick(fmr, after) - _pick(fmr, before))
 
 
 def tar_at_fmr(curve: Roc, fmr: float) -> Floats:
@@ -104,7 +101,7 @@ def tar_at_fmr(curve: Roc, fmr: float) -> Floats:
 
     It rests on that many impostors: 3 at 1e-3 of 3,000. With fewer than 1 / fmr, no false match is allowed.
     """
-    tar = _share(_pick(curve.true_matches, _last_allowed(curve, fmr)), curve.genuine)
+    tar = share(_pick(curve.true_matches, _last_allowed(curve, fmr)), curve.genuine)
     return np.where(curve.impostors > 0, tar, np.nan)
 
 
@@ -141,7 +138,7 @@ def error_rates(distances: ArrayLike, genuine: ArrayLike, threshold: float) -> t
     d, same, _ = _checked(distances, genuine, None)
     match = _matches(d, np.float64(threshold))
     false_matches, false_non_matches = (match & ~same).sum(), (~match & same).sum()
-    return float(_share(false_matches, (~same).sum())), float(_share(false_non_matches, same.sum()))
+    return float(share(false_matches, (~same).sum())), float(share(false_non_matches, same.sum()))
 
 
 def accuracy(
@@ -153,7 +150,7 @@ def accuracy(
     """
     d, same, w = _checked(distances, genuine, weights)
     right = _matches(d, np.asarray(threshold, np.float64)[..., None]) == same
-    return _share((w * right).sum(axis=-1), w.sum(axis=-1))
+    return share((w * right).sum(axis=-1), w.sum(axis=-1))
 
 
 def best_threshold(curve: Roc) -> Floats:
@@ -201,51 +198,6 @@ def standard_error(values: ArrayLike) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def people_weights(person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int) -> Iterator[Floats]:
-    """Bootstrap weights of N comparisons under resampling of PEOPLE, in blocks (B, N) that add up to `replicates` rows.
-
-    person_a, person_b: (N,) who is on either photo. Comparisons that share a person are not independent, so people are
-    drawn with replacement, w_p times person p (subsets bootstrap: Bolle, Ratha, Pankanti, CVIU 93, 2004; Poh, Martin,
-    Bengio, TPAMI 29, 2007). Two people's comparison counts w_a * w_b times. One person's with themself counts w_a
-    times, not w_a^2: they enter or leave with their whole set of genuine comparisons, and nobody ever compared two
-    copies of one person. The product is Owen's pigeonhole bootstrap (Ann. Appl. Stat. 1, 2007), which errs on the wide
-    side: up to sqrt(3) too wide for impostors where, as in LFW, hardly any two comparisons share a person.
-    """
-    a, b = np.asarray(person_a), np.asarray(person_b)
-    names, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
-    a, b = codes[: len(a)], codes[len(a) :]
-    rng = np.random.default_rng(seed)
-    rows = max(1, BLOCK // max(1, len(a)))
-    for start in range(0, replicates, rows):
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(rows, replicates - start))
-        drawn = drawn.astype(np.float64)  # (B, P)
-        yield drawn[:, a] * np.where(a == b, 1.0, drawn[:, b])
-
-
-def bootstrap(
-    statistic: Callable[[Floats], Floats], person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int
-) -> Floats:
-    """Values (usable replicates, S) of `statistic`, (B, N) weights -> (B, S), over resampled people; the seed fixes
-    them.
-
-    A replicate in which any statistic is undefined (no impostors or no genuine comparisons drawn) is dropped: the
-    caller counts them as `replicates` less the rows it gets.
-    """
-    blocks = [statistic(weights) for weights in people_weights(person_a, person_b, replicates, seed)]
-    values = np.concatenate(blocks)
-    return values[~np.isnan(values).any(axis=1)]
-
-
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """The central `level` of (R,) bootstrap values, R > 0 (percentile method).
-
-    All replicates of a perfect score are perfect: an interval of no width says that no error was seen, not that none
-    exists. `intervals.rule_of_three` says what that allows.
-    """
-    low, high = np.quantile(np.asarray(values, np.float64), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[np.float32], Bools]:
     """Distances (P,) float32 in 0..4 and genuine (P,) of all P = N (N - 1) / 2 pairs i < j, row by row.
 
@@ -263,64 +215,6 @@ def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[
             distances[start:end] = 2 - 2 * cosine[row + 1 :]
             genuine[start:end] = codes[first + row + 1 :] == codes[first + row]
     return np.clip(distances, 0, MAX_DISTANCE, out=distances), genuine
-
-
-def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Share of (N,) labels, numbers of classes, whose class is the likeliest of its row (N, C); nan for N = 0.
-
-    Among equally likely classes the first counts as the answer.
-    """
-    y, p = _checked_classes(labels, probabilities)
-    return float(_share((p.argmax(axis=1) == y).sum(), len(y)))
-
-
-def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Area under the ROC of (N, C) probabilities, 0..1, against (N,) labels, numbers of classes.
-
-    Two classes: of the second one's probability. More: of each class against the rest, then the mean over classes (not
-    over photos: rare classes count like common ones). A class that no photo or every photo belongs to has no ROC and
-    is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
-    """
-    return float(_mean_auc(*_checked_classes(labels, probabilities), None))
-
-
-def class_auc_bootstrap(
-    labels: ArrayLike, probabilities: ArrayLike, replicates: int, seed: int, people: ArrayLike | None = None
-) -> Floats:
-    """`class_auc` of `replicates` resamples of the photos, (replicates,); the seed fixes them.
-
-    Stratified: every class is resampled by itself and keeps its number of photos, so the same classes count in all
-    resamples. A class of one photo therefore stays as it is; with few photos the interval is on the narrow side. The
-    time grows with photos x classes: about 10 s for 10,000 photos of 30 classes.
-
-    people: (N,) who is on each photo: people are resampled instead (`people_weights`); nan where a class is not drawn.
-    """
-    y, p = _checked_classes(labels, probabilities)
-    if people is not None:
-        return np.concatenate(
-            [_mean_auc(y, p, weights) for weights in people_weights(people, people, replicates, seed)]
-        )
-    rng = np.random.default_rng(seed)
-    rows = max(1, BLOCK // max(1, len(y)))
-    sizes = [min(rows, replicates - start) for start in range(0, replicates, rows)]
-    return np.concatenate([_mean_auc(y, p, _photo_weights(y, size, rng)) for size in sizes])
-
-
-def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """How often (N,) labels of each class (rows) were taken for each class (columns): (C, C), C = `classes`."""
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (np.asarray(labels, np.intp), np.asarray(predicted, np.intp)), 1)
-    return counts
-
-
-def share_interval(part: int, whole: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval (Clopper and Pearson 1934) of a share of independent trials, `part` of `whole`."""
-    from scipy.special import betaincinv  # here, because few commands need it
-
-    tail = (1 - level) / 2
-    low = float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
-    high = float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0
-    return low, high
 
 
 def _checked(
@@ -342,7 +236,7 @@ def _matches(d: NDArray[np.floating[Any]], threshold: Floats | np.float64) -> Bo
     return (d.astype(np.float64) <= threshold) & (d < np.inf)
 
 
-def _share(part: Any, whole: Any) -> Floats:
+def share(part: Any, whole: Any) -> Floats:
     """part / whole, nan where whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
@@ -368,30 +262,3 @@ def _last_allowed(curve: Roc, fmr: float) -> NDArray[np.intp]:
 def _end(curve: Roc) -> float:
     """The distance at which all that can match does."""
     return max(MAX_DISTANCE, float(curve.thresholds[-1]))
-
-
-def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
-    """Labels (N,) and probabilities (N, C), which must fit together; ValueError where they do not."""
-    y, p = np.asarray(labels), np.asarray(probabilities)
-    if p.ndim != 2 or y.shape != p.shape[:1]:
-        raise ValueError(f"one row of probabilities per label, not {p.shape} for {y.shape}")
-    if not np.isfinite(p).all():
-        raise ValueError("a probability is not finite")
-    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
-        raise ValueError(f"labels from 0 to {p.shape[1] - 1}, not {y.min()} to {y.max()}")
-    return y.astype(np.intp), p
-
-
-def _mean_auc(y: NDArray[np.intp], p: NDArray[np.floating[Any]], weights: Floats | None) -> Floats:
-    """`class_auc` under weights (..., N): the likelier a class, the smaller the distance to it."""
-    columns = [1] if p.shape[1] == 2 else range(p.shape[1])
-    decided = [c for c in columns if 0 < (y == c).sum() < len(y)]
-    return np.asarray(np.mean([auc(roc(-p[:, c], y == c, weights)) for c in decided], axis=0) if decided else np.nan)
-
-
-def _photo_weights(y: NDArray[np.intp], replicates: int, rng: np.random.Generator) -> Floats:
-    """How often each photo is drawn, (replicates, N), when each class is resampled by itself."""
-    weights = np.empty((replicates, len(y)))
-    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
-        weights[:, y == label] = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
-    return weights

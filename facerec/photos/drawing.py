@@ -17,7 +17,8 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.reading import photo_hash, read_image
+from facerec.photos.folders import photo_hash
+from facerec.photos.reading import read_image
 from facerec.text import UNKNOWN, printable
 from facerec.types import Box, Image
 

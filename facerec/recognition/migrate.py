@@ -17,12 +17,13 @@ import numpy as np
 
 from facerec.errors import GalleryError, ImageError
 from facerec.evaluation.self_search import SelfSearch, search_itself
-from facerec.faces.mtcnn import AlignedDetector, Detector, faces_in_photos
+from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
 from facerec.gallery.model_change import NextModel, Outstanding, Renewal, Renewed
 from facerec.inference.embedder import Embedder
+from facerec.inference.pipeline import BATCH
 from facerec.models.cohort import load_cohort
-from facerec.photos.reading import find_photos, fitted_crop, photo_hash
-from facerec.recognition.identify import BATCH
+from facerec.photos.crops import fitted_crop
+from facerec.photos.folders import find_photos, photo_hash
 from facerec.text import printable
 from facerec.types import Box, Face, Image
 

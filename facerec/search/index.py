@@ -4,8 +4,6 @@ Distances are d = |a - b|^2 = 2 - 2 cos, which is what FAISS calls squared L2; i
 """
 
 import hashlib
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -13,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
-from facerec.types import Candidate, Vectors
+from facerec.files import replace_file
+from facerec.types import Vectors
 
 Ids = NDArray[np.int64]
 MAGIC = "facerec-index-1"
@@ -112,7 +111,7 @@ class FlatIndex:
         payload = _faiss().serialize_index(self._index).tobytes()
         header = f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}\n".encode()
         try:
-            _replace(path, header + payload)
+            replace_file(path, header + payload)
         except OSError as error:
             raise GalleryError(
                 f"{path}: cannot be written ({error.strerror}); make its folder writable or free its disk"
@@ -139,66 +138,3 @@ class FlatIndex:
                 "use the model the gallery was made with"
             )
         return np.ascontiguousarray(vectors, np.float32)
-
-
-class PeopleIndex:
-    """An index whose vectors belong to people, each of whom is searched at the mean of theirs, of length 1 again.
-
-    The mean misses fewer people than the nearest of the vectors does (scripts/compare_readings.py), and somebody with
-    many photos does not come nearer to strangers than somebody with one.
-    """
-
-    def __init__(self, index: Index, ids: Ids, owners: Sequence[str]) -> None:
-        """`ids`: all of the index's, (T,) ascending; `owners`: whose each of them is."""
-        self.index = index
-        self.ids = ids
-        self.names = tuple(dict.fromkeys(owners))  # by their lowest id
-        self._means = FlatIndex(index.dimension)
-        places = {name: place for place, name in enumerate(self.names)}
-        self.places = np.array([places[owner] for owner in owners], np.intp)  # (T,) in `names`, of each vector's owner
-        means = _unit_means(index.vectors(ids), self.places)
-        self._means.add(np.arange(len(means)), means)
-
-    @classmethod
-    def nobody(cls, dimension: int) -> Self:
-        """No people and no vectors of `dimension` numbers yet."""
-        return cls(FlatIndex(dimension), np.empty(0, np.int64), [])
-
-    @property
-    def means(self) -> Vectors:
-        """(P, D) unit rows: what each of the people is searched at, in the order of `names`."""
-        return self._means.vectors(np.arange(len(self.names)))
-
-    def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
-        """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
-
-        Of equally near people the one with the lower id comes first.
-        """
-        distances, places = self._means.search(vectors, min(top, max(len(self.names), 1)))
-        return [
-            [Candidate(self.names[p], float(d)) for d, p in zip(*found, strict=True) if p >= 0]
-            for found in zip(distances, places, strict=True)
-        ]
-
-
-def _unit_means(vectors: Vectors, places: NDArray[np.intp]) -> Vectors:
-    """The unit-length mean of the (T, D) rows of each place, (P, D); where they cancel out, the first of them."""
-    sums = np.zeros((places.max(initial=-1) + 1, vectors.shape[1]), np.float32)
-    np.add.at(sums, places, vectors)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    first = vectors[np.unique(places, return_index=True)[1]]
-    return np.where(lengths > 1e-3, sums / np.maximum(lengths, np.float32(1e-3)), first)
-
-
-def draft_of(path: Path) -> Path:
-    """Where `FlatIndex.save` writes before it replaces `path`."""
-    return path.with_name(f"{path.name}.draft")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = draft_of(path)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)

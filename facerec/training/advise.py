@@ -25,7 +25,8 @@ from facerec.errors import DataError, ImageError
 from facerec.models.backbones import find_backbone
 from facerec.models.network import FACE_SIZE, Network
 from facerec.models.saliency import pooled_stages
-from facerec.photos.reading import aligned_crop, centre_picture, read_image
+from facerec.photos.crops import aligned_crop, centre_picture
+from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 

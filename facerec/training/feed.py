@@ -14,9 +14,9 @@ from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
 from facerec.inference.embedder import unit_mean
 from facerec.models.network import METRIC, Network
-from facerec.settings import TrainSettings
 from facerec.training.distributed import own_share
 from facerec.training.prefix_cache import RowStore, store_key
+from facerec.training.settings import TrainSettings
 from facerec.training.tasks import Labels, Rows, Task
 
 STILL_BATCH = 64  # photos that are validated together

@@ -13,7 +13,7 @@ from torch import nn
 from facerec.errors import ConfigError
 from facerec.models.backbones import find_backbone, find_stages
 from facerec.models.network import Network
-from facerec.settings import TrainSettings
+from facerec.training.settings import TrainSettings
 
 Factors = list[float]
 

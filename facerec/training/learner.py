@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facerec.errors import ConfigError, DataError, TrainingError
-from facerec.inference.embedder import load_embedder
-from facerec.models.card import ModelCard, read_card
-from facerec.models.checkpoint import CARD, load_model, load_module, load_state, save_state
-from facerec.models.network import FLAT, METRIC, Network
-from facerec.settings import TrainSettings, split_names
+from facerec.errors import DataError, TrainingError
+from facerec.inference.loading import load_embedder
+from facerec.models.checkpoint import load_module, load_state, save_state
+from facerec.models.network import METRIC, Network
 from facerec.training import distributed
 from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
 from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
+from facerec.training.initialisation import start_folder, start_network
 from facerec.training.losses import Objective, read_terms
-from facerec.training.run_folder import CHECKPOINT, State
-from facerec.training.schedule import OPTIMIZERS, lr_factor, require_places, start_folder, use_bf16
+from facerec.training.run_folder import CHECKPOINT
+from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+from facerec.training.settings import TrainSettings
+from facerec.training.state import State
 from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
 
@@ -203,92 +203,6 @@ class Learner:
         self.feed.count = -1  # the stores were those of the weights it began with
         self.start_epoch(state)
         return state
-
-
-def start_network(settings: TrainSettings, classes: Sequence[str], second: SecondTask | None = None) -> Network:
-    """The network training begins with: ImageNet or random weights, or those of a model folder.
-
-    A model folder's heads stay where they give what is to be learned, the very classes or attribute or an embedding,
-    else only its stages are taken. Raises ConfigError when its backbone, or its input size and none was asked for, is
-    another.
-    """
-    pretrained = settings.init == "imagenet" and settings.strategy != "scratch"
-    dim = settings.embedding_dim if settings.mode == METRIC else len(classes)
-    options: dict[str, Any] = {name: getattr(settings, name) for name in ("kept_stages", "head_layers", "pooling")}
-    options["dropped_blocks"] = split_names(settings.drop_blocks)
-    options |= {"input_size": settings.input_size, "attributes": len(second.classes) if second else 0}
-    network = Network(settings.backbone, dim, mode=settings.mode, pretrained=pretrained, **options)
-    if (start := start_folder(settings)) is not None:
-        _start_from(network, start, classes, second, any_size=settings.input_size > 0)
-    _require_room(network, settings.train_size or network.input_size)
-    _require_room(network, network.input_size)
-    return network
-
-
-def starts_whole(settings: TrainSettings, classes: Sequence[str], second: SecondTask | None = None) -> bool:
-    """Whether the network begins as a model that can be used as it is: a model folder's stages and its heads."""
-    if (start := start_folder(settings)) is None:
-        return False
-    card = read_card(start / CARD)
-    if second is not None and not _tells(card, second):
-        return False
-    return (card.mode, card.classes, card.head_layers) == (settings.mode, list(classes), settings.head_layers)
-
-
-@torch.no_grad()
-def _require_room(network: Network, size: int) -> None:
-    """Raise ConfigError when pixels of this size are too few for the backbone to make features of."""
-    try:
-        network.eval().prefix(torch.zeros(1, 3, size, size), len(network.stages))
-    except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
-        raise ConfigError(
-            f"{size} pixels are too few for {network.backbone}; give a larger --train-size or --input-size"
-        ) from error
-
-
-def _tells(card: ModelCard, second: SecondTask) -> bool:
-    return (card.attribute, card.attribute_values) == (second.attribute, list(second.classes))
-
-
-def _start_from(
-    network: Network, folder: Path, classes: Sequence[str], second: SecondTask | None, *, any_size: bool
-) -> None:
-    start, card = load_model(folder)
-    if (start.backbone, start.kept_stages) != (network.backbone, network.kept_stages):
-        raise ConfigError(
-            f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --kept-stages {start.kept_stages}"
-        )
-    if missing := set(start.dropped_blocks) - set(network.dropped_blocks):
-        raise ConfigError(
-            f"{folder}: is without the block {min(missing)}; give --drop-blocks {','.join(start.dropped_blocks)}"
-        )
-    start.drop_blocks(network.dropped_blocks)
-    same_mode = start.mode == network.mode
-    if same_mode and not any_size and start.input_size != network.input_size:
-        raise ConfigError(f"{folder}: was trained at {start.input_size} pixels; give --input-size {start.input_size}")
-    if same_mode and network.mode == METRIC and _form(start) != _form(network):
-        raise ConfigError(
-            f"{folder}: holds {_shown(start)}; give --backbone {start.backbone} --embedding-dim {card.embedding_dim} "
-            f"--head-layers {card.head_layers} --pooling {card.pooling}"
-        )
-    network.stages.load_state_dict(start.stages.state_dict())
-    network.mean, network.std = start.mean, start.std  # of a float16 model: rounded, and part of what it learned with
-    if same_mode and _form(start) == _form(network) and card.classes == list(classes):
-        if network.pooling == FLAT:
-            require_places(folder, start.input_size, network.input_size)
-        network.head.load_state_dict(start.head.state_dict())
-    if second and _tells(card, second) and start.width == network.width:
-        network.attribute_head = start.attribute_head
-
-
-def _form(network: Network) -> tuple[int, int, str]:
-    """What decides whether a head fits."""
-    return network.dim, network.head_layers, network.pooling
-
-
-def _shown(network: Network) -> str:
-    kept = f"{network.kept_stages} stages of " if network.kept_stages else ""
-    return f"{kept}a {network.backbone} with {network.dim} dimensions"
 
 
 def read_teacher(given: str, task: Task, bf16: bool) -> Teacher:

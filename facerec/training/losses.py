@@ -17,7 +17,7 @@ from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triple
 from torch import Tensor, nn
 
 from facerec.errors import ConfigError
-from facerec.settings import TrainSettings
+from facerec.training.settings import TrainSettings
 
 MINING = ("all", "semihard", "hard", "distance")
 _TERM = re.compile(r"(?:([0-9.eE+-]+?)\s*\*\s*)?([a-z-]+)")

@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,11 +15,12 @@ import torch
 
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import TrainingError
-from facerec.inference.embedder import model_path
+from facerec.inference.loading import model_path
 from facerec.models.card import read_card
-from facerec.photos.reading import photo_hash
-from facerec.settings import TrainSettings, build_settings
+from facerec.photos.folders import photo_hash
+from facerec.settings import build_settings
 from facerec.training.distributed import is_first, process_count
+from facerec.training.settings import TrainSettings
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
 
@@ -34,49 +34,6 @@ log = logging.getLogger(__name__)
 Entry = dict[str, Any]  # one epoch of the history
 SAME = ("settings", "teachers", "train", "validation")  # what a resumed run must not find changed
 PARTS = (*SAME, "versions", "threads", "processes")
-
-
-@dataclass(slots=True)
-class State:
-    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far.
-
-    scores: of the epochs done, larger is better. start: that of the model it began from, which is kept until an epoch
-    does better; -1 where it began from no model.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    photos: int = 0
-    sums: dict[str, float] = dataclasses.field(default_factory=dict)
-    scores: list[float] = dataclasses.field(default_factory=list)
-    history: list[Entry] = dataclasses.field(default_factory=list)
-    start: float = -1.0
-
-    def count(self, facts: dict[str, float], photos: int) -> None:
-        """A batch is done."""
-        self.batch += 1
-        self.photos += photos
-        for key, value in facts.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value * photos
-
-    def means(self) -> dict[str, float]:
-        """The epoch's facts, averaged over its photos."""
-        return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
-
-    def is_best(self, score: float) -> bool:
-        """Whether nothing so far was as good."""
-        return score > max(self.start, *self.scores, -1.0)
-
-    def has_stalled(self, epochs: int) -> bool:
-        """Whether the last `epochs` epochs (0: never) brought nothing better than those before them."""
-        best = int(np.argmax([self.start, *self.scores])) - 1  # -1: the model it began from
-        return epochs > 0 and len(self.scores) - 1 - best >= epochs
-
-    def close_epoch(self, entry: Entry, score: float) -> None:
-        """An epoch is done."""
-        self.history.append(entry)
-        self.scores.append(score)
-        self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}
 
 
 def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:

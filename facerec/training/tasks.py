@@ -17,13 +17,14 @@ from facerec import metrics
 from facerec.datasets.attributes import read_attribute
 from facerec.datasets.augmentation import Views
 from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
-from facerec.datasets.photo_sets import PhotoSet, limit_names, read_photos, split_classes, split_people
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import limit_names, split_classes, split_people
 from facerec.errors import ConfigError, DataError
 from facerec.models.backbones import find_backbone
 from facerec.models.network import FACE_SIZE, METRIC
-from facerec.settings import PEOPLE_PER_BATCH, TrainSettings
 from facerec.training.losses import batch_facts, compares_photos
 from facerec.training.run_folder import Entry
+from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 
 VALIDATION_FMR = 1e-3
 

@@ -22,14 +22,15 @@ from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD, describe, load_model, save_model
 from facerec.models.cohort import cohort_path, load_cohort, save_cohort
 from facerec.models.network import Network
-from facerec.settings import PEOPLE_PER_BATCH, TrainSettings
 from facerec.training import distributed
+from facerec.training.checks import check_run as check_run
 from facerec.training.freezing import plan
-from facerec.training.learner import Learner, starts_whole
+from facerec.training.initialisation import start_folder, starts_whole
+from facerec.training.initialisation import start_form as start_form
+from facerec.training.learner import Learner
 from facerec.training.run_folder import (
     CHECKPOINT,
     Entry,
-    State,
     describe_run,
     hold_folder,
     plot_history,
@@ -37,9 +38,8 @@ from facerec.training.run_folder import (
     write_history,
 )
 from facerec.training.run_folder import settings_of as settings_of
-from facerec.training.schedule import check_run as check_run
-from facerec.training.schedule import start_folder
-from facerec.training.schedule import start_form as start_form
+from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
+from facerec.training.state import State
 from facerec.training.tasks import Task, read_task
 from facerec.training.tensorboard import open_board
 

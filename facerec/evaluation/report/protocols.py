@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.datasets.pairs import Pairs
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.errors import ImageError
 from facerec.evaluation.identification import Row, Searches
 from facerec.evaluation.report import plots
 from facerec.evaluation.report.page import THUMBNAIL, Mistake, Mistakes, Page, Plot, facts_of
 from facerec.evaluation.report.tables import classification_tables, identification_tables, verification_tables
-from facerec.evaluation.verification import Pairs
-from facerec.faces.mtcnn import Detector, faces_in_photos
+from facerec.faces.detector import Detector, faces_in_photos
 from facerec.metrics.roc import Roc, det_points, error_rates, roc, threshold_at_fmr
-from facerec.photos.reading import centre_picture, read_image
+from facerec.photos.crops import centre_picture
+from facerec.photos.reading import read_image
 from facerec.types import Decision, Image, Threshold
 
 MOST = 12  # errors of a kind that are shown

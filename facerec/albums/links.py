@@ -1,0 +1,56 @@
+"""A folder of links: what `cluster` makes of an album."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from facerec.albums.album import FaceAlbum
+from facerec.albums.clustering import Grouping
+from facerec.errors import ConfigError, DataError
+from facerec.text import printable
+
+_NAME = 60  # characters kept of a link's name: 240 bytes at most, where file systems take 255
+
+
+def ready_output(output: Path, folder: Path) -> None:
+    """Make the folder `output` before the long work; an empty one will do.
+
+    Raises ConfigError for an output in the album itself, whose links would be photos of it; DataError for one that is
+    not empty, or that cannot be written to.
+    """
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(f"{printable(output)}: is in the album; give an --output outside of {printable(folder)}")
+    trial = output / f".facerec-{os.getpid()}"
+    try:
+        if os.path.lexists(output) and next(os.scandir(output), None) is not None:
+            raise DataError(f"{printable(output)}: is not empty; give another --output, or remove it")
+        output.mkdir(parents=True, exist_ok=True)
+        trial.symlink_to("nowhere")  # some file systems have no links
+        trial.unlink()
+    except OSError as error:
+        raise _unfit(output, error) from error
+
+
+def write_links(album: FaceAlbum, grouping: Grouping, output: Path) -> None:
+    """A folder for each group in `output`, `group 001` the first, and in it a relative link to each of its photos.
+
+    Raises DataError where they cannot be made.
+    """
+    width = max(3, len(str(grouping.groups)))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for number in range(1, grouping.groups + 1):
+            folder = output / f"group {number:0{width}}"
+            folder.mkdir()
+            for place, i in enumerate(np.flatnonzero(grouping.labels == number), 1):
+                photo = album.faces[i].path
+                target = Path(os.path.realpath(photo.parent), photo.name)
+                name = f"{place:04} {printable(photo.name)[-_NAME:]}"
+                os.symlink(os.path.relpath(target, os.path.realpath(folder)), folder / name)
+    except OSError as error:
+        raise _unfit(output, error) from error
+
+
+def _unfit(output: Path, error: OSError) -> DataError:
+    return DataError(f"{printable(output)}: no folder of links ({error.strerror}); give another --output")

@@ -1,0 +1,70 @@
+"""Raw photos -> aligned training crops in a folder of their own."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import PIL.Image
+
+from facerec.errors import DataError, ImageError
+from facerec.faces.detector import Detector, faces_in_photos
+from facerec.photos.folders import identity_folders
+from facerec.text import printable
+from facerec.types import Face
+
+Detected = Iterator[tuple[Path, list[Face] | ImageError]]
+
+
+_MARK = ".facerec-crops"  # in a folder of crops made by align_folder
+
+
+def align_folder(
+    folder: Path, output: Path, detector: Detector, watch: Callable[[Detected, int], Detected] = lambda i, _: i
+) -> tuple[Path, list[str]]:
+    """Detect and align the photos in the identity folders of `folder`, for training; `detector` cuts 128x128 crops.
+
+    The main face of each photo becomes output/FOLDER/PERSON/NAME.png; one that is there already and newer than its
+    photo is kept, one whose photo is gone is deleted. `watch` is handed the photos as they are done, and how many
+    there will be. Returns the folder of identity folders and one line for every photo that could not be used.
+    Raises DataError when output/FOLDER holds anything that was not put there by this function, or photos to align.
+    """
+    source, target = folder.resolve(), output.resolve() / folder.resolve().name
+    _claim(target, source)
+    photos = [path for paths in identity_folders(source).values() for path in paths]
+    crops = {path: target / path.relative_to(source).with_name(_crop_name(path)) for path in photos}
+    for stale in set(target.glob("**/*.png")) - {crop for path, crop in crops.items() if _is_newer(crop, path)}:
+        stale.unlink()
+    todo = [path for path in photos if not crops[path].exists()]
+    failures = []
+    for path, faces in watch(faces_in_photos(todo, detector, 16), len(todo)):
+        if isinstance(faces, ImageError) or not faces:
+            failures.append(str(faces) if faces else f"{printable(path)}: no face found; left out of training")
+            continue
+        crops[path].parent.mkdir(parents=True, exist_ok=True)
+        part = crops[path].with_suffix(".part")
+        PIL.Image.fromarray(faces[0].crop).save(part, "PNG")
+        part.replace(crops[path])
+    return target, failures
+
+
+def _claim(target: Path, source: Path) -> None:
+    """Make `target` a folder of our crops, where stale ones may be deleted; raises DataError for any other folder."""
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise DataError(f"{printable(target)}: the photos themselves are here; give another --output, or --aligned")
+    if target.is_dir() and any(target.iterdir()) and not (target / _MARK).exists():
+        raise DataError(f"{printable(target)}: holds files that are no crops of facerec's; give another --output")
+    target.mkdir(parents=True, exist_ok=True)
+    (target / _MARK).touch()
+
+
+def _crop_name(photo: Path) -> str:
+    """NAME.png, of a length that file systems take, with room for `.part`."""
+    name = os.fsencode(photo.name)
+    if len(name) <= 240:
+        return photo.name + ".png"
+    return f"{os.fsdecode(name[:200])}-{hashlib.sha256(name).hexdigest()[:16]}.png"
+
+
+def _is_newer(crop: Path, photo: Path) -> bool:
+    return crop.exists() and photo.exists() and crop.stat().st_mtime_ns >= photo.stat().st_mtime_ns

@@ -1,0 +1,77 @@
+"""Five landmarks -> a crop aligned to the ArcFace template."""
+
+import math
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL.Image import Resampling
+
+from facerec.types import Image
+
+Floats = NDArray[np.float32]
+
+
+TEMPLATE: Floats = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+"""ArcFace's places of the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
+
+
+def template(size: int) -> Floats:
+    """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
+    return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
+
+
+def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
+    """(2, 3) matrix of the least-squares similarity, reflections left out, from (N, 2) `source` points to `target`.
+
+    Umeyama 1991; with points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
+    Raises ValueError when all source points are one.
+    """
+    z, w = (points.astype(np.float64) @ (1, 1j) for points in (source, target))
+    centred = z - z.mean()
+    spread = np.vdot(centred, centred).real
+    if not spread > 1e-12:
+        raise ValueError("the landmarks fall on one point")
+    c = np.vdot(centred, w - w.mean()) / spread
+    t = w.mean() - c * z.mean()
+    return np.array([[c.real, -c.imag, t.real], [c.imag, c.real, t.imag]])
+
+
+def align(image: Image, landmarks: Floats, size: int) -> Image:
+    """Warp a face onto the ArcFace template: (H, W, 3) uint8 RGB and (5, 2) pixels -> (size, size, 3) uint8 RGB.
+
+    Bicubic; scaling down goes through a low-pass filter first. What lies outside the photo is black.
+    Raises ValueError for landmarks that all fall on one point.
+    """
+    forward = similarity(landmarks, template(size))
+    scale = math.hypot(forward[0, 0], forward[1, 0])
+    inverse: NDArray[np.float64] = np.linalg.inv(forward[:, :2]).astype(np.float64)
+    # From pixel indices to Pillow's continuous coordinates, where pixel i reaches from i to i + 1.
+    origin = inverse @ (-0.5 - forward[:, 2]) + 0.5
+    region = _region(inverse, origin, size, image.shape)
+    if region is None:
+        return np.zeros((size, size, 3), np.uint8)
+    left, top, right, bottom = region
+    part = PIL.Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
+    if scale < 1:
+        part = part.resize((math.ceil(part.width * scale), math.ceil(part.height * scale)), Resampling.BICUBIC)
+    zoom = np.array([part.width / (right - left), part.height / (bottom - top)])
+    rows = np.column_stack([inverse, origin - (left, top)]) * zoom[:, None]
+    return np.asarray(
+        part.transform((size, size), PIL.Image.Transform.AFFINE, tuple(rows.ravel()), Resampling.BICUBIC)
+    ).copy()
+
+
+def _region(
+    inverse: NDArray[np.float64], origin: NDArray[np.float64], size: int, shape: tuple[int, ...]
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of the part of the photo a crop is made from, with room for the filters; or None."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse.T + origin
+    room = 4 + 4 * np.abs(inverse).max()
+    low = np.maximum(np.floor(corners.min(0) - room), 0)
+    high = np.minimum(np.ceil(corners.max(0) + room), (shape[1], shape[0]))
+    if (high <= low).any():
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

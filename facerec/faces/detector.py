@@ -1,0 +1,86 @@
+"""The `Detector` protocol, crops that are aligned already, and photos read and detected in batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from facerec.errors import ImageError
+from facerec.faces.alignment import template
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
+from facerec.text import printable
+from facerec.types import Face, Image
+
+BATCH_PIXELS = 48_000_000
+"""`faces_in_photos` holds at most about this many pixels of decoded photos at once, beyond the first photo."""
+
+
+class Detector(Protocol):
+    """Finds faces. Another detector could stand here."""
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        """For each (H, W, 3) uint8 RGB photo, of whatever size, its faces, the main one first."""
+        ...
+
+
+class AlignedDetector:
+    """For inputs that are aligned crops already (`--aligned`): each is one face, found with certainty."""
+
+    def __init__(self, crop_size: int = 112) -> None:
+        self.crop_size = crop_size
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        """One face per image; raises ImageError for an image that is not square."""
+        return [[self._face(image)] for image in images]
+
+    def _face(self, image: Image) -> Face:
+        crop = aligned_crop(image, self.crop_size)
+        side = image.shape[0]
+        whole = 112 if side == 112 else 128
+        points = (template(whole) + 0.5) * (side / whole) - 0.5
+        return Face(crop=crop, box=(0.0, 0.0, float(side), float(side)), landmarks=points, confidence=1.0)
+
+
+def faces_in_photos(
+    paths: Iterable[Path], detector: Detector, batch_size: int
+) -> Iterator[tuple[Path, list[Face] | ImageError]]:
+    """Read and detect photos in order, `batch_size` at a time (fewer where they are large).
+
+    A photo that cannot be read, or is not what the detector takes, yields its ImageError in its place.
+    """
+    batch: list[tuple[Path, Image | ImageError]] = []
+    pixels = 0
+    for path in paths:
+        batch.append((path, _image_or_error(path)))
+        image = batch[-1][1]
+        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
+        if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
+            yield from _detect_batch(batch, detector)
+            batch, pixels = [], 0
+    yield from _detect_batch(batch, detector)
+
+
+def _image_or_error(path: Path) -> Image | ImageError:
+    try:
+        return read_image(path)
+    except ImageError as error:
+        return error
+
+
+def _detect_batch(
+    batch: list[tuple[Path, Image | ImageError]], detector: Detector
+) -> Iterator[tuple[Path, list[Face] | ImageError]]:
+    found = iter(_faces_or_errors([image for _, image in batch if not isinstance(image, ImageError)], detector))
+    for path, image in batch:
+        faces = image if isinstance(image, ImageError) else next(found)
+        if isinstance(faces, ImageError) and faces is not image:
+            faces = ImageError(f"{printable(path)}: {faces}")
+        yield path, faces
+
+
+def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:
+    """What the detector says; where it refuses the batch, photo by photo."""
+    try:
+        return [*detector.detect(images)]
+    except ImageError as error:
+        return [error] if len(images) == 1 else [each for one in images for each in _faces_or_errors([one], detector)]

@@ -1,0 +1,87 @@
+"""What is damaged in a gallery's database."""
+
+from facerec.errors import DamagedGalleryError
+from facerec.errors import ImageError
+from facerec.gallery.schema import damaged
+from facerec.gallery.schema import scalar
+from facerec.gallery.schema import version_of
+from facerec.photos.crops import decode_png
+from facerec.text import printable
+from facerec.types import Vectors
+from pathlib import Path
+import numpy as np
+import sqlite3
+
+
+RESTORE = "`facerec gallery restore` brings back a backup"
+
+
+def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[str]:
+    """Strangers that are not what was stored, one line for each kind, or for this one."""
+    if version_of(db) == 1:
+        return []
+    query = f"SELECT kind, source FROM strangers WHERE {damaged(db, 'kind', 'vectors')} AND ? IN (kind, '')"
+    again = {"cohort": "`facerec calibrate` sets them anew", "given": "`facerec calibrate --strangers` replaces them"}
+    return [
+        f"the strangers ({printable(source)}) are not what was stored; {again[which]}"
+        for which, source in db.execute(query, (kind or "",))
+    ]
+
+
+def faults(db: sqlite3.Connection) -> list[str]:
+    """Return what SQLite itself finds wrong with its pages, constraints and references, one line each."""
+    pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
+    return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
+
+
+def broken_crops(db: sqlite3.Connection) -> list[str]:
+    """Crops that cannot be read, one line each."""
+    if version_of(db) < 4:
+        return []
+    found = []
+    for source, png in db.execute("SELECT source, png FROM crops JOIN templates ON id = template ORDER BY id"):
+        try:
+            decode_png(png)
+        except ImageError as error:
+            found.append(f"the crop of {printable(source)} is {error}; remove its person and enroll them again")
+    return found
+
+
+def vector_fault(vectors: Vectors, dimension: int) -> str | None:
+    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
+    if not np.isfinite(vectors).all():
+        return "holds numbers that are not finite"
+    with np.errstate(over="ignore"):  # damaged bytes may be any number
+        if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
+            return "is not of length 1"
+    return None
+
+
+def broken_people(db: sqlite3.Connection) -> list[str]:
+    """People without a template, one line each."""
+    rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
+    return [f"'{name}' has no template; remove them" for (name,) in rows]
+
+
+def require_undamaged(db: sqlite3.Connection, where: Path, after: int = 0) -> None:
+    """DamagedGalleryError, about `where`, if a vector is not what was stored, of templates with ids above `after`."""
+    if scalar(db, f"SELECT count(*) FROM templates WHERE id > ? AND {damaged(db, 'photo_hash', 'vector')}", after):
+        raise DamagedGalleryError(f"{where}: {broken_vectors(db, after)[0]}")
+
+
+def broken_vectors(db: sqlite3.Connection, after: int = 0) -> list[str]:
+    """Vectors that are none, or not what was stored, of templates with ids above `after`, one line each."""
+    dimension = scalar(db, "SELECT dimension FROM gallery")
+    found = []
+    query = f"SELECT name, source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')} FROM templates t "
+    query += "LEFT JOIN people ON people.id = person WHERE t.id > ? ORDER BY t.id"
+    for name, source, blob, changed in db.execute(query, (after,)):
+        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
+        if fault := vector_fault(vector[None], dimension) or ("is not what was stored" if changed else None):
+            whom = "its person" if name is None else f"'{printable(name)}'"
+            found.append(
+                f"the vector of {printable(source)} {fault}; {RESTORE}, or remove {whom} and enroll them again"
+            )
+    return found

@@ -1,0 +1,87 @@
+"""ONNX and OpenVINO files, run by OpenVINO."""
+
+import dataclasses
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.errors import ModelError
+from facerec.inference.embedder import BATCH, Crops, in_batches, read_views, require_metric, require_unit
+from facerec.models.card import preprocessing_hash, read_card
+from facerec.types import Vectors
+
+
+class OpenVINOEmbedder:
+    """FILE.onnx, or FILE.xml and FILE.bin, with its card FILE.json: one input (N, 3, S, S) float32, one output (N, D).
+
+    Computed in float32 also where the CPU has bfloat16, as thresholds are for vectors that are computed so; bf16 is for
+    teachers, which may be a little off but not slow.
+    """
+
+    def __init__(self, path: Path, *, bf16: bool = False) -> None:
+        import openvino
+
+        card = read_card(path.with_suffix(".json"))
+        require_metric(card, path)
+        data = _read_bytes(path)
+        weights = _read_bytes(path.with_suffix(".bin")) if path.suffix == ".xml" else b""
+        digest = preprocessing_hash(card)
+        digest.update(data + weights)
+        self.card = dataclasses.replace(card, fingerprint=digest.hexdigest()[:16])
+        options = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            core = openvino.Core()
+            model = core.read_model(data, weights) if weights else core.read_model(BytesIO(data))
+            self._network = core.compile_model(model, "CPU", options)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{path}: OpenVINO cannot load it ({_reason(error)}); give a valid {path.suffix} file"
+            ) from error
+        inputs = self._network.inputs
+        if len(inputs) != 1:
+            raise ModelError(f"{path}: has {len(inputs)} inputs; give a network of one input (N, 3, S, S)")
+        self.path = path
+        faces = inputs[0].partial_shape[0] if inputs[0].partial_shape.rank.is_static else openvino.Dimension()
+        self._batch = faces.get_length() if faces.is_static else 0  # exported with a fixed one, mostly of 1
+
+    def embed(self, crops: Crops) -> Vectors:
+        """See Embedder; raises ModelError when the file and its card do not agree."""
+        return require_unit(read_views(self._views, crops, self.card.mirrored), self.path)
+
+    def _views(self, crops: Crops) -> Vectors:
+        parts = [np.zeros((0, self.card.embedding_dim), np.float32)]
+        mean, std = np.array(self.card.mean, np.float32), np.array(self.card.std, np.float32)
+        for batch in in_batches(crops, self.card, self._batch or BATCH):
+            pixels = ((batch.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)  # (n, 3, S, S)
+            parts.append(self._unit(self._run(np.ascontiguousarray(pixels))))
+        return np.concatenate(parts)
+
+    def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return np.array(self._network(pixels)[0], np.float32)  # a copy: the next batch reuses the memory
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.path}: does not take {pixels.shape} float32 ({_reason(error)}); mend its card"
+            ) from error
+
+    def _unit(self, vectors: NDArray[np.float32]) -> Vectors:
+        if vectors.ndim != 2 or vectors.shape[1] != self.card.embedding_dim:
+            raise ModelError(
+                f"{self.path}: gives numbers of shape {vectors.shape[1:]} for a face, "
+                f"its card says {self.card.embedding_dim}; mend the card"
+            )
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last of OpenVINO's lines, which says what happened; the others say where."""
+    return str(error).strip().splitlines()[-1]
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); give a readable file") from error

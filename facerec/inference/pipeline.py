@@ -1,0 +1,111 @@
+"""Photos -> faces -> vectors, or photos -> probabilities, in batches and in order."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.errors import FacerecError, ImageError, NoFaceError
+from facerec.faces.detector import Detector, faces_in_photos
+from facerec.inference.embedder import Crops, Embedder
+from facerec.inference.torch_runtime import Classifier
+from facerec.photos.crops import centre_picture
+from facerec.photos.reading import read_image
+from facerec.text import printable
+from facerec.types import Face, Image, Photo, Vectors
+
+BATCH = 16  # photos detected and embedded, or classified, together
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classification:
+    """A photo and the probability of each class, (C,) float32; or None and the error, for one that cannot be used."""
+
+    path: Path
+    probabilities: NDArray[np.float32] | None
+    error: FacerecError | None = None
+
+
+def embed_photos(
+    paths: Iterable[Path], detector: Detector, embedder: Embedder, *, main_only: bool = False
+) -> Iterator[Photo]:
+    """Faces and vectors of each photo in order; a photo that cannot be used carries its error instead."""
+    found = faces_in_photos(paths, detector, BATCH)
+    while batch := list(islice(found, BATCH)):
+        kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces in batch]
+        vectors = _embed([face for faces in kept for face in faces], embedder)
+        ends = np.cumsum([len(faces) for faces in kept])
+        rows = np.split(vectors, ends[:-1])
+        for (path, faces), used, own in zip(batch, kept, rows, strict=True):
+            others = 0 if isinstance(faces, FacerecError) else len(faces) - len(used)
+            yield Photo(path, tuple(used), own, _trouble(path, faces), others)
+
+
+def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
+    size = embedder.card.input_size
+    crops = np.stack([face.crop for face in faces]) if faces else np.zeros((0, size, size, 3), np.uint8)
+    return embedder.embed(crops)
+
+
+def _trouble(path: Path, faces: list[Face] | FacerecError) -> FacerecError | None:
+    if isinstance(faces, FacerecError):
+        return faces
+    return None if faces else NoFaceError(f"{printable(path)}: no face found; use a photo with a clear, larger face")
+
+
+def classify(
+    paths: Iterable[Path], classifier: Classifier, detector: Detector | None = None
+) -> Iterator[Classification]:
+    """The probabilities of each photo's classes, in order.
+
+    detector: finds the main face of each photo, for a classifier `of_faces`; leave it out for any other.
+    """
+    if classifier.of_faces != (detector is not None):
+        raise ValueError("a detector is for a classifier of faces, which needs one")
+    pictures = _main_faces(paths, detector) if detector else _centres(paths, classifier.card.input_size)
+    for path, row in _read(pictures, classifier.probabilities):
+        yield Classification(path, None, row) if isinstance(row, FacerecError) else Classification(path, row)
+
+
+def read_pictures(
+    paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
+    """What `read` makes of the middle of each photo, in order: (N, size, size, 3) uint8 RGB -> N rows.
+
+    A photo that cannot be read has its error instead. One photo and BATCH centres are held at a time.
+    """
+    return _read(_centres(paths, size), read)
+
+
+def _read(
+    pictures: Iterator[tuple[Path, Image | FacerecError]], read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
+    while batch := list(islice(pictures, BATCH)):
+        sound = [picture for _, picture in batch if not isinstance(picture, FacerecError)]
+        rows = iter(read(np.stack(sound)) if sound else ())
+        for path, picture in batch:
+            yield path, picture if isinstance(picture, FacerecError) else next(rows)
+
+
+def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Path, Image | FacerecError]]:
+    for path, faces in faces_in_photos(paths, detector, BATCH):
+        yield path, _trouble(path, faces) or faces[0].crop  # type: ignore[index]
+
+
+def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[Path, Image | FacerecError]]:
+    return ((path, _picture(path, size)) for path in paths)
+
+
+def _picture(path: Path, size: int) -> Image | ImageError:
+    try:
+        return centre_picture(read_image(path), size)
+    except ImageError as error:
+        return error
+
+
+def main_vectors(photos: Iterable[Photo], names: Sequence[str]) -> dict[str, np.ndarray | None]:
+    """The main face's vector of each photo under its name, None where there is no usable face."""
+    return {name: photo.vectors[0] if photo.faces else None for name, photo in zip(names, photos, strict=True)}

@@ -1,0 +1,84 @@
+"""Accuracy, ROC AUC and confusion of classifiers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerec.metrics.intervals import BLOCK, people_weights
+from facerec.metrics.roc import Floats, auc, roc, share
+
+
+def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Share of (N,) labels, numbers of classes, whose class is the likeliest of its row (N, C); nan for N = 0.
+
+    Among equally likely classes the first counts as the answer.
+    """
+    y, p = _checked_classes(labels, probabilities)
+    return float(share((p.argmax(axis=1) == y).sum(), len(y)))
+
+
+def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Area under the ROC of (N, C) probabilities, 0..1, against (N,) labels, numbers of classes.
+
+    Two classes: of the second one's probability. More: of each class against the rest, then the mean over classes (not
+    over photos: rare classes count like common ones). A class that no photo or every photo belongs to has no ROC and
+    is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
+    """
+    return float(_mean_auc(*_checked_classes(labels, probabilities), None))
+
+
+def class_auc_bootstrap(
+    labels: ArrayLike, probabilities: ArrayLike, replicates: int, seed: int, people: ArrayLike | None = None
+) -> Floats:
+    """`class_auc` of `replicates` resamples of the photos, (replicates,); the seed fixes them.
+
+    Stratified: every class is resampled by itself and keeps its number of photos, so the same classes count in all
+    resamples. A class of one photo therefore stays as it is; with few photos the interval is on the narrow side. The
+    time grows with photos x classes: about 10 s for 10,000 photos of 30 classes.
+
+    people: (N,) who is on each photo: people are resampled instead (`people_weights`); nan where a class is not drawn.
+    """
+    y, p = _checked_classes(labels, probabilities)
+    if people is not None:
+        return np.concatenate(
+            [_mean_auc(y, p, weights) for weights in people_weights(people, people, replicates, seed)]
+        )
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // max(1, len(y)))
+    sizes = [min(rows, replicates - start) for start in range(0, replicates, rows)]
+    return np.concatenate([_mean_auc(y, p, _photo_weights(y, size, rng)) for size in sizes])
+
+
+def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """How often (N,) labels of each class (rows) were taken for each class (columns): (C, C), C = `classes`."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.asarray(labels, np.intp), np.asarray(predicted, np.intp)), 1)
+    return counts
+
+
+def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
+    """Labels (N,) and probabilities (N, C), which must fit together; ValueError where they do not."""
+    y, p = np.asarray(labels), np.asarray(probabilities)
+    if p.ndim != 2 or y.shape != p.shape[:1]:
+        raise ValueError(f"one row of probabilities per label, not {p.shape} for {y.shape}")
+    if not np.isfinite(p).all():
+        raise ValueError("a probability is not finite")
+    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
+        raise ValueError(f"labels from 0 to {p.shape[1] - 1}, not {y.min()} to {y.max()}")
+    return y.astype(np.intp), p
+
+
+def _mean_auc(y: NDArray[np.intp], p: NDArray[np.floating[Any]], weights: Floats | None) -> Floats:
+    """`class_auc` under weights (..., N): the likelier a class, the smaller the distance to it."""
+    columns = [1] if p.shape[1] == 2 else range(p.shape[1])
+    decided = [c for c in columns if 0 < (y == c).sum() < len(y)]
+    return np.asarray(np.mean([auc(roc(-p[:, c], y == c, weights)) for c in decided], axis=0) if decided else np.nan)
+
+
+def _photo_weights(y: NDArray[np.intp], replicates: int, rng: np.random.Generator) -> Floats:
+    """How often each photo is drawn, (replicates, N), when each class is resampled by itself."""
+    weights = np.empty((replicates, len(y)))
+    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+        weights[:, y == label] = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return weights
