@@ -1,4 +1,4 @@
-"""scripts/centre.py: the mean of the people it is shown goes to the origin; nothing else changes."""
+"""scripts/default_model/centre.py: the mean of the people it is shown goes to the origin; nothing else changes."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def centre(model: Path, output: Path, faces: Data) -> None:
     given = ["--crops", faces.folder, "--splits", faces.splits]
-    command = [sys.executable, ROOT / "scripts" / "centre.py", model, output, *given]
+    command = [sys.executable, ROOT / "scripts" / "default_model" / "centre.py", model, output, *given]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

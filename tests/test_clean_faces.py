@@ -1,4 +1,4 @@
-"""scripts/clean_faces.py: which crops are doubtful, by vectors placed by hand, and what is linked."""
+"""scripts/default_model/clean_faces.py: which crops are doubtful, by vectors placed by hand, and what is linked."""
 
 import subprocess
 import sys
@@ -35,7 +35,12 @@ def test_wrong_labels_and_second_folders_are_left_out(tmp_path: Path) -> None:
     embeddings = DIRECTIONS[rows].astype(np.float16)
     np.savez(tmp_path / "teacher" / "sface.npz", names=np.array(names), embeddings=embeddings)
 
-    command = [sys.executable, str(ROOT / "scripts" / "clean_faces.py"), str(tmp_path), str(tmp_path / "clean")]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "default_model" / "clean_faces.py"),
+        str(tmp_path),
+        str(tmp_path / "clean"),
+    ]
     subprocess.run([*command[:-1], str(tmp_path / "every"), "--all"], check=True)
     every = read_photos(tmp_path / "every" / "faces")
     assert {person: len(every.photos_of(person)) for person in every.names} == {

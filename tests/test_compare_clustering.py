@@ -1,4 +1,4 @@
-"""scripts/compare_clustering.py: the albums are what it says, and made-up people are all found."""
+"""scripts/studies/clustering.py: the albums are what it says, and made-up people are all found."""
 
 import importlib
 import re
@@ -18,8 +18,8 @@ from facerec.models.cohort import save_cohort
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("compare_clustering")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.studies.clustering")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_made_up_people_are_found(tmp_path: Path) -> None:
     model = toy_model.write_model(tmp_path / "model")
     rows = [toy_model.vector(toy_model.crop(person, 0)) for person in range(100, 300)]
     save_cohort(model, load_embedder(str(model)).card, np.array(rows, np.float32), "made up")
-    command = [sys.executable, ROOT / "scripts" / "compare_clustering.py", tmp_path / "faces", "--model", model]
+    command = [sys.executable, "-m", "scripts.studies.clustering", tmp_path / "faces", "--model", model]
     command += ["--people", tmp_path / "people.txt", "--cache", tmp_path / "cache.npz", "--shipped"]
     said = [
         subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout for _ in range(2)

@@ -1,4 +1,4 @@
-"""scripts/compare_tasks.py: who is trained on and who is judged, and what the table says."""
+"""scripts/studies/second_task.py: who is trained on and who is judged, and what the table says."""
 
 import importlib
 from pathlib import Path
@@ -15,8 +15,8 @@ from facerec.datasets.splits import split_people
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("compare_tasks")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.studies.second_task")
 
 
 def test_nobody_who_is_judged_or_listed_is_trained_on(script: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import oracles
 import pytest
 import toy_model
-from running import ROOT, json_lines, run
+from running import json_lines, run
 
 from facerec.decision.decide import decide
 from facerec.decision.posterior import Posterior
@@ -273,7 +273,7 @@ def test_draws_of_people(toy: Path, tmp_path: Path) -> None:
         for photo in range(5):
             toy_model.save_crop(tmp_path / "faces" / f"p{person}" / f"{photo}.png", person, photo)
     (tmp_path / "people.txt").write_text("".join(f"faces/p{person}\n" for person in range(8)), "utf-8")
-    command = [sys.executable, ROOT / "scripts" / "compare_identification.py", tmp_path / "faces", toy, toy]
+    command = [sys.executable, "-m", "scripts.studies.open_set", tmp_path / "faces", toy, toy]
     said = subprocess.run(
         [*map(str, command), "--people", str(tmp_path / "people.txt"), "--draws", "3"],
         capture_output=True, text=True, check=True,

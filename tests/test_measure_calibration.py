@@ -1,4 +1,4 @@
-"""scripts/measure_calibration.py and compare_with_constant.py: the rates against loops, and who is drawn."""
+"""scripts/studies/calibration.py and constant_threshold.py: the rates against loops, and who is drawn."""
 
 import importlib
 import math
@@ -14,14 +14,14 @@ from facerec.evaluation.identification import Searches, search_all
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("measure_calibration")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.studies.calibration")
 
 
 @pytest.fixture
 def constant(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("compare_with_constant")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.studies.constant_threshold")
 
 
 def rate_by_loop(searches: Searches, limit: float, weights: dict[str, float], mated: bool) -> float:

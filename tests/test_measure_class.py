@@ -1,4 +1,4 @@
-"""scripts/measure_class.py: who is in a class, what of them is known, and what is searched."""
+"""scripts/studies/class_of_thirty.py: who is in a class, what of them is known, and what is searched."""
 
 import importlib
 from itertools import combinations
@@ -13,8 +13,8 @@ CROPS = {f"p{i}": [Path(f"p{i}/{j}.png") for j in range(1 + i % 20)] for i in ra
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("measure_class")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.studies.class_of_thirty")
 
 
 @pytest.mark.parametrize("which", ["validation", "lfw"])

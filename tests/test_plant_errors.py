@@ -1,4 +1,4 @@
-"""scripts/plant_errors.py: check-data finds what is planted, among made-up people and among real ones."""
+"""scripts/studies/planted_errors.py: check-data finds what is planted, among made-up people and among real ones."""
 
 import re
 import subprocess
@@ -9,7 +9,6 @@ import numpy as np
 import PIL.Image
 import PIL.ImageFilter
 import pytest
-from running import ROOT
 from test_check_data import shot
 
 from facerec.types import Image
@@ -19,7 +18,7 @@ KINDS = ["duplicate", "near_duplicate", "same_person", "wrong_label"]
 
 def plant(*arguments: object) -> dict[str, list[int]]:
     """kind -> found, planted, others, before."""
-    command = [sys.executable, str(ROOT / "scripts" / "plant_errors.py"), *map(str, arguments)]
+    command = [sys.executable, "-m", "scripts.studies.planted_errors", *map(str, arguments)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
     return {line.split(":")[0]: [int(number) for number in re.findall(r"\d+", line)] for line in said}
 

@@ -223,8 +223,8 @@ def test_a_card_whose_probability_makes_no_sense_is_refused(wrong: dict[str, Any
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    module = importlib.import_module("measure_probability")
+    monkeypatch.syspath_prepend(str(ROOT))
+    module = importlib.import_module("scripts.studies.posterior")
     monkeypatch.setattr(module, "DRAWS", 8)
     monkeypatch.setattr(module, "SIZES", (4, 8))
     monkeypatch.setattr(module, "FEW", 4)

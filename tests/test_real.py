@@ -58,7 +58,9 @@ def sface(request: pytest.FixtureRequest) -> Path:
     assert cache is not None
     folder = cache.mkdir("sface")
     if not (folder / "sface.onnx").exists():
-        fetched = subprocess.run([ROOT / "scripts" / "fetch_sface", folder], capture_output=True, text=True)
+        fetched = subprocess.run(
+            [ROOT / "scripts" / "default_model" / "fetch_sface", folder], capture_output=True, text=True
+        )
         if fetched.returncode:
             pytest.skip(f"SFace cannot be fetched: {fetched.stderr.strip().splitlines()[-1]}")
     return folder / "sface.onnx"

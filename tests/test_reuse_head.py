@@ -1,4 +1,4 @@
-"""scripts/reuse_head.py: the student's last layer is its teacher's, its maps have their mean and variance."""
+"""scripts/default_model/reuse_head.py: the student's last layer is its teacher's, its maps are scaled alike."""
 
 import subprocess
 import sys
@@ -50,7 +50,15 @@ def write_teacher(folder: Path, *, bent: bool = False) -> tuple[Path, np.ndarray
 
 
 def reuse(start: Path, teacher: Path, output: Path, faces: Data, kept: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "reuse_head.py", start, teacher, output, "--kept-stages", kept]
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "default_model" / "reuse_head.py",
+        start,
+        teacher,
+        output,
+        "--kept-stages",
+        kept,
+    ]
     given = ["--crops", faces.folder, "--splits", faces.splits]
     return subprocess.run([*map(str, command), *map(str, given)], capture_output=True, text=True)
 

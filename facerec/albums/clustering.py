@@ -21,7 +21,7 @@ from facerec.text import how_many
 from facerec.types import Threshold, Vectors
 
 JOINED = 0.1
-"""The share of strangers that may be taken for somebody in the album: of those scripts/compare_clustering.py tried the
+"""The share of strangers that may be taken for somebody in the album: of those scripts/studies/clustering.py tried the
 one of the highest B-cubed F, in the mean over four kinds of albums of validation people."""
 DENSE = 0.01
 """The same for DBSCAN: of those that may be within its eps of some face of the album."""

@@ -13,7 +13,7 @@ still the one asked for, and N in the intervals is how many equal ones they are 
 Where N are too few to count (k = 0), the threshold lies below all of them, and how far is read off their tail, if that
 is of some hundred: beyond the nearest tenth the share of strangers falls off exponentially (peaks over threshold;
 Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted was not surely nearer to the
-rate asked for (scripts/compare_tails.py).
+rate asked for (scripts/studies/tails.py).
 """
 
 import math

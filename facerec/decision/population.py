@@ -13,7 +13,7 @@ is counted into the rate that is to be expected, and widens the stated intervals
 
 Among many people the nearest decides, and how like each other the most alike are (relatives, look-alikes, photos of one
 event) mean and spread do not tell. So everybody enrolled is searched as well, among all others: strangers of the right
-kind. The more of these there are, the more they weigh. Chosen by scripts/measure_population.py.
+kind. The more of these there are, the more they weigh. Chosen by scripts/studies/population.py.
 """
 
 import math

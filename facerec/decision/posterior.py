@@ -6,7 +6,7 @@ distance d it looks at t, the distance at which this very gallery lets 1 % of th
     P(right | d) = 1 / (1 + exp(-(intercept + slope d + threshold_slope t)))
 
 a logistic regression on people the model was not trained on, in galleries of many sizes (Platt 1999, Advances in
-Large Margin Classifiers; scripts/measure_probability.py). It takes PRIOR for granted: every second face that is
+Large Margin Classifiers; scripts/studies/posterior.py). It takes PRIOR for granted: every second face that is
 searched is of somebody enrolled. Its odds P / (1 - P) are then the likelihood ratio of forensic practice (ENFSI 2015,
 Guideline for evaluative reporting), and whoever expects somebody enrolled with odds of 1 to 9 multiplies them by 1 / 9.
 It explains a decision and takes no part in it.

@@ -1,7 +1,7 @@
 """How good a face is to be known by: size, sharpness, pose and the detector's confidence, and in words what is wrong.
 
 The measures are those of ISO/IEC 29794-5 that five landmarks and a crop can give. Their limits are not guessed:
-`scripts/measure_quality.py` shows how much oftener the shipped model misses people as each of them gets worse.
+`scripts/studies/photo_quality.py` shows how much oftener the shipped model misses people as each of them gets worse.
 """
 
 import math
@@ -61,10 +61,10 @@ LIMITS = (
     ),
     Limit("confidence", 0.99, 0.9, "it may be no face, confidence {}; use a photo with {} or more"),
 )
-"""By `scripts/measure_quality.py`, on the validation people's crops: at `good` twice as many comparisons are missed as
-usual, at `least` half. Only seven of the crops are turned by more than 0.4, and none has a confidence below 0.99: less
-sure faces are doubtful because nothing is known of them, and too poor where MTCNN's default passes them over. Neither
-pitch nor roll made a difference that these crops can show."""
+"""By `scripts/studies/photo_quality.py`, on the validation people's crops: at `good` twice as many comparisons are
+missed as usual, at `least` half. Only seven of the crops are turned by more than 0.4, and none has a confidence below
+0.99: less sure faces are doubtful because nothing is known of them, and too poor where MTCNN's default passes them
+over. Neither pitch nor roll made a difference that these crops can show."""
 
 
 @dataclass(frozen=True, slots=True)

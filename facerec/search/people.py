@@ -14,8 +14,8 @@ from facerec.types import Candidate, Threshold, Vectors
 class PeopleIndex:
     """An index whose vectors belong to people, each of whom is searched at the mean of theirs, of length 1 again.
 
-    The mean misses fewer people than the nearest of the vectors does (scripts/compare_readings.py), and somebody with
-    many photos does not come nearer to strangers than somebody with one.
+    The mean misses fewer people than the nearest of the vectors does (scripts/studies/template_means.py), and somebody
+    with many photos does not come nearer to strangers than somebody with one.
     """
 
     def __init__(self, index: Index, ids: Ids, owners: Sequence[str]) -> None:

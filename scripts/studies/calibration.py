@@ -1,0 +1,202 @@
+"""Does a gallery's threshold let through the share of strangers it says? Many galleries of each size; and a constant.
+
+    .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --sizes 10 40
+    .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --people test --sizes 10 40 100
+    .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --people lfw --sizes 10 40 100 400 1000
+
+(--cache DIR keeps the vectors of the people, which takes most of the time: `people.py`.)
+
+In each of 200 draws so many people, at random, are enrolled with up to 4 photos each, and the gallery sets its
+threshold for FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration
+never saw), and every further photo of the enrolled. Of the validation and test people these are aligned crops, of LFW
+raw photos. Reported over the draws: the mean FPIR with a 95 % interval by a bootstrap over people (draws not
+resampled), what multiple of the 1 % asked for it is, and in what share of the draws the FPIR lay in the 95 % interval
+`Calibration.prediction` gives beforehand. Beside it the same of one constant distance to the nearest template, the one
+that lets 1 % of the validation people's strangers through at 40 people; and the FNIR of both.
+
+--strangers PREFIX: beside them one photo of every training person is searched whose folder and name begin so (`faces/`,
+`faces/celeba_`, of which all validation and test people are). Of 120 people few are left as strangers, and these are
+thousands. The calibration has not seen them, but the model has: it was trained on them. With the validation people the
+two kinds of strangers can be compared.
+
+With --groups-of 120 it measures instead what so few people as the 120 test people can tell: the people are divided into
+groups of so many, and each is measured as if there were no others, by 50 draws. Printed: the multiples of the 1 % over
+the groups (mean, median, central 95 %).
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.decision.calibration import Calibration
+from facerec.decision.population import calibrate_people
+from facerec.evaluation.identification import Searches, index_people
+from facerec.inference.loading import load_embedder
+from facerec.models.cohort import load_cohort
+from scripts.studies.people import Rows, add_options, people_of
+from scripts.studies.population import training_people
+from scripts.studies.template_means import nearest_template
+
+DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
+CONSTANT_AT = 40  # people enrolled where the constant is chosen
+REPLICATES = 400
+DRAWS_OF_GROUP = 50
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drawn:
+    """One gallery and all its searches.
+
+    searches, nearest: at the mean and at the nearest template. made: the threshold it set itself.
+    """
+
+    searches: Searches
+    nearest: Searches
+    made: Calibration
+
+
+def draw(rows: Rows, size: int, seed: int, strangers: Rows | None = None) -> tuple[Rows, Rows]:
+    """`size` people with up to ENROLLED photos, and what is searched: their other photos, one photo of all others.
+
+    strangers: people who are never enrolled, of whom one photo is searched as well.
+    """
+    rng = np.random.default_rng((SEED, size, seed))
+    people = sorted(rows)
+    chosen = {people[i] for i in rng.permutation(len(people))[:size]}
+    gallery, probes = {}, {}
+    for person in people:
+        own = [rows[person][i] for i in rng.permutation(len(rows[person]))]
+        gallery |= {person: own[:ENROLLED]} if person in chosen else {}
+        probes[person] = own[ENROLLED:] if person in chosen else own[:1]
+    probes |= {person: [own[rng.integers(len(own))]] for person, own in (strangers or {}).items()}
+    return gallery, probes
+
+
+def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32], strangers: Rows | None = None) -> Drawn:
+    """Enrol, calibrate, search."""
+    gallery, probes = draw(rows, size, seed, strangers)
+    made = calibrate_people(index_people(gallery), cohort, FPIR)
+    assert made is not None, "the model has no cohort"
+    return Drawn(mean_template(gallery, probes), nearest_template(gallery, probes), made)
+
+
+def mean_template(gallery: Rows, probes: Rows) -> Searches:
+    """As `run_searches`, all searches at once."""
+    owned = [(person, row) for person, rows in probes.items() for row in rows]
+    found = [best for (best,) in index_people(gallery).nearest(np.stack([row for _, row in owned]), 1)]
+    searcher = tuple(person for person, _ in owned)
+    hit = np.array([best.person == own for best, own in zip(found, searcher, strict=True)])
+    mated = np.array([person in gallery for person in searcher])
+    return Searches(searcher, mated, hit, np.array([best.distance for best in found], np.float32), np.zeros(0))
+
+
+def constant_distance(rows: Rows) -> float:
+    """To the nearest template, of all strangers in all draws at CONSTANT_AT people: their FPIR quantile."""
+    drawn = [nearest_template(*draw(rows, CONSTANT_AT, seed)) for seed in range(DRAWS)]
+    return float(np.quantile(np.concatenate([s.distance[~s.mated] for s in drawn]), FPIR))
+
+
+def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -> Floats:
+    """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled.
+
+    nan where a draw has no such search: of LFW, few people have more photos than are enrolled.
+    """
+    rng = np.random.default_rng(SEED)
+    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
+    weights = np.concatenate([np.ones((1, len(people))), weights])  # (1 + B, P)
+    place = {person: i for i, person in enumerate(people)}
+    counted, found = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
+    for i, (searches, limit) in enumerate(drawn):
+        own = np.array([place[person] for person in searches.searcher])
+        named = (searches.distance <= limit) & (searches.hit | ~searches.mated)
+        for total, kind in ((counted, searches.mated == mated), (found, (searches.mated == mated) & named)):
+            total[:, i] = np.bincount(own[kind], minlength=len(people))
+    whole = weights @ counted
+    share = np.divide(weights @ found, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return 1 - share if mated else share
+
+
+def shown(values: Floats) -> str:
+    """(1 + B, draws): the mean over the draws that have the rate, in percent, with the 95 % interval."""
+    means = np.nanmean(values[:, ~np.isnan(values[0])], axis=1)
+    low, high = metrics.percentile_interval(means[1:][~np.isnan(means[1:])])
+    return f"{100 * means[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+
+
+def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, strangers: Rows) -> str:
+    """One row of the table."""
+    people = sorted(rows | strangers)
+    drawn = [run(rows, size, seed, cohort, strangers) for seed in range(DRAWS)]
+    own = [(each.searches, each.made.distance) for each in drawn]
+    fixed = [(each.nearest, constant) for each in drawn]
+    fpir, others = rates(own, people, mated=False), rates(fixed, people, mated=False)
+    expected = [each.made.prediction(int((~each.searches.mated).sum())) for each in drawn]
+    covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
+    searched = np.mean([(~each.searches.mated).sum() for each in drawn])
+    limits = np.mean([each.made.distance for each in drawn])
+    cells = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
+    cells += [shown(others), shown(rates(fixed, people, mated=True))]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) -> Floats:
+    """(groups,) of `count` people each: the mean FPIR of galleries of `size` of them, as a multiple of the target."""
+    order, found = np.random.default_rng(SEED).permutation(sorted(rows)), []
+    for start in range(0, len(order) - count + 1, count):
+        group = {person: rows[person] for person in order[start : start + count].tolist()}
+        drawn = [run(group, size, seed, cohort) for seed in range(DRAWS_OF_GROUP)]
+        named = [each.searches.distance[~each.searches.mated] <= each.made.distance for each in drawn]
+        found.append(np.mean([each.mean() for each in named]) / FPIR)
+    return np.array(found)
+
+
+def named_so(rows: Rows, prefix: str) -> Rows:
+    """Those whose names begin with the prefix; SystemExit where nobody's does."""
+    if found := {name: own for name, own in rows.items() if name.startswith(prefix)}:
+        return found
+    raise SystemExit(f"--strangers {prefix}: no training person's folder and name begin so; one is {min(rows)}")
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--sizes", type=int, nargs="+", required=True)
+    parser.add_argument("--strangers", metavar="PREFIX", help="training people who are searched beside the others")
+    parser.add_argument("--groups-of", type=int, metavar="N", help="what N of the people tell, instead")
+    options = parser.parse_args()
+    if options.strangers is not None and options.groups_of:
+        parser.error("--strangers: with --groups-of nobody else is searched; leave one out")
+    embedder = load_embedder(options.model)
+    cohort = load_cohort(embedder.path, embedder.card)
+    if options.groups_of:
+        rows = people_of(options.data, options.people, options.model, options.cache)
+        for size in options.sizes:
+            found = multiples(rows, size, cohort, options.groups_of)
+            low, half, high = np.quantile(found, [0.025, 0.5, 0.975])
+            print(f"{size} of {options.groups_of} people, {len(found)} groups of {options.people}: ", end="")
+            print(f"{found.mean():.2f} times the target, median {half:.2f}, {low:.2f} to {high:.2f}", flush=True)
+        return
+    strangers: Rows = {}
+    if options.strangers is not None:
+        strangers = named_so(training_people(options.data, embedder, options.cache), options.strangers)
+        print(f"searched beside them: {len(strangers)} training people")
+    constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
+    rows = people_of(options.data, options.people, options.model, options.cache)
+    photos = sum(map(len, rows.values()))
+    print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
+    print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")
+    head = "people | strangers | threshold | FPIR | of the target | covered | FNIR | FPIR, constant | FNIR, constant"
+    print(f"| {head} |\n|{'---|' * 9}")
+    for size in options.sizes:
+        print(report(rows, size, cohort, constant, strangers), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Which algorithm groups an album's faces best, and where its line should lie: B-cubed figures of simulated albums.
+
+    D=../shared/data
+    .venv/bin/python -m scripts.studies clustering $D/faces --people $D/splits/validation.txt
+    .venv/bin/python -m scripts.studies clustering $D/faces --people $D/splits/test.txt --shipped
+
+FOLDER holds identity folders of aligned crops, LIST names the people (`faces/NAME`, a line each). An album is 20 to 60
+of them at random; a quarter of them have one photo in it, the others 1 + a geometric number of mean 5 (or all they
+have). Printed is a Markdown table for each kind of album:
+
+alone      every face has a photo of its own
+together   the same faces, half of them in photos of 2 to 5 people
+crowd      the faces of `alone`, and 500 strangers with a photo each (of the cohort's half that sets no limit)
+everyone   all crops of all people, one album
+
+with precision, recall and F over all draws, and F less the first row's; then F in the mean of the four kinds. 95 %
+intervals: a bootstrap over people, who are the same for all rows and draws (groupings as they are, strangers not
+resampled). The limits that strangers set are set by the other half of the cohort; for DBSCAN, whose eps it is, by the
+share of them within it of some face. Seeds are fixed.
+
+`--shipped`: the first row only, for people by whom nothing is to be chosen. `--cache FILE.npz` keeps the embeddings.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import HDBSCAN
+
+from facerec.albums.clustering import DENSE, JOINED, dense_groups, group_faces
+from facerec.inference.loading import load_embedder, model_card
+from facerec.metrics.clustering import b_cubed
+from facerec.models.cohort import load_cohort
+from facerec.types import Threshold, Vectors
+from scripts.studies.people import embed_people
+from scripts.studies.tables import shown
+
+DRAWS, REPLICATES, SEED = 20, 1000, 0
+STRANGERS = 500
+
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Method = Callable[[Vectors, Labels, Vectors], Labels]  # vectors, photos, strangers -> labels, 0: alone
+
+
+@dataclass(frozen=True, eq=False)
+class Album:
+    """N faces: (N, D) vectors, (N,) people and photos as numbers; strangers' people are negative."""
+
+    vectors: Vectors
+    people: Labels
+    photos: Labels
+
+
+def linked(vectors: Vectors, photos: Labels, strangers: Vectors, rate: float) -> Labels:
+    """Average linkage as `facerec cluster` does it, at another rate."""
+    return group_faces(vectors, photos.tolist(), strangers, rate).labels
+
+
+def linked_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: float) -> Labels:
+    """Average linkage up to a constant distance."""
+    return group_faces(vectors, photos.tolist(), Threshold(limit, "")).labels
+
+
+def dbscan(vectors: Vectors, photos: Labels, strangers: Vectors, rate: float) -> Labels:
+    """DBSCAN as `facerec cluster --method dbscan` does it, at another rate."""
+    return dense_groups(vectors, strangers, rate).labels
+
+
+def dbscan_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: float) -> Labels:
+    """DBSCAN at a constant eps."""
+    return dense_groups(vectors, Threshold(limit, "")).labels
+
+
+def hdbscan(vectors: Vectors, photos: Labels, strangers: Vectors, method: str) -> Labels:
+    """HDBSCAN of pairs and more, which has no limit to set."""
+    options = {"cluster_selection_method": method, "copy": True}
+    found = HDBSCAN(min_cluster_size=2, min_samples=1, **options).fit_predict(vectors)  # type: ignore[arg-type]
+    return found.astype(np.int64) + 1
+
+
+def methods(limit: float) -> dict[str, Method]:
+    """Every row; `limit`: the threshold of the model's card."""
+    rates = [JOINED, *(rate for rate in (0.01, 0.03, 0.05, 0.1, 0.2) if rate != JOINED)]
+    rows: dict[str, Method] = {
+        f"average linkage, {100 * rate:g} % of strangers": partial(linked, rate=rate) for rate in rates
+    }
+    rows["average linkage, the card's threshold"] = partial(linked_within, limit=limit)
+    rows |= {
+        f"DBSCAN, {100 * rate:g} % of strangers": partial(dbscan, rate=rate) for rate in (0.001, 0.003, DENSE, 0.03)
+    }
+    rows["DBSCAN, the card's threshold"] = partial(dbscan_within, limit=limit)
+    return rows | {f"HDBSCAN, {kind}": partial(hdbscan, method=kind) for kind in ("eom", "leaf")}
+
+
+def draw(vectors: Vectors, people: Labels, seed: int) -> Album:
+    """An album of faces alone, in random order."""
+    rng = np.random.default_rng((SEED, seed))
+    everyone = np.unique(people)
+    chosen = rng.permutation(everyone)[: rng.integers(20, 61)]
+    counts = np.where(rng.random(len(chosen)) < 0.25, 1, 1 + rng.geometric(1 / 5, len(chosen)))
+    rows = [rng.permutation(np.flatnonzero(people == p))[:n] for p, n in zip(chosen, counts, strict=True)]
+    order = rng.permutation(np.concatenate(rows))
+    return Album(vectors[order], people[order], np.arange(len(order)))
+
+
+def together(album: Album, seed: int) -> Album:
+    """Half of the faces in photos of 2 to 5 people."""
+    rng = np.random.default_rng((SEED, seed, 1))
+    photos, start = album.photos.copy(), 0
+    while start < len(photos) // 2:  # they are in random order
+        end = start + rng.integers(2, 6)
+        _, first = np.unique(album.people[start:end], return_index=True)  # of a person, the first face only
+        photos[start + first] = start
+        start = end
+    return Album(album.vectors, album.people, photos)
+
+
+def crowd(album: Album, strangers: Vectors, seed: int) -> Album:
+    """The album among STRANGERS."""
+    picked = np.random.default_rng((SEED, seed, 2)).permutation(len(strangers))[:STRANGERS]
+    vectors = np.concatenate([album.vectors, strangers[picked]])
+    return Album(vectors, np.concatenate([album.people, -1 - picked]), np.arange(len(vectors)))
+
+
+def score(albums: list[Album], strangers: Vectors, method: Method, people: int) -> Floats:
+    """(1 + REPLICATES, 3) precision, recall and F averaged over the albums; as measured, then with people resampled."""
+    drawn = np.random.default_rng(SEED).multinomial(people, np.full(people, 1 / people), REPLICATES)
+    weights = np.concatenate([np.ones((1, people)), drawn])  # (1 + B, P)
+    total = np.zeros((len(weights), 3))
+    for album in albums:
+        there = np.unique(album.people)
+        own = np.where(there >= 0, weights[:, np.maximum(there, 0)], 1.0)
+        total += b_cubed(album.people, method(album.vectors, album.photos, strangers), own)
+    return total / len(albums)
+
+
+def kinds(vectors: Vectors, people: Labels, extra: Vectors) -> Iterator[tuple[str, list[Album]]]:
+    """Every kind of album and its draws."""
+    alone = [draw(vectors, people, seed) for seed in range(DRAWS)]
+    yield "alone", alone
+    yield "together", [together(album, seed) for seed, album in enumerate(alone)]
+    yield "crowd", [crowd(album, extra, seed) for seed, album in enumerate(alone)]
+    yield "everyone", [Album(vectors, people, np.arange(len(people)))]
+
+
+def embeddings(folder: Path, people: list[str], model: str, cache: Path | None) -> tuple[Vectors, Labels]:
+    """(N, D) of all crops, and (N,) whose they are."""
+    if cache is not None and cache.exists():
+        stored = np.load(cache)
+        return stored["vectors"], stored["people"]
+    rows = embed_people(folder, people, model)
+    vectors = np.concatenate([np.stack(rows[person]) for person in people])
+    numbers = np.repeat(np.arange(len(people)), [len(rows[person]) for person in people])
+    if cache is not None:
+        np.savez(cache, vectors=vectors, people=numbers)
+    return vectors, numbers
+
+
+def main() -> None:
+    """Parse, embed, draw, print Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--people", type=Path, required=True, metavar="LIST")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--cache", type=Path, metavar="FILE")
+    parser.add_argument("--shipped", action="store_true")
+    options = parser.parse_args()
+    listed = [line.split("/") for line in options.people.read_text("utf-8").split()]
+    names = sorted(name for source, name in listed if source == options.folder.name)
+    vectors, people = embeddings(options.folder, names, options.model, options.cache)
+    limit = model_card(options.model).default_threshold
+    assert limit is not None, "the model's card states no threshold"
+    embedder = load_embedder(options.model)
+    cohort = np.random.default_rng(SEED).permutation(load_cohort(embedder.path, embedder.card))
+    strangers, extra = np.array_split(cohort, 2)
+    rows = methods(limit.distance)
+    rows = dict(list(rows.items())[:1]) if options.shipped else rows
+    print(f"{len(names)} people, {len(people)} crops; percent, 95 % intervals over people")
+    means = dict.fromkeys(rows, np.zeros(1 + REPLICATES))
+    for kind, albums in kinds(vectors, people, extra):
+        sizes = [len(album.people) for album in albums]
+        print(f"\n{kind}: {len(albums)} albums of {min(sizes)} to {max(sizes)} faces\n")
+        print("| grouped by | precision | recall | F | less the first's |\n|---|---|---|---|---|")
+        first: Floats | None = None
+        for name, method in rows.items():
+            values = score(albums, strangers, method, len(names))
+            first = values[:, 2] if first is None else first
+            cells = [f"{100 * values[0, 0]:.1f}", f"{100 * values[0, 1]:.1f}", *compared(values[:, 2], first)]
+            print(f"| {' | '.join([name, *cells])} |", flush=True)
+            means[name] = means[name] + values[:, 2] / 4
+    print("\nmean of the four kinds\n\n| grouped by | F | less the first's |\n|---|---|---|")
+    for name, values in means.items():
+        print(f"| {' | '.join([name, *compared(values, means[next(iter(rows))])])} |")
+
+
+def compared(values: Floats, first: Floats) -> list[str]:
+    """A figure and how much more it is than the first row's, in percent with intervals."""
+    return [shown(values, 100, 1), "" if np.array_equal(values, first) else shown(values - first, 100, 1)]
+
+
+if __name__ == "__main__":
+    main()

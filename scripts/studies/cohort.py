@@ -1,0 +1,125 @@
+"""Does a cohort of low-resolution strangers calibrate a threshold for strangers on good photos?
+
+    .venv/bin/python -m scripts.studies cohort MODEL --data ../shared/data
+
+Over 40 draws, 40 of the 80 validation people are enrolled with 4 crops each. Searched are all crops of the other 40, as
+they are (sharp) and brought down to the cohort's resolution (blurred: what that alone does), and the cohort people of
+`splits/cohort.txt`. For each kind: the distance to the nearest enrolled person, its median and 1 % quantile, and what
+share of the sharp strangers is nearer than that quantile: the FPIR a gallery would have whose threshold was set by them
+for 1 %. Corrected: the cohort's embeddings less the mean of low resolution, plus the mean of good photos; the two means
+are of the training people of faces/ and faces_small/, so that nobody here decides them.
+Intervals: 95 % of a bootstrap over the strangers' people.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL.Image import Resampling
+
+from facerec import metrics
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
+from facerec.types import Image, Vectors
+
+DRAWS, ENROLLED, REPLICATES, SEED = 40, 4, 400, 0
+FPIR = 0.01
+LOW = 52  # pixels a cohort photo's aligned 128 px crop was made from: faces of about 45 px
+SAMPLE = 3000
+
+Floats = NDArray[np.float64]
+
+
+def embed(paths: Sequence[Path], embedder: Embedder, low: int = 0) -> Vectors:
+    """(N, D) of aligned crops, each brought down to `low` pixels and up again first, unless 0."""
+    parts = [np.zeros((0, embedder.card.embedding_dim), np.float32)]
+    for start in range(0, len(paths), 256):
+        crops = [read_image(path) for path in paths[start : start + 256]]
+        crops = [lowered(crop, low) for crop in crops] if low else crops
+        parts.append(embedder.embed(np.stack([aligned_crop(crop, embedder.card.input_size) for crop in crops])))
+    return np.concatenate(parts)
+
+
+def lowered(crop: Image, side: int) -> Image:
+    """(S, S, 3) of no more detail than `side` pixels."""
+    image = PIL.Image.fromarray(crop)
+    return np.asarray(image.resize((side, side), Resampling.BOX).resize(image.size, Resampling.BICUBIC))
+
+
+def nearest(vectors: Vectors, templates: Vectors) -> Floats:
+    """(N,) squared distance to the nearest of (T, D) templates."""
+    return (2 - 2 * (vectors @ templates.T).max(axis=1)).astype(np.float64)
+
+
+def training_means(data: Path, embedder: Embedder) -> tuple[Vectors, Vectors]:
+    """(D,) means of the embeddings of training people: of faces_small (low resolution) and of faces."""
+    listed = {line for path in (data / "splits").glob("*.txt") for line in path.read_text("utf-8").split()}
+    means = []
+    for source in ("faces_small", "faces"):
+        photos: PhotoSet = read_photos(data / source)
+        free = [path for path in photos.paths if f"{source}/{path.parent.name}" not in listed]
+        order = np.random.default_rng(SEED).permutation(len(free))[:SAMPLE]
+        means.append(embed([free[i] for i in order], embedder).mean(axis=0))
+    return means[0], means[1]
+
+
+def corrected(cohort: Vectors, low: Vectors, sharp: Vectors) -> Vectors:
+    """The cohort's unit rows with the mean of low resolution replaced by that of good photos."""
+    rows = cohort - low + sharp
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    embedder = load_embedder(options.model)
+    _, faces = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
+    sharp, blurred = embed(faces.paths, embedder), embed(faces.paths, embedder, LOW)
+    names = (options.data / "splits" / "cohort.txt").read_text("utf-8").split()
+    cohort = embed([next((options.data / name).iterdir()) for name in names], embedder)
+    kinds = {"sharp": sharp, "blurred": blurred, "cohort": cohort}
+    kinds["cohort, corrected"] = corrected(cohort, *training_means(options.data, embedder))
+
+    draws = [np.random.default_rng((SEED, i)) for i in range(DRAWS)]
+    found: dict[str, list[tuple[Floats, Floats, NDArray[np.int64]]]] = {kind: [] for kind in kinds}
+    for rng in draws:
+        enrolled = rng.permutation(len(faces.names))[: len(faces.names) // 2]
+        rows = np.concatenate([rng.permutation(np.flatnonzero(faces.labels == p))[:ENROLLED] for p in enrolled])
+        strangers = np.flatnonzero(~np.isin(faces.labels, enrolled))
+        own = nearest(sharp[strangers], sharp[rows])
+        for kind, vectors in kinds.items():
+            searched = vectors if "cohort" in kind else vectors[strangers]
+            found[kind].append((nearest(searched, sharp[rows]), own, faces.labels[strangers]))
+
+    print(f"{len(faces)} crops of {len(faces.names)} validation people, {len(cohort)} cohort people, {DRAWS} draws\n")
+    print("| strangers | median distance | 1 % quantile | FPIR of sharp strangers there, % |\n|---|---|---|---|")
+    for kind, results in found.items():
+        medians, limits = ([np.quantile(d, q) for d, _, _ in results] for q in (0.5, FPIR))
+        shares = [resampled(own <= limit, people) for limit, (_, own, people) in zip(limits, results, strict=True)]
+        point, *values = 100 * np.mean(shares, axis=0)
+        low, high = metrics.percentile_interval(values)
+        row = f"{np.mean(medians):.3f} | {np.mean(limits):.3f} | {point:.2f} ({low:.2f} to {high:.2f})"
+        print(f"| {kind} | {row} |", flush=True)
+
+
+def resampled(false: NDArray[np.bool_], people: NDArray[np.int64]) -> Floats:
+    """(1 + REPLICATES,) share of false positives, as measured and with the strangers' people resampled."""
+    rng = np.random.default_rng(SEED)
+    everyone = 1 + int(people.max())
+    drawn = rng.multinomial(everyone, np.full(everyone, 1 / everyone), REPLICATES)
+    weights = np.concatenate([np.ones((1, everyone)), drawn])[:, people]  # (1 + B, N)
+    return (weights * false).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What a gallery that sets its own threshold gains over the usual constant: FNIR at FPIR 1 %, and both at what is set.
+
+    .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data
+    .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data --people test
+    .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data --people lfw
+
+Over 20 draws. Validation and test people, aligned crops: half are enrolled with 4 crops each; their other crops and all
+crops of the other half are searched. LFW, raw photos: everybody with 5 photos or more is enrolled with 4 of them, drawn
+anew; searched are their other photos, and one photo of everybody else. (--cache DIR: see `people.py`.)
+
+FNIR at FPIR 1 %: the threshold chosen by the very strangers searched. At what is set: the mean template at the
+threshold the gallery sets itself by the model's cohort for 1 %, counted on the final decisions; the nearest template at
+one constant distance, at which 1 % of the validation people's strangers are let through at 40 people
+(`calibration.py`). 95 % intervals: a bootstrap over people, the same for both, draws not resampled.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
+from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import share
+from facerec.models.cohort import load_cohort
+from facerec.types import Vectors
+from scripts.studies.calibration import constant_distance
+from scripts.studies.open_set import fnirs
+from scripts.studies.people import Rows, add_options, draw, people_of
+from scripts.studies.tables import shown
+from scripts.studies.template_means import nearest_template
+
+DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Decided:
+    """One draw's searches, and of each whether it ended in a name, and in the searcher's."""
+
+    searches: Searches
+    named: Floats
+    right: Floats
+
+
+def draw_lfw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
+    """Everybody with more photos than are enrolled; their others, and one photo of each of the rest."""
+    rng = np.random.default_rng((SEED, seed))
+    gallery, probes = {}, {}
+    for person in sorted(rows):
+        own = [rows[person][i] for i in rng.permutation(len(rows[person]))]
+        known = len(own) > enrolled
+        gallery |= {person: own[:enrolled]} if known else {}
+        probes[person] = own[enrolled:] if known else own[:1]
+    return gallery, probes
+
+
+def by_gallery(gallery: Rows, probes: Rows, cohort: Vectors) -> Decided:
+    """The mean template, at the gallery's threshold."""
+    searches, threshold = search_all(gallery, probes), gallery_threshold(gallery, cohort, None)
+    assert threshold is not None, "the model has no cohort"
+    return Decided(searches, *decided(searches, threshold))
+
+
+def by_constant(gallery: Rows, probes: Rows, constant: float) -> Decided:
+    """The nearest template, within a constant distance."""
+    searches = nearest_template(gallery, probes)
+    named = searches.distance <= constant
+    return Decided(searches, named.astype(np.float64), (named & searches.hit).astype(np.float64))
+
+
+def rates(drawn: list[Decided], people: list[str]) -> Floats:
+    """(1 + REPLICATES, 3): FNIR at FPIR, FNIR and FPIR as decided; as measured, then with people resampled."""
+    place = {person: i for i, person in enumerate(people)}
+    chosen = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
+    weights = np.concatenate([np.ones((1, len(people))), chosen.astype(np.float64)])
+    sums = np.zeros((len(weights), 2))
+    for each in drawn:
+        own = weights[:, [place[person] for person in each.searches.searcher]]
+        mated = each.searches.mated
+        sums += np.stack([1 - share(own * mated, each.right), share(own * ~mated, each.named)], axis=1)
+    at_fpir = fnirs([each.searches for each in drawn], people, (FPIR,), REPLICATES)
+    return np.concatenate([at_fpir, sums / len(drawn)], axis=1)
+
+
+def row(name: str, values: Floats) -> str:
+    """One line of the table, in percent."""
+    return f"| {name} | {' | '.join(shown(column, 100, 2) for column in values.T)} |"
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    options = parser.parse_args()
+    embedder = load_embedder(options.model)
+    cohort = load_cohort(embedder.path, embedder.card)
+    constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
+    rows = people_of(options.data, options.people, options.model, options.cache)
+    drawing: Callable[[Rows, int, int], tuple[Rows, Rows]] = draw_lfw if options.people == "lfw" else draw
+    galleries = [drawing(rows, ENROLLED, seed) for seed in range(DRAWS)]
+    people = sorted(rows)
+    calibrated = rates([by_gallery(*each, cohort) for each in galleries], people)
+    fixed = rates([by_constant(*each, constant) for each in galleries], people)
+    enrolled, counts = len(galleries[0][0]), [sum(map(len, probes.values())) for _, probes in galleries]
+    print(
+        f"{options.people}: {enrolled} of {len(people)} people enrolled, {np.mean(counts):.0f} searches; {DRAWS} draws"
+    )
+    print("percent, 95 % intervals over people\n")
+    print("| decided by | FNIR at FPIR 1 % | FNIR at what is set | FPIR at what is set |\n|---|---|---|---|")
+    print(row("mean template, the gallery's threshold", calibrated))
+    print(row(f"nearest template, {constant:.3f}", fixed))
+    print(row("less the constant's", calibrated - fixed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Which way of deciding misses fewest people at the same rate of strangers let through? On the validation people.
+
+    .venv/bin/python -m scripts.studies decision_rules MODEL --data ../shared/data [--enrolled-people 40]
+
+In each of 20 draws so many of the 80 validation people are enrolled with 4 crops each; searched are their other crops
+and all crops of the others. FNIR at FPIR 1 % (the threshold chosen on those very searches, so that all ways are
+compared at equal FPIR), less that of the distance to the mean template, with 95 % intervals by a bootstrap over people;
+and the FPIR there is at the threshold the model's cohort sets for 1 % by the same way of deciding, which is what a
+gallery can do. Strangers come near some people and some faces more than others; the ways that allow for it take half of
+the mean distance to the 20 nearest of the cohort from the distance: the person's, the face's, or both; `AS-norm`
+measures both in standard deviations of the nearest 100 (Matejka et al. 2017, Interspeech). `margin` takes a quarter of
+the runner-up's distance from that of the best. A cohort stranger is never among its own neighbours.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.evaluation.identification import Searches, index_people
+from facerec.inference.loading import load_embedder
+from facerec.models.cohort import load_cohort
+from scripts.studies.open_set import fnirs
+from scripts.studies.people import Rows, draw_people, embed_people
+from scripts.studies.tables import shown
+from scripts.studies.template_means import nearest_template
+
+DRAWS, ENROLLED, FPIR = 20, 4, 0.01
+NEAR, NORM, HALF, MARGIN = 20, 100, 0.5, 0.25
+
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+
+
+def distances(a: Vectors, b: Vectors) -> Floats:
+    """(N, P) squared Euclidean."""
+    return (2 - 2 * (a @ b.T)).astype(np.float64)
+
+
+def neighbours(rows: Vectors, cohort: Vectors, own: bool = False) -> Floats:
+    """(N, NORM) distances to the nearest of the cohort; `own`: the rows are the cohort, none its own neighbour."""
+    near = np.sort(distances(rows, cohort), axis=1)
+    return near[:, int(own) : NORM + int(own)]
+
+
+def scores(d: Floats, face: Floats, person: Floats) -> dict[str, Floats]:
+    """Way of deciding -> (N, P): what is compared with the threshold; d: (N, P), face, person: their `neighbours`."""
+    to_face, to_person = (HALF * near[:, :NEAR].mean(axis=1) for near in (face, person))  # (N,), (P,)
+    second = np.partition(d, 1, axis=1)[:, 1:2]
+    by_face, by_person = (
+        (d - near.mean(axis=1).reshape(shape)) / near.std(axis=1).reshape(shape)
+        for near, shape in ((face, (-1, 1)), (person, (1, -1)))
+    )
+    return {
+        "mean template": d,
+        "less the person's": d - to_person,
+        "less the face's": d - to_face[:, None],
+        "less both": d - to_person - to_face[:, None],
+        "AS-norm": (by_face + by_person) / 2,
+        "margin": np.where(d == d.min(axis=1, keepdims=True), d - MARGIN * second, np.inf),
+    }
+
+
+def run(gallery: Rows, probes: Rows, cohort: Vectors, of_cohort: Floats) -> dict[str, tuple[Searches, float]]:
+    """Way of deciding -> its searches, and the FPIR at the threshold that the cohort sets."""
+    people = index_people(gallery)
+    searcher = tuple(person for person, rows in probes.items() for _ in rows)
+    rows = np.stack([row for rows in probes.values() for row in rows])
+    mated = np.isin(searcher, people.names)
+    person = neighbours(people.means, cohort)
+    ours = scores(distances(rows, people.means), neighbours(rows, cohort), person)
+    theirs = scores(distances(cohort, people.means), of_cohort, person)
+    found = {}
+    for way, values in ours.items():
+        best, hit = values.min(axis=1), np.array(people.names)[values.argmin(axis=1)] == searcher
+        limit = np.sort(theirs[way].min(axis=1))[int(FPIR * (len(cohort) + 1)) - 1]
+        found[way] = (
+            Searches(searcher, mated, hit, best.astype(np.float32), np.zeros(0)),
+            (best <= limit)[~mated].mean(),
+        )
+    nearest = nearest_template(gallery, probes)
+    templates = np.stack([row for own in gallery.values() for row in own])
+    limit = np.sort(distances(cohort, templates).min(axis=1))[int(FPIR * (len(cohort) + 1)) - 1]
+    return {**found, "nearest template": (nearest, (nearest.distance <= limit)[~mated].mean())}
+
+
+def main() -> None:
+    """Parse, embed, draw, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--enrolled-people", type=int, default=40)
+    options = parser.parse_args()
+    listed = [line.split("/") for line in (options.data / "splits" / "validation.txt").read_text("utf-8").split()]
+    rows = embed_people(options.data / "faces", sorted(name for _, name in listed), options.model)
+    embedder = load_embedder(options.model)
+    cohort = load_cohort(embedder.path, embedder.card)
+    of_cohort = neighbours(cohort, cohort, own=True)
+    galleries = [draw_people(rows, options.enrolled_people, ENROLLED, seed) for seed in range(DRAWS)]
+    drawn = [run(*each, cohort, of_cohort) for each in galleries]
+    values = {way: fnirs([each[way][0] for each in drawn], sorted(rows), (FPIR,))[:, 0] for way in drawn[0]}
+    print(f"{options.enrolled_people} of {len(rows)} people, {DRAWS} draws; percent, 95 % intervals over people\n")
+    print("| decided by | FNIR at FPIR 1 % | less the mean template's | FPIR by the cohort |\n|---|---|---|---|")
+    for way, column in values.items():
+        gain = "" if way == "mean template" else shown(column - values["mean template"], 100, 2)
+        fpir = 100 * np.mean([each[way][1] for each in drawn])
+        print(f"| {way} | {shown(column, 100, 2)} | {gain} | {fpir:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Where a model ends: turned heads by their landmarks, low resolution, blur. At the threshold of its card.
+
+    .venv/bin/python -m scripts.studies embedding_limits MODEL --data ../shared/data
+
+Low resolution and blur: all pairs of the test people's crops (`splits/test.txt`), one as it is, the other brought down
+to so many pixels across the face (the 112 px crop) or blurred by a Gaussian of so many of its pixels. Turned heads:
+LFW's 6,000 pairs from raw photos, by the more turned of the two faces; how far a face is turned is the nose's distance
+from the middle between the eyes, along the line of the eyes, in parts of the eyes' distance (0: frontal; 0.5: the nose
+below an eye). Reported are the share of one person's pairs that match and of different people's that do, at the
+threshold the card states, with 95 % intervals by a bootstrap over people.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFilter
+from numpy.typing import NDArray
+from PIL.Image import Resampling
+
+from facerec import metrics
+from facerec.datasets.pairs import read_pairs
+from facerec.evaluation.verification import pair_distances
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.quality import measure
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.crops import aligned_crop
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
+from facerec.types import Image, Vectors
+from scripts.studies.tables import shown
+
+REPLICATES, SEED = 200, 0
+TURNED = (0.1, 0.2, 0.3)
+
+Floats = NDArray[np.float64]
+People = NDArray[Any]  # (N,) names or numbers
+
+
+def lowered(side: int) -> Callable[[Image], Image]:
+    """What brings a crop down to `side` pixels and up again."""
+
+    def lower(crop: Image) -> Image:
+        image = PIL.Image.fromarray(crop)
+        return np.asarray(image.resize((side, side), Resampling.BOX).resize(image.size, Resampling.BICUBIC))
+
+    return lower
+
+
+def blurred(sigma: float) -> Callable[[Image], Image]:
+    """What blurs a crop."""
+    return lambda crop: np.asarray(PIL.Image.fromarray(crop).filter(PIL.ImageFilter.GaussianBlur(sigma)))
+
+
+SPOILED: dict[str, Callable[[Image], Image]] = {
+    "as they are": lambda crop: crop,
+    **{f"{side} pixels": lowered(side) for side in (48, 32, 24, 16)},
+    **{f"blur of {sigma} pixels": blurred(sigma) for sigma in (1, 2, 3)},
+}
+
+
+def embed(crops: list[Image], spoil: Callable[[Image], Image], embedder: Embedder) -> Vectors:
+    """(N, D) of the spoiled crops."""
+    return embedder.embed(np.stack([spoil(crop) for crop in crops]))
+
+
+def match_rates(match: NDArray[np.bool_], same: NDArray[np.bool_], a: People, b: People) -> str:
+    """TAR and FMR of (N,) decided pairs in percent, with intervals, as two cells of a table."""
+
+    def rates(weights: Floats) -> Floats:
+        return np.stack([(weights * match)[:, s].sum(1) / weights[:, s].sum(1) for s in (same, ~same)], axis=1)
+
+    point = rates(np.ones((1, len(match))))
+    values = np.concatenate([point, metrics.bootstrap(rates, a, b, REPLICATES, SEED)])
+    return f"{shown(values[:, 0], 100, 1)} | {shown(values[:, 1], 100, 3)}"
+
+
+def spoiled_crops(data: Path, embedder: Embedder, limit: float) -> None:
+    """The table of low resolution and blur."""
+    people = [line.split("/") for line in (data / "splits" / "test.txt").read_text("utf-8").split()]
+    paths = [path for source, name in people for path in find_photos(data / source / name)]
+    crops = [aligned_crop(read_image(path), embedder.card.input_size) for path in paths]
+    people_of = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
+    sharp = embed(crops, SPOILED["as they are"], embedder)
+    first, second = np.nonzero(~np.eye(len(crops), dtype=bool))
+    print(f"{len(crops)} crops of {len(people)} test people, one of each pair as it is\n")
+    print("| the other | matches of one person, % | of different people, % |\n|---|---|---|")
+    for kind, spoil in SPOILED.items():
+        distances = 2 - 2 * (sharp @ embed(crops, spoil, embedder).T)[first, second]
+        a, b = people_of[first], people_of[second]
+        print(f"| {kind} | {match_rates(distances <= limit, a == b, a, b)} |", flush=True)
+
+
+def turned_heads(data: Path, embedder: Embedder, limit: float) -> None:
+    """The table of turned heads."""
+    pairs = read_pairs(data / "lfw_pairs.txt")
+    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
+    photos = embed_photos([data / "lfw" / name for name in pairs.photos], detector, embedder, main_only=True)
+    found = {name: photo for name, photo in zip(pairs.photos, photos, strict=True) if photo.faces}
+    distances = pair_distances(pairs, {n: found[n].vectors[0] if n in found else None for n in pairs.photos})
+    angle = {name: abs(measure(photo.faces[0]).yaw) for name, photo in found.items()}
+    angles = np.array([max(angle.get(a, 0), angle.get(b, 0)) for a, b in zip(pairs.a, pairs.b, strict=True)])
+    a, b = (np.array([Path(photo).parent.name for photo in side]) for side in (pairs.a, pairs.b))
+    print("\n| LFW pairs, the more turned face | pairs | matches of one person, % | of different people, % |")
+    print("|---|---|---|---|")
+    for low, high in zip((0, *TURNED), (*TURNED, np.inf), strict=True):
+        some = (angles >= low) & (angles < high)
+        rates = match_rates(distances[some] <= limit, pairs.same[some], a[some], b[some])
+        kind = f"{low} to {high}" if high < np.inf else f"{low} and more"
+        print(f"| {kind} | {pairs.same[some].sum()} + {(~pairs.same[some]).sum()} | {rates} |", flush=True)
+
+
+def main() -> None:
+    """Parse, measure, print Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    embedder = load_embedder(options.model)
+    threshold = embedder.card.default_threshold
+    if threshold is None:
+        parser.error(f"the card of {options.model} states no threshold")
+    print(f"threshold {threshold.distance:.4f}: {threshold.source}\n")
+    spoiled_crops(options.data, embedder, threshold.distance)
+    turned_heads(options.data, embedder, threshold.distance)
+
+
+if __name__ == "__main__":
+    main()

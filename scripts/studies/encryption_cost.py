@@ -1,0 +1,112 @@
+"""What encryption costs: opening a gallery and naming one face, plain and encrypted, side by side in one run.
+
+    python -m scripts.studies encryption_cost [--people 1000] [--photos 5] [--rounds 5]
+
+Galleries of made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process of its
+own, and the sides take turns. The clock runs from the opening of the gallery to the answer, without Python's start and
+the model's; it counts the processor's seconds, whatever else the machine does, and not waiting for the disk. `open`:
+until the gallery could be asked who is in it, which for an encrypted one is mostly deriving the key; `identify`: until
+the nearest person is found, too; `enroll`: in the same process, where the key is known by then, opening, a photo more,
+and closing with the copy.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from facerec.gallery.archive import Export, Person
+from facerec.gallery.gallery import Gallery
+from facerec.types import Template
+
+MODEL = ("f" * 64, "made up", 512, None)
+
+
+def unit_rows(count: int, seed: int) -> np.ndarray:
+    """Made-up faces, (count, 512) unit float32 rows."""
+    rows = np.random.default_rng(seed).standard_normal((count, 512)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def template(row: np.ndarray, number: int) -> Template:
+    """A photo with this vector."""
+    return Template(f"{number:064x}", f"photos/{number}.jpg", (0, 0, 112, 112), 1.0, row)
+
+
+def fill(folder: Path, people: int, photos: int) -> None:
+    """Make the gallery, as an import does it: in one transaction."""
+    rows = unit_rows(people * photos, 0)
+    when = "2026-01-01T00:00:00Z"
+    templates = [(template(row, number), when) for number, row in enumerate(rows)]
+    groups = [Person(f"Person {i}", None, None, tuple(templates[i::people])) for i in range(people)]
+    with Gallery.open(folder, create=True) as gallery:
+        gallery.bind_model(*MODEL, cohort=unit_rows(2000, 1))
+        gallery.import_people(Export(MODEL[0], MODEL[1], MODEL[2], tuple(groups)))
+        gallery.search(rows[:1], 1)
+
+
+def time_side(folder: Path, number: int) -> dict[str, float]:
+    """Processor seconds of each task, in this process."""
+    import faiss  # noqa: F401  # loaded before the clock runs
+
+    face, cohort = unit_rows(1, 0), unit_rows(2000, 1)
+    begin = time.process_time()
+    with Gallery.open(folder) as gallery:
+        len(gallery)
+        opened = time.process_time() - begin
+        gallery.bind_model(*MODEL, cohort=cohort)
+        assert gallery.search(face, 1)[0][0].person == "Person 0"
+        identified = time.process_time() - begin
+    return {"open": opened, "identify": identified, "enroll": time_enrolment(folder, number)}
+
+
+def time_enrolment(folder: Path, number: int) -> float:
+    """Processor seconds to open, enroll one more photo, and close, the key being known."""
+    row, cohort = unit_rows(1, number)[0], unit_rows(2000, 1)
+    begin = time.process_time()
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, cohort=cohort)
+        gallery.add("Person 0", template(row, number))
+    return time.process_time() - begin
+
+
+def main() -> None:
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=1000)
+    parser.add_argument("--photos", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(time_side(Path(options.side[0]), int(options.side[1]))))
+        return
+    os.environ["FACEREC_PASSPHRASE"] = "of no consequence"
+    with tempfile.TemporaryDirectory() as name:
+        sides = {side: Path(name, side) for side in ("plain", "encrypted")}
+        for folder in sides.values():
+            fill(folder, options.people, options.photos)
+        Gallery.encrypt(sides["encrypted"], os.environ["FACEREC_PASSPHRASE"])
+        found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+        for turn in range(options.rounds):
+            for side, folder in sides.items():
+                command = [sys.executable, __file__, "--side", str(folder), str(10**6 + turn)]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                found[side].append(json.loads(done.stdout))
+    for task in ("open", "identify", "enroll"):
+        times = {side: [values[task] for values in rounds] for side, rounds in found.items()}
+        ratios = [b / a for a, b in zip(times["plain"], times["encrypted"], strict=True)]
+        spans = {side: f"{statistics.median(t):.3f} s ({min(t):.3f} to {max(t):.3f})" for side, t in times.items()}
+        ratio = f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{task}: plain {spans['plain']}, encrypted {spans['encrypted']}, {ratio}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Does fine-tuning the shipped model on a few dozen people make it worse? The defaults and the README's recipe.
+
+    .venv/bin/python -m scripts.studies finetuning DATA RUNS [--seeds 0 1 2]
+
+Each seed is another 36 of the training people; the head alone trains, 4 epochs. Judged is what the last epoch made on
+the 80 validation people, who are not trained on: AUC and TAR at FMR 1e-3, less the untrained model's, mean and standard
+error over the seeds. (`facerec train` itself keeps the best epoch, and the untrained model where no epoch is better.)
+Killed, it goes on where it was.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from facerec.datasets.photo_sets import read_photos
+from facerec.datasets.splits import split_people
+from facerec.inference.loading import SHIPPED_MODEL
+from facerec.models.card import read_card
+from scripts.studies.strategies import shown
+
+PEOPLE, EPOCHS = 36, 4
+COMMON = ("--aligned", "--init", "default", "--strategy", "frozen", "--epochs", str(EPOCHS))
+ITSELF = ("--teacher", "default", "--teacher-loss", "direct + 10*relational", "--teacher-weight", "3")
+WAYS = {"the defaults": (), "held to itself": ("--head-lr", "3e-5", *ITSELF)}
+
+
+def faces_of(data: Path, runs: Path, seed: int) -> Path:
+    """A folder of 36 training people and the validation people."""
+    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    folder = runs / f"people-{seed}" / "faces"
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = np.random.default_rng(seed).permutation(train.names)[:PEOPLE].tolist()
+    for name in (*chosen, *validation.names):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((data / "faces" / name).resolve())
+    return folder
+
+
+def train(data: Path, runs: Path, way: str, seed: int) -> dict[str, float]:
+    """What the last epoch measured; trains first where that was not done."""
+    output = runs / f"{way.replace(' ', '-')}-{seed}"
+    history = output / "history.json"
+    if not history.exists() or len(json.loads(history.read_text("utf-8"))) < EPOCHS:
+        command = [sys.executable, "-m", "facerec.cli.main", "train", faces_of(data, runs, seed), "--output", output]
+        command += ["--splits", data / "splits", "--seed", seed, *COMMON, *WAYS[way]]
+        resume = ["--resume"] if (output / "checkpoint.safetensors").exists() else []
+        subprocess.run([*map(str, command), *resume], check=True, stdout=sys.stderr)
+    return json.loads(history.read_text("utf-8"))[-1]
+
+
+def main() -> None:
+    """Parse, train what is missing, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options = parser.parse_args()
+    begun = read_card(SHIPPED_MODEL / "model.json").results
+    measures = ("validation_auc", "validation_tar")
+    print(f"untrained: {', '.join(f'{100 * begun[measure]:.2f}' for measure in measures)}\n")
+    print("| 36 people, 4 epochs | AUC, less the untrained model's | TAR at FMR 1e-3, less the untrained model's |")
+    print("|---|---|---|")
+    for way in WAYS:
+        entries = [train(options.data, options.runs, way, seed) for seed in options.seeds]
+        columns = [shown([entry[measure] - begun[measure] for entry in entries]) for measure in measures]
+        print(f"| {' | '.join([way, *columns])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

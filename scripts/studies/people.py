@@ -1,0 +1,111 @@
+"""The vectors of people a model was not trained on, by person; kept in a folder, as each model embeds them but once.
+
+validation, test: the aligned crops of `splits/NAME.txt`. lfw: the main face of each raw photo of `lfw/`, detected and
+aligned (about 10 minutes), less the photos without a face.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.faces.detector import AlignedDetector
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.folders import find_photos, identity_folders
+
+KINDS = ("validation", "test", "lfw")
+SEED = 0
+
+Rows = dict[str, list[NDArray[np.float32]]]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --data, --people and --cache."""
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--people", choices=KINDS, default="validation")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the vectors there, and take them from there")
+
+
+def people_of(data: Path, which: str, model: str, cache: Path | None) -> Rows:
+    """Person -> their vectors; from `cache`, where they are of this very model, else embedded and kept there."""
+    kept = cache and cache / f"{which}-{load_embedder(model).card.fingerprint}.npz"
+    if kept is not None and kept.exists():
+        return read_rows(kept)
+    rows = embed_lfw(data, model) if which == "lfw" else embed_listed(data, which, model)
+    if kept is not None:
+        write_rows(kept, rows)
+    return rows
+
+
+def embed_listed(data: Path, which: str, model: str) -> Rows:
+    """Of aligned crops."""
+    listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
+    return embed_people(data / "faces", sorted(name for _, name in listed), model)
+
+
+def embed_lfw(data: Path, model: str) -> Rows:
+    """Of raw photos."""
+    embedder = load_embedder(model)
+    detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
+    paths = [path for own in identity_folders(data / "lfw").values() for path in own]
+    rows: Rows = {}
+    for photo in embed_photos(paths, detector, embedder, main_only=True):
+        rows.setdefault(photo.path.parent.name, []).extend(photo.vectors)
+    return {person: own for person, own in rows.items() if own}
+
+
+def read_rows(path: Path) -> Rows:
+    """What `write_rows` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        owners, vectors = file["owners"], file["vectors"]
+    rows: Rows = {}
+    for owner, vector in zip(owners.tolist(), vectors, strict=True):
+        rows.setdefault(owner, []).append(vector)
+    return rows
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """`owners` and `vectors`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owners = np.array([person for person, own in rows.items() for _ in own])
+    part = path.with_name(f"part-{path.name}")
+    np.savez(part, owners=owners, vectors=np.stack([row for own in rows.values() for row in own]))
+    os.replace(part, path)
+
+
+def embed_people(folder: Path, people: list[str], model: str) -> Rows:
+    """Person -> the vector of every crop of theirs that can be read."""
+    embedder = load_embedder(model)
+    detector = AlignedDetector(embedder.card.input_size)
+    return {
+        person: [
+            photo.vectors[0] for photo in embed_photos(find_photos(folder / person), detector, embedder) if photo.faces
+        ]
+        for person in people
+    }
+
+
+def draw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
+    """Half of the people, to be enrolled with so many crops each, and everybody's other crops to search with."""
+    return draw_people(rows, len(rows) // 2, enrolled, seed)
+
+
+def draw_people(rows: Rows, count: int, enrolled: int, seed: int) -> tuple[Rows, Rows]:
+    """As `draw`, of so many people."""
+    rng = np.random.default_rng((SEED, seed))
+    people = sorted(rows)
+    chosen = {people[i] for i in rng.permutation(len(people))[:count]}
+    gallery, probes = {}, {}
+    for person in people:
+        order = rng.permutation(len(rows[person]))
+        kept = order[:enrolled] if person in chosen else order[:0]
+        if person in chosen:
+            gallery[person] = [rows[person][i] for i in kept]
+        probes[person] = [rows[person][i] for i in order[len(kept) :]]
+    return gallery, probes

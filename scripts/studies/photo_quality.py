@@ -1,0 +1,266 @@
+"""Where photos become too poor to know people by: how misses rise with each measure of quality, and so its limits.
+
+    .venv/bin/python -m scripts.studies photo_quality int8 --data ../shared/data [--kept FILE.npz]
+
+On crops of the validation people (`splits/validation.txt`, 6 each, evenly spread over their files), every second one
+spoiled: brought down to so many pixels across the face (the 112 px crop), or blurred by a Gaussian of so many of its
+pixels. Landmarks are MTCNN's on the crops as they are. A comparison is missed when one person's two crops, one as it
+is, are farther apart than the threshold on the model's card; a search is missed when the mean of the person's other
+crops, as they are, is not the nearest of all people's or is beyond the threshold that the model's cohort sets among
+them for FPIR 1 %. For every measure the crops are parted by its value, and the limits read off: `good` down to where
+twice as many comparisons are missed as of the crops as they are, `least` where half of them are
+(facerec/faces/quality.py has those of the eyes' distance rounded up to whole pixels). 95 % intervals: a
+bootstrap over people. Last, how often `decide.misplaced` holds a crop back from its own person, and from every other
+person it could be misfiled under. `--kept` keeps the vectors between runs.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from scipy.ndimage import laplace
+
+from facerec import metrics
+from facerec.decision.calibration import calibrate
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.quality import Quality, measure, sharpness
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.models.cohort import load_cohort
+from facerec.photos.crops import aligned_crop
+from facerec.photos.folders import find_photos
+from facerec.photos.reading import read_image
+from facerec.types import Face, Image, Vectors
+from scripts.studies.embedding_limits import blurred, lowered
+
+PER_PERSON, REPLICATES, SEED = 6, 200, 0
+EYES = 35.24  # pixels between the eyes of a 112 px crop
+SIDES, SIGMAS = (48, 32, 24, 16, 12), (1, 2, 3)
+SPOILED: dict[str, Callable[[Image], Image]] = {
+    "as they are": lambda crop: crop,
+    **{f"{side} pixels": lowered(side) for side in SIDES},
+    **{f"blur of {sigma} pixels": blurred(sigma) for sigma in SIGMAS},
+}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Missed:
+    """Of N crops: whose each is, the share of comparisons missed, and whether its search is."""
+
+    people: NDArray[np.int64]
+    comparisons: Floats
+    searches: Floats
+
+    def __getitem__(self, which: NDArray[np.bool_]) -> "Missed":
+        return Missed(self.people[which], self.comparisons[which], self.searches[which])
+
+
+def laplacian(crop: Image) -> float:
+    """The variance of the Laplacian of the grey crop (Pech-Pacheco et al. 2000), to compare with."""
+    return float(laplace(np.asarray(PIL.Image.fromarray(crop).convert("L"), np.float64)).var())
+
+
+def chosen_crops(data: Path) -> tuple[list[Path], NDArray[np.int64]]:
+    """Up to PER_PERSON crops of each validation person, and whose each is; every second one is spoiled."""
+    folders = [data / line for line in (data / "splits" / "validation.txt").read_text("utf-8").split()]
+    photos = [find_photos(folder) for folder in folders]
+    some = [
+        [own[i * len(own) // PER_PERSON] for i in range(PER_PERSON)] if len(own) > PER_PERSON else own for own in photos
+    ]
+    return [path for own in some for path in own], np.repeat(np.arange(len(some)), [len(own) for own in some])
+
+
+def embedded(crops: Sequence[Image], embedder: Embedder, kept: Path | None) -> dict[str, Vectors]:
+    """(N, D) of the crops as they are, and of every second one under every kind of spoiling."""
+    vectors: dict[str, Vectors] = {}
+    if kept is not None and kept.is_file():
+        with np.load(kept) as file:
+            vectors = {kind: file[kind] for kind in SPOILED if kind in file.files}
+    for kind, spoil in SPOILED.items():
+        if kind in vectors:
+            continue
+        some = crops if kind == "as they are" else crops[::2]
+        vectors[kind] = embedder.embed(np.stack([spoil(crop) for crop in some]))
+        if kept is not None:
+            np.savez(kept, **vectors)  # type: ignore[arg-type]
+        print(f"embedded: {kind}", file=sys.stderr, flush=True)
+    return vectors
+
+
+def search_limit(sharp: Vectors, people: NDArray[np.int64], cohort: Vectors) -> float:
+    """The threshold for FPIR 1 % among all people."""
+    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
+    np.add.at(sums, people, sharp)
+    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    calibration = calibrate((2 - 2 * cohort @ means.T).min(axis=1), 0.01, len(means))
+    assert calibration is not None, "the model has no cohort"
+    return calibration.distance
+
+
+def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: float, searched: float) -> Missed:
+    """What is missed when the N crops as they are meet the spoiled ones, of all of them or every second."""
+    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
+    np.add.at(sums, people, sharp)
+    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    which = np.arange(0, len(sharp), 1 if len(spoiled) == len(sharp) else 2)
+    whose = people[which]
+    same = (whose[:, None] == people) & (which[:, None] != np.arange(len(people)))
+    far = (2 - 2 * spoiled @ sharp.T) > limit
+    own = sums[whose] - sharp[which]  # without the very crop that is spoiled
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    to_own = 2 - 2 * (spoiled * own).sum(axis=1)
+    to_all = 2 - 2 * spoiled @ means.T
+    to_all[np.arange(len(whose)), whose] = np.inf
+    found = (to_own <= searched) & (to_own < to_all.min(axis=1))
+    return Missed(whose, (far & same).sum(axis=1) / same.sum(axis=1), (~found).astype(np.float64))
+
+
+def print_held_back(sharp: Vectors, people: NDArray[np.int64], limit: float) -> None:
+    """How many crops are held back, filed under their own person and under others."""
+    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
+    np.add.at(sums, people, sharp)
+    right = wrong = 0
+    for row, person in zip(sharp, people, strict=True):
+        means = sums - np.where(np.arange(len(sums))[:, None] == person, row, 0)  # without the crop itself
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        distances = 2 - 2 * means @ row
+        held = np.array(
+            [(least := np.delete(distances, q).min()) <= limit and least < distances[q] for q in range(len(sums))]
+        )
+        right, wrong = right + held[person], wrong + np.delete(held, person).sum()
+    others = len(sharp) * (len(sums) - 1)
+    print(f"\nheld back at {limit:.3f}: {right} of {len(sharp)} crops from their own person, ", end="")
+    print(f"{wrong} of {others} ({100 * wrong / others:.1f} %) from another")
+
+
+def joined(parts: Sequence[Missed]) -> Missed:
+    """Several as one."""
+    columns = [(part.people, part.comparisons, part.searches) for part in parts]
+    return Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def rates(some: Missed) -> str:
+    """Misses of comparisons and searches in percent, with intervals over people, as two cells of a table."""
+    blocks = metrics.people_weights(some.people, some.people, REPLICATES, SEED)
+    weights = np.concatenate([np.ones((1, len(some.people))), *blocks])
+    cells = []
+    for missed in (some.comparisons, some.searches):
+        shares = (weights * missed).sum(axis=1)[weights.sum(axis=1) > 0] / weights.sum(axis=1)[weights.sum(axis=1) > 0]
+        low, high = metrics.percentile_interval(shares[1:])
+        cells.append(f"{100 * shares[0]:.1f} ({100 * low:.1f} to {100 * high:.1f})")
+    return " | ".join(cells)
+
+
+def table(title: str, values: Floats, missed: Missed, edges: Sequence[float]) -> None:
+    """Misses of the crops between each two edges."""
+    print(f"\n| {title} | crops | comparisons missed, % | searches missed, % |\n|---|---|---|---|")
+    for low, high in zip((-np.inf, *edges), (*edges, np.inf), strict=True):
+        some = (values >= low) & (values < high)
+        if some.sum() >= 20:
+            print(f"| {low:.3g} to {high:.3g} | {some.sum()} | {rates(missed[some])} |")
+
+
+def crossing(values: Floats, missed: Floats, share: float) -> float:
+    """The largest value below which at least this share is missed: isotonic regression, misses falling with value."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(increasing=False).fit(values, missed)
+    steps = np.sort(values)
+    worse = steps[fitted.predict(steps) >= share]
+    return float(worse.max()) if len(worse) else float("nan")
+
+
+def faces_of(crops: Sequence[Image]) -> list[Face | None]:
+    """What MTCNN finds in each 128 px crop, put in the middle of a grey photo; None where nothing."""
+    around = [np.pad(crop, ((64, 64), (64, 64), (0, 0)), constant_values=127) for crop in crops]
+    found = MTCNNDetector(DetectorSettings(min_confidence=0.0)).detect(around)
+    return [faces[0] if faces else None for faces in found]
+
+
+def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed]) -> None:
+    """Resolution and blur, what they do to misses and how either measure of sharpness sees them."""
+    print(
+        "\n| spoiled | comparisons missed, % | searches missed, % | sharpness, median (5 to 95 %) |\n|---|---|---|---|"
+    )
+    values: dict[str, Floats] = {}
+    others: dict[str, Floats] = {}
+    for kind, spoil in SPOILED.items():
+        pictures = [spoil(crop) for crop in (crops if kind == "as they are" else crops[::2])]
+        values[kind] = np.array([sharpness(picture) for picture in pictures])
+        others[kind] = np.array([laplacian(picture) for picture in pictures])
+        low, middle, high = np.percentile(values[kind], (5, 50, 95))
+        print(f"| {kind} | {rates(missed[kind])} | {middle:.2f} ({low:.2f} to {high:.2f}) |", flush=True)
+    everything = joined(list(missed.values()))
+    sharp, other = np.concatenate(list(values.values())), np.concatenate(list(others.values()))
+    for name, column in (("sharpness (Crete)", sharp), ("variance of the Laplacian", other)):
+        lost = metrics_auc(column, everything.searches)
+        print(f"\n{name}: a search that is missed has the lower value than one that is not in {100 * lost:.1f} %")
+    table("sharpness", sharp, everything, np.arange(0.15, 0.85, 0.05).tolist())
+    print_limits("sharpness", sharp, everything, missed["as they are"])
+    shares = [missed[kind].comparisons.mean() for kind in ("as they are", *(f"{side} pixels" for side in SIDES))]
+    eyes = np.array([112, *SIDES]) * EYES / 112
+    good, least = np.interp((2 * shares[0], 0.5), np.maximum.accumulate(shares), eyes)
+    print(
+        f"\neye distance, interpolated: good above {good:.2f} (twice as many missed), least {least:.2f} (half missed)"
+    )
+
+
+def metrics_auc(values: Floats, missed: Floats) -> float:
+    """How often a missed one has the lower of two values."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(missed, -values))
+
+
+def print_limits(name: str, values: Floats, missed: Missed, usual: Missed) -> None:
+    """Where misses reach twice the usual, and half."""
+    base = float(usual.comparisons.mean())
+    good, least = (crossing(values, missed.comparisons, share) for share in (2 * base, 0.5))
+    print(f"\n{name}: good above {good:.3f} (twice {100 * base:.1f} % missed), least {least:.3f} (half missed)")
+
+
+def main() -> None:
+    """Parse, measure, print Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--kept", type=Path)
+    options = parser.parse_args()
+    embedder = load_embedder(options.model)
+    threshold = embedder.card.default_threshold
+    if threshold is None:
+        parser.error(f"the card of {options.model} states no threshold")
+    paths, people = chosen_crops(options.data)
+    crops = [aligned_crop(read_image(path)) for path in paths]
+    vectors = embedded(crops, embedder, options.kept)
+    sharp = vectors["as they are"]
+    searched = search_limit(sharp, people, load_cohort(embedder.path, embedder.card))
+    missed = {kind: misses(sharp, rows, people, threshold.distance, searched) for kind, rows in vectors.items()}
+    print(f"{len(crops)} crops of {people.max() + 1} validation people, comparisons at {threshold.distance:.3f}")
+    print_spoiling(crops, missed)
+    found = faces_of([aligned_crop(read_image(path), 128) for path in paths])
+    seen = np.array([face is not None for face in found])
+    print(f"\nMTCNN finds a face in {seen.sum()} of the {len(crops)} crops as they are")
+    usual = missed["as they are"][seen]
+    qualities: list[Quality] = [measure(face) for face in found if face is not None]
+    yaw = np.array([-abs(each.yaw) for each in qualities])
+    table("yaw, less than 0", yaw, usual, (-0.4, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05))
+    print_limits("yaw", yaw, usual, usual)
+    pitch = np.array([each.pitch for each in qualities])
+    table("pitch", pitch, usual, (-0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2))
+    sure = np.array([each.confidence for each in qualities])
+    table("confidence", sure, usual, (0.9, 0.95, 0.99, 0.999, 0.9999))
+    print_limits("confidence", sure, usual, usual)
+    print_held_back(sharp, people, searched)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Compare models on the validation people, side by side, with intervals over people.
+
+    .venv/bin/python -m scripts.studies runs ../runs/teacher ../runs/full ../runs/frozen --data ../shared/data
+
+Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
+one row a model: AUC and TAR at FMR 1e-3, each also less the first model's. Every bootstrap replicate draws the same
+people for all models, so that the intervals of the differences are paired. The last column says whom the false
+matches at that FMR are between, and how many of them among the seven people who have most: few people mean that the
+model cannot tell some group apart.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import metrics
+from facerec.datasets.augmentation import Views
+from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.splits import split_people
+from facerec.models.checkpoint import load_model
+from facerec.training.feed import photo_rows
+from facerec.training.tasks import VALIDATION_FMR
+from facerec.types import Vectors
+
+REPLICATES = 200
+SEED = 0
+
+Floats = NDArray[np.float64]
+
+
+def measure(run: Path, faces: PhotoSet) -> tuple[Floats, Floats, str]:
+    """`pair_statistics` of the model in `run`."""
+    network, card = load_model(run)
+    views = Views(faces=True, size=card.input_size, strong=False, count=0, seed=0)
+    return pair_statistics(*photo_rows(network, views, faces))
+
+
+def pair_statistics(vectors: Vectors, labels: NDArray[np.int64]) -> tuple[Floats, Floats, str]:
+    """(2,) AUC and TAR over all pairs, (REPLICATES, 2) bootstrap values of both, and the false matches in words."""
+    distances, genuine = metrics.all_pairs(vectors, labels)
+    order = np.argsort(distances)  # once, instead of in every replicate
+    first, second = (side[order] for side in np.triu_indices(len(labels), 1))
+    distances, genuine = distances[order], genuine[order]
+
+    def statistics(weights: Floats) -> Floats:
+        curve = metrics.roc(distances, genuine, weights)
+        return np.stack([metrics.auc(curve), metrics.tar_at_fmr(curve, VALIDATION_FMR)], axis=-1)
+
+    point = statistics(np.ones((1, len(distances))))[0]
+    nearest = np.flatnonzero(~genuine)[: int(VALIDATION_FMR * (~genuine).sum())]
+    pairs = Counter(zip(labels[first[nearest]], labels[second[nearest]], strict=True))
+    people = Counter(np.concatenate([labels[first[nearest]], labels[second[nearest]]]).tolist())
+    most = {person for person, _ in people.most_common(7)}
+    among = sum(count for pair, count in pairs.items() if most.issuperset(pair))
+    matches = f"{len(nearest)} in {len(pairs)} pairs of people, {among} among seven"
+    return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED), matches
+
+
+def shown(value: float, replicates: Floats) -> str:
+    """A share in percent with its 95 % interval."""
+    low, high = metrics.percentile_interval(replicates)
+    return f"{100 * value:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+
+
+def main() -> None:
+    """Parse, measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    _, faces = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
+    print(f"{len(faces.names)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
+    print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's | false matches |")
+    print("|---|---|---|---|---|---|")
+    first: tuple[Floats, Floats] | None = None
+    for run in options.runs:
+        point, values, matches = measure(run, faces)
+        first = first or (point, values)
+        gains = map(shown, point - first[0], (values - first[1]).T)
+        cells = [cell for pair in zip(map(shown, point, values.T), gains, strict=True) for cell in pair]
+        print(f"| {' | '.join([run.name, *cells, matches])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
