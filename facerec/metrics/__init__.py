@@ -4,7 +4,6 @@ from facerec.metrics.classification import class_accuracy as class_accuracy
 from facerec.metrics.classification import class_auc as class_auc
 from facerec.metrics.classification import class_auc_bootstrap as class_auc_bootstrap
 from facerec.metrics.classification import confusion as confusion
-from facerec.metrics.intervals import BLOCK as BLOCK
 from facerec.metrics.intervals import bootstrap as bootstrap
 from facerec.metrics.intervals import people_weights as people_weights
 from facerec.metrics.intervals import percentile_interval as percentile_interval

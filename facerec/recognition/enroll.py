@@ -18,35 +18,8 @@ from facerec.gallery.gallery import Gallery, clean_name
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.folders import photo_hash
-from facerec.recognition.enroll import Enrolment
 from facerec.text import printable
 from facerec.types import Candidate, Photo, Template
-
-
-def enrol_group(
-    gallery: Gallery, person: str, album: FaceAlbum, grouping: Grouping, number: int
-) -> Iterator[Enrolment]:
-    """Enrol the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`."""
-    for i in np.flatnonzero(grouping.labels == number):
-        face = album.faces[i]
-        try:
-            digest = photo_hash(face.path)
-        except ImageError as error:
-            yield Enrolment(face.path, person, "failed", str(error))
-            continue
-        template = Template(digest, str(face.path.resolve()), face.box, face.confidence, album.vectors[i])
-        yield _enrolled(gallery, person, face.path, template)
-
-
-def _enrolled(gallery: Gallery, person: str, path: Path, template: Template) -> Enrolment:
-    owner = gallery.find_photo(template.photo_hash)
-    if owner is not None and owner != person:
-        reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-        return Enrolment(path, person, "failed", reason)
-    if gallery.add(person, template):
-        return Enrolment(path, person, "added", "")
-    return Enrolment(path, person, "skipped", "this photo is enrolled already")
-
 
 SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces
 
@@ -225,3 +198,28 @@ def review(gallery: Gallery, added: Sequence[Enrolment]) -> Review:
             reason = misplaced(result.person, gallery.search(result.vector[None], people)[0], limit)
             wrong += [(result.path, reason)] if reason is not None else []
     return Review(tuple(sorted(alike, key=lambda pair: pair.distance)), tuple(wrong))
+
+
+def enrol_group(
+    gallery: Gallery, person: str, album: FaceAlbum, grouping: Grouping, number: int
+) -> Iterator[Enrolment]:
+    """Enrol the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`."""
+    for i in np.flatnonzero(grouping.labels == number):
+        face = album.faces[i]
+        try:
+            digest = photo_hash(face.path)
+        except ImageError as error:
+            yield Enrolment(face.path, person, "failed", str(error))
+            continue
+        template = Template(digest, str(face.path.resolve()), face.box, face.confidence, album.vectors[i])
+        yield _enrolled(gallery, person, face.path, template)
+
+
+def _enrolled(gallery: Gallery, person: str, path: Path, template: Template) -> Enrolment:
+    owner = gallery.find_photo(template.photo_hash)
+    if owner is not None and owner != person:
+        reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
+        return Enrolment(path, person, "failed", reason)
+    if gallery.add(person, template):
+        return Enrolment(path, person, "added", "")
+    return Enrolment(path, person, "skipped", "this photo is enrolled already")

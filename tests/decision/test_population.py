@@ -1,0 +1,156 @@
+"""facerec.decision.population: strangers of the model are taken for strangers of the kind of those who are enrolled."""
+
+import numpy as np
+import oracles
+import pytest
+from toy_population import COHORT, people, rows_of
+
+from facerec.decision import population
+from facerec.decision.calibration import calibrate
+from facerec.decision.population import EQUAL, SHIFT, STRETCH, calibrate_people, evidence_of, fit
+from facerec.evaluation.identification import index_people
+
+
+@pytest.mark.parametrize(("count", "common"), [(1, 0.3), (2, 0.0), (5, 0.3), (30, 0.5)])
+def test_moments_are_those_of_the_loops(count: int, common: float) -> None:
+    enrolled, cohort = people(1, count, common=common), COHORT[:70]
+    found = fit(index_people(enrolled), cohort)
+    centre, spread, their_centre, their_spread = oracles.kind_by_loop(enrolled, list(cohort))
+    assert (found.centre, found.spread) == pytest.approx((centre, spread), abs=1e-6)
+    assert found.centre + found.shift == pytest.approx(their_centre, abs=1e-6)
+    assert found.spread * found.stretch == pytest.approx(their_spread, abs=1e-6)
+    made = calibrate_people(index_people(enrolled), cohort, 0.1)
+    assert made is not None
+    assert made.distance == pytest.approx(oracles.gallery_threshold_by_loop(enrolled, list(cohort), 0.1), abs=1e-5)
+
+
+@pytest.mark.parametrize("common", [0.2, 0.3])
+def test_strangers_of_their_kind_are_let_through_at_the_rate_asked_for(common: float) -> None:
+    """Ten galleries: the mean rate is the target's, and by the cohort as it is it is many times that."""
+    rates, unmoved, covered = [], [], []
+    for seed in range(10):
+        enrolled, strangers = people(10 + seed, 40, common=common), rows_of(people(100 + seed, 1000, 1, common))
+        index = index_people(enrolled)
+        made = calibrate_people(index, COHORT, 0.01)
+        raw = calibrate(np.array([f[0].distance for f in index.nearest(COHORT, 1)], np.float32), 0.01, 40)
+        assert made is not None
+        assert raw is not None
+        nearest = np.array([found[0].distance for found in index.nearest(strangers, 1)])
+        rates.append((nearest <= made.distance).mean())
+        unmoved.append((nearest <= raw.distance).mean())
+        low, high = made.prediction(len(strangers))
+        covered.append(low <= rates[-1] <= high)
+    assert 0.007 < np.mean(rates) < 0.014
+    assert np.mean(unmoved) > 0.02
+    assert sum(covered) >= 9
+
+
+def test_where_they_are_of_one_kind_little_changes() -> None:
+    found = fit(index_people(people(3, 60)), COHORT)
+    assert abs(found.shift) < 0.01
+    assert abs(found.stretch - 1) < 0.05
+
+
+def test_of_one_person_nothing_is_known_and_that_is_said() -> None:
+    one, many = (calibrate_people(index_people(people(4, count)), COHORT, 0.05) for count in (1, 100))
+    assert one is not None
+    assert many is not None
+    assert (one.within, many.within) == (60, 59)  # one more of the hundred enrolled would be too many
+    raw = calibrate(
+        np.array([f[0].distance for f in index_people(people(4, 1)).nearest(COHORT, 1)], np.float32), 0.05, 1
+    )
+    assert raw is not None
+    assert raw.distance - 0.1 < one.distance < raw.distance, "stricter, as the rate is an expected one"
+    assert one.least < raw.least == raw.within == raw.most < one.most
+    assert one.interval[1] - one.interval[0] > many.interval[1] - many.interval[0] > 0
+    found = fit(index_people(people(4, 1)), COHORT)
+    assert (found.shift_error, found.stretch_error) == (SHIFT, STRETCH)
+
+
+def test_more_people_are_believed_more() -> None:
+    errors = [fit(index_people(people(5, count, common=0.4)), COHORT).shift_error for count in (2, 5, 20, 100)]
+    assert errors == sorted(errors, reverse=True)
+    shifts = [fit(index_people(people(5, count, common=0.4)), COHORT).shift for count in (3, 100)]
+    assert 0 < shifts[0] < shifts[1]
+
+
+def test_strangers_of_ones_own_count_as_they_are() -> None:
+    index, given = index_people(people(6, 30, common=0.5)), rows_of(people(7, 50, 1, 0.5))
+    evidence = evidence_of(index, COHORT, given)
+    assert len(evidence.distances) == len(COHORT) + 50 + 30
+    nearest = [f[0].distance for f in index.nearest(given, 1)]
+    np.testing.assert_allclose(evidence.distances[-80:-30], nearest, atol=1e-6)
+    np.testing.assert_array_equal(evidence.errors[-80:], 0)
+    np.testing.assert_allclose(evidence.weights[-80:] / evidence.weights[0], 80 / EQUAL)
+    alone = evidence_of(index, COHORT[:0], given)
+    np.testing.assert_array_equal(alone.distances, evidence.distances[-80:-30])
+    made = calibrate_people(index, COHORT[:0], 0.1, given)
+    assert made is not None
+    assert made.least == made.within == made.most == 5
+    assert (made.strangers, made.worth) == (50, 50)
+    assert calibrate_people(index, COHORT[:0], 0.1) is None
+    assert calibrate_people(index_people({}), COHORT, 0.1) is None
+
+
+def test_everybody_enrolled_is_a_stranger_to_the_others() -> None:
+    """Each one's first photo, however the ids of the photos lie."""
+    enrolled = people(8, 40, common=0.4)
+    evidence = evidence_of(index_people(enrolled), COHORT)
+    means = {name: oracles.unit_mean_by_loop([row.tolist() for row in rows]) for name, rows in enrolled.items()}
+    expected = [
+        oracles.nearest_mean_by_loop(rows[0], [mean for other, mean in means.items() if other != name])
+        for name, rows in enrolled.items()
+    ]
+    assert evidence.own == 40
+    np.testing.assert_allclose(evidence.distances[-40:], expected, atol=1e-5)
+
+
+def test_of_more_people_than_can_be_searched_some_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_people(people(8, 40, common=0.4))
+    whole = evidence_of(index, COHORT)
+    monkeypatch.setattr(population, "MOST", 4)
+    some = evidence_of(index, COHORT)
+    assert some.own == 4
+    np.testing.assert_array_equal(some.distances[-4:], whole.distances[-40:][[0, 13, 26, 39]])
+
+
+def test_many_people_who_are_alike_set_the_threshold_themselves() -> None:
+    """Pairs of look-alikes, as strangers are look-alikes of them: what mean and spread do not tell."""
+    rates, unweighed = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        looks = rng.standard_normal((300, 64))
+        rows = np.concatenate([looks + 0.7 * rng.standard_normal(looks.shape) for _ in range(5)])
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        order = rng.permutation(len(rows))
+        index = index_people({str(i): [rows[i]] for i in order[:750]})
+        made, evidence = calibrate_people(index, COHORT, 0.2), evidence_of(index, COHORT)
+        assert made is not None
+        cohort = calibrate(evidence.distances[: len(COHORT)], 0.2, 750)
+        assert cohort is not None
+        nearest = np.array([found[0].distance for found in index.nearest(rows[order[750:]], 1)])
+        rates.append((nearest <= made.distance).mean())
+        unweighed.append((nearest <= cohort.distance).mean())
+    assert np.mean(rates) == pytest.approx(0.2, abs=0.05)
+    assert np.mean(unweighed) > 0.4
+
+
+def test_two_who_are_alike_are_worth_one_stranger() -> None:
+    evidence = evidence_of(index_people(people(9, 100)), COHORT[:0], COHORT)
+    assert evidence.worth == pytest.approx(len(COHORT))
+    evidence = evidence_of(index_people(people(9, EQUAL)), COHORT)
+    total, squares = len(COHORT) + EQUAL, len(COHORT) + 2 * EQUAL
+    assert evidence.worth == pytest.approx(total**2 / squares)
+
+
+@pytest.mark.parametrize("cohort", [100, 1200])
+def test_one_person_under_two_names_does_not_close_the_gallery(cohort: int) -> None:
+    """A rate too low to count is set below the strangers, not below whoever stands there twice."""
+    enrolled = people(10, 20, common=0.3)
+    once = calibrate_people(index_people(enrolled), COHORT[:cohort], 1e-4)
+    twice = calibrate_people(index_people(enrolled | {"again": next(iter(enrolled.values()))}), COHORT[:cohort], 1e-4)
+    assert once is not None
+    assert twice is not None
+    assert once.within == twice.within == 0
+    assert twice.distance > once.distance - 0.1
+    assert ("by their tail" in twice.threshold.source) == (cohort > 1000)

@@ -1,0 +1,275 @@
+"""Removal means removal: not a byte of a person in any file of the gallery, also when the process is killed."""
+
+from traces_of_ann import ANN
+from traces_of_ann import ann_in
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from killing import everything_in, killed_after, killed_before, photos_in
+from running import json_lines, run
+from toy_gallery import make_format_4, opened, sql, template, vector
+
+from facerec.gallery import database
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.erasure import full_free_pages
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.strangers import _same_photos
+from facerec.types import Template
+
+
+
+def photo(name: str, number: int) -> Template:
+    """A photo whose path says whose it is."""
+    made = template(number)
+    return Template(f"{name.encode().hex()[:8]}{number:056x}", f"{name}/{number}.jpg", made.box, 1.0, made.vector)
+
+
+def fill(folder: Path) -> None:
+    """Ann's and Bob's photos, by turns, so that they lie on the same pages; with index, backup and rollback copy."""
+    with opened(folder) as gallery:
+        for number in range(40):
+            gallery.add("Ann Zebra" if number in ANN else "Bob Ray", photo("Zebra" if number in ANN else "Ray", number))
+        gallery.set_consent("Ann Zebra", "Zebra agreed", "2020-01-31")
+        gallery.search(vector(0)[None], 1)
+        keep_copy(gallery._database, "rollback")
+
+
+
+
+@pytest.mark.parametrize("how", ["remove", "expire", "after a rename", "after a merge", "beside another process"])
+def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    assert len(ann_in(everything_in(folder))) == 22  # the search for bytes finds them while they are there
+    assert {p.name for p in folder.iterdir()} == {f"gallery.db{e}" for e in ("", ".backup", ".rollback")} | {
+        "index.faiss"
+    }
+    for draft in ("index.faiss.draft", "gallery.db.backup.draft", "gallery.db.restoring.draft-wal"):
+        (folder / draft).write_bytes(vector(0).tobytes())
+    other = opened(folder) if how == "beside another process" else None
+    with opened(folder) as gallery:
+        if how == "expire":
+            assert [p.name for p in gallery.expire()] == ["Ann Zebra"]
+        elif how == "after a merge":
+            gallery.merge("Ann Zebra", "Bob Ray")
+            gallery.rename("Bob Ray", "Everybody")
+            assert gallery.remove("Everybody") == 40
+        else:
+            if how == "after a rename":
+                gallery.rename("Ann Zebra", "Anna Zebra")
+            assert gallery.remove("Anna Zebra" if how == "after a rename" else "Ann Zebra") == 20
+        assert ann_in(everything_in(folder)) == []
+        assert gallery.check().problems == ()
+        assert not gallery.traces_left
+    if other is not None:
+        assert other.search(vector(0)[None], 1)[0][0].person == "Bob Ray"
+        other.close()
+    assert (folder / "gallery.db.backup").exists(), "a new one"
+    assert not (folder / "gallery.db.rollback").exists()
+    assert ann_in(everything_in(folder)) == []
+    if how != "after a merge":
+        assert vector(1).tobytes() in everything_in(folder)
+
+
+@pytest.mark.parametrize("damage", [None, "strangers", "00", "0000c07f" * 16])
+def test_their_photos_among_the_strangers_go_too(tmp_path: Path, damage: str | None) -> None:
+    """A visitor's photo, given to set the threshold by, and enrolled later."""
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (*ANN[:3], 1, 100, 101)]), "visitors")
+    assert "float16 0" in ann_in(everything_in(folder))
+    if damage == "strangers":
+        sql(folder, "UPDATE strangers SET checksum = checksum + 1")
+    elif damage is not None:  # cut off, or not a number
+        sql(folder, f"UPDATE templates SET vector = x'{damage}' WHERE id = 39")
+    with opened(folder) as gallery:
+        gallery.remove("Ann Zebra")
+        assert ann_in(everything_in(folder)) == []
+        assert gallery.check().problems == ()
+        log = [(entry.action, entry.facts) for entry in gallery.log()[0][-2:]]
+        assert log == [
+            ("strangers set", {"strangers": 0 if damage == "strangers" else 3}),
+            ("removed", {"templates": 20}),
+        ]
+    assert ann_in(everything_in(folder)) == []
+    assert (vector(100).astype(np.float16).tobytes() in everything_in(folder)) == (damage != "strangers")
+
+
+def test_strangers_cut_off_before_there_were_checksums_keep_nobody_from_being_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (0, 100)]), "visitors")
+    make_format_4(folder)
+    sql(folder, "UPDATE strangers SET vectors = substr(vectors, 1, 37)")
+    with opened(folder) as gallery:
+        gallery.remove("Ann Zebra")
+        assert gallery.log()[0][-2].facts == {"strangers": 0}
+    assert ann_in(everything_in(folder)) == []
+
+
+def test_which_rows_are_of_the_same_photos() -> None:
+    """Against one distance after another; in more than one block, some of them near the limit, some no numbers."""
+    rng, dimension = np.random.default_rng(0), 8
+    vectors = rng.normal(size=(150, dimension)).astype(np.float32)
+    rows = np.concatenate([vectors[::10] + 0.01, vectors[::7] + 0.0125, rng.normal(size=(9, dimension))])
+    rows = rows.astype(np.float32)
+    vectors[3], vectors[5] = np.nan, 3e38
+    exact = vectors.astype(np.float64)
+    wanted = [any(np.square(row - own).sum() <= 1e-3 for own in exact) for row in rows]
+    assert 0 < sum(wanted) < len(rows)
+    assert _same_photos(rows, vectors).tolist() == wanted
+    assert _same_photos(rows, vectors[:0]).tolist() == [False] * len(rows)
+
+
+def test_strangers_who_are_nobody_stay_as_they_were_given(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    with opened(folder) as gallery:
+        gallery.set_strangers(np.stack([vector(n) for n in (1, 100, 101)]), "visitors")
+        gallery.remove("Ann Zebra")
+        assert [entry.action for entry in gallery.log()[0][-2:]] == ["strangers set", "removed"]
+        assert gallery.log()[0][-2].facts == {"strangers": 3}
+        gallery.remove("Bob Ray")
+        assert gallery.log()[0][-2].facts == {"strangers": 2}
+
+
+def test_expire_names_them_and_goes_by_the_day(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    with opened(folder) as gallery:
+        for number, (name, until) in enumerate((("Ann", "2026-02-28"), ("Bob", "2026-03-01"), ("Cy", ""))):
+            gallery.add(name, template(number))
+            gallery.set_consent(name, until=until)
+        assert [p.name for p in gallery.expired("2026-03-01")] == ["Ann"]
+        assert [p.name for p in gallery.expired("2026-03-02")] == ["Ann", "Bob"]
+        assert gallery.expire("2026-02-28") == []
+        assert [(p.name, p.templates, p.until) for p in gallery.expire("2026-03-01")] == [("Ann", 1, "2026-02-28")]
+        assert [p.name for p in gallery.people()] == ["Bob", "Cy"]
+        gallery.set_consent("Bob", until="2001-01-01")
+    line = {"person": "Bob", "templates": 1, "until": "2001-01-01", "removed": False}
+    assert json_lines(run("gallery", "expire", "--dry-run", "--json", gallery=folder)) == [line]
+    assert "Bob: would be removed" in run("gallery", "expire", "--dry-run", gallery=folder).stdout
+    assert json_lines(run("gallery", "expire", "--json", gallery=folder)) == [{**line, "removed": True}]
+    assert run("gallery", "expire", gallery=folder).stdout == ""
+    assert json_lines(run("gallery", "list", "--json", gallery=folder))[0]["person"] == "Cy"
+
+
+def test_a_reader_that_keeps_traces_alive_is_reported_and_the_next_wipes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchall()
+        result = run("gallery", "remove", "Ann Zebra", gallery=folder)
+        assert result.exit_code == 1
+        assert "another process is reading it" in caplog.text
+        checked = run("gallery", "check", gallery=folder)
+        assert "traces of who was removed" in checked.stderr
+        assert checked.stdout.endswith(": 1 problem.\n")
+        assert not (folder / "gallery.db.backup").exists(), "no copy of what is not wiped"
+    assert run("gallery", "list", gallery=folder).exit_code == 0
+    assert ann_in(everything_in(folder)) == []
+    assert run("gallery", "check", gallery=folder).exit_code == 0
+
+
+def test_check_looks_for_what_others_left(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    fill(folder)
+    old = (folder / "gallery.db.backup").read_bytes()
+    with opened(folder) as gallery:
+        gallery.remove("Ann Zebra")
+    (folder / "gallery.db.rollback").write_bytes(old)
+    (folder / "index.faiss.draft").write_bytes(vector(0).tobytes())
+    with opened(folder) as gallery:
+        (problem,) = gallery.check().problems
+        assert "gallery.db.rollback: older than the last removal; delete it" in problem
+        assert not (folder / "index.faiss.draft").exists()
+    (folder / "gallery.db.rollback").write_bytes(b"no database")
+    with opened(folder) as gallery:
+        (problem,) = gallery.check().problems
+        assert "gallery.db.rollback" in problem
+
+
+def test_free_pages_that_hold_something_are_found(tmp_path: Path) -> None:
+    """As a program without secure_delete leaves them."""
+    folder = tmp_path / "gallery"
+    fill(folder)
+    content = (folder / "gallery.db").read_bytes()
+    assert full_free_pages(content) == 0
+    wide = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 30)"
+    make = ("CREATE TABLE t (x)", f"INSERT INTO t {wide} SELECT randomblob(3000) FROM n")
+    sql(folder, "PRAGMA secure_delete = OFF", *make, "DROP TABLE t", "PRAGMA wal_checkpoint(TRUNCATE)")
+    assert full_free_pages((folder / "gallery.db").read_bytes()) >= 30
+    with opened(folder) as gallery:
+        (problem,) = gallery.check().problems
+        assert "free pages still hold something; run `facerec gallery rebuild`" in problem
+        gallery.rebuild()
+        assert gallery.check().problems == ()
+    sql(folder, "PRAGMA secure_delete = ON", *make, "DROP TABLE t")
+    with opened(folder) as gallery:
+        assert gallery.check().problems == (), "free, and empty"
+
+
+def remove(folder: Path) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.remove("Ann Zebra")
+
+
+def merge(folder: Path) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.merge("Ann Zebra", "Bob Ray")
+
+
+def require_whole(folder: Path, states: list[dict[str, int]]) -> dict[str, list[int]]:
+    """The gallery opens, is sound, and in one of the states; whoever is gone from it is gone from every file."""
+    with opened(folder) as gallery:
+        assert gallery.check().problems == ()
+        assert {name: len(photos) for name, photos in photos_in(gallery).items()} in states
+        found = photos_in(gallery)
+        gallery.search(vector(0)[None], 1)
+    if not any("Ann" in name or len(photos) > 20 for name, photos in found.items()):
+        assert ann_in(everything_in(folder)) == []
+    return found
+
+
+EVERY = 3
+BEFORE = {"Ann Zebra": 20, "Bob Ray": 20}
+
+
+@pytest.mark.usefixtures("kind")
+@pytest.mark.parametrize(("work", "after"), [(remove, {"Bob Ray": 20}), (merge, {"Bob Ray": 40})])
+def test_killed_before_any_step(tmp_path: Path, work, after: dict[str, int]) -> None:
+    """Before every third statement or change of a file, one after the other; with EVERY = 1 before each of them."""
+    fill(tmp_path / "whole")
+    seen, step, killed = [], 1 - EVERY, True
+    while killed:
+        step += EVERY
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        for path in (tmp_path / "whole").iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        killed = killed_before(step, lambda folder=folder: work(folder))
+        found = require_whole(folder, [BEFORE, after])
+        seen.append({name: len(photos) for name, photos in found.items()})
+    assert step > 90
+    assert seen == sorted(seen, key=[BEFORE, after].index), "once it has happened it stays so"
+    assert seen[0] == BEFORE
+    assert seen[-1] == after
+
+
+def test_killed_anywhere(tmp_path: Path) -> None:
+    """By the clock, in the middle of whatever SQLite does."""
+    folder, chance, gone = tmp_path / "gallery", random.Random(0), 0
+    for _ in range(12):
+        fill(folder)
+        killed_after(chance.random() * 0.06, lambda: remove(folder))
+        gone += "Ann Zebra" not in require_whole(folder, [BEFORE, {"Bob Ray": 20}])

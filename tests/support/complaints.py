@@ -1,0 +1,55 @@
+"""Commands whose input is bad, and what they may say of it: one clear line on stderr."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+from running import run
+
+Build = Callable[[Path], Path]  # a folder to work in -> the bad input
+
+
+def enroll(gallery: Path, model: Path, *arguments: object) -> Result:
+    return run("enroll", *arguments, "--aligned", "--json", "--model", model, gallery=gallery)
+
+
+def identify(gallery: Path, model: Path, *arguments: object) -> Result:
+    return run("identify", *arguments, "--aligned", "--json", "--model", model, gallery=gallery)
+
+
+def complaint(result: Result, exit_code: int) -> str:
+    """The one line on stderr of a command that ended with `exit_code`."""
+    assert result.exit_code == exit_code, result.output
+    assert clear(result.stderr)
+    return result.stderr
+
+
+def clear(text: str) -> bool:
+    """Whether it is one line fit for a user: no traceback, no class names, no bare control characters."""
+    assert len(text.splitlines()) == 1, text
+    assert len(text) < 800, "room for the names of all backbones"
+    assert not re.search(r"Traceback|\w(Error|Exception|Warning)\b|errno|<class|0x[0-9a-f]{6}", text, re.IGNORECASE), (
+        text
+    )
+    return text.strip().isprintable()
+
+
+def refused(result: Result, *words: object) -> None:
+    """Nothing was done, and one line says why, with these words in it."""
+    line = complaint(result, 2)
+    assert result.stdout == ""
+    for word in words:
+        assert str(word) in line
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def one_refusal(result: Any, *words: str) -> None:
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert all(word in line for word in words)

@@ -1,0 +1,44 @@
+"""Running the command line: in this process where that is enough, in one of its own where it is not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from facerec.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: object, gallery: Path | None = None) -> Result:
+    """`facerec ARGUMENTS` here, with $FACEREC_GALLERY; whatever the command does not catch fails the test."""
+    env = {"FACEREC_GALLERY": None if gallery is None else str(gallery)}
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=env, catch_exceptions=False)
+
+
+def run_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`facerec ARGUMENTS` as a process of its own."""
+    command = [sys.executable, "-m", "facerec.cli.main", *map(str, arguments)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, **options)
+
+
+def json_lines(result: Result) -> list[dict[str, Any]]:
+    """What a command printed under --json; anything that is not a JSON object fails."""
+    lines = [json.loads(line) for line in result.stdout.split("\n") if line]
+    assert all(isinstance(line, dict) for line in lines)
+    return lines
+
+
+def refused(folder: Path, *arguments: object, words: str) -> None:
+    """The command says why in one line and exits with 2; no file is changed."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = run(*arguments, gallery=folder)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert words in result.stderr
+    assert str(folder) in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,0 +1,109 @@
+"""A gallery of made-up people, each photo predictable from its number; run as a program it is another process:
+
+python tests/support/toy_gallery.py FOLDER PERSON FIRST COUNT
+
+enrolls photos FIRST .. FIRST + COUNT, searches now and then, and prints the number of each that is safe.
+"""
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.database import connect
+from facerec.gallery.gallery import Gallery
+from facerec.types import Template, Threshold
+
+DIMENSION = 16
+MODEL = ("f" * 64, "toy", DIMENSION, Threshold(1.08, "FMR 0.1 % on the validation people"))
+
+
+def vector(number: int) -> np.ndarray:
+    """The unit vector of photo `number`."""
+    row = np.random.default_rng(number).standard_normal(DIMENSION).astype(np.float32)
+    return row / np.linalg.norm(row)
+
+
+def template(number: int) -> Template:
+    """Photo `number`."""
+    return Template(f"{number:064x}", f"photos/{number}.jpg", (1.5, 2, 30, 40), 0.99, vector(number))
+
+
+def opened(folder: Path) -> Gallery:
+    """The gallery in `folder`, made if need be, with the toy model; encrypted where there is a passphrase."""
+    if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not (folder / "gallery.db").exists():
+        Gallery.encrypt(folder, passphrase)
+    gallery = Gallery.open(folder, create=True)
+    gallery.bind_model(*MODEL)
+    return gallery
+
+
+def nearest(gallery: Gallery, number: int) -> str | None:
+    """Who photo `number` is enrolled as, once a search finds them at the mean of just the photos they have."""
+    while True:
+        templates, found = gallery.templates, gallery.search(vector(number)[None], 1000)[0]
+        photos = {c.person: [int(t.photo_hash, 16) for t in gallery.show(c.person)] for c in found}
+        if gallery.templates == templates:  # else another process enrolled somebody meanwhile
+            break
+    for candidate in found:
+        if number in photos[candidate.person]:
+            mean = sum(vector(n) for n in photos[candidate.person])
+            wanted = np.square(mean / np.linalg.norm(mean) - vector(number)).sum()
+            assert abs(candidate.distance - wanted) < 1e-5
+            return candidate.person
+    return None
+
+
+def sql(folder: Path, *statements: str) -> None:
+    """Change the database behind facerec's back."""
+    if not (path := folder / "gallery.db").exists():
+        path.touch()
+    with closing(connect(path, "mode=rw")) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def two_people(folder: Path) -> Path:
+    """A gallery of 40 photos, Ann Zebra's and Bob Ray's by turns, with index, backup and rollback copy."""
+    with opened(folder) as gallery:
+        for number in range(40):
+            gallery.add("Bob Ray" if number % 2 else "Ann Zebra", template(number))
+        assert nearest(gallery, 0) == "Ann Zebra"
+        keep_copy(gallery._database, "rollback")
+    return folder
+
+
+def make_format_5(folder: Path) -> None:
+    """Have the database be as facerec wrote it when only names, hashes and numbers of rows stood in indexes."""
+    with closing(connect(folder / "gallery.db", "mode=ro")) as db:
+        twice = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_twice'")]
+    assert len(twice) == 8
+    drop = [f"DROP INDEX {name}" for name in twice]
+    sql(folder, *drop, "PRAGMA user_version = 5", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def make_format_4(folder: Path) -> None:
+    """Have the database be as facerec wrote it before there were checksums."""
+    make_format_5(folder)
+    drop = [
+        f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal", "calibration")
+    ]
+    drop.append("ALTER TABLE calibration DROP COLUMN worth")
+    sql(folder, "DROP TRIGGER template_sealed", *drop, "PRAGMA user_version = 4", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def main(folder: Path, person: str, first: int, count: int) -> None:
+    """Enroll, as the module says."""
+    with opened(folder) as gallery:
+        for number in range(first, first + count):
+            gallery.add(person, template(number))
+            print(number, flush=True)
+            if number % 7 == 0:
+                assert nearest(gallery, number) == person
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

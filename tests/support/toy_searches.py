@@ -1,0 +1,22 @@
+"""Made-up people to enroll and to search for."""
+
+import numpy as np
+
+from facerec.evaluation.identification import Row
+
+People = dict[str, list[Row]]
+
+
+def made_up(seed: int, people: int, photos: int, noise: float) -> dict[str, list[np.ndarray]]:
+    """Unit vectors of 6 numbers round a centre per person; the larger the noise, the more errors."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(people, 1, 6))
+    rows = (centres + noise * rng.normal(size=(people, photos, 6))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+    return {f"p{i:02}": list(own) for i, own in enumerate(rows)}
+
+
+def split(rows: dict[str, list[np.ndarray]], enrolled: int, photos: int) -> tuple[People, People]:
+    """The first people are enrolled with their first photos; everybody's others are probes."""
+    gallery: People = {person: list(own[:photos]) for person, own in list(rows.items())[:enrolled]}
+    return gallery, {person: list(own[photos if person in gallery else 0 :]) for person, own in rows.items()}
