@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import FacerecError
 
+Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]  # (H, W, 3) RGB, 0..255
 Vectors = NDArray[np.float32]  # (N, D) rows of length 1
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the upright photo

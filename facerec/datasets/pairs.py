@@ -13,7 +13,7 @@ from facerec.errors import DataError
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
 
-Row = tuple[str, str, bool, int | None]  # photo, photo, same person, fold
+Pair = tuple[str, str, bool, int | None]  # photo, photo, same person, fold
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +65,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable[[list[str]], Row]) -> Iterator[Row]:
+def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable[[list[str]], Pair]) -> Iterator[Pair]:
     """Parse (line number, fields); a ValueError's message gets the file and the line put before it."""
     for number, fields in rows:
         try:
@@ -77,7 +77,7 @@ def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable
         yield row
 
 
-def _lfw_rows(path: Path, lines: list[str]) -> Iterator[Row]:
+def _lfw_rows(path: Path, lines: list[str]) -> Iterator[Pair]:
     """Rows of LFW's format; a fold is what its header says: so many genuine and so many impostor pairs."""
     header = [int(field) for field in lines[0].split()]
     if len(header) > 2 or 0 in header:
@@ -101,7 +101,7 @@ def _fields(line: str) -> list[str]:
     return [field.strip() for field in line.split("\t")] if "\t" in line.strip() else line.split()
 
 
-def _lfw_row(fields: list[str]) -> Row:
+def _lfw_row(fields: list[str]) -> Pair:
     """`Name 1 4` or `A 1 B 2`; ValueError saying what is wrong with it."""
     match fields:
         case [name, first, second]:
@@ -121,14 +121,14 @@ def _lfw_photo(name: str, number: str) -> str:
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 
-def _csv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
+def _csv_rows(path: Path, lines: list[str]) -> Iterator[Pair]:
     """Rows of the CSV format; empty lines are skipped."""
     records = csv_records(path, lines)
     columns = next(records, (0, []))[1]
     if sorted(columns) not in (["a", "b", "same"], ["a", "b", "fold", "same"]):
         raise DataError(f"{path}, line 1: neither LFW's '10 300' nor a CSV header; write 'a,b,same' or 'a,b,same,fold'")
 
-    def parse(fields: list[str]) -> Row:
+    def parse(fields: list[str]) -> Pair:
         if len(fields) != len(columns):
             raise ValueError(f"{len(fields)} fields; write {len(columns)}: {','.join(columns)}")
         return _csv_row(dict(zip(columns, fields, strict=True)))
@@ -136,7 +136,7 @@ def _csv_rows(path: Path, lines: list[str]) -> Iterator[Row]:
     return _numbered(path, records, parse)
 
 
-def _csv_row(values: dict[str, str]) -> Row:
+def _csv_row(values: dict[str, str]) -> Pair:
     """One record by column; ValueError saying what is wrong with it."""
     if values["same"].lower() not in LABELS:
         raise ValueError(f"same is '{values['same']}'; write 1 or true for one person, 0 or false for two")

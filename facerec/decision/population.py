@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
 from facerec.search.people import PeopleIndex
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 
 SHIFT = 0.04
 """Standard deviation, over populations, of how far the mean similarity is off the cohort's."""
@@ -37,7 +37,6 @@ MOST = 2000
 TINY = 1e-12
 """The least variance of the cohort's similarities: those of one stranger to one person have none."""
 
-Floats = NDArray[np.float64]
 Strangers = NDArray[np.floating] | None  # (N, D) rows, unit but for what half precision takes from them
 
 

@@ -17,9 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from facerec.decision.calibration import DEFAULT_FPIR, Calibration
 from facerec.models.card import COEFFICIENTS
 
@@ -27,8 +24,6 @@ PRIOR = 0.5
 """The share of the searched faces that is taken to be of people enrolled."""
 LIMIT = 0.999
 """No probability is nearer to 0 or 1: of rarer errors the people it was fitted on cannot tell."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from facerec.errors import ConfigError
 from facerec.evaluation.identification import (
     REPLICATES,
     SEED,
-    Row,
+    FaceVector,
     Searches,
     decided,
     fnir_at_fpir,
@@ -70,8 +70,8 @@ class Draw:
 
 
 def by_gallery_size(
-    enrolled: Mapping[str, Sequence[Row]],
-    probes: Mapping[str, Sequence[Row]],
+    enrolled: Mapping[str, Sequence[FaceVector]],
+    probes: Mapping[str, Sequence[FaceVector]],
     sizes: Sequence[int],
     strangers: Vectors,
     fallback: Threshold | None,
@@ -104,8 +104,8 @@ def sub_galleries(people: Sequence[str], size: int) -> list[list[str]]:
 
 
 def _of_size(
-    enrolled: Mapping[str, Sequence[Row]],
-    probes: Mapping[str, Sequence[Row]],
+    enrolled: Mapping[str, Sequence[FaceVector]],
+    probes: Mapping[str, Sequence[FaceVector]],
     size: int,
     strangers: Vectors,
     fallback: Threshold | None,
@@ -132,8 +132,8 @@ def _of_size(
 
 
 def _draw(
-    gallery: Mapping[str, Sequence[Row]],
-    probes: Mapping[str, Sequence[Row]],
+    gallery: Mapping[str, Sequence[FaceVector]],
+    probes: Mapping[str, Sequence[FaceVector]],
     strangers: Vectors,
     fallback: Threshold | None,
 ) -> Draw:

@@ -36,7 +36,7 @@ RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
 _OF_MATED: tuple[str, ...] = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
 _OF_OTHERS: tuple[str, ...] = ("fpir_at_gallery_threshold", "fpir_at_threshold")
 
-Row = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
+FaceVector = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -133,7 +133,7 @@ class IdentificationResult:
         return asdict(self)
 
 
-def run_searches(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Sequence[Row]]) -> Searches:
+def run_searches(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[str, Sequence[FaceVector]]) -> Searches:
     """Search every probe among the enrolled people, each at the mean of their templates, one search at a time.
 
     enrolled, probes: person -> a row per photo. Raises DataError when not one enrolment photo has a face.
@@ -150,7 +150,7 @@ def run_searches(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Seq
     return _searches(enrolled, probes, found, len(people.names), np.array(seconds))
 
 
-def search_all(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Sequence[Row]]) -> Searches:
+def search_all(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[str, Sequence[FaceVector]]) -> Searches:
     """The same in one go, untimed, and with nobody in the gallery where not one enrolment photo has a face."""
     people = index_people(enrolled)
     rows = [row for own in probes.values() for row in own]
@@ -162,8 +162,8 @@ def search_all(enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Seque
 
 
 def _searches(
-    enrolled: Mapping[str, Sequence[Row]],
-    probes: Mapping[str, Sequence[Row]],
+    enrolled: Mapping[str, Sequence[FaceVector]],
+    probes: Mapping[str, Sequence[FaceVector]],
     found: Sequence[Sequence[Candidate]],
     people: int,
     seconds: NDArray[np.float64],
@@ -181,7 +181,7 @@ def _searches(
     )
 
 
-def index_people(enrolled: Mapping[str, Sequence[Row]]) -> PeopleIndex:
+def index_people(enrolled: Mapping[str, Sequence[FaceVector]]) -> PeopleIndex:
     """Everybody with a usable photo."""
     owners = [person for person, rows in enrolled.items() for row in rows if row is not None]
     if not owners:
@@ -193,20 +193,22 @@ def index_people(enrolled: Mapping[str, Sequence[Row]]) -> PeopleIndex:
 
 
 def gallery_threshold(
-    enrolled: Mapping[str, Sequence[Row]], strangers: Vectors, fallback: Threshold | None
+    enrolled: Mapping[str, Sequence[FaceVector]], strangers: Vectors, fallback: Threshold | None
 ) -> Threshold | None:
     """The threshold a gallery of these people would have: by (N, D) strangers, `fallback` where there are none."""
     made = gallery_calibration(enrolled, strangers)
     return fallback if made is None else made.threshold
 
 
-def gallery_calibration(enrolled: Mapping[str, Sequence[Row]], strangers: Vectors) -> Calibration | None:
+def gallery_calibration(enrolled: Mapping[str, Sequence[FaceVector]], strangers: Vectors) -> Calibration | None:
     """What a gallery of these people makes of (N, D) strangers; None without either."""
     return calibrate_people(index_people(enrolled), strangers, DEFAULT_FPIR)
 
 
 def identification(
-    enrolled: Mapping[str, Sequence[Row]], probes: Mapping[str, Sequence[Row]], threshold: Threshold | None
+    enrolled: Mapping[str, Sequence[FaceVector]],
+    probes: Mapping[str, Sequence[FaceVector]],
+    threshold: Threshold | None,
 ) -> IdentificationResult:
     """Search and report; probes of people who are not in `enrolled` are strangers'.
 
@@ -216,7 +218,7 @@ def identification(
 
 
 def summarise(
-    searches: Searches, enrolled: Mapping[str, Sequence[Row]], threshold: Threshold | None
+    searches: Searches, enrolled: Mapping[str, Sequence[FaceVector]], threshold: Threshold | None
 ) -> IdentificationResult:
     """Report what `run_searches` found; DataError where there was nothing to search."""
     if not searches.searcher:

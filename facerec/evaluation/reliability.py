@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.decision.posterior import PRIOR, Floats
+from facerec.decision.posterior import PRIOR
+from facerec.types import Floats
 
 BINS = 10
 """Of a reliability diagram, equally wide."""

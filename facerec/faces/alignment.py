@@ -9,21 +9,21 @@ from PIL.Image import Resampling
 
 from facerec.types import Image
 
-Floats = NDArray[np.float32]
+Points = NDArray[np.float32]
 
 
-TEMPLATE: Floats = np.array(
+TEMPLATE: Points = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
 """ArcFace's places of the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
 
 
-def template(size: int) -> Floats:
+def template(size: int) -> Points:
     """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
     return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
 
 
-def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
+def similarity(source: Points, target: Points) -> NDArray[np.float64]:
     """(2, 3) matrix of the least-squares similarity, reflections left out, from (N, 2) `source` points to `target`.
 
     Umeyama 1991; with points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
@@ -39,7 +39,7 @@ def similarity(source: Floats, target: Floats) -> NDArray[np.float64]:
     return np.array([[c.real, -c.imag, t.real], [c.imag, c.real, t.imag]])
 
 
-def align(image: Image, landmarks: Floats, size: int) -> Image:
+def align(image: Image, landmarks: Points, size: int) -> Image:
     """Warp a face onto the ArcFace template: (H, W, 3) uint8 RGB and (5, 2) pixels -> (size, size, 3) uint8 RGB.
 
     Bicubic; scaling down goes through a low-pass filter first. What lies outside the photo is black.

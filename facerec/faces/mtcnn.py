@@ -17,7 +17,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
-from facerec.faces.alignment import Floats, align
+from facerec.faces.alignment import Points, align
 from facerec.faces.settings import DetectorSettings
 from facerec.types import Face, Image
 
@@ -77,15 +77,15 @@ def _prominence(face: Face, image: Image) -> float:
 class _Found:
     """N faces: boxes (N, 4), landmarks (N, 5, 2), scores (N,), all float32 in pixels of one photo."""
 
-    boxes: Floats
-    points: Floats
-    scores: Floats
+    boxes: Points
+    points: Points
+    scores: Points
 
     def keep(self, which: NDArray[Any]) -> "_Found":
         """The faces chosen by a mask or by indices."""
         return _Found(self.boxes[which], self.points[which], self.scores[which])
 
-    def moved(self, scale: Floats | float, shift: Floats | float = 0.0) -> "_Found":
+    def moved(self, scale: Points | float, shift: Points | float = 0.0) -> "_Found":
         """In the coordinates of another picture: (p + 0.5) * scale - 0.5 + shift, for scale, shift of (x, y)."""
         scale, shift = np.broadcast_to(scale, 2), np.broadcast_to(shift, 2)
         boxes = (self.boxes.reshape(-1, 2, 2) + 0.5) * scale - 0.5 + shift
@@ -116,7 +116,7 @@ class _Found:
         return self.keep(np.array(sorted(kept), np.int64))
 
 
-def _iou(box: Floats, boxes: Floats) -> Floats:
+def _iou(box: Points, boxes: Points) -> Points:
     """(N,) intersection over union of one box with N."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     shared = np.clip(sides, 0, None).prod(1)

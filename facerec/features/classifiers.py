@@ -26,12 +26,12 @@ FOLDS = 5
 SEED = 0
 """Of the folds, and of the solvers: the same features give the same answers."""
 
-Row = NDArray[np.float32] | None  # (C,) features of a photo, None where it cannot be used
+FeatureRow = NDArray[np.float32] | None  # (C,) features of a photo, None where it cannot be used
 Labels = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Classifier:
+class Learner:
     """build: the classifier. name: of its free number. values: that are tried; of equally good ones the first."""
 
     build: Callable[[], Any]
@@ -41,9 +41,9 @@ class Classifier:
 
 _COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of 1,000 features small ones are the best, of 16 large ones
 CLASSIFIERS = {
-    "svm": Classifier(lambda: LinearSVC(max_iter=10_000, random_state=SEED), "C", _COSTS),
-    "logistic": Classifier(lambda: LogisticRegression(max_iter=2_000), "C", _COSTS),
-    "knn": Classifier(KNeighborsClassifier, "n_neighbors", (1, 3, 5, 9, 15, 25)),
+    "svm": Learner(lambda: LinearSVC(max_iter=10_000, random_state=SEED), "C", _COSTS),
+    "logistic": Learner(lambda: LogisticRegression(max_iter=2_000), "C", _COSTS),
+    "knn": Learner(KNeighborsClassifier, "n_neighbors", (1, 3, 5, 9, 15, 25)),
 }
 
 
@@ -67,7 +67,7 @@ class LearnerResult:
         return asdict(self.result) | facts | {"chosen": list(self.chosen), "folds": self.folds}
 
 
-def cross_validated(classifier: str, labels: Sequence[str], rows: Sequence[Row]) -> LearnerResult:
+def cross_validated(classifier: str, labels: Sequence[str], rows: Sequence[FeatureRow]) -> LearnerResult:
     """Every photo of a folder, measured by a classifier that learned from the others' fifths (stratified, seeded).
 
     A photo without features is a wrong answer. Raises ConfigError for an unknown classifier, DataError for fewer than
@@ -75,7 +75,7 @@ def cross_validated(classifier: str, labels: Sequence[str], rows: Sequence[Row])
     """
     kind, (names, places, x, used) = _find(classifier), _prepared(labels, rows)
     folds = _folds(names, places[used], least=3)
-    answers: list[Row] = [None] * len(labels)
+    answers: list[FeatureRow] = [None] * len(labels)
     chosen = []
     for train, test in folds.split(x, places[used]):
         learner = _learned(kind, x[train], places[used][train])
@@ -89,9 +89,9 @@ def cross_validated(classifier: str, labels: Sequence[str], rows: Sequence[Row])
 def tried_on(
     classifier: str,
     labels: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[FeatureRow],
     test_labels: Sequence[str],
-    test_rows: Sequence[Row],
+    test_rows: Sequence[FeatureRow],
 ) -> LearnerResult:
     """The photos of another folder, measured by a classifier that learned from all of the first.
 
@@ -105,7 +105,7 @@ def tried_on(
     there = [i for i, row in enumerate(test_rows) if row is not None]
     if not there:
         raise DataError("not one of the photos to test on can be used; give others")
-    answers: list[Row] = [None] * len(test_rows)
+    answers: list[FeatureRow] = [None] * len(test_rows)
     for i, row in zip(there, _scores(learner, _stacked(test_rows)), strict=True):
         answers[i] = row
     return LearnerResult(
@@ -113,13 +113,13 @@ def tried_on(
     )
 
 
-def _find(classifier: str) -> Classifier:
+def _find(classifier: str) -> Learner:
     if classifier not in CLASSIFIERS:
         raise ConfigError(f"no classifier '{classifier}'; known are {', '.join(CLASSIFIERS)}")
     return CLASSIFIERS[classifier]
 
 
-def _prepared(labels: Sequence[str], rows: Sequence[Row]) -> tuple[tuple[str, ...], Labels, Any, Labels]:
+def _prepared(labels: Sequence[str], rows: Sequence[FeatureRow]) -> tuple[tuple[str, ...], Labels, Any, Labels]:
     """The classes, the place of every photo's among them, and the features there are with the photos they are of."""
     names, places = np.unique(np.array([*map(same_form, labels)], np.str_), return_inverse=True)
     used = np.array([i for i, row in enumerate(rows) if row is not None], np.intp)
@@ -136,7 +136,7 @@ def _known_places(labels: Sequence[str], names: Sequence[str]) -> list[int]:
     return [places[same_form(label)] for label in labels]
 
 
-def _stacked(rows: Sequence[Row]) -> NDArray[np.float64]:
+def _stacked(rows: Sequence[FeatureRow]) -> NDArray[np.float64]:
     """(N, C) of those there are."""
     there = [row for row in rows if row is not None]
     return np.stack(there).astype(np.float64) if there else np.zeros((0, 1))
@@ -153,7 +153,7 @@ def _folds(names: Sequence[str], places: Labels, least: int) -> StratifiedKFold:
     return StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=SEED)
 
 
-def _learned(kind: Classifier, x: NDArray[np.float64], places: Labels) -> GridSearchCV:
+def _learned(kind: Learner, x: NDArray[np.float64], places: Labels) -> GridSearchCV:
     """The classifier with the best of its values on folds of these photos, fitted to them all."""
     names = [str(place) for place in range(int(places.max()) + 1)]
     folds = _folds(names, places, least=2)

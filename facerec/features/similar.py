@@ -11,7 +11,7 @@ from facerec.features.table import PhotoFeatures
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class SimilarPhoto:
     """A picture and how like it is to the one that was searched for: `distance` is 2 - 2 `cosine`, from 0 to 4."""
 
     path: Path
@@ -23,11 +23,11 @@ class Likeness:
         return 2 - 2 * self.cosine
 
 
-def most_alike(row: NDArray[np.float32], photos: Iterable[PhotoFeatures], top: int) -> list[Likeness]:
+def most_alike(row: NDArray[np.float32], photos: Iterable[PhotoFeatures], top: int) -> list[SimilarPhoto]:
     """The `top` photos whose features have the largest cosine to (C,) `row`; of equally like ones the earlier."""
     used = [(photo.path, _cosine(row, photo.row)) for photo in photos if photo.row is not None]
     order = np.argsort([-cosine for _, cosine in used], kind="stable")[:top]
-    return [Likeness(*used[i]) for i in order]
+    return [SimilarPhoto(*used[i]) for i in order]
 
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -9,7 +9,6 @@ from facerec.metrics.intervals import people_weights as people_weights
 from facerec.metrics.intervals import percentile_interval as percentile_interval
 from facerec.metrics.intervals import share_interval as share_interval
 from facerec.metrics.roc import MAX_DISTANCE as MAX_DISTANCE
-from facerec.metrics.roc import Floats as Floats
 from facerec.metrics.roc import Roc as Roc
 from facerec.metrics.roc import accuracy as accuracy
 from facerec.metrics.roc import all_pairs as all_pairs

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.metrics.intervals import BLOCK, people_weights
-from facerec.metrics.roc import Floats, auc, roc, share
+from facerec.metrics.roc import auc, roc, share
+from facerec.types import Floats
 
 
 def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:

@@ -1,9 +1,9 @@
 """How well groups of photos agree with the people in them."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from facerec.types import Floats
 
 
 def b_cubed(people: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Floats:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from facerec.types import Floats
+
 Nest = Mapping[str, Any]
 """Names to (B,) arrays, or to further nests."""
 BLOCK = 1_000_000

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from facerec.types import Floats
+
 Bools = NDArray[np.bool_]
 
 MAX_DISTANCE = 4.0

@@ -26,7 +26,7 @@ from facerec.errors import ConfigError
 from facerec.models.network import METRIC, Network
 from facerec.types import Image
 
-Floats = NDArray[np.float32]
+Maps = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,10 +40,10 @@ class Sight:
     """
 
     picture: Image
-    filters: Floats
-    maps: Floats
-    heat: Floats
-    row: Floats
+    filters: Maps
+    maps: Maps
+    heat: Maps
+    row: Maps
     score: float
 
 
@@ -87,7 +87,7 @@ def _score(network: Network, output: Tensor, other: Tensor | None) -> Callable[[
     return lambda row: row @ direction
 
 
-def first_filters(network: Network) -> Floats:
+def first_filters(network: Network) -> Maps:
     """(K, k, k, 3) of the first convolution."""
     first = next(layer for layer in network.stages.modules() if isinstance(layer, nn.Conv2d))
     return first.weight.detach().permute(0, 2, 3, 1).numpy()
@@ -101,7 +101,7 @@ def stage_maps(network: Network, picture: Image, stage: str) -> Tensor:
     return maps.float()
 
 
-def grad_cam(network: Network, maps: Tensor, stage: str, score: Callable[[Tensor], Tensor]) -> Floats:
+def grad_cam(network: Network, maps: Tensor, stage: str, score: Callable[[Tensor], Tensor]) -> Maps:
     """(s, s) from 0: for the `score` of the logits, or of the embedding before it is made unit-length, (dim,)."""
     maps = maps.detach().requires_grad_()
     output = _unscaled(network, maps.clone(), stage)  # a clone: some layers work in place
@@ -132,10 +132,10 @@ def _place(network: Network, stage: str) -> int:
 
 
 @torch.inference_mode()
-def pooled_stages(network: Network, pictures: NDArray[np.uint8]) -> dict[str, Floats]:
+def pooled_stages(network: Network, pictures: NDArray[np.uint8]) -> dict[str, Maps]:
     """Stage -> (N, C): the mean of each of its maps over the places, for pictures (N, S, S, 3) of a network's size."""
     x = network.maps(torch.from_numpy(pictures).permute(0, 3, 1, 2), 0)
-    rows: dict[str, Floats] = {}
+    rows: dict[str, Maps] = {}
     for name, stage in network.named_stages():
         x = stage(x)
         rows[name] = (x.mean((2, 3)) if x.ndim == 4 else x).float().numpy()

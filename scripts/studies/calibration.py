@@ -36,6 +36,7 @@ from facerec.decision.population import calibrate_people
 from facerec.evaluation.identification import Searches, index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
+from facerec.types import Floats
 from scripts.studies.people import Rows, add_options, people_of
 from scripts.studies.population import training_people
 from scripts.studies.template_means import nearest_template
@@ -44,8 +45,6 @@ DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen
 REPLICATES = 400
 DRAWS_OF_GROUP = 50
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

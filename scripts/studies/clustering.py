@@ -35,7 +35,7 @@ from facerec.albums.clustering import DENSE, JOINED, dense_groups, group_faces
 from facerec.inference.loading import load_embedder, model_card
 from facerec.metrics.clustering import b_cubed
 from facerec.models.cohort import load_cohort
-from facerec.types import Threshold, Vectors
+from facerec.types import Floats, Threshold, Vectors
 from scripts.studies.people import embed_people
 from scripts.studies.tables import shown
 
@@ -43,7 +43,6 @@ DRAWS, REPLICATES, SEED = 20, 1000, 0
 STRANGERS = 500
 
 Labels = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Method = Callable[[Vectors, Labels, Vectors], Labels]  # vectors, photos, strangers -> labels, 0: alone
 
 

@@ -27,14 +27,12 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
-from facerec.types import Image, Vectors
+from facerec.types import Floats, Image, Vectors
 
 DRAWS, ENROLLED, REPLICATES, SEED = 40, 4, 400, 0
 FPIR = 0.01
 LOW = 52  # pixels a cohort photo's aligned 128 px crop was made from: faces of about 45 px
 SAMPLE = 3000
-
-Floats = NDArray[np.float64]
 
 
 def embed(paths: Sequence[Path], embedder: Embedder, low: int = 0) -> Vectors:

@@ -19,13 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
 from facerec.inference.loading import load_embedder
 from facerec.metrics.intervals import share
 from facerec.models.cohort import load_cohort
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 from scripts.studies.calibration import constant_distance
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, add_options, draw, people_of
@@ -33,8 +32,6 @@ from scripts.studies.tables import shown
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from facerec.evaluation.identification import Searches, index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
+from facerec.types import Floats
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, draw_people, embed_people
 from scripts.studies.tables import shown
@@ -29,7 +30,6 @@ from scripts.studies.template_means import nearest_template
 DRAWS, ENROLLED, FPIR = 20, 4, 0.01
 NEAR, NORM, HALF, MARGIN = 20, 100, 0.5, 0.25
 
-Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 

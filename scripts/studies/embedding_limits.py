@@ -33,13 +33,12 @@ from facerec.inference.pipeline import embed_photos
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
-from facerec.types import Image, Vectors
+from facerec.types import Floats, Image, Vectors
 from scripts.studies.tables import shown
 
 REPLICATES, SEED = 200, 0
 TURNED = (0.1, 0.2, 0.3)
 
-Floats = NDArray[np.float64]
 People = NDArray[Any]  # (N,) names or numbers
 
 

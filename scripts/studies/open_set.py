@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from facerec.evaluation.identification import Searches, fnir_at_fpir, run_searches
+from facerec.types import Floats
 from scripts.studies.people import SEED, draw, embed_people
-from scripts.studies.tables import Floats, shown
+from scripts.studies.tables import shown
 
 FPIRS = (0.1, 0.01)
 REPLICATES = 1000

@@ -36,7 +36,7 @@ from facerec.models.cohort import load_cohort
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
-from facerec.types import Face, Image, Vectors
+from facerec.types import Face, Floats, Image, Vectors
 from scripts.studies.embedding_limits import blurred, lowered
 
 PER_PERSON, REPLICATES, SEED = 6, 200, 0
@@ -47,8 +47,6 @@ SPOILED: dict[str, Callable[[Image], Image]] = {
     **{f"{side} pixels": lowered(side) for side in SIDES},
     **{f"blur of {sigma} pixels": blurred(sigma) for sigma in SIGMAS},
 }
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

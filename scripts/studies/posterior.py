@@ -39,7 +39,7 @@ from facerec.evaluation.report.plots import reliability_figure
 from facerec.inference.loading import load_embedder
 from facerec.models.card import COEFFICIENTS
 from facerec.models.cohort import load_cohort
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 from scripts.studies.people import Rows, add_options, people_of
 from scripts.studies.tables import shown
 
@@ -50,8 +50,6 @@ TOGETHER = 25  # replicates worked out at once
 FEW = 10  # people that strangers are enrolled beside
 FITTED_BESIDE, BESIDE = (100, 400), (100, 400, 1000)  # of the model's strangers
 PRIORS = (0.1, 0.9)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -23,12 +23,10 @@ from facerec.datasets.splits import split_people
 from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 
 REPLICATES = 200
 SEED = 0
-
-Floats = NDArray[np.float64]
 
 
 def measure(run: Path, faces: PhotoSet) -> tuple[Floats, Floats, str]:

@@ -1,11 +1,9 @@
 """Numbers and intervals as tables show them."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerec import metrics
-
-Floats = NDArray[np.float64]
+from facerec.types import Floats
 
 
 def shown(values: Floats, scale: float, digits: int) -> str:

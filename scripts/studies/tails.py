@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from facerec.evaluation.identification import index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 from scripts.studies.people import Rows, add_options, people_of
 from scripts.studies.posterior import nearest
 from scripts.studies.tables import shown
@@ -32,7 +32,6 @@ from scripts.studies.tables import shown
 DRAWS, PEOPLE, ENROLLED, SUBSET, REPLICATES, SEED = 40, 40, 4, 500, 400, 0
 FPIRS = (0.01, 0.003, 0.001, 0.0003)
 
-Floats = NDArray[np.float64]
 Setter = Callable[[NDArray[np.float32], float], float]
 """(N,) distances of strangers to the nearest person, and the FPIR -> the threshold."""
 

@@ -25,7 +25,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
-from facerec.types import Vectors
+from facerec.types import Floats, Vectors
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, draw
 from scripts.studies.runs import REPLICATES, SEED, pair_statistics
@@ -34,8 +34,6 @@ from scripts.studies.tables import shown
 DRAWS, ENROLLED = 20, 4
 PCA_CROPS = 5000
 DIMENSIONS = (256, 128, 64)
-
-Floats = NDArray[np.float64]
 
 
 def embed(faces: PhotoSet, positions: NDArray[np.int64], embedder: Embedder, mirrored: bool) -> Vectors:

@@ -12,9 +12,9 @@ from sklearn.svm import LinearSVC
 
 from facerec.cli.features import CLASSIFIERS as OFFERED
 from facerec.errors import ConfigError, DataError
-from facerec.features.classifiers import CLASSIFIERS, Row, cross_validated, tried_on
+from facerec.features.classifiers import CLASSIFIERS, FeatureRow, cross_validated, tried_on
 
-Blobs = tuple[list[str], list[Row]]
+Blobs = tuple[list[str], list[FeatureRow]]
 
 
 def blobs(seed: int, count: int, apart: float, classes: int = 3, width: int = 6) -> Blobs:

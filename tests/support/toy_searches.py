@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from facerec.evaluation.identification import Row
+from facerec.evaluation.identification import FaceVector
 
-People = dict[str, list[Row]]
+People = dict[str, list[FaceVector]]
 
 
 def made_up(seed: int, people: int, photos: int, noise: float) -> dict[str, list[np.ndarray]]:

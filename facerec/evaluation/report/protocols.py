@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facerec.datasets.pairs import Pairs
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.errors import ImageError
-from facerec.evaluation.identification import Row, Searches
+from facerec.evaluation.identification import FaceVector, Searches
 from facerec.evaluation.report import plots
 from facerec.evaluation.report.page import THUMBNAIL, Mistake, Mistakes, Page, Plot, facts_of
 from facerec.evaluation.report.tables import classification_tables, identification_tables, verification_tables
@@ -33,8 +33,8 @@ Pictures = Callable[[Sequence[Path]], Mapping[Path, Image]]
 class SearchPhotos:
     """The photos behind `Searches`: of each search, and of each person to be enrolled, with their vectors."""
 
-    probes: Sequence[tuple[Path, Row]]
-    enrolled: Mapping[str, Sequence[tuple[Path, Row]]]
+    probes: Sequence[tuple[Path, FaceVector]]
+    enrolled: Mapping[str, Sequence[tuple[Path, FaceVector]]]
 
 
 # ------------------------------------------------------------------------------------------------ verification
@@ -188,7 +188,7 @@ def _enrolled_photo(photos: SearchPhotos, search: int, person: str) -> Path | No
     return min(known, key=lambda each: float(np.square(each[1] - row).sum()))[0]
 
 
-def _any_face(photos: Sequence[tuple[Path, Row]]) -> bool:
+def _any_face(photos: Sequence[tuple[Path, FaceVector]]) -> bool:
     return any(row is not None for _, row in photos)
 
 
