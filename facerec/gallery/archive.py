@@ -31,12 +31,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from facerec.gallery.audit_log import facerec_version, record, utc_now
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.files import settle
-from facerec.gallery.names import clean_day, clean_name, clean_note
-from facerec.gallery.queries import consent_of, count_rows, id_of, insert_template, owner_of, photos_of, summaries, write_consent
+from facerec.gallery.audit_log import facerec_version, record, utc_now
 from facerec.gallery.integrity import require_undamaged, vector_fault
+from facerec.gallery.names import clean_day, clean_name, clean_note
+from facerec.gallery.queries import (
+    consent_of,
+    count_rows,
+    id_of,
+    insert_template,
+    owner_of,
+    photos_of,
+    summaries,
+    write_consent,
+)
 from facerec.types import Template, Vectors
 
 FORMAT, VERSION = "facerec-people", 1

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facerec.gallery import audit_log
-from facerec.gallery.sqlcipher import key_of
-from facerec.gallery.database import Database, connect, explained, require_known, require_sound
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.files import draft_of, may_write, put, unlink
+from facerec.gallery import audit_log
+from facerec.gallery.database import Database, connect, explained, require_known, require_sound
+from facerec.gallery.integrity import broken_strangers, broken_vectors, faults
 from facerec.gallery.layout import KINDS, copies_of, copy_of, is_plain, mark_of, new_draft, restoring_of
 from facerec.gallery.locking import alone, swap_in
-from facerec.files import may_write, put, unlink
-from facerec.files import draft_of
-from facerec.gallery.integrity import broken_strangers, broken_vectors, faults
 from facerec.gallery.queries import count_rows
 from facerec.gallery.schema import scalar
+from facerec.gallery.sqlcipher import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,9 @@ def _stage(copy: Path, path: Path, holds: Copy) -> None:
     shutil.copyfile(copy, draft)
     with closing(connect(draft, "mode=rw")) as db:
         db.execute("BEGIN IMMEDIATE")
-        audit_log.record(db, "restored", copy=holds.kind, made=holds.made, people=holds.people, templates=holds.templates)
+        audit_log.record(
+            db, "restored", copy=holds.kind, made=holds.made, people=holds.people, templates=holds.templates
+        )
         db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
         db.execute("COMMIT")
     put(draft, waiting)

@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from facerec.gallery import audit_log, sqlcipher
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.files import may_write, settle, unlink
+from facerec.gallery import audit_log, sqlcipher
 from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
 from facerec.gallery.locking import enter
-from facerec.files import may_write, settle, unlink
 from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; each holds the lock for milliseconds
@@ -143,7 +143,9 @@ class Database:
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
                 upgrade(db)
-                number = audit_log.record(db, "upgraded", format=version, people=scalar(db, "SELECT count(*) FROM people"))
+                number = audit_log.record(
+                    db, "upgraded", format=version, people=scalar(db, "SELECT count(*) FROM people")
+                )
                 if version < 3:
                     db.execute("UPDATE traces SET removal = ?", (number,))
                     unlink(copies_of(self.path))

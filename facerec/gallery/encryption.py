@@ -11,14 +11,14 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+from facerec.errors import GalleryError, PassphraseError
+from facerec.files import put, unlink
 from facerec.gallery import sqlcipher
 from facerec.gallery.audit_log import record
 from facerec.gallery.backup import require_whole
 from facerec.gallery.database import connect, explained
-from facerec.errors import GalleryError, PassphraseError
 from facerec.gallery.layout import KINDS, SALT_SIZE, copies_of, copy_of, drafts_of, new_draft, restoring_of, salt_of
 from facerec.gallery.locking import alone, swap_in
-from facerec.files import put, unlink
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.gallery.database import connect, explained
 from facerec.errors import GalleryError
+from facerec.gallery.database import connect, explained
 from facerec.gallery.layout import copies_of, salt_of
 from facerec.gallery.schema import scalar, version_of
 

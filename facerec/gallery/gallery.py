@@ -18,20 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.gallery.audit_log import record
 from facerec.decision.calibration import Calibration, require_rate
-from facerec.gallery.store import Care
-from facerec.gallery.database import Database
+from facerec.decision.population import calibrate_people
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
+from facerec.gallery.audit_log import record
+from facerec.gallery.database import Database
+from facerec.gallery.integrity import require_undamaged, vector_fault
 from facerec.gallery.layout import KINDS
+from facerec.gallery.names import clean_name
+from facerec.gallery.queries import as_text, count_rows, generation_of, insert_template, owner_of, owners_of_all
+from facerec.gallery.schema import scalar, sealed, version_of
+from facerec.gallery.store import Care
+from facerec.gallery.strangers import holds_strangers, read_strangers, write_strangers
 from facerec.search.index import FlatIndex, Index
 from facerec.search.people import PeopleIndex
-from facerec.decision.population import calibrate_people
-from facerec.gallery.queries import as_text, count_rows, generation_of, insert_template, owner_of, owners_of_all
-from facerec.gallery.names import clean_name
-from facerec.gallery.strangers import holds_strangers, read_strangers, write_strangers
-from facerec.gallery.integrity import require_undamaged, vector_fault
-from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.types import Candidate, Template, Threshold, Vectors
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here

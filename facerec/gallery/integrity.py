@@ -1,17 +1,15 @@
 """What is damaged in a gallery's database."""
 
-from facerec.errors import DamagedGalleryError
-from facerec.errors import ImageError
-from facerec.gallery.schema import damaged
-from facerec.gallery.schema import scalar
-from facerec.gallery.schema import version_of
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from facerec.errors import DamagedGalleryError, ImageError
+from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.photos.crops import decode_png
 from facerec.text import printable
 from facerec.types import Vectors
-from pathlib import Path
-import numpy as np
-import sqlite3
-
 
 RESTORE = "`facerec gallery restore` brings back a backup"
 

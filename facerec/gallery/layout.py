@@ -10,17 +10,11 @@
 Whoever opens a gallery shares a lock (flock) on its folder; a restore has the folder to itself.
 """
 
-from facerec.files import unlink
-
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.files import draft_of
-
+from facerec.errors import DamagedGalleryError
+from facerec.files import draft_of, unlink
 
 KINDS = ("backup", "rollback")  # of copies: after every session that changed the gallery; before its model was changed
 SALT_SIZE = 16  # bytes: what an encrypted file begins with (SQLCipher's design)
@@ -94,28 +88,8 @@ def new_draft(target: Path) -> Path:
     return draft
 
 
-
-
-
-
 def remedy(path: Path) -> str:
     """What to do about a database `path` that is damaged."""
     if copies_of(path):
         return "`facerec gallery restore` brings it back from a backup"
     return "restore the gallery from a backup, or enroll again into a new one (`--gallery DIR`)"
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

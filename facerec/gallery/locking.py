@@ -1,23 +1,14 @@
 """Who has a gallery's folder open, and how a restored copy takes the database's place."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from facerec.errors import GalleryError
-from facerec.files import fcntl
-from facerec.files import may_write
-from facerec.files import put
-from facerec.files import settle
-from facerec.files import unlink
-from facerec.gallery.layout import SALT_SIZE
-from facerec.gallery.layout import SQLITE_MAGIC
-from facerec.gallery.layout import index_of
-from facerec.gallery.layout import mark_of
-from facerec.gallery.layout import restoring_of
-from facerec.files import draft_of
-from pathlib import Path
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from facerec.errors import GalleryError
+from facerec.files import draft_of, fcntl, may_write, put, settle, unlink
+from facerec.gallery.layout import SALT_SIZE, SQLITE_MAGIC, index_of, mark_of, restoring_of
 
 PATIENCE = 5.0  # seconds to wait for the folder
 

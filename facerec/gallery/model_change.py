@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.gallery.audit_log import last_number, record
-from facerec.gallery.backup import keep_copy
-from facerec.gallery.store import Care
-from facerec.gallery.database import Database
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import unlink
-from facerec.gallery.queries import StoredTemplate, as_text, count_rows, crop_of, insert_crop, owners_of_all
-from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
-from facerec.gallery.integrity import require_undamaged, vector_fault
-from facerec.gallery.schema import scalar, sealed
-from facerec.search.people import Held
+from facerec.gallery.audit_log import last_number, record
+from facerec.gallery.backup import keep_copy
+from facerec.gallery.database import Database
 from facerec.gallery.erasure import pending
+from facerec.gallery.integrity import require_undamaged, vector_fault
+from facerec.gallery.queries import StoredTemplate, as_text, count_rows, crop_of, insert_crop, owners_of_all
+from facerec.gallery.schema import scalar, sealed
+from facerec.gallery.store import Care
+from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
+from facerec.search.people import Held
 from facerec.types import Image, Threshold, Vectors
 
 

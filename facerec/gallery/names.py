@@ -1,12 +1,10 @@
 """What people, notes and days may be called in a gallery."""
 
-from datetime import date
-from facerec.errors import GalleryError
-from facerec.text import UNKNOWN
-from facerec.text import printable
-from facerec.text import same_form
 import unicodedata
+from datetime import date
 
+from facerec.errors import GalleryError
+from facerec.text import UNKNOWN, printable, same_form
 
 MAX_NAME = 200  # characters
 

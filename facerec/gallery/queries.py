@@ -1,23 +1,16 @@
 """What is asked of a gallery's tables, and put into them: each function runs in a transaction of its caller's."""
 
-import os
 import sqlite3
-import unicodedata
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.errors import ImageError
 from facerec.gallery import audit_log
-from facerec.errors import DamagedGalleryError, GalleryError, ImageError
-from facerec.gallery.layout import remedy
+from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.photos.crops import decode_png, encode_png
-from facerec.gallery.schema import damaged, scalar, sealed, version_of
-from facerec.types import Box, Image, Template, Vectors
-from facerec.text import UNKNOWN, printable, same_form
-
+from facerec.types import Box, Image, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +37,6 @@ class StoredTemplate:
     box: Box
     quality: float
     enrolled: str
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def count_rows(db: sqlite3.Connection, table: str) -> int:
@@ -174,17 +139,7 @@ def crop_of(db: sqlite3.Connection, template: int) -> Image | None:
         return None
 
 
-
-
 def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:
     """Return the ids of all templates, ascending, and whose each is."""
     rows = db.execute("SELECT t.id, name FROM templates t JOIN people ON person = people.id ORDER BY t.id").fetchall()
     return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]
-
-
-
-
-
-
-
-

@@ -9,25 +9,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from facerec.errors import GalleryError, UnknownPersonError
+from facerec.files import unlink
 from facerec.gallery import audit_log
+from facerec.gallery.archive import Export, Imported, gather, merge_in, read_export, write_export
 from facerec.gallery.audit_log import LogEntry, record
 from facerec.gallery.backup import Copy, keep_copy, list_copies, restore
-from facerec.gallery.sqlcipher import require_library
 from facerec.gallery.database import Database
 from facerec.gallery.encryption import decrypt, encrypt
-from facerec.errors import GalleryError, UnknownPersonError
-from facerec.gallery.layout import copies_of, drafts_of, index_of, salt_of
-from facerec.files import unlink
-from facerec.search.index import FlatIndex
-from facerec.gallery.queries import PersonSummary, StoredTemplate, consent_of, count_rows, crop_of, generation_of, id_of, keeps_crops, photos_of, summaries, write_consent
-from facerec.gallery.integrity import broken_crops, broken_people, broken_strangers, broken_vectors, faults
-from facerec.gallery.names import clean_day, clean_name, clean_note
-from facerec.gallery.strangers import forget_strangers
-from facerec.gallery.schema import scalar
 from facerec.gallery.erasure import pending, remains
-from facerec.gallery.archive import Export, Imported, gather, merge_in, read_export, write_export
-from facerec.types import Image
+from facerec.gallery.integrity import broken_crops, broken_people, broken_strangers, broken_vectors, faults
+from facerec.gallery.layout import copies_of, drafts_of, index_of, salt_of
+from facerec.gallery.names import clean_day, clean_name, clean_note
+from facerec.gallery.queries import (
+    PersonSummary,
+    StoredTemplate,
+    consent_of,
+    count_rows,
+    crop_of,
+    generation_of,
+    id_of,
+    keeps_crops,
+    photos_of,
+    summaries,
+    write_consent,
+)
+from facerec.gallery.schema import scalar
+from facerec.gallery.sqlcipher import require_library
+from facerec.gallery.strangers import forget_strangers
+from facerec.search.index import FlatIndex
 from facerec.text import same_form
+from facerec.types import Image
 
 log = logging.getLogger(__name__)
 

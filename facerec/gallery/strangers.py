@@ -1,20 +1,18 @@
 """The strangers a gallery calibrates its threshold by."""
 
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
 from facerec.errors import DamagedGalleryError
 from facerec.gallery.integrity import broken_strangers
 from facerec.gallery.layout import remedy
 from facerec.gallery.queries import as_text
-from facerec.gallery.schema import damaged
-from facerec.gallery.schema import scalar
-from facerec.gallery.schema import sealed
-from facerec.gallery.schema import version_of
+from facerec.gallery.schema import damaged, scalar, sealed, version_of
 from facerec.types import Vectors
-from numpy.typing import NDArray
-from pathlib import Path
-import numpy as np
-import os
-import sqlite3
-
 
 SAME_PHOTO = 1e-3  # squared distance: a photo's vector and the same as strangers are stored are less than 1e-6 apart
 

@@ -1,8 +1,5 @@
 """The gallery's database in bad company: other processes, kills, damage, full disks, missing rights."""
 
-from surroundings import as_a_user_who_may_only_read
-from surroundings import folder
-
 import os
 import random
 import signal
@@ -11,14 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-import toy_fixtures
 import toy_gallery
+from surroundings import as_a_user_who_may_only_read
 from toy_gallery import MODEL, nearest, opened, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
@@ -26,7 +22,6 @@ from facerec.gallery import database
 from facerec.gallery.gallery import Gallery
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
 
 
 # ------------------------------------------------------------------------------------------- company and accidents
@@ -232,8 +227,6 @@ def test_a_full_disk(folder: Path) -> None:
         assert {int(photo.photo_hash, 16) for photo in gallery.show("Ann")} == set(safe)
         assert gallery.check().problems == ()
         assert nearest(gallery, safe[-1]) == "Ann"
-
-
 
 
 @pytest.mark.parametrize("cached", [True, False])

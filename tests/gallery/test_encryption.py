@@ -16,9 +16,9 @@ import toy_migration
 from killing import everything_in, killed_before, photos_in
 from running import json_lines, refused, run, run_process
 from surroundings import as_a_user_who_may_only_read
-from traces_of_ann import ann_in
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand
+from traces_of_ann import ann_in
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import locking, sqlcipher

@@ -14,8 +14,7 @@ import pytest
 import toy_fixtures
 from killing import killed_before, photos_in
 from running import run
-from surroundings import as_a_user_who_may_only_read
-from surroundings import limited
+from surroundings import as_a_user_who_may_only_read, limited
 from toy_damage import COHORT, NAMED, rows, spoil
 from toy_gallery import MODEL, make_format_4, make_format_5, nearest, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in

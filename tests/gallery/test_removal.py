@@ -1,8 +1,5 @@
 """Removal means removal: not a byte of a person in any file of the gallery, also when the process is killed."""
 
-from traces_of_ann import ANN
-from traces_of_ann import ann_in
-
 import random
 import sqlite3
 from contextlib import closing
@@ -13,6 +10,7 @@ import pytest
 from killing import everything_in, killed_after, killed_before, photos_in
 from running import json_lines, run
 from toy_gallery import make_format_4, opened, sql, template, vector
+from traces_of_ann import ANN, ann_in
 
 from facerec.gallery import database
 from facerec.gallery.backup import keep_copy
@@ -20,7 +18,6 @@ from facerec.gallery.erasure import full_free_pages
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.strangers import _same_photos
 from facerec.types import Template
-
 
 
 def photo(name: str, number: int) -> Template:
@@ -37,8 +34,6 @@ def fill(folder: Path) -> None:
         gallery.set_consent("Ann Zebra", "Zebra agreed", "2020-01-31")
         gallery.search(vector(0)[None], 1)
         keep_copy(gallery._database, "rollback")
-
-
 
 
 @pytest.mark.parametrize("how", ["remove", "expire", "after a rename", "after a merge", "beside another process"])

@@ -4,11 +4,6 @@ What is asked of it after each: it opens, nothing acknowledged is lost, nothing 
 their own (test_kills.py, test_removal.py, test_backup.py).
 """
 
-from surroundings import limited
-
-import json
-import logging
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -23,7 +18,7 @@ import numpy as np
 import pytest
 from killing import photos_in
 from running import ROOT, json_lines, run
-from surroundings import as_a_user_who_may_only_read
+from surroundings import as_a_user_who_may_only_read, limited
 from toy_gallery import nearest, opened, sql, template
 
 from facerec.errors import GalleryError
@@ -68,8 +63,6 @@ COMMANDS: dict[str, tuple[list[str], dict[str, list[int]]]] = {
     ),
     "rebuild": (["rebuild"], BEFORE),
 }
-
-
 
 
 @pytest.mark.parametrize("name", COMMANDS)
