@@ -16,6 +16,7 @@ from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
 from facerec.models.network import MODES, Network
 from facerec.training.advise import Advice, advise
+from scripts.studies.tables import Table, spanned, study_parser
 
 Interval = tuple[float, float, float]  # the figure, and the ends of its interval
 
@@ -86,22 +87,26 @@ def advice_for(row: Row, photos: PhotoSet) -> Advice:
     return advise(photos, network, faces=faces)[0]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("--data", type=Path, required=True)
+    return made
+
+
 def main() -> None:
     """Parse, look, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
-    print("| | photos, folders | probe by stage, % (chance) | similarity | advice | measured, % | agree |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    options = parser().parse_args()
+    head = ("task, network", "photos, folders", "probe by stage, % (chance)", "similarity", "advice", "measured, %")
+    table = Table((*head, "do they agree"), options.csv)
     for row in ROWS:
         a = advice_for(row, read_row(row, options.data))
         probes = ", ".join(f"{100 * depth.accuracy:.0f}" for depth in a.depths)
         kept = f", {a.kept_stages} stages" if a.kept_stages else ""
         measured = ", ".join(
-            f"`{strategy}` {value:.1f} ({low:.1f} to {high:.1f})"
-            for strategy, (value, low, high) in row.measured.items()
+            f"`{strategy}` {spanned(value, ends, 1, 1)}" for strategy, (value, *ends) in row.measured.items()
         )
-        cells = [
+        table.add(
             f"{row.name}, {row.backbone}",
             f"{a.photos:,}, {a.classes:,}",
             f"{probes} ({100 * a.chance:.0f})",
@@ -109,8 +114,7 @@ def main() -> None:
             f"`{a.strategy}`{kept}: {a.reason}",
             f"{row.measure}: {measured}",
             verdict(a.strategy, row.measured),
-        ]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        )
 
 
 if __name__ == "__main__":

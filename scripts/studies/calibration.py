@@ -30,21 +30,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import metrics
 from facerec.decision.calibration import Calibration
 from facerec.decision.population import calibrate_people
 from facerec.evaluation.identification import Searches, index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats
-from scripts.studies.people import Rows, add_options, people_of
+from scripts.studies import tables
+from scripts.studies.people import Rows, add_options, people_of, resamples
 from scripts.studies.population import training_people
+from scripts.studies.tables import Table, study_parser
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
 CONSTANT_AT = 40  # people enrolled where the constant is chosen
 REPLICATES = 400
 DRAWS_OF_GROUP = 50
+HEAD = (
+    "people enrolled",
+    "strangers searched",
+    "threshold",
+    "FPIR, %",
+    "times the target",
+    "within the stated interval, %",
+)
+HEAD += ("FNIR, %", "FPIR with the constant, %", "FNIR with the constant, %")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,9 +115,7 @@ def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -
 
     nan where a draw has no such search: of LFW, few people have more photos than are enrolled.
     """
-    rng = np.random.default_rng(SEED)
-    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    weights = np.concatenate([np.ones((1, len(people))), weights])  # (1 + B, P)
+    weights = resamples(len(people), REPLICATES, SEED)  # (1 + B, P)
     place = {person: i for i, person in enumerate(people)}
     counted, found = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
     for i, (searches, limit) in enumerate(drawn):
@@ -123,11 +131,10 @@ def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -
 def shown(values: Floats) -> str:
     """(1 + B, draws): the mean over the draws that have the rate, in percent, with the 95 % interval."""
     means = np.nanmean(values[:, ~np.isnan(values[0])], axis=1)
-    low, high = metrics.percentile_interval(means[1:][~np.isnan(means[1:])])
-    return f"{100 * means[0]:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+    return tables.shown(means, 100, 2)
 
 
-def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, strangers: Rows) -> str:
+def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, strangers: Rows) -> list[object]:
     """One row of the table."""
     people = sorted(rows | strangers)
     drawn = [run(rows, size, seed, cohort, strangers) for seed in range(DRAWS)]
@@ -138,10 +145,9 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, 
     covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
     searched = np.mean([(~each.searches.mated).sum() for each in drawn])
     limits = np.mean([each.made.distance for each in drawn])
-    cells = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
+    cells: list[object] = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
     cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
-    cells += [shown(others), shown(rates(fixed, people, mated=True))]
-    return f"| {' | '.join(map(str, cells))} |"
+    return [*cells, shown(others), shown(rates(fixed, people, mated=True))]
 
 
 def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) -> Floats:
@@ -162,16 +168,21 @@ def named_so(rows: Rows, prefix: str) -> Rows:
     raise SystemExit(f"--strangers {prefix}: no training person's folder and name begin so; one is {min(rows)}")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    add_options(made)
+    made.add_argument("--sizes", type=int, nargs="+", required=True)
+    made.add_argument("--strangers", metavar="PREFIX", help="training people who are searched beside the others")
+    made.add_argument("--groups-of", type=int, metavar="N", help="what N of the people tell, instead")
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--sizes", type=int, nargs="+", required=True)
-    parser.add_argument("--strangers", metavar="PREFIX", help="training people who are searched beside the others")
-    parser.add_argument("--groups-of", type=int, metavar="N", help="what N of the people tell, instead")
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.strangers is not None and options.groups_of:
-        parser.error("--strangers: with --groups-of nobody else is searched; leave one out")
+        parser().error("--strangers: with --groups-of nobody else is searched; leave one out")
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     if options.groups_of:
@@ -191,10 +202,9 @@ def main() -> None:
     photos = sum(map(len, rows.values()))
     print(f"{options.people}: {len(rows)} people, {photos} photos; {len(cohort)} cohort people; {DRAWS} draws")
     print(f"constant: {constant:.3f} to the nearest template; percent, 95 % intervals over people\n")
-    head = "people | strangers | threshold | FPIR | of the target | covered | FNIR | FPIR, constant | FNIR, constant"
-    print(f"| {head} |\n|{'---|' * 9}")
+    table = Table(HEAD, options.csv)
     for size in options.sizes:
-        print(report(rows, size, cohort, constant, strangers), flush=True)
+        table.add(*report(rows, size, cohort, constant, strangers))
 
 
 if __name__ == "__main__":

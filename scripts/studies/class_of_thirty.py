@@ -13,26 +13,24 @@ Photos of LFW are detected and aligned first (RUNS/lfw). Killed, it goes on wher
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from facerec.datasets.augmentation import STORED_SIZE, Views, still_batches
+from facerec.datasets.augmentation import STORED_SIZE
 from facerec.datasets.prepare import align_folder
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.settings import DetectorSettings
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
-from facerec.models.network import Network
 from facerec.photos.folders import identity_folders
-from facerec.types import Threshold, Vectors
+from facerec.types import Threshold
 from scripts.studies.cohort import embed
 from scripts.studies.open_set import fnirs
-from scripts.studies.tables import shown
+from scripts.studies.people import listed_folders
+from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.trainings import imagenet_features, run_training
 
 SIZE, SEED = 30, 0
 KNOWN = {"validation": 10, "test": 10, "lfw": 4}
@@ -58,8 +56,7 @@ Crops = dict[str, list[Path]]
 def people_of(data: Path, which: str, runs: Path) -> Crops:
     """Person -> their aligned crops."""
     if which != "lfw":
-        folders = (data / "splits" / f"{which}.txt").read_text("utf-8").split()
-        return {Path(folder).name: sorted((data / folder).iterdir()) for folder in folders}
+        return {folder.name: sorted(folder.iterdir()) for folder in listed_folders(data, which)}
     crops, _ = align_folder(data / "lfw", runs, MTCNNDetector(DetectorSettings(), STORED_SIZE))
     return identity_folders(crops)
 
@@ -90,25 +87,8 @@ def train(known: Crops, folder: Path, way: str, epochs: int) -> str:
             if not link.exists():
                 link.symlink_to(path.resolve())
     output = folder / way.replace(", ", "-").replace(" ", "-")
-    options = WAYS[way] or []
-    command = [sys.executable, "-m", "facerec.cli.main", "train", crops, "--output", output, *COMMON]
-    command += ["--epochs", epochs, *options]
-    resume = ["--resume"] if (output / "checkpoint.safetensors").exists() else []
-    subprocess.run([*map(str, command), *resume], check=True, stdout=sys.stderr)
+    run_training(crops, output, *COMMON, "--epochs", epochs, *(WAYS[way] or []))
     return str(output)
-
-
-def untouched(paths: list[Path]) -> Vectors:
-    """(N, 2048) ImageNet's pooled features of unit length."""
-    network = Network("resnet50", 2, pretrained=True).eval()
-    batches = [np.arange(i, min(i + 64, len(paths))) for i in range(0, len(paths), 64)]
-    rows = np.zeros((len(paths), 2048), np.float32)
-    views = Views(faces=True, size=network.input_size, strong=False, count=0, seed=0)
-    with torch.inference_mode():
-        for pixels, positions in still_batches(views, paths, batches):
-            features = network.prefix(pixels, len(network.stages))
-            rows[positions] = torch.nn.functional.normalize(features, dim=1).numpy()
-    return rows
 
 
 def search(known: Crops, probes: Crops, folder: Path, way: str, epochs: int) -> tuple[Searches, Threshold | None]:
@@ -117,7 +97,7 @@ def search(known: Crops, probes: Crops, folder: Path, way: str, epochs: int) -> 
     trained = WAYS[way] is not None
     embedder = load_embedder(train(known, folder, way, epochs) if trained else "default")
     bare = way == f"ImageNet, {PIXELS}"
-    rows = iter(untouched(paths) if bare else embed(paths, embedder))
+    rows = iter(imagenet_features(paths) if bare else embed(paths, embedder))
     enrolled, searched = ({name: [next(rows) for _ in own] for name, own in c.items()} for c in (known, probes))
     searches = search_all(enrolled, searched)
     if bare:
@@ -126,7 +106,7 @@ def search(known: Crops, probes: Crops, folder: Path, way: str, epochs: int) -> 
     return searches, gallery_threshold(enrolled, cohort, embedder.card.default_threshold)
 
 
-def row_of(way: str, found: list[tuple[Searches, Threshold | None]]) -> str:
+def row_of(way: str, found: list[tuple[Searches, Threshold | None]]) -> list[str]:
     """One row of the table."""
     people = sorted({person for searches, _ in found for person in searches.searcher})
     values = fnirs([searches for searches, _ in found], people, FPIRS)
@@ -137,21 +117,25 @@ def row_of(way: str, found: list[tuple[Searches, Threshold | None]]) -> str:
         np.mean([n[~s.mated].mean() for (s, _), n in zip(found, named, strict=True)]),
     ]
     cells = [way, f"{100 * rank1:.1f}", *(shown(column, 100, 1) for column in values.T)]
-    cells += ["-" if np.isnan(value) else f"{100 * value:.1f}" for value in own]
-    return f"| {' | '.join(cells)} |"
+    return cells + ["-" if np.isnan(value) else f"{100 * value:.1f}" for value in own]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("data", type=Path)
+    made.add_argument("runs", type=Path)
+    made.add_argument("--people", choices=tuple(KNOWN), required=True)
+    made.add_argument("--classes", type=int, default=2)
+    made.add_argument("--size", type=int, default=SIZE)
+    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=tuple(WAYS), metavar="WAY")
+    return made
 
 
 def main() -> None:
     """Parse, train what is missing, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--people", choices=tuple(KNOWN), required=True)
-    parser.add_argument("--classes", type=int, default=2)
-    parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=tuple(WAYS), metavar="WAY")
-    options = parser.parse_args()
+    options = parser().parse_args()
     crops = people_of(options.data, options.people, options.runs)
     drawn = [draw_class(crops, options.people, number, options.size) for number in range(options.classes)]
     counts = [sum(len(own) for name, own in probes.items() if (name in known) == mated) for mated in (True, False)
@@ -159,12 +143,12 @@ def main() -> None:
     new, strange = np.mean(counts[: len(drawn)]), np.mean(counts[len(drawn) :])
     print(f"{options.people}: {KNOWN[options.people]} photos of each person known; {options.epochs} epochs; percent;")
     print(f"classes: {len(drawn)}, of {options.size} people, {new:.0f} new and {strange:.0f} strange photos each\n")
-    head = "trained | rank 1 | FNIR at FPIR 10 % | FNIR at FPIR 1 % | its own threshold: FNIR | FPIR"
-    print(f"| {head} |\n|{'---|' * 6}", flush=True)
+    head = ("trained", "rank 1, %", "FNIR at FPIR 10 %", "FNIR at FPIR 1 %")
+    table = Table((*head, "FNIR at its own threshold, %", "FPIR at its own threshold, %"), options.csv)
     for way in options.ways:
         folders = [options.runs / f"{options.people}-{number}" for number in range(len(drawn))]
         found = [search(*each, folder, way, options.epochs) for each, folder in zip(drawn, folders, strict=True)]
-        print(row_of(way, found), flush=True)
+        table.add(*row_of(way, found))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from facerec.inference.loading import load_embedder, model_card
 from facerec.metrics.clustering import b_cubed
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Threshold, Vectors
-from scripts.studies.people import embed_people
-from scripts.studies.tables import shown
+from scripts.studies.people import embed_people, listed_people, resamples
+from scripts.studies.tables import Table, shown, study_parser
 
 DRAWS, REPLICATES, SEED = 20, 1000, 0
 STRANGERS = 500
@@ -128,8 +128,7 @@ def crowd(album: Album, strangers: Vectors, seed: int) -> Album:
 
 def score(albums: list[Album], strangers: Vectors, method: Method, people: int) -> Floats:
     """(1 + REPLICATES, 3) precision, recall and F averaged over the albums; as measured, then with people resampled."""
-    drawn = np.random.default_rng(SEED).multinomial(people, np.full(people, 1 / people), REPLICATES)
-    weights = np.concatenate([np.ones((1, people)), drawn])  # (1 + B, P)
+    weights = resamples(people, REPLICATES, SEED)  # (1 + B, P)
     total = np.zeros((len(weights), 3))
     for album in albums:
         there = np.unique(album.people)
@@ -160,17 +159,21 @@ def embeddings(folder: Path, people: list[str], model: str, cache: Path | None) 
     return vectors, numbers
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("folder", type=Path)
+    made.add_argument("--people", type=Path, required=True, metavar="LIST")
+    made.add_argument("--model", default="default")
+    made.add_argument("--cache", type=Path, metavar="FILE")
+    made.add_argument("--shipped", action="store_true")
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print Markdown tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--people", type=Path, required=True, metavar="LIST")
-    parser.add_argument("--model", default="default")
-    parser.add_argument("--cache", type=Path, metavar="FILE")
-    parser.add_argument("--shipped", action="store_true")
-    options = parser.parse_args()
-    listed = [line.split("/") for line in options.people.read_text("utf-8").split()]
-    names = sorted(name for source, name in listed if source == options.folder.name)
+    options = parser().parse_args()
+    names = listed_people(options.people, options.folder)
     vectors, people = embeddings(options.folder, names, options.model, options.cache)
     limit = model_card(options.model).default_threshold
     assert limit is not None, "the model's card states no threshold"
@@ -184,17 +187,18 @@ def main() -> None:
     for kind, albums in kinds(vectors, people, extra):
         sizes = [len(album.people) for album in albums]
         print(f"\n{kind}: {len(albums)} albums of {min(sizes)} to {max(sizes)} faces\n")
-        print("| grouped by | precision | recall | F | less the first's |\n|---|---|---|---|---|")
+        table = Table(("grouped by", "precision, %", "recall, %", "F, %", "F less the first row's"), options.csv, kind)
         first: Floats | None = None
         for name, method in rows.items():
             values = score(albums, strangers, method, len(names))
             first = values[:, 2] if first is None else first
             cells = [f"{100 * values[0, 0]:.1f}", f"{100 * values[0, 1]:.1f}", *compared(values[:, 2], first)]
-            print(f"| {' | '.join([name, *cells])} |", flush=True)
+            table.add(name, *cells)
             means[name] = means[name] + values[:, 2] / 4
-    print("\nmean of the four kinds\n\n| grouped by | F | less the first's |\n|---|---|---|")
+    print("\nmean of the four kinds\n")
+    table = Table(("grouped by", "F, %", "F less the first row's"), options.csv, "mean")
     for name, values in means.items():
-        print(f"| {' | '.join([name, *compared(values, means[next(iter(rows))])])} |")
+        table.add(name, *compared(values, means[next(iter(rows))]))
 
 
 def compared(values: Floats, first: Floats) -> list[str]:

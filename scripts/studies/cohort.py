@@ -16,18 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
-from PIL.Image import Resampling
 
-from facerec import metrics
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
-from facerec.types import Floats, Image, Vectors
+from facerec.types import Floats, Vectors
+from scripts.studies.people import held_back, listed_folders, resamples
+from scripts.studies.spoiling import lowered
+from scripts.studies.tables import Table, shown, study_parser
 
 DRAWS, ENROLLED, REPLICATES, SEED = 40, 4, 400, 0
 FPIR = 0.01
@@ -40,15 +40,9 @@ def embed(paths: Sequence[Path], embedder: Embedder, low: int = 0) -> Vectors:
     parts = [np.zeros((0, embedder.card.embedding_dim), np.float32)]
     for start in range(0, len(paths), 256):
         crops = [read_image(path) for path in paths[start : start + 256]]
-        crops = [lowered(crop, low) for crop in crops] if low else crops
+        crops = [lowered(low)(crop) for crop in crops] if low else crops
         parts.append(embedder.embed(np.stack([aligned_crop(crop, embedder.card.input_size) for crop in crops])))
     return np.concatenate(parts)
-
-
-def lowered(crop: Image, side: int) -> Image:
-    """(S, S, 3) of no more detail than `side` pixels."""
-    image = PIL.Image.fromarray(crop)
-    return np.asarray(image.resize((side, side), Resampling.BOX).resize(image.size, Resampling.BICUBIC))
 
 
 def nearest(vectors: Vectors, templates: Vectors) -> Floats:
@@ -58,7 +52,7 @@ def nearest(vectors: Vectors, templates: Vectors) -> Floats:
 
 def training_means(data: Path, embedder: Embedder) -> tuple[Vectors, Vectors]:
     """(D,) means of the embeddings of training people: of faces_small (low resolution) and of faces."""
-    listed = {line for path in (data / "splits").glob("*.txt") for line in path.read_text("utf-8").split()}
+    listed = held_back(data)
     means = []
     for source in ("faces_small", "faces"):
         photos: PhotoSet = read_photos(data / source)
@@ -74,17 +68,21 @@ def corrected(cohort: Vectors, low: Vectors, sharp: Vectors) -> Vectors:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("model")
+    made.add_argument("--data", type=Path, required=True)
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     _, faces = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
     sharp, blurred = embed(faces.paths, embedder), embed(faces.paths, embedder, LOW)
-    names = (options.data / "splits" / "cohort.txt").read_text("utf-8").split()
-    cohort = embed([next((options.data / name).iterdir()) for name in names], embedder)
+    cohort = embed([next(folder.iterdir()) for folder in listed_folders(options.data, "cohort")], embedder)
     kinds = {"sharp": sharp, "blurred": blurred, "cohort": cohort}
     kinds["cohort, corrected"] = corrected(cohort, *training_means(options.data, embedder))
 
@@ -100,22 +98,18 @@ def main() -> None:
             found[kind].append((nearest(searched, sharp[rows]), own, faces.labels[strangers]))
 
     print(f"{len(faces)} crops of {len(faces.names)} validation people, {len(cohort)} cohort people, {DRAWS} draws\n")
-    print("| strangers | median distance | 1 % quantile | FPIR of sharp strangers there, % |\n|---|---|---|---|")
+    head = ("strangers", "median distance", "1 % quantile", "FPIR of sharp strangers at that quantile, %")
+    table = Table(head, options.csv)
     for kind, results in found.items():
         medians, limits = ([np.quantile(d, q) for d, _, _ in results] for q in (0.5, FPIR))
         shares = [resampled(own <= limit, people) for limit, (_, own, people) in zip(limits, results, strict=True)]
-        point, *values = 100 * np.mean(shares, axis=0)
-        low, high = metrics.percentile_interval(values)
-        row = f"{np.mean(medians):.3f} | {np.mean(limits):.3f} | {point:.2f} ({low:.2f} to {high:.2f})"
-        print(f"| {kind} | {row} |", flush=True)
+        fpir = shown(np.mean(shares, axis=0), 100, 2)
+        table.add(kind, f"{np.mean(medians):.3f}", f"{np.mean(limits):.3f}", fpir)
 
 
 def resampled(false: NDArray[np.bool_], people: NDArray[np.int64]) -> Floats:
     """(1 + REPLICATES,) share of false positives, as measured and with the strangers' people resampled."""
-    rng = np.random.default_rng(SEED)
-    everyone = 1 + int(people.max())
-    drawn = rng.multinomial(everyone, np.full(everyone, 1 / everyone), REPLICATES)
-    weights = np.concatenate([np.ones((1, everyone)), drawn])[:, people]  # (1 + B, N)
+    weights = resamples(1 + int(people.max()), REPLICATES, SEED)[:, people]  # (1 + B, N)
     return (weights * false).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
 
 

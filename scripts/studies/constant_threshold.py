@@ -27,8 +27,8 @@ from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
 from scripts.studies.calibration import constant_distance
 from scripts.studies.open_set import fnirs
-from scripts.studies.people import Rows, add_options, draw, people_of
-from scripts.studies.tables import shown
+from scripts.studies.people import Rows, add_options, draw, people_of, resamples
+from scripts.studies.tables import Table, shown, study_parser
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0
@@ -72,8 +72,7 @@ def by_constant(gallery: Rows, probes: Rows, constant: float) -> Decided:
 def rates(drawn: list[Decided], people: list[str]) -> Floats:
     """(1 + REPLICATES, 3): FNIR at FPIR, FNIR and FPIR as decided; as measured, then with people resampled."""
     place = {person: i for i, person in enumerate(people)}
-    chosen = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    weights = np.concatenate([np.ones((1, len(people))), chosen.astype(np.float64)])
+    weights = resamples(len(people), REPLICATES, SEED)
     sums = np.zeros((len(weights), 2))
     for each in drawn:
         own = weights[:, [place[person] for person in each.searches.searcher]]
@@ -83,16 +82,16 @@ def rates(drawn: list[Decided], people: list[str]) -> Floats:
     return np.concatenate([at_fpir, sums / len(drawn)], axis=1)
 
 
-def row(name: str, values: Floats) -> str:
-    """One line of the table, in percent."""
-    return f"| {name} | {' | '.join(shown(column, 100, 2) for column in values.T)} |"
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    add_options(made)
+    return made
 
 
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     constant = constant_distance(people_of(options.data, "validation", options.model, options.cache))
@@ -107,10 +106,14 @@ def main() -> None:
         f"{options.people}: {enrolled} of {len(people)} people enrolled, {np.mean(counts):.0f} searches; {DRAWS} draws"
     )
     print("percent, 95 % intervals over people\n")
-    print("| decided by | FNIR at FPIR 1 % | FNIR at what is set | FPIR at what is set |\n|---|---|---|---|")
-    print(row("mean template, the gallery's threshold", calibrated))
-    print(row(f"nearest template, {constant:.3f}", fixed))
-    print(row("less the constant's", calibrated - fixed))
+    head = ("decided by", "FNIR at FPIR 1 %", "FNIR at the threshold in use, %", "FPIR at the threshold in use, %")
+    table = Table(head, options.csv)
+    for name, values in (
+        ("mean template, the gallery's threshold", calibrated),
+        (f"nearest template, constant {constant:.3f}", fixed),
+        ("difference", calibrated - fixed),
+    ):
+        table.add(name, *(shown(column, 100, 2) for column in values.T))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats
 from scripts.studies.open_set import fnirs
-from scripts.studies.people import Rows, draw_people, embed_people
-from scripts.studies.tables import shown
+from scripts.studies.people import Rows, draw_people, embed_listed
+from scripts.studies.tables import Table, shown, study_parser
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR = 20, 4, 0.01
@@ -85,15 +85,19 @@ def run(gallery: Rows, probes: Rows, cohort: Vectors, of_cohort: Floats) -> dict
     return {**found, "nearest template": (nearest, (nearest.distance <= limit)[~mated].mean())}
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("model")
+    made.add_argument("--data", type=Path, required=True)
+    made.add_argument("--enrolled-people", type=int, default=40)
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--enrolled-people", type=int, default=40)
-    options = parser.parse_args()
-    listed = [line.split("/") for line in (options.data / "splits" / "validation.txt").read_text("utf-8").split()]
-    rows = embed_people(options.data / "faces", sorted(name for _, name in listed), options.model)
+    options = parser().parse_args()
+    rows = embed_listed(options.data, "validation", options.model)
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     of_cohort = neighbours(cohort, cohort, own=True)
@@ -101,11 +105,12 @@ def main() -> None:
     drawn = [run(*each, cohort, of_cohort) for each in galleries]
     values = {way: fnirs([each[way][0] for each in drawn], sorted(rows), (FPIR,))[:, 0] for way in drawn[0]}
     print(f"{options.enrolled_people} of {len(rows)} people, {DRAWS} draws; percent, 95 % intervals over people\n")
-    print("| decided by | FNIR at FPIR 1 % | less the mean template's | FPIR by the cohort |\n|---|---|---|---|")
+    head = ("decided by", "FNIR at FPIR 1 %", "less the mean template's", "FPIR at the cohort's threshold, %")
+    table = Table(head, options.csv)
     for way, column in values.items():
         gain = "" if way == "mean template" else shown(column - values["mean template"], 100, 2)
         fpir = 100 * np.mean([each[way][1] for each in drawn])
-        print(f"| {way} | {shown(column, 100, 2)} | {gain} | {fpir:.2f} |", flush=True)
+        table.add(way, shown(column, 100, 2), gain, f"{fpir:.2f}")
 
 
 if __name__ == "__main__":

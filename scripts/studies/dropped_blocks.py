@@ -40,10 +40,12 @@ from facerec.models.network import CLASSIFY, Network
 from facerec.photos.crops import aligned_crop, centre_picture
 from facerec.photos.reading import read_image
 from facerec.training.schedule import use_bf16
-from scripts.studies.runs import pair_statistics, shown
+from scripts.studies.runs import pair_statistics, percent
+from scripts.studies.tables import Table, spanned, study_parser
 
 SIZES, DRAWS, SEED = (2, 4, 6), 2, 0
 BATCH = 64
+HEAD = ("without", "cosine to the whole (5th percentile)")
 BF16 = use_bf16("auto", torch.device("cpu"))
 
 Names = tuple[str, ...]
@@ -80,7 +82,7 @@ def embeddings(model: str, crops: NDArray[np.uint8]) -> Iterator[tuple[str, Rows
         yield name, load_embedder(model, bf16=BF16, drop_blocks=blocks).embed(crops)
 
 
-def compare_people(model: str, data: Path, most: int) -> None:
+def compare_people(model: str, data: Path, most: int, file: Path | None) -> None:
     """Over all pairs of the validation people's crops."""
     _, faces = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     if most:
@@ -91,14 +93,13 @@ def compare_people(model: str, data: Path, most: int) -> None:
     print(
         f"{len(faces.names)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n", flush=True
     )
-    print("| without | cosine to the whole (5th percentile) | AUC | TAR at FMR 1e-3 | less the whole's |")
-    print("|---|---|---|---|---|")
+    table = Table((*HEAD, "AUC, %", "TAR at FMR 1e-3, %", "TAR less the whole's"), file, "people")
     whole = None
     for name, rows in embeddings(model, crops):
         point, values, _ = pair_statistics(rows, faces.labels)
         whole = whole or (rows, point, values)
-        cells = [name, likeness(rows, whole[0]), *map(shown, point, values.T)]
-        print(f"| {' | '.join([*cells, shown((point - whole[1])[1], (values - whole[2])[:, 1])])} |", flush=True)
+        lost = percent((point - whole[1])[1], (values - whole[2])[:, 1])
+        table.add(name, likeness(rows, whole[0]), *map(percent, point, values.T), lost)
 
 
 def main_crops(paths: list[Path], detector: Detector) -> list[NDArray[np.uint8] | None]:
@@ -107,15 +108,14 @@ def main_crops(paths: list[Path], detector: Detector) -> list[NDArray[np.uint8] 
     return [None if isinstance(faces, FacerecError) or not faces else faces[0].crop for _, faces in found]
 
 
-def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool) -> None:
+def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool, file: Path | None) -> None:
     """Over the pairs of a file; faces are found once."""
     pairs, size = read_pairs(pairs_file), load_embedder(model).card.input_size
     detector = AlignedDetector(size) if aligned else MTCNNDetector(crop_size=size)
     crops = main_crops([images / photo for photo in pairs.photos], detector)
     usable = [photo for photo, crop in zip(pairs.photos, crops, strict=True) if crop is not None]
     print(f"{len(pairs.a)} pairs; percent, 95 % intervals over people\n", flush=True)
-    print("| without | cosine to the whole (5th percentile) | accuracy | AUC | TAR at FMR 1e-3 |")
-    print("|---|---|---|---|---|")
+    table = Table((*HEAD, "accuracy, %", "AUC, %", "TAR at FMR 1e-3, %"), file, "pairs")
     whole = None
     for name, rows in embeddings(model, np.stack([crop for crop in crops if crop is not None])):
         whole = rows if whole is None else whole
@@ -126,8 +126,8 @@ def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool) -> 
             (line["auc"], line["ci95"]["auc"]),
             (line["tar_at_fmr"]["1e-3"], line["ci95"]["tar_at_fmr"]["1e-3"]),
         ]
-        cells = [f"{100 * rate:.2f} ({100 * low:.2f} to {100 * high:.2f})" for rate, (low, high) in rates]
-        print(f"| {' | '.join([name, likeness(rows, whole), *cells])} |", flush=True)
+        cells = [spanned(rate, ends, 100, 2) for rate, ends in rates]
+        table.add(name, likeness(rows, whole), *cells)
 
 
 def pictures_of(photos: PhotoSet, size: int) -> torch.Tensor:
@@ -145,7 +145,7 @@ def features(network: Network, pictures: torch.Tensor) -> Rows:
         return np.concatenate([network.prefix(batch, count).float().numpy() for batch in pictures.split(BATCH)])
 
 
-def compare_pictures(data: Path) -> None:
+def compare_pictures(data: Path, file: Path | None) -> None:
     """ImageNet's ResNet-50 on ants and bees."""
     train, test = (read_photos(data / "hymenoptera" / part) for part in ("train", "val"))
     whole = Network("resnet50", 2, mode=CLASSIFY, pretrained=True).eval()
@@ -154,8 +154,7 @@ def compare_pictures(data: Path) -> None:
     mean, spread = first.mean(axis=0), first.std(axis=0) + 1e-6
     judge = LogisticRegression(C=0.01, max_iter=1000).fit((first - mean) / spread, train.labels)
     print(f"{len(test)} photos of ants and bees, a head learned from the whole network's features of {len(train)}\n")
-    print("| without | cosine of the features to the whole's (5th percentile) | same answer, % | right, % |")
-    print("|---|---|---|---|")
+    table = Table((*HEAD, "same answer as the whole, %", "right, %"), file, "pictures")
     known: tuple[Rows, NDArray[np.int64]] | None = None
     for name, blocks in variants(whole):
         smaller = Network("resnet50", 2, mode=CLASSIFY, pretrained=True, dropped_blocks=blocks).eval()
@@ -163,30 +162,34 @@ def compare_pictures(data: Path) -> None:
         answers = judge.predict((rows - mean) / spread)
         known = known or (rows, answers)
         same, right = answers == known[1], answers == test.labels
-        low, high = share_interval(int(right.sum()), len(right))
-        said = f"{100 * right.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
-        print(f"| {name} | {likeness(rows, known[0])} | {100 * same.mean():.1f} | {said} |", flush=True)
+        said = spanned(right.mean(), share_interval(int(right.sum()), len(right)), 100, 1)
+        table.add(name, likeness(rows, known[0]), f"{100 * same.mean():.1f}", said)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("on", choices=("people", "pairs", "pictures"))
+    made.add_argument("--model", default="default")
+    made.add_argument("--data", type=Path, default=Path("../shared/data"))
+    made.add_argument("--crops", type=int, default=0)
+    made.add_argument("--images", type=Path)
+    made.add_argument("--pairs", type=Path)
+    made.add_argument("--aligned", action="store_true")
+    return made
 
 
 def main() -> None:
     """Parse, measure, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("on", choices=("people", "pairs", "pictures"))
-    parser.add_argument("--model", default="default")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--crops", type=int, default=0)
-    parser.add_argument("--images", type=Path)
-    parser.add_argument("--pairs", type=Path)
-    parser.add_argument("--aligned", action="store_true")
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.on == "people":
-        compare_people(options.model, options.data, options.crops)
+        compare_people(options.model, options.data, options.crops, options.csv)
     elif options.on == "pictures":
-        compare_pictures(options.data)
+        compare_pictures(options.data, options.csv)
     elif options.images and options.pairs:
-        compare_pairs(options.model, options.images, options.pairs, options.aligned)
+        compare_pairs(options.model, options.images, options.pairs, options.aligned, options.csv)
     else:
-        parser.error("pairs needs --images DIR and --pairs FILE")
+        parser().error("pairs needs --images DIR and --pairs FILE")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,11 @@ threshold the card states, with 95 % intervals by a bootstrap over people.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
-import PIL.ImageFilter
 from numpy.typing import NDArray
-from PIL.Image import Resampling
 
 from facerec import metrics
 from facerec.datasets.pairs import read_pairs
@@ -34,42 +30,26 @@ from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Image, Vectors
-from scripts.studies.tables import shown
+from scripts.studies.people import listed_folders
+from scripts.studies.spoiling import AS_THEY_ARE, Spoil, ways_to_spoil
+from scripts.studies.tables import Table, shown, study_parser
 
 REPLICATES, SEED = 200, 0
 TURNED = (0.1, 0.2, 0.3)
+RATES = ("matches of one person, %", "matches of different people, %")
 
 People = NDArray[Any]  # (N,) names or numbers
 
 
-def lowered(side: int) -> Callable[[Image], Image]:
-    """What brings a crop down to `side` pixels and up again."""
-
-    def lower(crop: Image) -> Image:
-        image = PIL.Image.fromarray(crop)
-        return np.asarray(image.resize((side, side), Resampling.BOX).resize(image.size, Resampling.BICUBIC))
-
-    return lower
+SPOILED = ways_to_spoil((48, 32, 24, 16), (1, 2, 3))
 
 
-def blurred(sigma: float) -> Callable[[Image], Image]:
-    """What blurs a crop."""
-    return lambda crop: np.asarray(PIL.Image.fromarray(crop).filter(PIL.ImageFilter.GaussianBlur(sigma)))
-
-
-SPOILED: dict[str, Callable[[Image], Image]] = {
-    "as they are": lambda crop: crop,
-    **{f"{side} pixels": lowered(side) for side in (48, 32, 24, 16)},
-    **{f"blur of {sigma} pixels": blurred(sigma) for sigma in (1, 2, 3)},
-}
-
-
-def embed(crops: list[Image], spoil: Callable[[Image], Image], embedder: Embedder) -> Vectors:
+def embed(crops: list[Image], spoil: Spoil, embedder: Embedder) -> Vectors:
     """(N, D) of the spoiled crops."""
     return embedder.embed(np.stack([spoil(crop) for crop in crops]))
 
 
-def match_rates(match: NDArray[np.bool_], same: NDArray[np.bool_], a: People, b: People) -> str:
+def match_rates(match: NDArray[np.bool_], same: NDArray[np.bool_], a: People, b: People) -> tuple[str, str]:
     """TAR and FMR of (N,) decided pairs in percent, with intervals, as two cells of a table."""
 
     def rates(weights: Floats) -> Floats:
@@ -77,26 +57,26 @@ def match_rates(match: NDArray[np.bool_], same: NDArray[np.bool_], a: People, b:
 
     point = rates(np.ones((1, len(match))))
     values = np.concatenate([point, metrics.bootstrap(rates, a, b, REPLICATES, SEED)])
-    return f"{shown(values[:, 0], 100, 1)} | {shown(values[:, 1], 100, 3)}"
+    return shown(values[:, 0], 100, 1), shown(values[:, 1], 100, 3)
 
 
-def spoiled_crops(data: Path, embedder: Embedder, limit: float) -> None:
+def spoiled_crops(data: Path, embedder: Embedder, limit: float, file: Path | None) -> None:
     """The table of low resolution and blur."""
-    people = [line.split("/") for line in (data / "splits" / "test.txt").read_text("utf-8").split()]
-    paths = [path for source, name in people for path in find_photos(data / source / name)]
+    people = listed_folders(data, "test")
+    paths = [path for folder in people for path in find_photos(folder)]
     crops = [aligned_crop(read_image(path), embedder.card.input_size) for path in paths]
     people_of = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
-    sharp = embed(crops, SPOILED["as they are"], embedder)
+    sharp = embed(crops, SPOILED[AS_THEY_ARE], embedder)
     first, second = np.nonzero(~np.eye(len(crops), dtype=bool))
     print(f"{len(crops)} crops of {len(people)} test people, one of each pair as it is\n")
-    print("| the other | matches of one person, % | of different people, % |\n|---|---|---|")
+    table = Table(("the other", *RATES), file, "spoiled")
     for kind, spoil in SPOILED.items():
         distances = 2 - 2 * (sharp @ embed(crops, spoil, embedder).T)[first, second]
         a, b = people_of[first], people_of[second]
-        print(f"| {kind} | {match_rates(distances <= limit, a == b, a, b)} |", flush=True)
+        table.add(kind, *match_rates(distances <= limit, a == b, a, b))
 
 
-def turned_heads(data: Path, embedder: Embedder, limit: float) -> None:
+def turned_heads(data: Path, embedder: Embedder, limit: float, file: Path | None) -> None:
     """The table of turned heads."""
     pairs = read_pairs(data / "lfw_pairs.txt")
     detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
@@ -106,28 +86,33 @@ def turned_heads(data: Path, embedder: Embedder, limit: float) -> None:
     angle = {name: abs(measure(photo.faces[0]).yaw) for name, photo in found.items()}
     angles = np.array([max(angle.get(a, 0), angle.get(b, 0)) for a, b in zip(pairs.a, pairs.b, strict=True)])
     a, b = (np.array([Path(photo).parent.name for photo in side]) for side in (pairs.a, pairs.b))
-    print("\n| LFW pairs, the more turned face | pairs | matches of one person, % | of different people, % |")
-    print("|---|---|---|---|")
+    print()
+    table = Table(("the more turned face of a pair", "pairs", *RATES), file, "turned")
     for low, high in zip((0, *TURNED), (*TURNED, np.inf), strict=True):
         some = (angles >= low) & (angles < high)
         rates = match_rates(distances[some] <= limit, pairs.same[some], a[some], b[some])
         kind = f"{low} to {high}" if high < np.inf else f"{low} and more"
-        print(f"| {kind} | {pairs.same[some].sum()} + {(~pairs.same[some]).sum()} | {rates} |", flush=True)
+        table.add(kind, f"{pairs.same[some].sum()} + {(~pairs.same[some]).sum()}", *rates)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("model")
+    made.add_argument("--data", type=Path, required=True)
+    return made
 
 
 def main() -> None:
     """Parse, measure, print Markdown tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     threshold = embedder.card.default_threshold
     if threshold is None:
-        parser.error(f"the card of {options.model} states no threshold")
+        parser().error(f"the card of {options.model} states no threshold")
     print(f"threshold {threshold.distance:.4f}: {threshold.source}\n")
-    spoiled_crops(options.data, embedder, threshold.distance)
-    turned_heads(options.data, embedder, threshold.distance)
+    spoiled_crops(options.data, embedder, threshold.distance, options.csv)
+    turned_heads(options.data, embedder, threshold.distance, options.csv)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What encryption costs: opening a gallery and naming one face, plain and encrypted, side by side in one run.
 
-    python -m scripts.studies encryption_cost [--people 1000] [--photos 5] [--rounds 5]
+    .venv/bin/python -m scripts.studies encryption_cost [--people 1000] [--photos 5] [--rounds 5]
 
 Galleries of made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process of its
 own, and the sides take turns. The clock runs from the opening of the gallery to the answer, without Python's start and
@@ -25,8 +25,14 @@ import numpy as np
 from facerec.gallery.archive import Export, Person
 from facerec.gallery.gallery import Gallery
 from facerec.types import Template
+from scripts.studies.tables import Table, spanned, study_parser
 
 MODEL = ("f" * 64, "made up", 512, None)
+TASKS = {
+    "open": "opening",
+    "identify": "opening, identifying a face",
+    "enroll": "enrolling a photo, the key known",
+}
 
 
 def unit_rows(count: int, seed: int) -> np.ndarray:
@@ -77,14 +83,19 @@ def time_enrolment(folder: Path, number: int) -> float:
     return time.process_time() - begin
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("--people", type=int, default=1000)
+    made.add_argument("--photos", type=int, default=5)
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    return made
+
+
 def main() -> None:
     """Parse and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=1000)
-    parser.add_argument("--photos", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.side:
         print(json.dumps(time_side(Path(options.side[0]), int(options.side[1]))))
         return
@@ -97,15 +108,19 @@ def main() -> None:
         found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for turn in range(options.rounds):
             for side, folder in sides.items():
-                command = [sys.executable, __file__, "--side", str(folder), str(10**6 + turn)]
+                command = [sys.executable, "-m", __spec__.name, "--side", str(folder), str(10**6 + turn)]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 found[side].append(json.loads(done.stdout))
-    for task in ("open", "identify", "enroll"):
-        times = {side: [values[task] for values in rounds] for side, rounds in found.items()}
-        ratios = [b / a for a, b in zip(times["plain"], times["encrypted"], strict=True)]
-        spans = {side: f"{statistics.median(t):.3f} s ({min(t):.3f} to {max(t):.3f})" for side, t in times.items()}
-        ratio = f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{task}: plain {spans['plain']}, encrypted {spans['encrypted']}, {ratio}")
+    table = Table(("task", "plain, s", "encrypted, s", "ratio"), options.csv)
+    for task, name in TASKS.items():
+        plain, encrypted = ([values[task] for values in rounds] for rounds in found.values())
+        ratios = [b / a for a, b in zip(plain, encrypted, strict=True)]
+        table.add(name, median_of(plain, 3), median_of(encrypted, 3), median_of(ratios, 1))
+
+
+def median_of(values: list[float], digits: int) -> str:
+    """The median with the least and the largest."""
+    return spanned(statistics.median(values), (min(values), max(values)), 1, digits)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ Killed, it goes on where it was.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,8 @@ from facerec.datasets.photo_sets import read_photos
 from facerec.datasets.splits import split_people
 from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card
-from scripts.studies.strategies import shown
+from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.trainings import run_training
 
 PEOPLE, EPOCHS = 36, 4
 COMMON = ("--aligned", "--init", "default", "--strategy", "frozen", "--epochs", str(EPOCHS))
@@ -45,29 +44,32 @@ def train(data: Path, runs: Path, way: str, seed: int) -> dict[str, float]:
     output = runs / f"{way.replace(' ', '-')}-{seed}"
     history = output / "history.json"
     if not history.exists() or len(json.loads(history.read_text("utf-8"))) < EPOCHS:
-        command = [sys.executable, "-m", "facerec.cli.main", "train", faces_of(data, runs, seed), "--output", output]
-        command += ["--splits", data / "splits", "--seed", seed, *COMMON, *WAYS[way]]
-        resume = ["--resume"] if (output / "checkpoint.safetensors").exists() else []
-        subprocess.run([*map(str, command), *resume], check=True, stdout=sys.stderr)
+        faces = faces_of(data, runs, seed)
+        run_training(faces, output, "--splits", data / "splits", "--seed", seed, *COMMON, *WAYS[way])
     return json.loads(history.read_text("utf-8"))[-1]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("data", type=Path)
+    made.add_argument("runs", type=Path)
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    return made
 
 
 def main() -> None:
     """Parse, train what is missing, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options = parser.parse_args()
+    options = parser().parse_args()
     begun = read_card(SHIPPED_MODEL / "model.json").results
     measures = ("validation_auc", "validation_tar")
     print(f"untrained: {', '.join(f'{100 * begun[measure]:.2f}' for measure in measures)}\n")
-    print("| 36 people, 4 epochs | AUC, less the untrained model's | TAR at FMR 1e-3, less the untrained model's |")
-    print("|---|---|---|")
+    head = ("trained", "AUC less the untrained model's, %", "TAR at FMR 1e-3 less the untrained model's, %")
+    table = Table(head, options.csv)
     for way in WAYS:
         entries = [train(options.data, options.runs, way, seed) for seed in options.seeds]
-        columns = [shown([entry[measure] - begun[measure] for entry in entries]) for measure in measures]
-        print(f"| {' | '.join([way, *columns])} |", flush=True)
+        gains = [[entry[measure] - begun[measure] for entry in entries] for measure in measures]
+        table.add(way, *(mean_and_error(gain, 100) for gain in gains))
 
 
 if __name__ == "__main__":

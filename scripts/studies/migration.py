@@ -8,6 +8,9 @@ people (`splits/cohort.txt`). Everything lies in a folder that is deleted at the
 """
 
 import argparse
+import contextlib
+import io
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,13 +23,15 @@ from facerec.models.cohort import cohort_path, save_cohort
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
+from scripts.studies.people import listed_folders
+from scripts.studies.tables import Table, spanned, study_parser
 
 PEOPLE, CROPS, STRANGERS = 60, 6, 1000
-
-
-def listed(data: Path, split: str) -> list[Path]:
-    """The folders a split list names."""
-    return [data / line for line in (data / "splits" / split).read_text("utf-8").split()]
+MEASURES = {
+    "fnir": "FNIR: each photo is searched while it is left out",
+    "fpir_strangers": "FPIR: the strangers that set the threshold",
+    "fpir_enrolled": "FPIR: each person is searched while left out",
+}
 
 
 def with_strangers(model: Path, folder: Path, data: Path) -> Path:
@@ -37,30 +42,50 @@ def with_strangers(model: Path, folder: Path, data: Path) -> Path:
         shutil.copy(cohort_path(model), folder)
         return copy
     embedder = load_embedder(str(copy))
-    photos = [find_photos(person)[0] for person in listed(data, "cohort.txt")[:STRANGERS]]
+    photos = [find_photos(person)[0] for person in listed_folders(data, "cohort")[:STRANGERS]]
     crops = np.stack([aligned_crop(read_image(path), embedder.card.input_size) for path in photos])
     save_cohort(copy, embedder.card, embedder.embed(crops), "one crop of each cohort person")
     return copy
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("old")
+    made.add_argument("new", type=Path, help="FILE.onnx with its card")
+    made.add_argument("--data", type=Path, required=True)
+    return made
+
+
 def main() -> None:
     """Enroll, delete the photos, migrate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old")
-    parser.add_argument("new", type=Path, help="FILE.onnx with its card")
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser().parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, gallery = Path(name), f"--gallery={name}/gallery"
-        for person in listed(options.data, "validation.txt")[:PEOPLE]:
+        for person in listed_folders(options.data, "validation")[:PEOPLE]:
             (folder / "people" / person.name).mkdir(parents=True)
             for photo in find_photos(person)[:CROPS]:
                 shutil.copy(photo, folder / "people" / person.name)
         enroll = ["enroll", f"{name}/people", "--aligned", "--force", "--keep-crops", "--model", options.old]
-        facerec([*enroll, gallery], standalone_mode=False)
+        run(*enroll, gallery)
         shutil.rmtree(folder / "people")
         model = with_strangers(options.new, folder, options.data)
-        facerec(["gallery", "migrate", "--model", str(model), gallery], standalone_mode=False)
+        report = json.loads(run("gallery", "migrate", "--model", str(model), gallery, "--json").splitlines()[-1])
+    embedded = ", ".join(f"{report[source]} {source}" for source in ("crops", "photos", "reused"))
+    print(f"{PEOPLE} people with {CROPS} crops each; embedded: {embedded}\n")
+    table = Table(("model", "threshold", "measure", "errors", "searches", "people", "rate, %"), options.csv)
+    for name, side in ((report["old_model"], report["before"]), (report["model"], report["after"])):
+        for figure, measure in MEASURES.items():
+            rate = side[figure]
+            cells = [rate["errors"], rate["searches"], rate["people"], spanned(rate["rate"], rate["ci95"], 100, 2)]
+            table.add(name, f"{side['threshold']:.3f}", measure, *cells)
+
+
+def run(*arguments: str) -> str:
+    """What `facerec ARGUMENTS` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        facerec(list(arguments), standalone_mode=False)
+    return printed.getvalue()
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import numpy as np
 
 from facerec.evaluation.identification import Searches, fnir_at_fpir, run_searches
 from facerec.types import Floats
-from scripts.studies.people import SEED, draw, embed_people
-from scripts.studies.tables import shown
+from scripts.studies.people import SEED, draw, embed_people, listed_people, resamples
+from scripts.studies.tables import Table, shown, study_parser
 
 FPIRS = (0.1, 0.01)
 REPLICATES = 1000
@@ -29,9 +29,7 @@ def fnirs(
     draws: list[Searches], people: list[str], fpirs: Sequence[float] = FPIRS, replicates: int = REPLICATES
 ) -> Floats:
     """(1 + replicates, fpirs): FNIR averaged over the draws, as measured, then under each resample of the people."""
-    rng = np.random.default_rng(SEED)
-    drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), replicates)
-    weights = np.concatenate([np.ones((1, len(people))), drawn.astype(np.float64)])  # (1 + B, P)
+    weights = resamples(len(people), replicates, SEED)  # (1 + B, P)
     place = {person: i for i, person in enumerate(people)}
     sums = np.zeros((len(weights), len(fpirs)))
     for searches in draws:
@@ -40,21 +38,24 @@ def fnirs(
     return sums / len(draws)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("folder", type=Path)
+    made.add_argument("models", nargs="+", metavar="MODEL")
+    made.add_argument("--people", type=Path, required=True, metavar="LIST")
+    made.add_argument("--draws", type=int, default=20)
+    made.add_argument("--enrolled", type=int, default=4)
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--people", type=Path, required=True, metavar="LIST")
-    parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--enrolled", type=int, default=4)
-    options = parser.parse_args()
-    listed = [line.split("/") for line in options.people.read_text("utf-8").split()]
-    people = sorted(name for source, name in listed if source == options.folder.name)
+    options = parser().parse_args()
+    people = listed_people(options.people, options.folder)
     print(f"{len(people)} people, {options.draws} draws; percent, 95 % intervals over people\n")
-    print(
-        "| model | rank 1 | FNIR at FPIR 10 % | FNIR at FPIR 1 % | at 1 %: times the first's |\n|---|---|---|---|---|"
-    )
+    head = ("model", "rank 1, %", "FNIR at FPIR 10 %", "FNIR at FPIR 1 %", "FNIR at FPIR 1 %, times the first model's")
+    table = Table(head, options.csv)
     first: Floats | None = None
     for model in options.models:
         rows = embed_people(options.folder, people, model)
@@ -64,8 +65,8 @@ def main() -> None:
         rank1 = np.mean([searches.hit[searches.mated].mean() for searches in draws])
         with np.errstate(invalid="ignore", divide="ignore"):  # no errors of the first model's: no ratio
             ratio = shown(values[:, 1] / first[:, 1], 1, 2)
-        cells = [f"{100 * rank1:.2f}", *(shown(column, 100, 2) for column in values.T), ratio]
-        print(f"| {' | '.join([Path(model).name, *cells])} |", flush=True)
+        rates = [shown(column, 100, 2) for column in values.T]
+        table.add(Path(model).name, f"{100 * rank1:.2f}", *rates, ratio)
 
 
 if __name__ == "__main__":

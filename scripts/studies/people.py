@@ -17,6 +17,7 @@ from facerec.faces.settings import DetectorSettings
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.folders import find_photos, identity_folders
+from facerec.types import Floats
 
 KINDS = ("validation", "test", "lfw")
 SEED = 0
@@ -43,10 +44,31 @@ def people_of(data: Path, which: str, model: str, cache: Path | None) -> Rows:
     return rows
 
 
+def listed_folders(data: Path, split: str) -> list[Path]:
+    """The people's folders that `splits/SPLIT.txt` names, a line `faces/NAME` each."""
+    return [data / line for line in (data / "splits" / f"{split}.txt").read_text("utf-8").split()]
+
+
+def listed_people(names: Path, folder: Path) -> list[str]:
+    """The people of this folder whom a list of lines `FOLDER/NAME` names, sorted."""
+    lines = [line.split("/") for line in names.read_text("utf-8").split()]
+    return sorted(name for source, name in lines if source == folder.name)
+
+
+def held_back(data: Path) -> set[str]:
+    """`faces/NAME` of everybody whom any list in `splits/` names: nobody of them was trained on."""
+    return {line for path in (data / "splits").glob("*.txt") for line in path.read_text("utf-8").split()}
+
+
+def resamples(people: int, replicates: int, seed: int) -> Floats:
+    """(1 + replicates, people) how often each person counts: once each first, then as drawn with replacement."""
+    drawn = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), replicates)
+    return np.concatenate([np.ones((1, people)), drawn.astype(np.float64)])
+
+
 def embed_listed(data: Path, which: str, model: str) -> Rows:
     """Of aligned crops."""
-    listed = [line.split("/") for line in (data / "splits" / f"{which}.txt").read_text("utf-8").split()]
-    return embed_people(data / "faces", sorted(name for _, name in listed), model)
+    return embed_people(data / "faces", sorted(folder.name for folder in listed_folders(data, which)), model)
 
 
 def embed_lfw(data: Path, model: str) -> Rows:

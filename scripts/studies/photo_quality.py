@@ -16,7 +16,7 @@ person it could be misfiled under. `--kept` keeps the vectors between runs.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +37,15 @@ from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
 from facerec.types import Face, Floats, Image, Vectors
-from scripts.studies.embedding_limits import blurred, lowered
+from scripts.studies.people import listed_folders
+from scripts.studies.spoiling import AS_THEY_ARE, ways_to_spoil
+from scripts.studies.tables import Table, shown, spanned, study_parser
 
 PER_PERSON, REPLICATES, SEED = 6, 200, 0
 EYES = 35.24  # pixels between the eyes of a 112 px crop
 SIDES, SIGMAS = (48, 32, 24, 16, 12), (1, 2, 3)
-SPOILED: dict[str, Callable[[Image], Image]] = {
-    "as they are": lambda crop: crop,
-    **{f"{side} pixels": lowered(side) for side in SIDES},
-    **{f"blur of {sigma} pixels": blurred(sigma) for sigma in SIGMAS},
-}
+MISSES = ("comparisons missed, %", "searches missed, %")
+SPOILED = ways_to_spoil(SIDES, SIGMAS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +67,7 @@ def laplacian(crop: Image) -> float:
 
 def chosen_crops(data: Path) -> tuple[list[Path], NDArray[np.int64]]:
     """Up to PER_PERSON crops of each validation person, and whose each is; every second one is spoiled."""
-    folders = [data / line for line in (data / "splits" / "validation.txt").read_text("utf-8").split()]
-    photos = [find_photos(folder) for folder in folders]
+    photos = [find_photos(folder) for folder in listed_folders(data, "validation")]
     some = [
         [own[i * len(own) // PER_PERSON] for i in range(PER_PERSON)] if len(own) > PER_PERSON else own for own in photos
     ]
@@ -85,7 +83,7 @@ def embedded(crops: Sequence[Image], embedder: Embedder, kept: Path | None) -> d
     for kind, spoil in SPOILED.items():
         if kind in vectors:
             continue
-        some = crops if kind == "as they are" else crops[::2]
+        some = crops if kind == AS_THEY_ARE else crops[::2]
         vectors[kind] = embedder.embed(np.stack([spoil(crop) for crop in some]))
         if kept is not None:
             np.savez(kept, **vectors)  # type: ignore[arg-type]
@@ -145,25 +143,25 @@ def joined(parts: Sequence[Missed]) -> Missed:
     return Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def rates(some: Missed) -> str:
+def rates(some: Missed) -> list[str]:
     """Misses of comparisons and searches in percent, with intervals over people, as two cells of a table."""
     blocks = metrics.people_weights(some.people, some.people, REPLICATES, SEED)
     weights = np.concatenate([np.ones((1, len(some.people))), *blocks])
     cells = []
     for missed in (some.comparisons, some.searches):
         shares = (weights * missed).sum(axis=1)[weights.sum(axis=1) > 0] / weights.sum(axis=1)[weights.sum(axis=1) > 0]
-        low, high = metrics.percentile_interval(shares[1:])
-        cells.append(f"{100 * shares[0]:.1f} ({100 * low:.1f} to {100 * high:.1f})")
-    return " | ".join(cells)
+        cells.append(shown(shares, 100, 1))
+    return cells
 
 
-def table(title: str, values: Floats, missed: Missed, edges: Sequence[float]) -> None:
+def print_parted(title: str, values: Floats, missed: Missed, edges: Sequence[float], file: Path | None) -> None:
     """Misses of the crops between each two edges."""
-    print(f"\n| {title} | crops | comparisons missed, % | searches missed, % |\n|---|---|---|---|")
+    print()
+    table = Table((title, "crops", *MISSES), file, title.split(",")[0])
     for low, high in zip((-np.inf, *edges), (*edges, np.inf), strict=True):
         some = (values >= low) & (values < high)
         if some.sum() >= 20:
-            print(f"| {low:.3g} to {high:.3g} | {some.sum()} | {rates(missed[some])} |")
+            table.add(f"{low:.3g} to {high:.3g}", some.sum(), *rates(missed[some]))
 
 
 def crossing(values: Floats, missed: Floats, share: float) -> float:
@@ -183,27 +181,26 @@ def faces_of(crops: Sequence[Image]) -> list[Face | None]:
     return [faces[0] if faces else None for faces in found]
 
 
-def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed]) -> None:
+def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed], file: Path | None) -> None:
     """Resolution and blur, what they do to misses and how either measure of sharpness sees them."""
-    print(
-        "\n| spoiled | comparisons missed, % | searches missed, % | sharpness, median (5 to 95 %) |\n|---|---|---|---|"
-    )
+    print()
+    table = Table(("spoiled", *MISSES, "sharpness, median (5 to 95 %)"), file, "spoiled")
     values: dict[str, Floats] = {}
     others: dict[str, Floats] = {}
     for kind, spoil in SPOILED.items():
-        pictures = [spoil(crop) for crop in (crops if kind == "as they are" else crops[::2])]
+        pictures = [spoil(crop) for crop in (crops if kind == AS_THEY_ARE else crops[::2])]
         values[kind] = np.array([sharpness(picture) for picture in pictures])
         others[kind] = np.array([laplacian(picture) for picture in pictures])
         low, middle, high = np.percentile(values[kind], (5, 50, 95))
-        print(f"| {kind} | {rates(missed[kind])} | {middle:.2f} ({low:.2f} to {high:.2f}) |", flush=True)
+        table.add(kind, *rates(missed[kind]), spanned(middle, (low, high), 1, 2))
     everything = joined(list(missed.values()))
     sharp, other = np.concatenate(list(values.values())), np.concatenate(list(others.values()))
     for name, column in (("sharpness (Crete)", sharp), ("variance of the Laplacian", other)):
         lost = metrics_auc(column, everything.searches)
         print(f"\n{name}: a search that is missed has the lower value than one that is not in {100 * lost:.1f} %")
-    table("sharpness", sharp, everything, np.arange(0.15, 0.85, 0.05).tolist())
-    print_limits("sharpness", sharp, everything, missed["as they are"])
-    shares = [missed[kind].comparisons.mean() for kind in ("as they are", *(f"{side} pixels" for side in SIDES))]
+    print_parted("sharpness", sharp, everything, np.arange(0.15, 0.85, 0.05).tolist(), file)
+    print_limits("sharpness", sharp, everything, missed[AS_THEY_ARE])
+    shares = [missed[kind].comparisons.mean() for kind in (AS_THEY_ARE, *(f"{side} pixels" for side in SIDES))]
     eyes = np.array([112, *SIDES]) * EYES / 112
     good, least = np.interp((2 * shares[0], 0.5), np.maximum.accumulate(shares), eyes)
     print(
@@ -225,37 +222,42 @@ def print_limits(name: str, values: Floats, missed: Missed, usual: Missed) -> No
     print(f"\n{name}: good above {good:.3f} (twice {100 * base:.1f} % missed), least {least:.3f} (half missed)")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("model")
+    made.add_argument("--data", type=Path, required=True)
+    made.add_argument("--kept", type=Path)
+    return made
+
+
 def main() -> None:
     """Parse, measure, print Markdown tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--kept", type=Path)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     threshold = embedder.card.default_threshold
     if threshold is None:
-        parser.error(f"the card of {options.model} states no threshold")
+        parser().error(f"the card of {options.model} states no threshold")
     paths, people = chosen_crops(options.data)
     crops = [aligned_crop(read_image(path)) for path in paths]
     vectors = embedded(crops, embedder, options.kept)
-    sharp = vectors["as they are"]
+    sharp = vectors[AS_THEY_ARE]
     searched = search_limit(sharp, people, load_cohort(embedder.path, embedder.card))
     missed = {kind: misses(sharp, rows, people, threshold.distance, searched) for kind, rows in vectors.items()}
     print(f"{len(crops)} crops of {people.max() + 1} validation people, comparisons at {threshold.distance:.3f}")
-    print_spoiling(crops, missed)
+    print_spoiling(crops, missed, options.csv)
     found = faces_of([aligned_crop(read_image(path), 128) for path in paths])
     seen = np.array([face is not None for face in found])
     print(f"\nMTCNN finds a face in {seen.sum()} of the {len(crops)} crops as they are")
-    usual = missed["as they are"][seen]
+    usual = missed[AS_THEY_ARE][seen]
     qualities: list[Quality] = [measure(face) for face in found if face is not None]
     yaw = np.array([-abs(each.yaw) for each in qualities])
-    table("yaw, less than 0", yaw, usual, (-0.4, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05))
+    print_parted("yaw, less than 0", yaw, usual, (-0.4, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05), options.csv)
     print_limits("yaw", yaw, usual, usual)
     pitch = np.array([each.pitch for each in qualities])
-    table("pitch", pitch, usual, (-0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2))
+    print_parted("pitch", pitch, usual, (-0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2), options.csv)
     sure = np.array([each.confidence for each in qualities])
-    table("confidence", sure, usual, (0.9, 0.95, 0.99, 0.999, 0.9999))
+    print_parted("confidence", sure, usual, (0.9, 0.95, 0.99, 0.999, 0.9999), options.csv)
     print_limits("confidence", sure, usual, usual)
     print_held_back(sharp, people, searched)
 

@@ -31,6 +31,7 @@ from facerec.faces.detector import AlignedDetector
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.photos.folders import identity_folders
+from scripts.studies.tables import Table, study_parser
 
 MOVED = 0.03
 EACH = 5
@@ -101,25 +102,31 @@ def look(folder: Path, embedder: Embedder) -> Report:
     return check(album, threshold=embedder.card.default_threshold)
 
 
-def print_table(planted: Planted, before: Report, after: Report) -> None:
-    """A line per kind: planted, found, other findings, findings before."""
+def print_table(planted: Planted, before: Report, after: Report, file: Path | None) -> None:
+    """A row per kind: found, planted, other findings, findings before."""
+    table = Table(("error", "found", "planted", "other findings", "findings before planting"), file)
     for kind in sorted({kind for kind, _ in planted}):
         errors = [error for planted_kind, error in planted if planted_kind == kind]
         named = [{*f.photos, *(f.people if kind == "same_person" else ())} for f in after.findings if f.kind == kind]
         found = sum(any(error <= names for names in named) for error in errors)
         other = sum(not any(error <= names for error in errors) for names in named)
-        print(f"{kind}: {found} of {len(errors)} found; {other} others, {before.counts()[kind]} before")
+        table.add(kind, found, len(errors), other, before.counts()[kind])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("folder", type=Path)
+    made.add_argument("people", type=Path)
+    made.add_argument("--count", type=int, default=60)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--model")
+    return made
 
 
 def main() -> None:
     """Parse, link, look, plant, look again."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("people", type=Path)
-    parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model")
-    options = parser.parse_args()
+    options = parser().parse_args()
     listed = [line.split("/", 1)[1] for line in options.people.read_text("utf-8").split()]
     rng = np.random.default_rng(options.seed)
     people = sorted(rng.permutation(listed)[: options.count].tolist())
@@ -129,8 +136,8 @@ def main() -> None:
         before = look(Path(scratch) / "faces", embedder)
         planted = plant(links, rng)
         after = look(Path(scratch) / "faces", embedder)
-    print(f"{embedder.card.name}: {before.photos} crops of {before.people} people; {len(planted)} errors planted")
-    print_table(planted, before, after)
+    print(f"{embedder.card.name}: {before.photos} crops of {before.people} people; {len(planted)} errors planted\n")
+    print_table(planted, before, after, options.csv)
 
 
 if __name__ == "__main__":

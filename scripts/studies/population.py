@@ -25,7 +25,8 @@ from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Vectors
 from scripts.studies.cohort import embed
-from scripts.studies.people import Rows, people_of, read_rows, write_rows
+from scripts.studies.people import Rows, held_back, people_of, read_rows, write_rows
+from scripts.studies.tables import Table, study_parser
 
 KINDS = {
     "training, CelebA": "faces/celeba_",
@@ -53,7 +54,7 @@ def training_people(data: Path, embedder: Embedder, cache: Path | None) -> Rows:
     kept = cache and cache / f"training-{embedder.card.fingerprint}.npz"
     if kept is not None and kept.exists():
         return read_rows(kept)
-    listed = {line for path in (data / "splits").glob("*.txt") for line in path.read_text("utf-8").split()}
+    listed = held_back(data)
     rng = np.random.default_rng(SEED)
     paths = []
     for folder, most in PHOTOS.items():
@@ -84,29 +85,34 @@ def rates(rows: Rows, size: int, seed: int, cohort: Vectors) -> list[float]:
     return found
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("model")
+    made.add_argument("--data", type=Path, required=True)
+    made.add_argument("--cache", type=Path)
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     kinds = {"validation": people_of(options.data, "validation", options.model, options.cache)}
     training = training_people(options.data, embedder, options.cache)
     for name, prefix in KINDS.items():
         kinds[name] = {person: own for person, own in training.items() if person.startswith(prefix)}
-    shown = " | ".join(f"{shift:.2f}, {stretch:.2f}, {equal:g}" for shift, stretch, equal in CHOICES)
     print("FPIR in percent, mean ± standard deviation over galleries, by SHIFT, STRETCH, EQUAL\n")
-    print(f"| people | enrolled | {shown} |\n|{'---|' * (2 + len(CHOICES))}")
+    choices = [f"{shift:.2f}, {stretch:.2f}, {equal:g}" for shift, stretch, equal in CHOICES]
+    table = Table(("people", "enrolled", *choices), options.csv)
     for name, rows in kinds.items():
         for size, draws in SIZES.items():
             if len(rows) < (1 + STRANGERS) * size:
                 continue
             drawn = 100 * np.array([rates(rows, size, seed, cohort) for seed in range(draws)])
             cells = [f"{column.mean():.2f} ± {column.std():.2f}" for column in drawn.T]
-            print(f"| {name} ({len(rows):,}) | {size:,} | {' | '.join(cells)} |", flush=True)
+            table.add(f"{name} ({len(rows):,})", f"{size:,}", *cells)
 
 
 if __name__ == "__main__":

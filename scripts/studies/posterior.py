@@ -40,8 +40,8 @@ from facerec.inference.loading import load_embedder
 from facerec.models.card import COEFFICIENTS
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
-from scripts.studies.people import Rows, add_options, people_of
-from scripts.studies.tables import shown
+from scripts.studies.people import Rows, add_options, people_of, resamples
+from scripts.studies.tables import Table, shown, study_parser
 
 SIZES = (5, 10, 20, 40)  # people in the galleries it is fitted on
 PHOTOS = (1, 2, 4)
@@ -211,8 +211,7 @@ def errors(probability: Floats, found: Found, prior: float = PRIOR) -> dict[str,
     """(1 + REPLICATES,) of each figure, as measured and with people resampled; at another prior than PRIOR, shifted."""
     said = np.clip(probability, 1e-6, 1 - 1e-6)
     people, place = np.unique(found.searcher, return_inverse=True)
-    drawn = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    every = np.concatenate([np.ones((1, len(people))), drawn.astype(np.float64)])
+    every = resamples(len(people), REPLICATES, SEED)
     bits = -np.log2(np.where(found.right, said, 1 - said))
     blocks = []
     for start in range(0, len(every), TOGETHER):
@@ -222,23 +221,22 @@ def errors(probability: Floats, found: Found, prior: float = PRIOR) -> dict[str,
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def report(name: str, probability: Probability, found: Found, prior: float = PRIOR) -> str:
+def report(name: str, probability: Probability, found: Found, prior: float = PRIOR) -> list[str]:
     """One row of the table."""
     made = errors(probability(found), found, prior)
     said, came = (np.nansum(made["searches"][0] * made[column][0]) for column in ("stated", "true"))
     cells = [name, f"{100 * prior:g}", f"{100 * said:.1f}", f"{100 * came:.1f}"]
-    cells += [shown(made["calibration_error"], 100, 2), shown(made["brier"], 1, 4), shown(made["cllr"], 1, 3)]
-    return f"| {' | '.join(cells)} |"
+    return [*cells, shown(made["calibration_error"], 100, 2), shown(made["brier"], 1, 4), shown(made["cllr"], 1, 3)]
 
 
-HEAD = """| gallery | prior, % | stated on average, % | right, % | calibration error, % | Brier score | Cllr, bits |
-|---|---|---|---|---|---|---|"""
+HEAD = ("gallery", "prior, %", "stated on average, %", "right, %", "calibration error, %", "Brier score", "Cllr, bits")
 
 
-def compare(rows: Rows, cohort: Vectors) -> None:
+def compare(rows: Rows, cohort: Vectors, file: Path | None) -> None:
     """Judge the ways on one half of these people, each fitted on the other."""
-    print("| way | 5 or 10 people: Cllr | calibration error, % | and 400 strangers: Cllr | calibration error, % |")
-    print("|---|---|---|---|---|")
+    few, many = "5 or 10 people", "10 people and 400 strangers"
+    head = [f"{gallery}: {figure}" for gallery in (few, many) for figure in ("Cllr, bits", "calibration error, %")]
+    table = Table(("way", *head), file, "ways")
     halves = halved(rows, 1)
     alone = [searched(half, SIZES[:2], cohort) for half in halves]
     beside = [searched(half, [FEW], cohort, beside=400) for half in halves]
@@ -250,7 +248,7 @@ def compare(rows: Rows, cohort: Vectors) -> None:
             values = np.concatenate([fitted[1](judged[0]), fitted[0](judged[1])])
             made = errors(values, joined(judged))
             cells += [shown(made["cllr"], 1, 3), shown(made["calibration_error"], 100, 2)]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        table.add(*cells)
     print()
 
 
@@ -262,54 +260,64 @@ def halved(rows: Rows, seed: int) -> tuple[Rows, Rows]:
     return tuple({p: own for p, own in rows.items() if (p in first) == side} for side in (True, False))  # type: ignore[return-value]
 
 
-def report_all(rows: Rows, sizes: Sequence[int], cohort: Vectors, probability: Probability, most: int | None) -> Floats:
+def report_all(
+    rows: Rows, sizes: Sequence[int], cohort: Vectors, probability: Probability, most: int | None, file: Path | None
+) -> Floats:
     """Print the table of these people and that of the bins; returns the bins."""
-    print(HEAD)
+    table = Table(HEAD, file, "galleries")
     for size in sizes:
         found = searched(rows, [size], cohort, most=most)
-        print(report(f"{size} people with 1, 2 or 4 photos", probability, found), flush=True)
+        table.add(*report(f"{size} people with 1, 2 or 4 photos", probability, found))
     middle = sizes[len(sizes) // 2]
     for photos in PHOTOS:
         found = searched(rows, [middle], cohort, [photos], most=most)
-        print(report(f"{middle} people with {photos}", probability, found), flush=True)
+        table.add(*report(f"{middle} people with {photos}", probability, found))
     parts = [searched(rows, sizes, cohort, most=most)]
     for beside in BESIDE:
         parts.append(searched(rows, [FEW], cohort, beside=beside, most=most))
-        print(report(f"{FEW} people, and {beside} of the strangers with 1", probability, parts[-1]), flush=True)
+        table.add(*report(f"{FEW} people, and {beside} of the strangers with 1", probability, parts[-1]))
     whole = joined(parts)
     for prior in (PRIOR, *PRIORS):
-        print(report("all", probability, whole, prior), flush=True)
+        table.add(*report("all", probability, whole, prior))
     made = errors(probability(whole), whole)
     bins = np.stack([made[column][0] for column in ("stated", "true", "searches")], axis=1)
-    print("\n| stated on average, % | right, % | share of the searches, % |\n|---|---|---|")
+    print()
+    table = Table(("stated on average, %", "right, %", "share of the searches, %"), file, "bins")
     for (said, came, part), resampled in zip(bins, made["true"][1:].T, strict=True):
         if part > 0:
             right = shown(np.append(came, resampled[~np.isnan(resampled)]), 100, 1)
-            print(f"| {100 * said:.1f} | {right} | {100 * part:.1f} |")
+            table.add(f"{100 * said:.1f}", right, f"{100 * part:.1f}")
     return bins[bins[:, 2] > 0]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    add_options(made)
+    made.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 20])
+    made.add_argument("--plot", type=Path, metavar="FILE.svg")
+    return made
 
 
 def main() -> None:
     """Parse, embed, compare on the validation people, report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg")
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     cohort, facts = load_cohort(embedder.path, embedder.card), embedder.card.probability
     rows = people_of(options.data, options.people, options.model, options.cache)
     if options.people == "validation":
         half, rows = halved(rows, 0)
         print(f"Chosen and fitted on {len(half)} of the validation people (percent, 95 % intervals over people):\n")
-        compare(half, cohort)
+        compare(half, cohort, options.csv)
         facts = fit(half, cohort)
     elif not facts:
-        parser.error(f"the card of {options.model} states no probability; scripts/default_model/ship_model.py fits it")
+        parser().error(
+            f"the card of {options.model} states no probability; scripts/default_model/ship_model.py fits it"
+        )
     parts = ", ".join(f"{name} {facts[name]:.2f}" for name in COEFFICIENTS)
     print(f"On {len(rows)} {options.people} people, by {parts}:\n")
     most = 1 if options.people == "lfw" else None
-    bins = report_all(rows, options.sizes, cohort, stated(facts), most)
+    bins = report_all(rows, options.sizes, cohort, stated(facts), most, options.csv)
     if options.plot:
         reliability_figure(bins.tolist()).savefig(options.plot)
 

@@ -24,6 +24,7 @@ from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Floats, Vectors
+from scripts.studies.tables import Table, shown, study_parser
 
 REPLICATES = 200
 SEED = 0
@@ -57,29 +58,33 @@ def pair_statistics(vectors: Vectors, labels: NDArray[np.int64]) -> tuple[Floats
     return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED), matches
 
 
-def shown(value: float, replicates: Floats) -> str:
+def percent(value: float, replicates: Floats) -> str:
     """A share in percent with its 95 % interval."""
-    low, high = metrics.percentile_interval(replicates)
-    return f"{100 * value:.2f} ({100 * low:.2f} to {100 * high:.2f})"
+    return shown(np.append(value, replicates), 100, 2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    made.add_argument("--data", type=Path, required=True)
+    return made
 
 
 def main() -> None:
     """Parse, measure, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser().parse_args()
     _, faces = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
     print(f"{len(faces.names)} validation people, {len(faces)} crops; percent, 95 % intervals over people\n")
-    print("| model | AUC | less the first's | TAR at FMR 1e-3 | less the first's | false matches |")
-    print("|---|---|---|---|---|---|")
+    head = ("model", "AUC, %", "AUC less the first's", "TAR at FMR 1e-3, %", "TAR less the first's", "false matches")
+    table = Table(head, options.csv)
     first: tuple[Floats, Floats] | None = None
     for run in options.runs:
         point, values, matches = measure(run, faces)
         first = first or (point, values)
-        gains = map(shown, point - first[0], (values - first[1]).T)
-        cells = [cell for pair in zip(map(shown, point, values.T), gains, strict=True) for cell in pair]
-        print(f"| {' | '.join([run.name, *cells, matches])} |", flush=True)
+        gains = map(percent, point - first[0], (values - first[1]).T)
+        cells = [cell for pair in zip(map(percent, point, values.T), gains, strict=True) for cell in pair]
+        table.add(run.name, *cells, matches)
 
 
 if __name__ == "__main__":

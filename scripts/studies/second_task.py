@@ -21,9 +21,6 @@ batches and the augmentation. Killed, it goes on where it was.
 import argparse
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +36,8 @@ from facerec.models.checkpoint import load_model, load_module
 from facerec.training.run_folder import CHECKPOINT, HISTORY
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Vectors
+from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.trainings import run_training
 
 SOURCES = {"celeba": "CelebA", "pins": "Pins", "n": "VGGFace2"}
 HELD_BACK = 15  # people of VGGFace2 and of Pins who are judged
@@ -47,6 +46,8 @@ TRAINED, JUDGED = 20, 10  # photos of a person, at most
 MEASURED = "measured.json"
 COMMON = ("--aligned", "--backbone", "squeezenet1_1", "--strategy", "partial", "--schedule", "cosine", "--epochs", "2")
 COMMON += ("--views", "2", "--train-size", "80", "--lr", "3e-4", "--head-lr", "1.2e-3", "--weight-decay", "0.02")
+HEAD = ("trained on", "AUC, %", "AUC less identity alone", "TAR at FMR 1e-3, %", "TAR less identity alone")
+HEAD += ("source told right, %", "AUC among all 110, %")
 CELLS = {
     "identity alone": [],
     "source alone": ["--loss", "1e-9*triplet", "--attribute", "SOURCE"],
@@ -87,11 +88,8 @@ def train(data: Path, runs: Path, cell: str, seed: int) -> Path:
     """The run of a cell, trained as far as it is not done."""
     output = runs / f"{cell.replace(', ', '-').replace(' ', '-')}-{seed}"
     words = [str(runs / "source.csv") if word == "SOURCE" else word for word in CELLS[cell]]
-    command = [sys.executable, "-m", "facerec.cli.main", "train", data / "faces", "--output", output, "--seed", seed]
-    command += ["--splits", runs / "splits", "--exclude", runs / "exclude.txt", *COMMON, *words]
-    resume = ["--resume"] if (output / "checkpoint.safetensors").exists() else []
-    env = {**os.environ, "FACEREC_CACHE": str(runs / "cache")}
-    subprocess.run([*map(str, command), *resume], check=True, env=env)
+    lists = ("--splits", runs / "splits", "--exclude", runs / "exclude.txt")
+    run_training(data / "faces", output, "--seed", seed, *lists, *COMMON, *words, cache=runs / "cache")
     return output
 
 
@@ -137,17 +135,13 @@ def measure(run: Path, faces: PhotoSet, official: set[str]) -> dict[str, float]:
 
 
 def shown(values: list[float], signed: bool = False) -> str:
-    """Mean and standard error over the seeds."""
-    if not values:
-        return ""
-    error = f" ± {metrics.standard_error(values):.2f}" if len(values) > 1 else ""
-    return f"{np.mean(values):{'+' if signed else ''}.2f}{error}"
+    """Mean and standard error over the seeds; nothing where there are none."""
+    return mean_and_error(values, signed=signed) if values else ""
 
 
-def table(found: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown; differences are paired by seed."""
-    head = ("", "AUC", "less identity alone", "TAR at FMR 1e-3", "less identity alone", "source", "AUC among all")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+def print_table(found: dict[str, list[dict[str, float]]], file: Path | None) -> None:
+    """Differences are paired by seed."""
+    table = Table(HEAD, file)
     for cell, runs in found.items():
         cells = [cell]
         for key in ("auc", "tar"):
@@ -155,17 +149,21 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
             less = [run[key] - alone[key] for run, alone in pairs] if cell != "identity alone" else []
             cells += [shown([run[key] for run in runs]), shown(less, signed=True)]
         cells += [shown([run[key] for run in runs if key in run]) for key in ("source", "auc, all")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        table.add(*cells)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("data", type=Path)
+    made.add_argument("runs", type=Path)
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    return made
 
 
 def main() -> None:
     """Parse, train what is missing, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
-    options = parser.parse_args()
+    options = parser().parse_args()
     prepare(options.data, options.runs)
     photos = read_photos(options.data / "faces", options.runs / "exclude.txt")
     _, faces = split_people(photos, options.runs / "splits", seed=0)
@@ -176,7 +174,7 @@ def main() -> None:
             run = train(options.data, options.runs, cell, seed)
             among_all = json.loads((run / HISTORY).read_text("utf-8"))[-1]["validation_auc"]
             found.setdefault(cell, []).append({**measure(run, faces, official), "auc, all": 100 * among_all})
-    print(table(found))
+    print_table(found, options.csv)
 
 
 if __name__ == "__main__":

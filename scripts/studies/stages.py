@@ -31,6 +31,7 @@ from facerec.models.checkpoint import load_pretrained
 from facerec.photos.crops import centre_picture
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
+from scripts.studies.tables import Table, spanned, study_parser
 
 PEOPLE, CROPS, BLUR = 20, 20, (0.5, 1.5)
 SIDES = ("train", "test")
@@ -105,28 +106,33 @@ def all_stages(folder: Path, backbone: str, cache: Path) -> dict[str, FeatureTab
     return {name: read_features(file) for name, file in files.items()}
 
 
-def shown(result: LearnerResult) -> str:
+def cells_of(result: LearnerResult) -> list[str]:
     """Accuracy in percent and AUC, with their intervals, and the cost that was chosen."""
     measured = result.result
-    low, high = (100 * end for end in measured.ci95["accuracy"])
-    auc = f"{measured.roc_auc:.3f} ({measured.ci95['roc_auc'][0]:.3f} to {measured.ci95['roc_auc'][1]:.3f})"
-    return f"{100 * measured.accuracy:.1f} ({low:.1f} to {high:.1f}) | {auc} | {result.chosen[0]:g}"
+    assert measured.roc_auc is not None, "every class has test photos"
+    accuracy = spanned(measured.accuracy, measured.ci95["accuracy"], 100, 1)
+    return [accuracy, spanned(measured.roc_auc, measured.ci95["roc_auc"], 1, 3), f"{result.chosen[0]:g}"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("data", type=Path)
+    made.add_argument("cache", type=Path)
+    made.add_argument("--backbone", default="mobilenet_v2")
+    return made
 
 
 def main() -> None:
     """Parse, compute what is missing, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("cache", type=Path)
-    parser.add_argument("--backbone", default="mobilenet_v2")
-    options = parser.parse_args()
-    print("| task | stage | features | accuracy, % | ROC AUC | cost C |\n|---|---|---|---|---|---|")
+    options = parser().parse_args()
+    table = Table(("task", "stage", "features", "accuracy, %", "ROC AUC", "cost C"), options.csv)
     for task, folder in make_tasks(options.data, options.cache).items():
         train, test = (all_stages(folder / side, options.backbone, options.cache) for side in SIDES)
         for stage, learned in train.items():
             other = test[stage]
             result = tried_on("svm", learned.labels, [*learned.features], other.labels, [*other.features])
-            print(f"| {task} | {stage} | {learned.features.shape[1]} | {shown(result)} |", flush=True)
+            table.add(task, stage, learned.features.shape[1], *cells_of(result))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,16 @@ features as they are. Killed, it goes on where it was.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from facerec import metrics
-from facerec.datasets.augmentation import Views, still_batches
 from facerec.datasets.photo_sets import read_photos
 from facerec.datasets.splits import split_people
-from facerec.models.network import Network
 from facerec.training.tasks import VALIDATION_FMR
+from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.trainings import imagenet_features, run_training
 
 EPOCHS = 3
 NOTHING = "1e-9*triplet"  # the batches of the triplet loss without the loss
@@ -46,10 +43,8 @@ def train(data: Path, runs: Path, cell: str, seed: int, people: int) -> dict[str
     history = output / "history.json"
     if not history.exists() or len(json.loads(history.read_text("utf-8"))) < EPOCHS:
         options = [str(runs / "clean" / "teacher.npz") if word == "TEACHER" else word for word in CELLS[cell]]
-        command = [sys.executable, "-m", "facerec.cli.main", "train", runs / "clean" / "faces", "--output", output]
-        command += ["--splits", data / "splits", "--limit-people", people, "--seed", seed, *COMMON, *options]
-        resume = ["--resume"] if (output / "checkpoint.safetensors").exists() else []
-        subprocess.run([*map(str, command), *resume], check=True)
+        drawn = ("--splits", data / "splits", "--limit-people", people, "--seed", seed)
+        run_training(runs / "clean" / "faces", output, *drawn, *COMMON, *options)
     entries = json.loads(history.read_text("utf-8"))
     return {**entries[-1], "photos": sum(entry["photos"] for entry in entries)}
 
@@ -57,43 +52,33 @@ def train(data: Path, runs: Path, cell: str, seed: int, people: int) -> dict[str
 def untouched(data: Path) -> dict[str, float]:
     """What ImageNet's pooled features, made unit-length, measure."""
     _, faces = split_people(read_photos(data / "faces"), data / "splits", seed=0)
-    network = Network("resnet50", 2, pretrained=True).eval()
-    parts, labels = [], []
-    batches = [np.arange(i, min(i + 64, len(faces))) for i in range(0, len(faces), 64)]
-    views = Views(faces=True, size=network.input_size, strong=False, count=0, seed=0)
-    with torch.inference_mode():
-        for pixels, positions in still_batches(views, faces.paths, batches):
-            features = network.prefix(pixels, len(network.stages))  # (n, 2048)
-            parts.append(torch.nn.functional.normalize(features, dim=1).numpy())
-            labels.append(faces.labels[positions])
-    curve = metrics.roc(*metrics.all_pairs(np.concatenate(parts), np.concatenate(labels)))
+    curve = metrics.roc(*metrics.all_pairs(imagenet_features(faces.paths), faces.labels))
     tar = float(metrics.tar_at_fmr(curve, VALIDATION_FMR))
     return {"validation_auc": float(metrics.auc(curve)), "validation_tar": tar}
 
 
-def shown(values: list[float]) -> str:
-    """Mean and standard error in percent."""
-    error = f" ± {100 * metrics.standard_error(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.2f}{error}"
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("data", type=Path)
+    made.add_argument("runs", type=Path)
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    made.add_argument("--people", type=int, default=570)
+    return made
 
 
 def main() -> None:
     """Parse, train what is missing, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--people", type=int, default=570)
-    options = parser.parse_args()
+    options = parser().parse_args()
     found: dict[str, list[dict[str, float]]] = {"untouched": [untouched(options.data)]}
     for seed in options.seeds:  # seed by seed, so that every cell has something to show early
         for cell in CELLS:
             found.setdefault(cell, []).append(train(options.data, options.runs, cell, seed, options.people))
-    print("| from ImageNet's weights | crops seen | AUC | TAR at FMR 1e-3 |\n|---|---|---|---|")
+    table = Table(("from ImageNet's weights", "crops seen", "AUC, %", "TAR at FMR 1e-3, %"), options.csv)
     for cell, entries in found.items():
         crops = f"{np.mean([entry.get('photos', 0) for entry in entries]):,.0f}"
-        columns = [shown([entry[f"validation_{name}"] for entry in entries]) for name in ("auc", "tar")]
-        print(f"| {' | '.join([cell, crops, *columns])} |")
+        columns = [[entry[f"validation_{name}"] for entry in entries] for name in ("auc", "tar")]
+        table.add(cell, crops, *(mean_and_error(column, 100) for column in columns))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,67 @@
-"""Numbers and intervals as tables show them."""
+"""What every study shares: its parser, its table (printed, and kept as CSV), its figures with intervals or errors."""
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from facerec import metrics
 from facerec.types import Floats
 
 
+def study_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows the study's docstring as help and takes `--csv`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    several = "a study of several tables writes FILE-PART.csv for each"
+    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help=f"write the table there as well; {several}")
+    return parser
+
+
+class Table:
+    """A table whose rows are printed as Markdown as soon as they are known, and appended to a CSV file if one is named.
+
+    file: what `--csv` gave. part: names this table where the study makes several: FILE-PART.csv.
+    """
+
+    def __init__(self, head: Sequence[str], file: Path | None = None, part: str = "") -> None:
+        self.file = file.with_stem(f"{file.stem}-{part}") if file and part else file
+        if self.file:
+            self.file.write_text("", "utf-8")
+        self.add(*head)
+        print(f"|{'---|' * len(head)}", flush=True)
+
+    def add(self, *cells: object) -> None:
+        """One more row."""
+        words = [str(cell) for cell in cells]
+        print(markdown_row(words), flush=True)
+        if self.file:
+            with self.file.open("a", newline="", encoding="utf-8") as opened:
+                csv.writer(opened, lineterminator="\n").writerow(words)
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """The cells as one line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def shown(values: Floats, scale: float, digits: int) -> str:
-    """The first value with the 95 % interval of the others, of those resamples that hold searches of both kinds."""
+    """The first value with the 95 % interval of the others; resamples that lack a kind of search (nan) do not count."""
     if np.isnan(values[0]):
         return "-"
-    low, high = metrics.percentile_interval(values[1:][~np.isnan(values[1:])])
-    return f"{scale * values[0]:.{digits}f} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+    return spanned(values[0], metrics.percentile_interval(values[1:][~np.isnan(values[1:])]), scale, digits)
+
+
+def spanned(value: float, ends: Sequence[float], scale: float, digits: int) -> str:
+    """A figure and the two ends of its interval, all times `scale`."""
+    low, high = ends
+    return f"{scale * value:.{digits}f} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+
+
+def mean_and_error(values: ArrayLike, scale: float = 1, signed: bool = False) -> str:
+    """Mean ± standard error of the runs, both times `scale`; of a single run its value."""
+    runs = scale * np.asarray(values, np.float64)
+    error = f" ± {metrics.standard_error(runs):.2f}" if len(runs) > 1 else ""
+    return f"{np.mean(runs):{'+' if signed else ''}.2f}{error}"

@@ -25,9 +25,9 @@ from facerec.evaluation.identification import index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
-from scripts.studies.people import Rows, add_options, people_of
+from scripts.studies.people import Rows, add_options, people_of, resamples
 from scripts.studies.posterior import nearest
-from scripts.studies.tables import shown
+from scripts.studies.tables import Table, shown, study_parser
 
 DRAWS, PEOPLE, ENROLLED, SUBSET, REPLICATES, SEED = 40, 40, 4, 500, 400, 0
 FPIRS = (0.01, 0.003, 0.001, 0.0003)
@@ -80,19 +80,24 @@ def draw(rows: Rows, cohort: Vectors, seed: int) -> tuple[NDArray[np.float32], N
     return nearest(means, cohort[rng.permutation(len(cohort))])[0], own, [p for p, _ in strangers]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    add_options(made)
+    return made
+
+
 def main() -> None:
     """Parse, embed, draw, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    options = parser.parse_args()
+    options = parser().parse_args()
     embedder = load_embedder(options.model)
     cohort = load_cohort(embedder.path, embedder.card)
     rows = people_of(options.data, options.people, options.model, options.cache)
     drawn = [draw(rows, cohort, seed) for seed in range(DRAWS)]
     weights = bootstrap(rows, drawn)
     print(f"{len(rows)} people, {len(cohort)} cohort people, {DRAWS} draws; multiples of the FPIR asked for\n")
-    print(f"| FPIR, % | set by | {SUBSET} of the cohort, on its rest: mean | SD | all of it, on people: mean | SD |")
-    print("|---|---|---|---|---|---|")
+    head = [f"{set_by}, {figure}" for set_by in (f"by {SUBSET} strangers", "by all") for figure in ("mean", "SD")]
+    table = Table(("FPIR asked for, %", "set by", *head), options.csv)
     for fpir in FPIRS:
         first: Floats | None = None
         for name, way in WAYS.items():
@@ -103,15 +108,14 @@ def main() -> None:
             first = mean if first is None else first
             gain = "" if name == "counted" else f"; {shown(mean - first, 1, 2)} more"
             cells = [f"{100 * fpir:g}", name, f"{np.mean(few):.2f}", f"{np.std(few):.2f}"]
-            print(f"| {' | '.join([*cells, shown(mean, 1, 2) + gain, f'{reached[:, 0].std():.2f}'])} |", flush=True)
+            table.add(*cells, shown(mean, 1, 2) + gain, f"{reached[:, 0].std():.2f}")
 
 
 def bootstrap(rows: Rows, drawn: list[tuple[NDArray[np.float32], NDArray[np.float32], list[str]]]) -> list[Floats]:
     """(1 + REPLICATES, N) of each draw: how often each search counts, as it is and with people resampled."""
     people = sorted(rows)
     place = {person: i for i, person in enumerate(people)}
-    some = np.random.default_rng(SEED).multinomial(len(people), np.full(len(people), 1 / len(people)), REPLICATES)
-    every = np.concatenate([np.ones((1, len(people))), some.astype(np.float64)])
+    every = resamples(len(people), REPLICATES, SEED)
     return [every[:, [place[person] for person in searchers]] for _, _, searchers in drawn]
 
 

@@ -29,7 +29,7 @@ from facerec.types import Floats, Vectors
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, draw
 from scripts.studies.runs import REPLICATES, SEED, pair_statistics
-from scripts.studies.tables import shown
+from scripts.studies.tables import Table, shown, study_parser
 
 DRAWS, ENROLLED = 20, 4
 PCA_CROPS = 5000
@@ -89,31 +89,33 @@ def nearest_template(gallery: Rows, probes: Rows) -> Searches:
     return Searches(tuple(searcher), np.isin(searcher, owners), hit, distances.min(axis=1), np.zeros(0))
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of this study."""
+    made = study_parser(__doc__)
+    made.add_argument("models", nargs="+", metavar="MODEL")
+    made.add_argument("--data", type=Path, required=True)
+    return made
+
+
 def main() -> None:
     """Parse, embed, measure, print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--data", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser().parse_args()
     train, validation = split_people(read_photos(options.data / "faces"), options.data / "splits", seed=0)
     print(f"{len(validation.names)} validation people, {len(validation)} crops; percent, 95 % intervals over people\n")
-    print("| model | reading | AUC | TAR at FMR 1e-3 | FNIR, nearest template | FNIR, mean template |")
-    print("|---|---|---|---|---|---|")
+    head = ("model", "reading", "AUC, %", "TAR at FMR 1e-3, %")
+    table = Table((*head, "FNIR at the nearest template, %", "FNIR at the mean template, %"), options.csv)
     for model in options.models:
         first: Floats | None = None
         for name, rows in readings(train, validation, load_embedder(model)).items():
             values = measure(rows, validation.labels)
-            print(
-                f"| {' | '.join([Path(model).name, name, *(shown(column, 100, 2) for column in values.T)])} |",
-                flush=True,
-            )
+            table.add(Path(model).name, name, *(shown(column, 100, 2) for column in values.T))
             if first is not None:
                 gains = [shown(column, 100, 2) for column in (values - first).T]
-                print(f"| | less one view's | {' | '.join(gains)} |", flush=True)
+                table.add("", "less one view's", *gains)
             first = values if first is None else first
         assert first is not None
         gain = shown(first[:, 3] - first[:, 2], 100, 2)
-        print(f"| | one view: mean less nearest template | | | | {gain} |", flush=True)
+        table.add("", "one view: mean less nearest template", "", "", "", gain)
 
 
 if __name__ == "__main__":

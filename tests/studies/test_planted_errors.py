@@ -19,8 +19,9 @@ KINDS = ["duplicate", "near_duplicate", "same_person", "wrong_label"]
 def plant(*arguments: object) -> dict[str, list[int]]:
     """kind -> found, planted, others, before."""
     command = [sys.executable, "-m", "scripts.studies.planted_errors", *map(str, arguments)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
-    return {line.split(":")[0]: [int(number) for number in re.findall(r"\d+", line)] for line in said}
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", said, re.MULTILINE)
+    return {kind: [int(number) for number in numbers] for kind, *numbers in rows}
 
 
 def smooth(person: int, photo: int) -> Image:

@@ -39,10 +39,13 @@ def test_nobody_who_is_judged_or_listed_is_trained_on(script: Any, tmp_path: Pat
     assert values == ["Pins", "VGGFace2", "CelebA"]
 
 
-def test_differences_are_paired_by_seed(script: Any) -> None:
+def test_differences_are_paired_by_seed(script: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     alone = [{"auc": 80.0, "tar": 5.0, "auc, all": 6.0}, {"auc": 90.0, "tar": 7.0, "auc, all": 8.0}]
     both = [run | {"auc": run["auc"] + 1, "tar": run["tar"] - 2, "source": 50.0} for run in alone]
-    lines = script.table({"identity alone": alone, "both": both}).splitlines()
+    script.print_table({"identity alone": alone, "both": both}, tmp_path / "found.csv")
+    lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "| identity alone | 85.00 ± 5.00 |  | 6.00 ± 1.00 |  |  | 7.00 ± 1.00 |"
     cells = "86.00 ± 5.00 | +1.00 ± 0.00 | 4.00 ± 1.00 | -2.00 ± 0.00 | 50.00 ± 0.00 | 7.00 ± 1.00"
     assert lines[3] == f"| both | {cells} |"
+    kept = (tmp_path / "found.csv").read_text("utf-8").splitlines()
+    assert kept[2] == f"both,{cells.replace(' | ', ',')}"
