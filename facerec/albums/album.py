@@ -19,6 +19,7 @@ from facerec.metrics.intervals import percentile_interval
 from facerec.models.cohort import load_cohort
 from facerec.text import printable
 from facerec.types import Box, Photo, Threshold, Vectors
+from facerec.vectors import paired_distances
 
 _REPLICATES = 1000
 
@@ -63,7 +64,7 @@ def gather_faces(photos: Iterable[Photo], dimension: int) -> FaceAlbum:
 
 def most_similar(vector: Vectors, album: FaceAlbum, threshold: Threshold, top: int) -> list[Hit]:
     """The `top` faces nearest to a (D,) unit vector, nearest first; of equally near ones the earlier."""
-    distances = np.square(album.vectors - vector).sum(axis=1)
+    distances = paired_distances(album.vectors, vector)
     nearest = np.argsort(distances, kind="stable")[:top]
     return [Hit(album.faces[i], same_person(float(distances[i]), threshold)) for i in nearest]
 

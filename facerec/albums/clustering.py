@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from facerec.decision.calibration import Calibration, calibrate
 from facerec.text import how_many
 from facerec.types import Threshold, Vectors
+from facerec.vectors import squared_distances
 
 JOINED = 0.1
 """The share of strangers that may be taken for somebody in the album: of those scripts/studies/clustering.py tried the
@@ -125,7 +126,7 @@ class Linkage:
         """(S,) the mean distance of each of (S, D) unit rows to the group it is nearest to; S may be 0."""
         means, distances = self.means, np.empty(len(vectors), np.float32)
         for rows in _blocks(len(vectors), len(means)):
-            distances[rows] = (2 - 2 * vectors[rows] @ means.T).min(axis=1)
+            distances[rows] = squared_distances(vectors[rows], means).min(axis=1)
         return distances
 
     def join(self, limit: float) -> None:
@@ -173,7 +174,7 @@ class Linkage:
         means = (self._sums[rows] / self._counts[rows, None]).astype(np.float32)
         nearest, distances = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
         for block in _blocks(len(rows), len(rows)):
-            d = 2 - 2 * means[block] @ means.T  # (block, all of rows)
+            d = squared_distances(means[block], means)  # (block, all of rows)
             d[block - block[0], block] = np.inf
             here = rivals[(rivals[:, 0] >= block[0]) & (rivals[:, 0] <= block[-1])]
             d[here[:, 0] - block[0], here[:, 1]] = np.inf

@@ -7,6 +7,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError
+from facerec.files import write_text
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
 
@@ -84,7 +85,10 @@ def _write(path: Path, text: str) -> None:
     try:
         if path.is_file() and b"facerec check-data" not in path.read_bytes()[:99]:
             raise DataError(f"{printable(path)}: is there and no list of check-data; give another --output")
-        path.write_text(text, "utf-8")
+        if path.exists() and not path.is_file():  # a pipe or /dev/stdout, which must stay what it is
+            path.write_text(text, "utf-8")
+        else:
+            write_text(path.resolve(), text, unique=True)
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be written ({error.strerror}); give another --output") from error
 

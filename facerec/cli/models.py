@@ -132,6 +132,7 @@ def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
 
     from facerec.inference.loading import load_embedder
     from facerec.models.cohort import load_cohort
+    from facerec.vectors import are_unit
 
     embedder = load_embedder(model)
     cohort = load_cohort(
@@ -139,7 +140,7 @@ def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
     )  # raises for one that is broken: a gallery's threshold rests on it
     size = embedder.card.input_size
     vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
-    if abs(float(np.linalg.norm(vector)) - 1) > 1e-3:
+    if not are_unit(vector):
         return f"problem: {embedder.card.name} does not give unit vectors; copy the model again", None
     works = f"{embedder.card.name} ({embedder.card.fingerprint}), {embedder.card.embedding_dim} dimensions, works"
     return f"{works}, {_strangers(len(cohort), embedder.card.default_threshold is not None)}", embedder.card

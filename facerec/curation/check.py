@@ -27,6 +27,7 @@ from facerec.inference.pipeline import embed_photos
 from facerec.photos.folders import photo_hash
 from facerec.text import how_many, printable
 from facerec.types import Photo, Threshold, Vectors
+from facerec.vectors import paired_distances
 
 KINDS = (
     *("unreadable", "no_face", "duplicate", "near_duplicate", "single_photo", "wrong_label", "same_person"),
@@ -302,7 +303,7 @@ def _people(album: Album, limits: Limits) -> People:
 
 def _agree(a: Vectors, b: Vectors, limits: Limits) -> Agree:
     """The network does not take the faces of the pair for strangers': that spares comparing most pictures."""
-    return lambda first, second: 2 - 2 * (a[first] * b[second]).sum(1) <= limits.stranger
+    return lambda first, second: paired_distances(a[first], b[second]) <= limits.stranger
 
 
 def _first_copies(digests: Sequence[str]) -> NDArray[np.intp]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from facerec.types import Threshold, Vectors
+from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_rows
 
 FEW_PEOPLE, FEW_PHOTOS = 10, 20
 """With fewer people, or fewer photos that have others beside them, the data do not say what is usual."""
@@ -66,13 +67,13 @@ class People:
 
 def leave_one_out(vectors: Vectors, labels: NDArray[np.int64]) -> Fit:
     """How well each of (N, D) unit rows fits the other rows of its label, and of the nearest other; labels 0..P-1."""
-    sums = _sums(vectors, labels)
-    means = _unit(sums)
-    own = 2 - 2 * (_unit(sums[labels] - vectors) * vectors).sum(1)
+    sums = sums_by_owner(vectors, labels)
+    means = unit_rows(sums)
+    own = paired_distances(unit_rows(sums[labels] - vectors), vectors)
     own[np.bincount(labels)[labels] == 1] = np.nan
     rival, nearest = np.empty(len(labels), np.float32), np.empty(len(labels), np.int64)
     for rows in _blocks(len(labels)):
-        distances = 2 - 2 * vectors[rows] @ means.T  # (block, P)
+        distances = squared_distances(vectors[rows], means)  # (block, P)
         distances[np.arange(len(rows)), labels[rows]] = np.inf
         rival[rows], nearest[rows] = distances.min(1), distances.argmin(1)
     return Fit(own, rival, nearest, means)
@@ -92,7 +93,7 @@ def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold 
     if people < FEW_PEOPLE or len(usual) < FEW_PHOTOS:
         return _limits_of_model(threshold)
     others = [(labels + shift) % people for shift in range(1, FEW_PEOPLE)]  # a few for each photo stand for all
-    strange = np.concatenate([2 - 2 * (vectors * fit.means[other]).sum(1) for other in others])
+    strange = np.concatenate([paired_distances(vectors, fit.means[other]) for other in others])
     near, far = np.median(usual), np.median(strange)
     near_spread, far_spread = (_DEVIATION * np.median(abs(d - np.median(d))) + 1e-6 for d in (usual, strange))
     own = (near * far_spread + far * near_spread) / (near_spread + far_spread)
@@ -112,8 +113,8 @@ def _limits_of_model(threshold: Threshold | None) -> Limits:
 
 def people_of(vectors: Vectors, labels: NDArray[np.int64]) -> People:
     """The people of (N, D) unit rows, labels 0..P-1, each with a row."""
-    sums = _sums(vectors, labels)
-    return People(_unit(sums), sums / np.bincount(labels)[:, None].astype(np.float32))
+    sums = sums_by_owner(vectors, labels)
+    return People(unit_rows(sums), sums / np.bincount(labels)[:, None].astype(np.float32))
 
 
 def nearest_people(a: People, b: People | None = None) -> list[tuple[int, int, float]]:
@@ -128,8 +129,8 @@ def nearest_people(a: People, b: People | None = None) -> list[tuple[int, int, f
     to, distance = np.empty(len(a), np.int64), np.empty(len(a), np.float32)
     back, back_distance = np.zeros(len(others), np.int64), np.full(len(others), np.inf, np.float32)
     for rows in _blocks(len(a)):
-        ways = a.averages[rows] @ others.means.T, a.means[rows] @ others.averages.T
-        distances = 2 - 2 * np.minimum(*ways)  # (block, P of others)
+        ways = squared_distances(a.averages[rows], others.means), squared_distances(a.means[rows], others.averages)
+        distances = np.maximum(*ways)  # (block, P of others)
         if b is None:
             distances[np.arange(len(rows)), rows] = np.inf
         to[rows], distance[rows] = distances.argmin(1), distances.min(1)
@@ -137,17 +138,6 @@ def nearest_people(a: People, b: People | None = None) -> list[tuple[int, int, f
         back[better], back_distance[better] = rows[distances.argmin(0)[better]], distances.min(0)[better]
     mutual = [i for i in range(len(a)) if back[to[i]] == i and (b is not None or i < to[i])]
     return [(i, int(to[i]), float(distance[i])) for i in mutual]
-
-
-def _sums(vectors: Vectors, labels: NDArray[np.int64]) -> Vectors:
-    sums = np.zeros((int(labels.max(initial=-1)) + 1, vectors.shape[1]), np.float32)  # (P, D)
-    np.add.at(sums, labels, vectors)
-    return sums
-
-
-def _unit(rows: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
 def _blocks(count: int) -> Iterator[NDArray[np.intp]]:

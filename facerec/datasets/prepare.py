@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import PIL.Image
-
 from facerec.errors import DataError, ImageError
 from facerec.faces.detector import Detector, faces_in_photos
+from facerec.files import write_bytes
+from facerec.photos.crops import encode_png
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
 from facerec.types import Face
@@ -42,9 +42,7 @@ def align_folder(
             failures.append(str(faces) if faces else f"{printable(path)}: no face found; left out of training")
             continue
         crops[path].parent.mkdir(parents=True, exist_ok=True)
-        part = crops[path].with_suffix(".part")
-        PIL.Image.fromarray(faces[0].crop).save(part, "PNG")
-        part.replace(crops[path])
+        write_bytes(crops[path], encode_png(faces[0].crop))
     return target, failures
 
 
@@ -59,7 +57,7 @@ def _claim(target: Path, source: Path) -> None:
 
 
 def _crop_name(photo: Path) -> str:
-    """NAME.png, of a length that file systems take, with room for `.part`."""
+    """NAME.png, of a length that file systems take, with room for `.draft`."""
     name = os.fsencode(photo.name)
     if len(name) <= 240:
         return photo.name + ".png"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
 from facerec.search.people import PeopleIndex
 from facerec.types import Floats, Vectors
+from facerec.vectors import unit_rows
 
 SHIFT = 0.04
 """Standard deviation, over populations, of how far the mean similarity is off the cohort's."""
@@ -86,7 +87,7 @@ def evidence_of(people: PeopleIndex, cohort: Strangers, given: Strangers = None)
     given_nearest = _nearest(people, given)
     if not people.names or cohort is None or not len(cohort):
         return Evidence(given_nearest, np.ones(len(given_nearest)), np.zeros(len(given_nearest)))
-    population = fit(people, _unit(cohort))
+    population = fit(people, unit_rows(cohort))
     corrected, own = population.distances(_nearest(people, cohort)), _among_others(people)
     right = np.concatenate([given_nearest, own])
     weights = np.repeat([1.0, len(right) / EQUAL], [len(corrected), len(right)])
@@ -134,15 +135,10 @@ def _moments(mean: Floats, squares: Floats, means: Floats) -> tuple[float, float
     return float(centre), math.sqrt(max(square - centre**2, TINY))
 
 
-def _unit(rows: NDArray[np.floating]) -> Vectors:
-    exact = rows.astype(np.float32)
-    return exact / np.linalg.norm(exact, axis=1, keepdims=True)
-
-
 def _nearest(people: PeopleIndex, strangers: Strangers) -> NDArray[np.float32]:
     if not people.names or strangers is None or not len(strangers):
         return np.zeros(0, np.float32)
-    return np.array([found[0].distance for found in people.nearest(_unit(strangers), 1)], np.float32)
+    return np.array([found[0].distance for found in people.nearest(unit_rows(strangers), 1)], np.float32)
 
 
 def _among_others(people: PeopleIndex) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from facerec import metrics
 from facerec.datasets.groups import NO_GROUP
 from facerec.datasets.pairs import Pairs, person_of
 from facerec.metrics.intervals import Floats, Nest, independent, measured, rule_of_three, share, value
+from facerec.vectors import are_unit, lengths, paired_distances
 
 REPLICATES = 1000
 """Resamples of the people behind every interval."""
@@ -87,13 +88,13 @@ def pair_distances(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | Non
     if not known:
         return distances
     rows = np.stack(list(known.values())).astype(np.float32)  # (photos with a face, D)
-    lengths = np.linalg.norm(rows, axis=1)
-    if not (np.abs(lengths - 1) < 1e-3).all():
-        raise ValueError(f"vectors must have length 1, not {lengths.min():.4g} to {lengths.max():.4g}")
+    if not are_unit(rows):
+        found = lengths(rows)
+        raise ValueError(f"vectors must have length 1, not {found.min():.4g} to {found.max():.4g}")
     place = {photo: row for row, photo in enumerate(known)}
     whole = [i for i, (a, b) in enumerate(zip(pairs.a, pairs.b, strict=True)) if a in place and b in place]
     a, b = rows[[place[pairs.a[i]] for i in whole]], rows[[place[pairs.b[i]] for i in whole]]  # (whole pairs, D)
-    distances[whole] = np.minimum(((a - b) ** 2).sum(axis=1), metrics.MAX_DISTANCE)
+    distances[whole] = paired_distances(a, b)
     return distances
 
 

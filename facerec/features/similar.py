@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.features.table import PhotoFeatures
+from facerec.vectors import unit_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +33,5 @@ def most_alike(row: NDArray[np.float32], photos: Iterable[PhotoFeatures], top: i
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """0 where either is zero and has no direction."""
-    lengths = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
-    return float(np.clip(np.dot(a, b) / lengths, -1, 1)) if lengths else 0.0
+    first, second = unit_rows(np.stack([a, b]))
+    return float(np.clip(first @ second, -1, 1))

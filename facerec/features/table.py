@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, DataError, FacerecError
 from facerec.faces.detector import Detector
+from facerec.files import replacing, require_writable
 from facerec.inference.pipeline import embed_photos, read_pictures
 from facerec.inference.torch_runtime import StageReader
 from facerec.text import printable
@@ -113,8 +114,7 @@ def ready_file(path: Path) -> None:
         raise DataError(f"{printable(path)}: is a folder; give another --output")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _part(path).touch()
-        _part(path).unlink()
+        require_writable(path, unique=True)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -127,13 +127,9 @@ def write_features(table: FeatureTable, path: Path) -> None:
     Raises as `ready_file`.
     """
     try:
-        with _part(path).open("wb") as file:
+        with replacing(path, unique=True) as draft, draft.open("wb") as file:
             _write_parquet(table, file) if path.suffix == ".parquet" else _write_npz(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(_part(path), path)
     except OSError as error:
-        _part(path).unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 
@@ -191,10 +187,6 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     texts = {f"{name}s": tuple(table[name].to_pylist()) for name in ("path", "label")}
     facts = {name: (table.schema.metadata or {})[name.encode()].decode() for name in _FACTS}
     return {"features": features, **texts, **facts}
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from facerec.errors import ConfigError, ImageError, ModelError, NoFaceError
 from facerec.faces.detector import AlignedDetector, Detector
 from facerec.faces.mtcnn import MTCNNDetector
+from facerec.files import write_text
 from facerec.inference.embedder import BATCH
 from facerec.inference.loading import load_stage
 from facerec.inference.torch_runtime import StageReader
@@ -106,7 +107,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         fitted = {name: vars(self)[name] for name in _FITTED if name in vars(self)}
         facts = {"format": _FORMAT, "parameters": self.get_params(), "fitted": fitted}
         try:
-            path.write_text(json.dumps(facts, indent=2, default=_plain) + "\n", "utf-8")
+            write_text(path, json.dumps(facts, indent=2, default=_plain) + "\n", unique=True)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{printable(path)}: cannot be written ({reason}); name another file") from error

@@ -19,7 +19,6 @@ import math
 import os
 import re
 import sqlite3
-import tempfile
 import tokenize
 import zipfile
 from collections.abc import Iterator
@@ -32,9 +31,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
-from facerec.files import settle
+from facerec.files import replacing
 from facerec.gallery.audit_log import facerec_version, record, utc_now
-from facerec.gallery.integrity import require_undamaged, vector_fault
+from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
     consent_of,
@@ -47,6 +46,7 @@ from facerec.gallery.queries import (
     write_consent,
 )
 from facerec.types import Template, Vectors
+from facerec.vectors import vector_fault
 
 FORMAT, VERSION = "facerec-people", 1
 MAX_JSON = 64 << 20  # bytes, some 150,000 photos: as JSON is read it takes up to twenty times as much memory
@@ -137,16 +137,9 @@ def write_export(path: Path, export: Export) -> None:
     try:
         if os.path.lexists(path):  # a link that leads nowhere is somebody's, too
             raise GalleryError(f"{path}: there already; delete it or give another name")
-        with tempfile.TemporaryDirectory(prefix="facerec-export-", dir=path.absolute().parent) as room:
-            draft = Path(room, "draft")  # a name of its own: beside `path` may lie other people's drafts
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                    archive.writestr(_PEOPLE, text)
-                    archive.writestr(_VECTORS, vectors.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        settle(path.absolute().parent)
+        with replacing(path, private=True, unique=True) as draft, zipfile.ZipFile(draft, "w") as archive:
+            archive.writestr(_PEOPLE, text)
+            archive.writestr(_VECTORS, vectors.getvalue())
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written ({error.strerror}); give another name or free its disk"

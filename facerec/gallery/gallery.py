@@ -23,7 +23,7 @@ from facerec.decision.population import calibrate_people
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.gallery.audit_log import record
 from facerec.gallery.database import Database
-from facerec.gallery.integrity import require_undamaged, vector_fault
+from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.layout import KINDS
 from facerec.gallery.names import clean_name
 from facerec.gallery.queries import as_text, count_rows, generation_of, insert_template, owner_of, owners_of_all
@@ -33,6 +33,7 @@ from facerec.gallery.strangers import holds_strangers, read_strangers, write_str
 from facerec.search.index import FlatIndex, Index
 from facerec.search.people import PeopleIndex
 from facerec.types import Candidate, Template, Threshold, Vectors
+from facerec.vectors import vector_fault
 
 __all__ = ["KINDS", "Gallery", "clean_name"]  # what other rooms take from here
 

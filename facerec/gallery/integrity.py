@@ -9,7 +9,7 @@ from facerec.errors import DamagedGalleryError, ImageError
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.photos.crops import decode_png
 from facerec.text import printable
-from facerec.types import Vectors
+from facerec.vectors import vector_fault
 
 RESTORE = "`facerec gallery restore` brings back a backup"
 
@@ -43,18 +43,6 @@ def broken_crops(db: sqlite3.Connection) -> list[str]:
         except ImageError as error:
             found.append(f"the crop of {printable(source)} is {error}; remove its person and enroll them again")
     return found
-
-
-def vector_fault(vectors: Vectors, dimension: int) -> str | None:
-    """Return what is wrong with rows that should be finite, of unit length within 1e-3, of `dimension` numbers."""
-    if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        return f"has {vectors.shape[-1]} numbers instead of {dimension}"
-    if not np.isfinite(vectors).all():
-        return "holds numbers that are not finite"
-    with np.errstate(over="ignore"):  # damaged bytes may be any number
-        if (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3).any():
-            return "is not of length 1"
-    return None
 
 
 def broken_people(db: sqlite3.Connection) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from facerec.errors import GalleryError
-from facerec.files import draft_of, fcntl, may_write, put, settle, unlink
+from facerec.files import fcntl, may_write, put, unlink, write_text
 from facerec.gallery.layout import SALT_SIZE, SQLITE_MAGIC, index_of, mark_of, restoring_of
 
 PATIENCE = 5.0  # seconds to wait for the folder
@@ -56,8 +56,7 @@ def swap_in(path: Path) -> None:
     if waiting.exists():
         unlink([Path(f"{path}-wal"), Path(f"{path}-shm"), index_of(path)])
         _mark(path, waiting)
-        os.replace(waiting, path)
-        settle(path.parent)
+        put(waiting, path)
 
 
 def _mark(path: Path, waiting: Path) -> None:
@@ -68,10 +67,7 @@ def _mark(path: Path, waiting: Path) -> None:
     if salt == SQLITE_MAGIC:
         unlink([mark])
     else:
-        draft = draft_of(mark)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{salt.hex()}\n")
-        put(draft, mark)
+        write_text(mark, f"{salt.hex()}\n", private=True)
 
 
 def _shared(folder: Path) -> int | None:

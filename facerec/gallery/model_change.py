@@ -19,13 +19,14 @@ from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import Database
 from facerec.gallery.erasure import pending
-from facerec.gallery.integrity import require_undamaged, vector_fault
+from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.queries import StoredTemplate, as_text, count_rows, crop_of, insert_crop, owners_of_all
 from facerec.gallery.schema import scalar, sealed
 from facerec.gallery.store import Care
 from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
 from facerec.search.people import Held
 from facerec.types import Image, Threshold, Vectors
+from facerec.vectors import vector_fault
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from facerec.errors import ModelError
 from facerec.models.card import ModelCard
 from facerec.types import Vectors
+from facerec.vectors import are_unit, mean_of_views
 
 BATCH = 64  # crops that go through a network together
 
@@ -43,17 +44,11 @@ class Embedder(Protocol):
 def read_views(embed: Callable[[Crops], Vectors], crops: Crops, mirrored: bool) -> Vectors:
     """(N, S, S, 3) crops -> (N, D) rows; `mirrored`: the mean of a crop's and its mirror image's, of length 1 again."""
     rows = embed(crops)
-    return unit_mean(rows, embed(np.ascontiguousarray(crops[:, :, ::-1]))) if mirrored else rows
-
-
-def unit_mean(rows: Vectors, others: Vectors) -> Vectors:
-    """The means of (N, D) unit rows and others, of length 1 again."""
-    total = rows + others
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.float32(1e-12))
+    return mean_of_views(rows, embed(np.ascontiguousarray(crops[:, :, ::-1]))) if mirrored else rows
 
 
 def require_unit(vectors: Vectors, model: Path) -> Vectors:
-    if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all():  # also where it is not a number
+    if not are_unit(vectors):
         raise ModelError(f"{model}: gives vectors without a direction (zero or not finite); copy the model again")
     return vectors
 

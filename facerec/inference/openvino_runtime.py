@@ -11,6 +11,7 @@ from facerec.errors import ModelError
 from facerec.inference.embedder import BATCH, Crops, in_batches, read_views, require_metric, require_unit
 from facerec.models.card import preprocessing_hash, read_card
 from facerec.types import Vectors
+from facerec.vectors import unit_rows
 
 
 class OpenVINOEmbedder:
@@ -72,7 +73,7 @@ class OpenVINOEmbedder:
                 f"{self.path}: gives numbers of shape {vectors.shape[1:]} for a face, "
                 f"its card says {self.card.embedding_dim}; mend the card"
             )
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit_rows(vectors)
 
 
 def _reason(error: RuntimeError) -> str:

@@ -8,7 +8,6 @@ from facerec.metrics.intervals import bootstrap as bootstrap
 from facerec.metrics.intervals import people_weights as people_weights
 from facerec.metrics.intervals import percentile_interval as percentile_interval
 from facerec.metrics.intervals import share_interval as share_interval
-from facerec.metrics.roc import MAX_DISTANCE as MAX_DISTANCE
 from facerec.metrics.roc import Roc as Roc
 from facerec.metrics.roc import accuracy as accuracy
 from facerec.metrics.roc import all_pairs as all_pairs
@@ -22,3 +21,4 @@ from facerec.metrics.roc import roc as roc
 from facerec.metrics.roc import standard_error as standard_error
 from facerec.metrics.roc import tar_at_fmr as tar_at_fmr
 from facerec.metrics.roc import threshold_at_fmr as threshold_at_fmr
+from facerec.vectors import MAX_DISTANCE as MAX_DISTANCE

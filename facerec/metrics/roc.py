@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.types import Floats
+from facerec.vectors import MAX_DISTANCE, squared_distances
 
 Bools = NDArray[np.bool_]
-
-MAX_DISTANCE = 4.0
-"""The largest squared distance between unit vectors."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -210,12 +208,12 @@ def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[
     distances, genuine = np.empty(n * (n - 1) // 2, np.float32), np.empty(n * (n - 1) // 2, np.bool_)
     end = 0
     for first in range(0, n, 256):
-        cosines = vectors[first : first + 256] @ vectors[first:].T  # (256, N - first)
-        for row, cosine in enumerate(cosines):
+        block = squared_distances(vectors[first : first + 256], vectors[first:])  # (256, N - first)
+        for row, found in enumerate(block):
             start, end = end, end + n - first - row - 1
-            distances[start:end] = 2 - 2 * cosine[row + 1 :]
+            distances[start:end] = found[row + 1 :]
             genuine[start:end] = codes[first + row + 1 :] == codes[first + row]
-    return np.clip(distances, 0, MAX_DISTANCE, out=distances), genuine
+    return distances, genuine
 
 
 def _checked(

@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
 from facerec.errors import ModelError
+from facerec.files import write_json
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
@@ -151,6 +151,4 @@ def _triple(value: Any, path: Path) -> tuple[float, float, float]:
 
 def write_card(card: ModelCard, path: Path) -> None:
     """Write a card as indented JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(part, path)
+    write_json(path, dataclasses.asdict(card))

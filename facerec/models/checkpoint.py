@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from facerec.errors import ConfigError, ModelError, TrainingError
+from facerec.files import replacing
 from facerec.models.backbones import BACKBONES, find_backbone
 from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
 from facerec.models.network import CLASSIFY, METRIC, Network
@@ -149,12 +149,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, metadata)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with replacing(path) as draft:
+            save_file(tensors, draft, metadata)
     except (SafetensorError, OSError) as error:
         reason = f"{path}: cannot be written ({error}); free its disk or make its folder writable"
         raise ModelError(reason) from error

@@ -5,7 +5,6 @@ One file in the model folder, `cohort.safetensors`, or beside a model file, `FIL
 them, but they are biometric data all the same.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from facerec.errors import ModelError
+from facerec.files import replacing
 from facerec.models.card import MODEL_FILES, ModelCard
 from facerec.types import Vectors
+from facerec.vectors import unit_rows, vector_fault
 
 COHORT = "cohort.safetensors"
 
@@ -39,10 +40,9 @@ def load_cohort(model: Path, card: ModelCard) -> Vectors:
         raise ModelError(f"{path}: broken or unreadable ({error}); copy the model again") from error
     if facts.get("fingerprint") != card.fingerprint:
         raise ModelError(f"{path}: is of another model ({facts.get('fingerprint')}); copy the model folder again")
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if rows.ndim == 2 else np.zeros(1)
-    if rows.shape[1:] != (card.embedding_dim,) or not (np.abs(lengths - 1) < 1e-2).all():
+    if vector_fault(rows, card.embedding_dim):
         raise ModelError(f"{path}: holds no unit rows of {card.embedding_dim} numbers; copy the model again")
-    return rows / lengths
+    return unit_rows(rows)
 
 
 def no_cohort(card: ModelCard) -> Vectors:
@@ -56,11 +56,10 @@ def save_cohort(model: Path, card: ModelCard, vectors: Vectors, source: str) -> 
     Raises ModelError when it cannot be written.
     """
     path = cohort_path(model)
-    part = path.with_name(f"{path.name}.part")
     facts = {"fingerprint": card.fingerprint, "source": source}
     try:
-        save_file({"embeddings": vectors.astype(np.float16)}, part, facts)
-        os.replace(part, path)
+        with replacing(path) as draft:
+            save_file({"embeddings": vectors.astype(np.float16)}, draft, facts)
     except (SafetensorError, OSError) as error:
         reason = f"{path}: cannot be written ({error}); free its disk or make its folder writable"
         raise ModelError(reason) from error

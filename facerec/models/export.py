@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError
 from facerec.models.card import ModelCard, write_card
 from facerec.models.network import Network
+from facerec.vectors import squared_distances
 
 FLOAT_STAGES = 2  # their few channels have the widest ranges: in 8 bits they bring most of the rounding error
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # of the file's card: the network normalises for itself
@@ -84,4 +85,4 @@ def _convolutions(module: nn.Module) -> int:
 def distance_errors(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """How far off the distances of all pairs of (N, D) unit rows are in `other`: (N (N - 1) / 2,), signed."""
     pairs = np.triu_indices(len(reference), 1)
-    return (2 * (reference @ reference.T - other @ other.T)[pairs]).astype(np.float64)
+    return (squared_distances(other, other) - squared_distances(reference, reference))[pairs].astype(np.float64)

@@ -20,6 +20,7 @@ from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.folders import photo_hash
 from facerec.text import printable
 from facerec.types import Candidate, Photo, Template
+from facerec.vectors import paired_distances, squared_distances
 
 SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces
 
@@ -185,8 +186,8 @@ def review(gallery: Gallery, added: Sequence[Enrolment]) -> Review:
     if limit is None or people < 2:
         return Review((), ())
     names, means = gallery.mean_templates()
-    rows, columns = np.nonzero(np.triu(2 - 2 * means @ means.T <= limit.distance, 1))
-    distances = np.square(means[rows] - means[columns]).sum(axis=1)
+    rows, columns = np.nonzero(np.triu(squared_distances(means, means) <= limit.distance, 1))
+    distances = paired_distances(means[rows], means[columns])
     photos = {person.name: person.templates for person in gallery.people()}
     alike = []
     for a, b, distance in zip(rows, columns, distances, strict=True):

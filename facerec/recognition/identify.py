@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.decide import Verification, decide_photo, same_person
 from facerec.decision.posterior import posterior
@@ -19,6 +17,7 @@ from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
 from facerec.photos.drawing import save_annotated
 from facerec.types import Box, Decision, Face, Threshold
+from facerec.vectors import paired_distances
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,7 +84,7 @@ def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: 
     for photo in (first, second):
         if photo.error is not None:
             raise photo.error
-    return same_person(float(np.square(first.vectors[0] - second.vectors[0]).sum()), threshold)
+    return same_person(float(paired_distances(first.vectors, second.vectors)[0]), threshold)
 
 
 def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False) -> Gallery:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
-from facerec.files import replace_file
+from facerec.files import write_bytes
 from facerec.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -111,7 +111,7 @@ class FlatIndex:
         payload = _faiss().serialize_index(self._index).tobytes()
         header = f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}\n".encode()
         try:
-            replace_file(path, header + payload)
+            write_bytes(path, header + payload, private=True)
         except OSError as error:
             raise GalleryError(
                 f"{path}: cannot be written ({error.strerror}); make its folder writable or free its disk"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from facerec.search.people import PeopleIndex
 from facerec.types import Vectors
+from facerec.vectors import paired_distances, squared_distances, unit_sums
 
 _BLOCK = 1024  # templates compared with everybody at once
 
@@ -15,7 +16,7 @@ def leave_one_out(people: PeopleIndex, vectors: Vectors) -> tuple[NDArray[np.flo
     """(T,) of each of the people's templates to its own person without it, +inf where that was all, and to the nearest
     of the others, +inf without any.
     """
-    own = np.square(_rests(vectors, people.places) - vectors).sum(axis=1)
+    own = paired_distances(_rests(vectors, people.places), vectors)
     own[np.bincount(people.places)[people.places] < 2] = np.inf
     other = np.concatenate(list(_nearest_others(vectors, people.means, people.places)))
     return own, other
@@ -28,15 +29,13 @@ def _rests(vectors: Vectors, places: NDArray[np.intp]) -> Vectors:
         mine = np.flatnonzero(places == place)
         for template in mine:
             others = vectors[mine[mine != template]]
-            total = others.sum(axis=0)
-            length = np.linalg.norm(total)
-            rest[template] = total / length if length > 1e-3 else others[:1].sum(axis=0)
+            rest[template] = unit_sums(others.sum(axis=0, keepdims=True), others[:1].sum(axis=0, keepdims=True))[0]
     return rest
 
 
 def _nearest_others(vectors: Vectors, means: Vectors, places: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(vectors), _BLOCK):
         some = vectors[start : start + _BLOCK]
-        distances = np.maximum(2 - 2 * some @ means.T, 0)  # (B, P)
+        distances = squared_distances(some, means)  # (B, P)
         distances[np.arange(len(some)), places[start : start + _BLOCK]] = np.inf
         yield distances.min(axis=1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facerec.search.index import FlatIndex, Ids, Index
 from facerec.types import Candidate, Threshold, Vectors
+from facerec.vectors import unit_means
 
 
 class PeopleIndex:
@@ -26,7 +27,7 @@ class PeopleIndex:
         self._means = FlatIndex(index.dimension)
         places = {name: place for place, name in enumerate(self.names)}
         self.places = np.array([places[owner] for owner in owners], np.intp)  # (T,) in `names`, of each vector's owner
-        means = _unit_means(index.vectors(ids), self.places)
+        means = unit_means(index.vectors(ids), self.places)
         self._means.add(np.arange(len(means)), means)
 
     @classmethod
@@ -49,15 +50,6 @@ class PeopleIndex:
             [Candidate(self.names[p], float(d)) for d, p in zip(*found, strict=True) if p >= 0]
             for found in zip(distances, places, strict=True)
         ]
-
-
-def _unit_means(vectors: Vectors, places: NDArray[np.intp]) -> Vectors:
-    """The unit-length mean of the (T, D) rows of each place, (P, D); where they cancel out, the first of them."""
-    sums = np.zeros((places.max(initial=-1) + 1, vectors.shape[1]), np.float32)
-    np.add.at(sums, places, vectors)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    first = vectors[np.unique(places, return_index=True)[1]]
-    return np.where(lengths > 1e-3, sums / np.maximum(lengths, np.float32(1e-3)), first)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

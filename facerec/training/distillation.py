@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from facerec.errors import ConfigError, DataError
 from facerec.types import Vectors
+from facerec.vectors import are_unit, unit_rows
 
 TERMS = ("cosine", "mse", "relational", "direct")
 
@@ -91,12 +92,12 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
     missing = [key for key in keys if key not in rows]
     if missing:
         raise DataError(f"{path}: no embedding of {missing[0]} and {len(missing) - 1} more; let the teacher embed them")
-    chosen = embeddings[[rows[key] for key in keys]].astype(np.float32)
-    if not (np.isfinite(chosen).all() and np.linalg.norm(chosen, axis=1).all()):
+    chosen = unit_rows(embeddings[[rows[key] for key in keys]])
+    if not are_unit(chosen):
         raise DataError(
             f"{path}: holds embeddings that are not finite, or zero; let the teacher embed the photos again"
         )
-    return F.normalize(torch.from_numpy(chosen), dim=1)
+    return torch.from_numpy(chosen)
 
 
 class TeacherLoss(nn.Module):

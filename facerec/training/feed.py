@@ -12,12 +12,12 @@ from facerec.datasets.augmentation import Pixels, Views, still_batches, training
 from facerec.datasets.batches import Batch
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
-from facerec.inference.embedder import unit_mean
 from facerec.models.network import METRIC, Network
 from facerec.training.distributed import own_share
 from facerec.training.prefix_cache import RowStore, store_key
 from facerec.training.settings import TrainSettings
 from facerec.training.tasks import Labels, Rows, Task
+from facerec.vectors import mean_of_views
 
 STILL_BATCH = 64  # photos that are validated together
 
@@ -180,7 +180,7 @@ def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], 
     rows, logits, positions = network_rows(network, batches(False), count)
     if network.mode == METRIC:
         others, mirrored, _ = network_rows(network, batches(True), count)
-        rows, logits = unit_mean(rows, others), (logits + mirrored) * np.float32(0.5)
+        rows, logits = mean_of_views(rows, others), (logits + mirrored) * np.float32(0.5)
     return rows, logits, positions
 
 

@@ -23,9 +23,10 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from facerec.datasets.augmentation import VIEWS_VERSION
+from facerec.files import write_bytes, write_json
 from facerec.models.network import Network
 from facerec.training.distributed import process_number
-from facerec.training.run_folder import lock_file, write_json
+from facerec.training.run_folder import lock_file
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +99,8 @@ class RowStore:
         """Let what is kept outlive this process: the rows first, then the note that they are there."""
         if self._rows is not None and isinstance(self._rows, np.memmap):
             self._rows.flush()
-            part = self._folder / "done.part"
             with contextlib.suppress(OSError):  # a full disk; what is not noted is computed again
-                part.write_bytes(self._done.tobytes())
-                part.replace(self._folder / "done")
+                write_bytes(self._folder / "done", self._done.tobytes())
 
     def close(self) -> None:
         """Flush, and let other processes have it."""
@@ -178,7 +177,7 @@ def _is_store(folder: Path) -> bool:
     """Whether a folder is one of ours and nothing else is in it: nobody's other files may be deleted."""
     if not folder.is_dir() or folder.is_symlink():
         return False
-    names = {path.name.removesuffix(".part") for path in folder.iterdir() if path.is_file()}
+    names = {path.name.removesuffix(".draft") for path in folder.iterdir() if path.is_file()}
     return "lock" in names <= FILES and not any(path.is_dir() for path in folder.iterdir())
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import TrainingError
+from facerec.files import replacing, write_json
 from facerec.inference.loading import model_path
 from facerec.models.card import read_card
 from facerec.photos.folders import photo_hash
@@ -150,13 +150,6 @@ def settings_of(output: Path) -> TrainSettings:
     return build_settings(TrainSettings, read_run(output)["settings"], str(output / RUN))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(part, path)
-
-
 def write_history(output: Path, history: list[Entry]) -> None:
     """history.json."""
     if is_first():
@@ -188,4 +181,5 @@ def plot_history(output: Path, history: list[Entry]) -> None:
         last.plot(epochs, [entry["lr"].get(name, np.nan) for entry in history], marker="o", label=name)
     last.set(title="learning rate", xlabel="epoch", yscale="log")
     last.legend()
-    figure.savefig(output / PLOT, dpi=100)
+    with replacing(output / PLOT) as draft:
+        figure.savefig(draft, format="png", dpi=100)

@@ -20,6 +20,7 @@ import numpy as np
 
 from facerec.curation.label_fit import leave_one_out
 from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.files import replacing
 from facerec.training.distillation import read_teacher
 from facerec.types import Vectors
 
@@ -87,7 +88,8 @@ def main() -> None:
         place.symlink_to(crops[i].path)
     chosen = [*kept, *validation]
     names = np.array([crops[i].key for i in chosen])
-    np.savez(options.output / "teacher.npz", names=names, embeddings=vectors[chosen].astype(np.float16))
+    with replacing(options.output / "teacher.npz") as draft, draft.open("wb") as file:
+        np.savez(file, names=names, embeddings=vectors[chosen].astype(np.float16))
     left, before = ({crops[i].person for i in some} for some in (kept, train))
     print(f"{len(kept)} of {len(train)} crops and {len(left)} of {len(before)} people left; ", end="")
     print(f"{doubt.sum()} crops doubtful, {len(second)} second folders")

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import HDBSCAN
 
 from facerec.albums.clustering import DENSE, JOINED, dense_groups, group_faces
+from facerec.files import replacing
 from facerec.inference.loading import load_embedder, model_card
 from facerec.metrics.clustering import b_cubed
 from facerec.models.cohort import load_cohort
@@ -155,7 +156,8 @@ def embeddings(folder: Path, people: list[str], model: str, cache: Path | None) 
     vectors = np.concatenate([np.stack(rows[person]) for person in people])
     numbers = np.repeat(np.arange(len(people)), [len(rows[person]) for person in people])
     if cache is not None:
-        np.savez(cache, vectors=vectors, people=numbers)
+        with replacing(cache) as draft, draft.open("wb") as file:
+            np.savez(file, vectors=vectors, people=numbers)
     return vectors, numbers
 
 

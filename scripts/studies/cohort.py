@@ -25,6 +25,7 @@ from facerec.inference.loading import load_embedder
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Vectors
+from facerec.vectors import squared_distances, unit_rows
 from scripts.studies.people import held_back, listed_folders, resamples
 from scripts.studies.spoiling import lowered
 from scripts.studies.tables import Table, shown, study_parser
@@ -47,7 +48,7 @@ def embed(paths: Sequence[Path], embedder: Embedder, low: int = 0) -> Vectors:
 
 def nearest(vectors: Vectors, templates: Vectors) -> Floats:
     """(N,) squared distance to the nearest of (T, D) templates."""
-    return (2 - 2 * (vectors @ templates.T).max(axis=1)).astype(np.float64)
+    return squared_distances(vectors, templates).min(axis=1).astype(np.float64)
 
 
 def training_means(data: Path, embedder: Embedder) -> tuple[Vectors, Vectors]:
@@ -64,8 +65,7 @@ def training_means(data: Path, embedder: Embedder) -> tuple[Vectors, Vectors]:
 
 def corrected(cohort: Vectors, low: Vectors, sharp: Vectors) -> Vectors:
     """The cohort's unit rows with the mean of low resolution replaced by that of good photos."""
-    rows = cohort - low + sharp
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit_rows(cohort - low + sharp)
 
 
 def parser() -> argparse.ArgumentParser:

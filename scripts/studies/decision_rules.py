@@ -22,6 +22,7 @@ from facerec.evaluation.identification import Searches, index_people
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats
+from facerec.vectors import squared_distances
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, draw_people, embed_listed
 from scripts.studies.tables import Table, shown, study_parser
@@ -35,7 +36,7 @@ Vectors = NDArray[np.float32]
 
 def distances(a: Vectors, b: Vectors) -> Floats:
     """(N, P) squared Euclidean."""
-    return (2 - 2 * (a @ b.T)).astype(np.float64)
+    return squared_distances(a, b).astype(np.float64)
 
 
 def neighbours(rows: Vectors, cohort: Vectors, own: bool = False) -> Floats:

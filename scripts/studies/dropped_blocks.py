@@ -40,6 +40,7 @@ from facerec.models.network import CLASSIFY, Network
 from facerec.photos.crops import aligned_crop, centre_picture
 from facerec.photos.reading import read_image
 from facerec.training.schedule import use_bf16
+from facerec.vectors import unit_rows
 from scripts.studies.runs import pair_statistics, percent
 from scripts.studies.tables import Table, spanned, study_parser
 
@@ -70,8 +71,7 @@ def variants(network: Network) -> Iterator[tuple[str, Names]]:
 
 def likeness(rows: Rows, whole: Rows) -> str:
     """The cosines of (N, D) rows to the whole network's, in a cell."""
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(whole, axis=1)
-    cosines = (rows * whole).sum(axis=1) / lengths
+    cosines = (unit_rows(rows) * unit_rows(whole)).sum(axis=1)
     return f"{cosines.mean():.3f} ({np.quantile(cosines, 0.05):.3f})"
 
 

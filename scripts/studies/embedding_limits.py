@@ -30,6 +30,7 @@ from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Image, Vectors
+from facerec.vectors import squared_distances
 from scripts.studies.people import listed_folders
 from scripts.studies.spoiling import AS_THEY_ARE, Spoil, ways_to_spoil
 from scripts.studies.tables import Table, shown, study_parser
@@ -71,7 +72,7 @@ def spoiled_crops(data: Path, embedder: Embedder, limit: float, file: Path | Non
     print(f"{len(crops)} crops of {len(people)} test people, one of each pair as it is\n")
     table = Table(("the other", *RATES), file, "spoiled")
     for kind, spoil in SPOILED.items():
-        distances = 2 - 2 * (sharp @ embed(crops, spoil, embedder).T)[first, second]
+        distances = squared_distances(sharp, embed(crops, spoil, embedder))[first, second]
         a, b = people_of[first], people_of[second]
         table.add(kind, *match_rates(distances <= limit, a == b, a, b))
 

@@ -25,6 +25,7 @@ import numpy as np
 from facerec.gallery.archive import Export, Person
 from facerec.gallery.gallery import Gallery
 from facerec.types import Template
+from facerec.vectors import unit_rows
 from scripts.studies.tables import Table, spanned, study_parser
 
 MODEL = ("f" * 64, "made up", 512, None)
@@ -35,10 +36,10 @@ TASKS = {
 }
 
 
-def unit_rows(count: int, seed: int) -> np.ndarray:
+def made_up_rows(count: int, seed: int) -> np.ndarray:
     """Made-up faces, (count, 512) unit float32 rows."""
     rows = np.random.default_rng(seed).standard_normal((count, 512)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit_rows(rows)
 
 
 def template(row: np.ndarray, number: int) -> Template:
@@ -48,12 +49,12 @@ def template(row: np.ndarray, number: int) -> Template:
 
 def fill(folder: Path, people: int, photos: int) -> None:
     """Make the gallery, as an import does it: in one transaction."""
-    rows = unit_rows(people * photos, 0)
+    rows = made_up_rows(people * photos, 0)
     when = "2026-01-01T00:00:00Z"
     templates = [(template(row, number), when) for number, row in enumerate(rows)]
     groups = [Person(f"Person {i}", None, None, tuple(templates[i::people])) for i in range(people)]
     with Gallery.open(folder, create=True) as gallery:
-        gallery.bind_model(*MODEL, cohort=unit_rows(2000, 1))
+        gallery.bind_model(*MODEL, cohort=made_up_rows(2000, 1))
         gallery.import_people(Export(MODEL[0], MODEL[1], MODEL[2], tuple(groups)))
         gallery.search(rows[:1], 1)
 
@@ -62,7 +63,7 @@ def time_side(folder: Path, number: int) -> dict[str, float]:
     """Processor seconds of each task, in this process."""
     import faiss  # noqa: F401  # loaded before the clock runs
 
-    face, cohort = unit_rows(1, 0), unit_rows(2000, 1)
+    face, cohort = made_up_rows(1, 0), made_up_rows(2000, 1)
     begin = time.process_time()
     with Gallery.open(folder) as gallery:
         len(gallery)
@@ -75,7 +76,7 @@ def time_side(folder: Path, number: int) -> dict[str, float]:
 
 def time_enrolment(folder: Path, number: int) -> float:
     """Processor seconds to open, enroll one more photo, and close, the key being known."""
-    row, cohort = unit_rows(1, number)[0], unit_rows(2000, 1)
+    row, cohort = made_up_rows(1, number)[0], made_up_rows(2000, 1)
     begin = time.process_time()
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, cohort=cohort)

@@ -5,7 +5,6 @@ aligned (about 10 minutes), less the photos without a face.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from facerec.faces.detector import AlignedDetector
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.settings import DetectorSettings
+from facerec.files import replacing
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.folders import find_photos, identity_folders
@@ -96,9 +96,8 @@ def write_rows(path: Path, rows: Rows) -> None:
     """`owners` and `vectors`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     owners = np.array([person for person, own in rows.items() for _ in own])
-    part = path.with_name(f"part-{path.name}")
-    np.savez(part, owners=owners, vectors=np.stack([row for own in rows.values() for row in own]))
-    os.replace(part, path)
+    with replacing(path) as draft, draft.open("wb") as file:
+        np.savez(file, owners=owners, vectors=np.stack([row for own in rows.values() for row in own]))
 
 
 def embed_people(folder: Path, people: list[str], model: str) -> Rows:

@@ -30,6 +30,7 @@ from facerec.decision.calibration import calibrate
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.quality import Quality, measure, sharpness
 from facerec.faces.settings import DetectorSettings
+from facerec.files import replacing
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
@@ -37,6 +38,7 @@ from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
 from facerec.types import Face, Floats, Image, Vectors
+from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_means, unit_rows
 from scripts.studies.people import listed_folders
 from scripts.studies.spoiling import AS_THEY_ARE, ways_to_spoil
 from scripts.studies.tables import Table, shown, spanned, study_parser
@@ -86,34 +88,30 @@ def embedded(crops: Sequence[Image], embedder: Embedder, kept: Path | None) -> d
         some = crops if kind == AS_THEY_ARE else crops[::2]
         vectors[kind] = embedder.embed(np.stack([spoil(crop) for crop in some]))
         if kept is not None:
-            np.savez(kept, **vectors)  # type: ignore[arg-type]
+            with replacing(kept) as draft, draft.open("wb") as file:
+                np.savez(file, **vectors)  # type: ignore[arg-type]
         print(f"embedded: {kind}", file=sys.stderr, flush=True)
     return vectors
 
 
 def search_limit(sharp: Vectors, people: NDArray[np.int64], cohort: Vectors) -> float:
     """The threshold for FPIR 1 % among all people."""
-    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
-    np.add.at(sums, people, sharp)
-    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-    calibration = calibrate((2 - 2 * cohort @ means.T).min(axis=1), 0.01, len(means))
+    means = unit_means(sharp, people)
+    calibration = calibrate(squared_distances(cohort, means).min(axis=1), 0.01, len(means))
     assert calibration is not None, "the model has no cohort"
     return calibration.distance
 
 
 def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: float, searched: float) -> Missed:
     """What is missed when the N crops as they are meet the spoiled ones, of all of them or every second."""
-    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
-    np.add.at(sums, people, sharp)
-    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    sums = sums_by_owner(sharp, people)
     which = np.arange(0, len(sharp), 1 if len(spoiled) == len(sharp) else 2)
     whose = people[which]
     same = (whose[:, None] == people) & (which[:, None] != np.arange(len(people)))
-    far = (2 - 2 * spoiled @ sharp.T) > limit
-    own = sums[whose] - sharp[which]  # without the very crop that is spoiled
-    own /= np.linalg.norm(own, axis=1, keepdims=True)
-    to_own = 2 - 2 * (spoiled * own).sum(axis=1)
-    to_all = 2 - 2 * spoiled @ means.T
+    far = squared_distances(spoiled, sharp) > limit
+    own = unit_rows(sums[whose] - sharp[which])  # without the very crop that is spoiled
+    to_own = paired_distances(spoiled, own)
+    to_all = squared_distances(spoiled, unit_rows(sums))
     to_all[np.arange(len(whose)), whose] = np.inf
     found = (to_own <= searched) & (to_own < to_all.min(axis=1))
     return Missed(whose, (far & same).sum(axis=1) / same.sum(axis=1), (~found).astype(np.float64))
@@ -121,13 +119,11 @@ def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: f
 
 def print_held_back(sharp: Vectors, people: NDArray[np.int64], limit: float) -> None:
     """How many crops are held back, filed under their own person and under others."""
-    sums = np.zeros((people.max() + 1, sharp.shape[1]), np.float32)
-    np.add.at(sums, people, sharp)
+    sums = sums_by_owner(sharp, people)
     right = wrong = 0
     for row, person in zip(sharp, people, strict=True):
-        means = sums - np.where(np.arange(len(sums))[:, None] == person, row, 0)  # without the crop itself
-        means /= np.linalg.norm(means, axis=1, keepdims=True)
-        distances = 2 - 2 * means @ row
+        means = unit_rows(sums - np.where(np.arange(len(sums))[:, None] == person, row, 0))  # without the crop itself
+        distances = paired_distances(means, row)
         held = np.array(
             [(least := np.delete(distances, q).min()) <= limit and least < distances[q] for q in range(len(sums))]
         )

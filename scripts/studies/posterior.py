@@ -40,6 +40,7 @@ from facerec.inference.loading import load_embedder
 from facerec.models.card import COEFFICIENTS
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
+from facerec.vectors import squared_distances
 from scripts.studies.people import Rows, add_options, people_of, resamples
 from scripts.studies.tables import Table, shown, study_parser
 
@@ -114,8 +115,8 @@ def _found(gallery: Rows, probes: list[tuple[str, Any]], strangers: Vectors, pho
 
 def nearest(means: Vectors, rows: Vectors) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """(N,) squared distances of rows to the nearest of (P, D) means, and which of them it is."""
-    cosines = rows @ means.T
-    return 2 - 2 * cosines.max(axis=1), cosines.argmax(axis=1)
+    distances = squared_distances(rows, means)
+    return distances.min(axis=1), distances.argmin(axis=1)
 
 
 def joined(parts: Sequence[Found]) -> Found:

@@ -31,11 +31,12 @@ from facerec import metrics
 from facerec.datasets.augmentation import Views, still_batches
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
-from facerec.inference.embedder import unit_mean
+from facerec.files import write_json, write_text
 from facerec.models.checkpoint import load_model, load_module
 from facerec.training.run_folder import CHECKPOINT, HISTORY
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Vectors
+from facerec.vectors import mean_of_views
 from scripts.studies.tables import Table, mean_and_error, study_parser
 from scripts.studies.trainings import run_training
 
@@ -75,13 +76,13 @@ def prepare(data: Path, runs: Path) -> None:
         rest |= {f"faces/{name}" for name in own[FROM_CELEBA:]} if source == "CelebA" else set()
     (runs / "splits").mkdir(parents=True, exist_ok=True)
     for name, lines in (("validation", validation), ("rest", rest)):
-        (runs / "splits" / f"{name}.txt").write_text("\n".join(sorted(lines)) + "\n", "utf-8")
+        write_text(runs / "splits" / f"{name}.txt", "\n".join(sorted(lines)) + "\n")
     with (runs / "source.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("person", "source"), *((name, source_of(name)) for name in faces.names)])
     places = {name: np.flatnonzero(faces.labels == label) for label, name in enumerate(faces.names)}
     keys, most = faces.keys(), {f"faces/{name}": TRAINED for name in faces.names} | dict.fromkeys(validation, JUDGED)
     beyond = [keys[i] for name, own in places.items() for i in rng.permutation(own)[most[f"faces/{name}"] :]]
-    (runs / "exclude.txt").write_text("\n".join(sorted(beyond)) + "\n", "utf-8")
+    write_text(runs / "exclude.txt", "\n".join(sorted(beyond)) + "\n")
 
 
 def train(data: Path, runs: Path, cell: str, seed: int) -> Path:
@@ -103,7 +104,7 @@ def answers(run: Path, faces: PhotoSet) -> tuple[Vectors, NDArray[np.float32]]:
     with torch.inference_mode():
         for pixels, _ in still_batches(views, faces.paths, batches):
             both = [network.prefix(seen, len(network.stages)) for seen in (pixels, pixels.flip(3))]
-            rows = unit_mean(*(network.output(features).numpy() for features in both))
+            rows = mean_of_views(*(network.output(features).numpy() for features in both))
             parts.append((rows, sum(network.attribute(features).numpy() for features in both)))
     vectors, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
     return vectors, logits
@@ -130,7 +131,7 @@ def measure(run: Path, faces: PhotoSet, official: set[str]) -> dict[str, float]:
         told = np.array(sorted(SOURCES.values()))[logits.argmax(1)]
         found["source"] = float(np.mean([(told == sources)[sources == source].mean() for source in np.unique(sources)]))
     found = {key: 100 * value for key, value in found.items()}
-    (run / MEASURED).write_text(json.dumps(found), "utf-8")
+    write_json(run / MEASURED, found)
     return found
 
 

@@ -26,6 +26,7 @@ from facerec.inference.loading import load_embedder
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Vectors
+from facerec.vectors import squared_distances, unit_rows
 from scripts.studies.open_set import fnirs
 from scripts.studies.people import Rows, draw
 from scripts.studies.runs import REPLICATES, SEED, pair_statistics
@@ -46,11 +47,6 @@ def embed(faces: PhotoSet, positions: NDArray[np.int64], embedder: Embedder, mir
     return np.concatenate(parts)
 
 
-def unit(rows: Vectors) -> Vectors:
-    """Rows of length 1."""
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 def readings(train: PhotoSet, validation: PhotoSet, embedder: Any) -> dict[str, Vectors]:
     """Name -> (N, d) unit rows of the validation crops."""
     embedder.card = dataclasses.replace(embedder.card, mirrored=False)  # which view is ours to say here
@@ -62,8 +58,8 @@ def readings(train: PhotoSet, validation: PhotoSet, embedder: Any) -> dict[str, 
     smaller = [size for size in DIMENSIONS if size < plain.shape[1]]
     return {
         "one view": plain,
-        "with its mirror image": unit(plain + mirrored),
-        **{f"{size} of {plain.shape[1]} dimensions": unit(plain @ axes[:, :size]) for size in smaller},
+        "with its mirror image": unit_rows(plain + mirrored),
+        **{f"{size} of {plain.shape[1]} dimensions": unit_rows(plain @ axes[:, :size]) for size in smaller},
     }
 
 
@@ -84,7 +80,8 @@ def nearest_template(gallery: Rows, probes: Rows) -> Searches:
     owners = np.array([person for person, rows in gallery.items() for _ in rows])
     templates = np.stack([row for rows in gallery.values() for row in rows])  # (T, D)
     searcher = np.array([person for person, rows in probes.items() for _ in rows])
-    distances = 2 - 2 * np.stack([row for rows in probes.values() for row in rows]) @ templates.T  # (N, T)
+    searched = np.stack([row for rows in probes.values() for row in rows])
+    distances = squared_distances(searched, templates)  # (N, T)
     hit = owners[distances.argmin(axis=1)] == searcher
     return Searches(tuple(searcher), np.isin(searcher, owners), hit, distances.min(axis=1), np.zeros(0))
 

@@ -97,7 +97,7 @@ def test_a_page_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytes
 def test_a_folder_that_cannot_be_written_to(where: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", "utf-8")
     (tmp_path / "closed").mkdir()
-    (tmp_path / "closed" / "report.html.part").mkdir()  # what a folder without rights is to root, who has them all
+    (tmp_path / "closed" / "report.html.draft").mkdir()  # what a folder without rights is to root, who has them all
     with pytest.raises(ConfigError, match="no report can be written there") as raised:
         prepare(tmp_path / where)
     assert "\n" not in str(raised.value)

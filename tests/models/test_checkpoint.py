@@ -96,7 +96,7 @@ def test_a_model_saved_over_another_replaces_it(tmp_path: Path) -> None:
 def test_what_a_killed_save_left_harms_nobody(tmp_path: Path) -> None:
     card = save(tmp_path)
     for name in (WEIGHTS, CARD):
-        (tmp_path / f"{name}.part").write_bytes(b"half of a")
+        (tmp_path / f"{name}.draft").write_bytes(b"half of a")
     assert load_model(tmp_path)[1] == card
     save(tmp_path, new_network(1))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CARD, WEIGHTS])
@@ -104,7 +104,7 @@ def test_what_a_killed_save_left_harms_nobody(tmp_path: Path) -> None:
 
 def test_weights_that_cannot_be_written_are_one_line_and_the_old_ones_stay(tmp_path: Path) -> None:
     card = save(tmp_path)
-    (tmp_path / f"{WEIGHTS}.part").mkdir()
+    (tmp_path / f"{WEIGHTS}.draft").mkdir()
     with pytest.raises(ModelError, match=rf"{WEIGHTS}: cannot be written .* make its folder writable") as caught:
         save(tmp_path, new_network(1))
     assert "\n" not in str(caught.value)

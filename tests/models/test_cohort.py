@@ -72,7 +72,7 @@ def test_a_model_file_has_its_cohort_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_cohort_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / f"{COHORT}.part").mkdir()
+    (tmp_path / f"{COHORT}.draft").mkdir()
     with pytest.raises(ModelError, match=r"cohort.safetensors: cannot be written .*; free its disk") as caught:
         save_cohort(tmp_path, CARD, np.eye(CARD.embedding_dim, dtype=np.float32), "made up")
     assert "\n" not in str(caught.value)

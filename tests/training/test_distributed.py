@@ -88,7 +88,7 @@ def test_two_processes_leave_one_run_that_resumes(some_faces: Data, tmp_path: Pa
     settings = small(epochs=2, accumulate=2, strategy="partial", views=1, checkpoint_minutes=0.0)
     whole = start_two("-m", *command(some_faces, tmp_path / "whole", settings, "--json"))
     wait_for_checkpoint(whole, tmp_path / "whole", 1, 0)
-    shutil.copytree(tmp_path / "whole", tmp_path / "run", ignore=shutil.ignore_patterns("*.part"))
+    shutil.copytree(tmp_path / "whole", tmp_path / "run", ignore=shutil.ignore_patterns("*.draft"))
     output, errors = finish(whole)
     resumed, _ = finish(start_two("-m", *command(some_faces, tmp_path / "run", settings, "--resume", "--json")))
     assert_same_run(tmp_path / "whole", tmp_path / "run")

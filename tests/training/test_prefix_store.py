@@ -141,7 +141,7 @@ def test_a_store_without_its_note_is_filled_anew(own_cache: Path) -> None:
 FULL_DISK = """
 import logging, resource, sys
 import numpy as np, torch
-from facerec.training.cache import RowStore
+from facerec.training.prefix_cache import RowStore
 logging.basicConfig(format="%(message)s")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 store = RowStore("key", 2000, 1.0)

@@ -144,7 +144,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(
     assert errors.splitlines()[-1].startswith("epoch 3 of 3: ")
     assert_same_run(tmp_path / "whole", tmp_path / "run")
     assert load_model(tmp_path / "whole")[1].fingerprint == load_model(tmp_path / "run")[1].fingerprint
-    assert not list((tmp_path / "run").glob("*.part")), "what a kill left is overwritten by the next whole file"
+    assert not list((tmp_path / "run").glob("*.draft")), "what a kill left is overwritten by the next whole file"
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_one_clear_line(some_classes: Data, tmp_path: Path) -> None:

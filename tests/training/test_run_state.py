@@ -58,7 +58,7 @@ def test_a_state_from_before_the_first_step_can_be_loaded(tmp_path: Path) -> Non
 def test_what_a_killed_save_left_does_not_hurt_a_run(tmp_path: Path) -> None:
     run = Run(0).steps(range(1))
     save_state(tmp_path / "state", run.modules, run.optimizer, {"epoch": 1})
-    (tmp_path / "state.part").write_bytes(b"half")
+    (tmp_path / "state.draft").write_bytes(b"half")
     assert load_state(tmp_path / "state", run.modules, run.optimizer) == {"epoch": 1}
 
 

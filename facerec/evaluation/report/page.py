@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import PIL.Image
 
 from facerec.errors import ConfigError
 from facerec.evaluation.report.plots import as_source
 from facerec.evaluation.report.tables import Table
+from facerec.files import require_writable, write_bytes
 from facerec.text import printable
 from facerec.types import Image
 
@@ -89,8 +90,7 @@ def prepare(folder: Path) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _opened(folder).close()
-        _draft(folder).unlink()
+        require_writable(folder / NAME)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -102,13 +102,8 @@ def write(folder: Path, page: Page) -> Path:
     """
     content = render(page).encode("utf-8")
     try:
-        with _opened(folder) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(_draft(folder), folder / NAME)
+        write_bytes(folder / NAME, content, private=True)
     except OSError as error:
-        _draft(folder).unlink(missing_ok=True)
         raise _unwritable(folder, error) from error
     return folder / NAME
 
@@ -132,14 +127,6 @@ def _thumbnail(picture: Image) -> str:
     jpeg = BytesIO()
     thumbnail.save(jpeg, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
-
-
-def _draft(folder: Path) -> Path:
-    return folder / f"{NAME}.part"
-
-
-def _opened(folder: Path) -> BinaryIO:
-    return open(os.open(_draft(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:

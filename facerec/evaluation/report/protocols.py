@@ -20,6 +20,7 @@ from facerec.metrics.roc import Roc, det_points, error_rates, roc, threshold_at_
 from facerec.photos.crops import centre_picture
 from facerec.photos.reading import read_image
 from facerec.types import Decision, Image, Threshold
+from facerec.vectors import paired_distances
 
 MOST = 12  # errors of a kind that are shown
 TOGETHER = 16  # photos in which faces are looked for at once
@@ -185,7 +186,7 @@ def _enrolled_photo(photos: SearchPhotos, search: int, person: str) -> Path | No
     known = [(path, own) for path, own in photos.enrolled.get(person, ()) if own is not None]
     if row is None or not known:
         return None
-    return min(known, key=lambda each: float(np.square(each[1] - row).sum()))[0]
+    return known[int(paired_distances(np.stack([own for _, own in known]), row).argmin())][0]
 
 
 def _any_face(photos: Sequence[tuple[Path, FaceVector]]) -> bool:
