@@ -81,6 +81,21 @@ def test_ci_runs_the_tests_and_the_tests_run_the_checks() -> None:
     assert "scripts/check" in (ROOT / "scripts" / "test").read_text("utf-8")
 
 
+ONLY_IN = {
+    r"os\.(replace|rename|fsync)\b|\bshutil\.move\b|NamedTemporaryFile|mkstemp": {"facerec/files.py"},
+    r"linalg\.norm\(.*axis=(1|-1|1, keepdims=True)\)": {"facerec/vectors.py"},
+    r"\b2(\.0)? - 2(\.0)? \*.*( @ |\.sum\()": set(),
+}
+"""What one module does for all others: a pattern of code, and where alone it may stand."""
+
+
+@pytest.mark.parametrize("pattern", ONLY_IN)
+def test_files_are_replaced_and_rows_normalised_in_one_place(pattern: str) -> None:
+    modules = [path for folder in ("facerec", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    found = {name_of(path) for path in modules if re.search(pattern, path.read_text("utf-8"))}
+    assert found == ONLY_IN[pattern]
+
+
 def test_quickstart_names_the_interpreter_it_cannot_use(tmp_path: Path) -> None:
     old = tmp_path / "old-python"
     old.write_text("#!/bin/sh\nexit 1\n", "utf-8")
