@@ -1,1 +1,1 @@
-"""Photo files: reading, folders, crops, drawing."""
+"""Photo files: reading them, finding them in folders, cutting crops, drawing on them."""

@@ -1,4 +1,4 @@
-"""Square crops: cut, scaled, and kept as PNG."""
+"""Square crops: cutting, scaling, and storing as PNG."""
 
 import io
 
@@ -14,12 +14,12 @@ _LARGEST_CROP = 4096  # pixels a side
 
 
 def aligned_crop(image: Image, size: int = 112) -> Image:
-    """A crop that is aligned already -> (size, size, 3) uint8 RGB on the ArcFace template.
+    """An aligned crop (S, S, 3) -> (size, size, 3) uint8 RGB on the ArcFace template.
 
-    A 112x112 input is the 112 template itself. Any other square (128x128, 80x80) is the template with 8/128 of its
-    side as margin all around; it is resized to 128x128 (antialiased) first. Then the centre is cut out, or black put
-    around it where there is less; for a `size` that is neither 112 nor 128 the template is scaled. Raises ImageError
-    when it is not square.
+    A 112x112 input fills the template exactly. Any other square (128x128, 80x80) is taken to have a margin of 8/128 of
+    its side around the template, as training crops do; it is first resized to 128x128 (antialiased). The result is cut
+    out of the centre, or padded with black where the input is smaller. Sizes other than 112 and 128 have no margin:
+    the 112 crop is scaled. Raises ImageError for an input that is not square.
     """
     height, width = image.shape[:2]
     if height != width:
@@ -35,9 +35,9 @@ def aligned_crop(image: Image, size: int = 112) -> Image:
 
 
 def fitted_crop(crop: Image, size: int) -> Image:
-    """The aligned crop a detector made at its own size (`detect.template`) -> (size, size, 3), on that size's template.
+    """A detector's aligned crop (S, S, 3) -> (size, size, 3) uint8 RGB. Each size has its own `alignment.template`.
 
-    The 128 template has a margin around the 112 one, the others are the 112 one scaled.
+    The template of 128 is that of 112 with a margin; all others are that of 112, scaled.
     """
     side, scaled = crop.shape[0], 112 if size == 128 else size
     if side not in (112, 128, scaled):
@@ -53,10 +53,10 @@ def encode_png(image: Image) -> bytes:
 
 
 def decode_png(data: bytes) -> Image:
-    """The (S, S, 3) uint8 RGB crop `encode_png` was given; ImageError for bytes that are none, or not the same."""
+    """The (S, S, 3) uint8 RGB crop that `encode_png` was given; raises ImageError for damaged or other bytes."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            image.verify()  # the checksum of each chunk; reading the pixels asks for that of the header only
+            image.verify()  # every chunk's checksum; reading the pixels would check the header's alone
         with PIL.Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.mode != "RGB" or not 0 < image.width == image.height <= _LARGEST_CROP:
                 raise ImageError(f"a {image.mode} picture of {image.width}x{image.height} instead of a crop")
@@ -66,14 +66,14 @@ def decode_png(data: bytes) -> Image:
 
 
 def centre_picture(image: Image, size: int) -> Image:
-    """The middle of a picture -> (size, size, 3) uint8 RGB, for networks that look at whole pictures.
+    """The middle of a picture (H, W, 3) -> (size, size, 3) uint8 RGB, for networks that read whole pictures.
 
-    As if the shorter side were resized (antialiased bilinear) to size * 256 / 224 and the centre cut out: torchvision's
-    usual evaluation transform (He et al. 2016). Small pictures are enlarged alike.
+    This is torchvision's usual evaluation transform (He et al. 2016): resize the shorter side to size * 256 / 224
+    (antialiased, bilinear), then cut out the centre. Small pictures are enlarged.
     """
     height, width = image.shape[:2]
     side = min(height, width) * size / round(size * 256 / 224)
     left, top = (width - side) / 2, (height - side) / 2
-    # Only the centre is ever computed: a picture of 1 x 100,000 pixels costs no more than any other.
+    # Only the centre is computed, so a picture of 1 x 100,000 pixels costs no more than any other.
     box = (left, top, width - left, height - top)
     return np.array(PIL.Image.fromarray(image).resize((size, size), Resampling.BILINEAR, box))

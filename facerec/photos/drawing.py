@@ -1,7 +1,7 @@
-"""Pictures for people to look at: photos with the faces framed and named, and contact sheets.
+"""Pictures for people to look at: photos with framed and named faces, and contact sheets.
 
-Names are set in DejaVu Sans, which matplotlib brings along: Latin, Greek, Cyrillic, Arabic and more; letters it lacks
-(Chinese, Japanese, Korean among them) are drawn as empty frames.
+Names are set in DejaVu Sans, which comes with matplotlib. It has Latin, Greek, Cyrillic, Arabic and other letters. The
+letters it lacks, such as Chinese, Japanese and Korean, are drawn as empty frames.
 """
 
 import io
@@ -17,23 +17,24 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from facerec.errors import DataError, ImageError
+from facerec.files import require_writable
 from facerec.photos.folders import photo_hash
 from facerec.photos.reading import read_image
 from facerec.text import UNKNOWN, printable
 from facerec.types import Box, Image
 
-TILE, LABEL = 160, 28  # of a contact sheet: the side of a face, and the height of its name, in pixels
+TILE, LABEL = 160, 28  # pixels of a contact sheet: the side of a face, and the height of the name below it
 _NAMED, _STRANGER, _INK = (0, 110, 60), (176, 32, 32), (255, 255, 255)
 _PAPER, _EMPTY, _TEXT = (255, 255, 255), (224, 224, 224), (40, 40, 40)
-_LONGEST = 65_000  # of a side: JPEG counts to 65,535
-_STEM_BYTES = 200  # of a file's name, which may have 255
+_LONGEST = 65_000  # pixels a side: JPEG takes 65,535
+_STEM_BYTES = 200  # of a file name: file systems take 255, and a number and an ending follow
 
 
 def annotated(image: Image, boxes: Sequence[Box], names: Sequence[str | None]) -> Image:
-    """A copy of an (H, W, 3) uint8 RGB photo with a box around each face and its name, or "unknown" for None.
+    """A copy of an (H, W, 3) uint8 RGB photo with a box around each face, and its name above.
 
-    Boxes are in pixels of the photo as `read_image` returned it and may reach past its border. Known people are framed
-    in green, unknown ones in red.
+    boxes: in pixels of the photo as `read_image` returns it; they may reach past its border. names: one for each box;
+    None is written as "unknown". Known people are framed in green, unknown ones in red.
     """
     picture = PIL.Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
@@ -54,11 +55,11 @@ def contact_sheet(
     crops: Sequence[Image | None] = (),
     hashes: Sequence[str | None] = (),
 ) -> Image:
-    """The faces in `boxes` of photos, side by side over their names, (H, W, 3) uint8 RGB; one photo is held at a time.
+    """(H, W, 3) uint8 RGB: faces side by side, each over its name. Only one photo is held in memory at a time.
 
-    hashes: each photo's `photo_hash`: a file of another, which took its name since, is not it. Of a photo that is
-    missing, or cannot be read, the crop is shown, if one is given for each; without, it is an empty tile with its name.
-    Without photos the sheet is one.
+    photos, boxes, names: for each face its photo, its box there and its name. crops: shown where the photo is missing
+    or cannot be read; without a crop the tile says "no photo". hashes: each photo's `photo_hash`; a file with another
+    hash took the photo's name later and counts as missing. Without photos the sheet is one empty tile.
     """
     columns = max(1, math.ceil(math.sqrt(len(photos))))
     rows = max(1, math.ceil(len(photos) / columns))
@@ -91,7 +92,7 @@ def save_sheet(
 
 
 def sheet_format(path: Path) -> str:
-    """JPEG or PNG, by the file's ending; raises DataError for another."""
+    """ "JPEG" or "PNG", by the file's ending; raises DataError for any other ending."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{printable(path)}: a contact sheet is a picture; give a name that ends in .jpg or .png")
@@ -99,9 +100,9 @@ def sheet_format(path: Path) -> str:
 
 
 def write_sheet(sheet: Image, path: Path) -> None:
-    """Write a picture (H, W, 3) to a new file, as JPEG or PNG by its ending.
+    """Write an (H, W, 3) uint8 RGB picture to a new file, as JPEG or PNG by its ending.
 
-    Raises DataError for another ending, a file that is there already, or one that cannot be written.
+    Raises DataError for any other ending, for a file that exists, and for one that cannot be written.
     """
     data = io.BytesIO()
     PIL.Image.fromarray(sheet).save(data, sheet_format(path))
@@ -114,21 +115,19 @@ def write_sheet(sheet: Image, path: Path) -> None:
 
 
 def ready_folder(folder: Path) -> None:
-    """Make `folder` if need be and see that pictures can be written to it; raises DataError if not."""
-    probe = folder / f".facerec-{os.getpid()}"
+    """Make `folder` if it is missing, and raise DataError if no pictures can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        require_writable(folder / "picture.jpg", unique=True)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise _unwritable(folder, error) from error
 
 
 def save_annotated(path: Path, boxes: Sequence[Box], names: Sequence[str | None], folder: Path) -> Path:
-    """Write an annotated copy of the photo at `path` to `folder`, as a JPEG of the photo's name; returns where.
+    """Write an annotated copy of a photo to `folder`, as a JPEG of the photo's name; return the copy's path.
 
-    Nothing is ever written over: where `party.jpg` is taken, the copy is `party-2.jpg`. Raises ImageError for a photo
-    that cannot be read (any more), DataError where the copy cannot be written.
+    No file is overwritten: where `party.jpg` exists, the copy is called `party-2.jpg`. Raises ImageError if the photo
+    cannot be read, DataError if the copy cannot be written. boxes, names: as for `annotated`.
     """
     picture = PIL.Image.fromarray(annotated(read_image(path), boxes, names))
     picture.thumbnail((_LONGEST, _LONGEST))
@@ -151,7 +150,10 @@ def _write_beside(folder: Path, stem: str, data: bytes) -> Path:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all; FileExistsError for a name that is taken, by a link too."""
+    """Write a file that must not exist yet, not even as a link (FileExistsError). After an error nothing is left of it.
+
+    A process that is killed may leave half a picture. It is a copy in a folder of the user's, and nobody relies on it.
+    """
     with path.open("xb") as file:
         try:
             file.write(data)
@@ -162,7 +164,7 @@ def _write_new(path: Path, data: bytes) -> None:
 
 
 def _short(stem: str) -> str:
-    """A file name's stem, cut so that a number and an ending have room."""
+    """A file name's stem, cut to leave room for a number and an ending."""
     return os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore") if len(os.fsencode(stem)) > _STEM_BYTES else stem
 
 
@@ -172,7 +174,7 @@ def _unwritable(path: Path, error: OSError | ValueError) -> DataError:
 
 
 def _face(path: Path, box: Box, digest: str | None) -> PIL.Image.Image | None:
-    """What is in the box, and a fifth of it around, at most TILE a side; None without a photo to cut it from."""
+    """What the box and a fifth of its side around it show, scaled to a side of TILE; None without a readable photo."""
     try:
         if digest is not None and photo_hash(path) != digest:
             return None
@@ -194,7 +196,7 @@ def _tile(image: Image) -> PIL.Image.Image:
 
 
 def _visible(box: Box, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The box's corners within a photo of `size`, the lower right never above or left of the other."""
+    """The box's corners (left, top, right, bottom), moved into a photo of `size`, with left <= right, top <= bottom."""
     left, right = (min(max(side, 0.0), size[0] - 1.0) for side in (box[0], box[2]))
     top, bottom = (min(max(side, 0.0), size[1] - 1.0) for side in (box[1], box[3]))
     return left, top, max(left, right), max(top, bottom)
@@ -208,7 +210,7 @@ def _label(
     colour: tuple[int, int, int],
     picture: tuple[int, int],
 ) -> None:
-    """The name above the box, or in it where there is no room above; always within the photo."""
+    """Write the name above the box, or into it where the photo ends above; never outside the photo."""
     font = _font(size)
     text = _fitted(name, font, picture[0] - 4)
     x1, y1, x2, y2 = draw.textbbox((0, 0), text, font)
@@ -220,7 +222,7 @@ def _label(
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """`text` on one line, cut with dots where it is wider than so many pixels."""
+    """`text` on one line, cut and ended with dots where it is wider than `width` pixels."""
     line = printable(text)
     if font.getlength(line) <= width:
         return line

@@ -1,4 +1,4 @@
-"""Folders of photos: what is found in them, and whose it is."""
+"""Folders of photos: finding the photos in them, and the person each sub-folder stands for."""
 
 import errno
 import hashlib
@@ -13,13 +13,13 @@ from facerec.text import printable
 
 
 def photo_hash(path: Path) -> str:
-    """SHA-256 of the file's bytes as 64 hex digits; raises ImageError when it cannot be read."""
+    """SHA-256 of the file's bytes as 64 hex digits; raises ImageError if the file cannot be read."""
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def count_copies(photos: Iterable[Path], of: Iterable[Path]) -> int:
-    """How many of `photos` are, byte for byte, also among the others; a file that cannot be read is no copy."""
+    """How many of `photos` have the same bytes as one of the photos `of`; a file that cannot be read is no copy."""
     known = set(map(_hash_or_none, of)) - {None}
     return sum(_hash_or_none(path) in known for path in photos)
 
@@ -27,16 +27,16 @@ def count_copies(photos: Iterable[Path], of: Iterable[Path]) -> int:
 def _hash_or_none(path: Path) -> str | None:
     try:
         return photo_hash(path)
-    except ImageError:  # whoever reads the photo says why
+    except ImageError:  # reading the photo will report it
         return None
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """All photos in `folder` and below, by extension, sorted; hidden files and folders are passed over.
+    """All photos in `folder` and below, sorted. EXTENSIONS says what a photo is; hidden files and folders are skipped.
 
-    Links to photos and folders are followed, but for those that lead back to a folder they lie in, or to one that was
-    met before in the same sub-folder. A folder below that cannot be read stands there itself, for the photos in it:
-    reading it as a photo says why. Raises DataError when `folder` is not a readable folder. It may be empty of photos.
+    Links are followed, except a link to a folder that contains the link, and a link to a folder that was already
+    visited in the same sub-folder. A sub-folder that cannot be read is listed itself, as if it were a photo, so that
+    reading it reports the error. Raises DataError if `folder` is no readable folder. The list may be empty.
     """
     folders, files = _listed(folder)
     photos = [folder / name for name in files if _is_photo(name)]
@@ -44,7 +44,7 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of what is in a folder, sorted: folders that are not hidden, and links to such; and everything else."""
+    """The names in a folder, sorted: of its folders (and links to folders) that are not hidden; and of its files."""
     try:
         with os.scandir(folder) as entries:
             kinds = {entry.name: _is_folder(entry) for entry in entries}
@@ -57,12 +57,12 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError as error:  # a link to where one may not look is taken for a folder: reading it says so
-        return error.errno != errno.ELOOP  # unless it leads to itself
+    except OSError as error:  # a link into a closed folder counts as a folder, so that reading it reports the error
+        return error.errno != errno.ELOOP  # but a link to itself leads nowhere
 
 
 def _walk(folder: Path) -> list[Path]:
-    """As find_photos, for a folder that is below another."""
+    """The photos in a sub-folder and below, as `find_photos` lists them."""
     photos: list[Path] = []
     closed: list[OSError] = []
     met: set[tuple[int, int]] = set()
@@ -73,17 +73,17 @@ def _walk(folder: Path) -> list[Path]:
         return []
     for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
         shown = sorted(Path(parent, name) for name in folders if not name.startswith("."))
-        shown.sort(key=lambda path: path.is_symlink())  # what lies here itself is met first
+        shown.sort(key=lambda path: path.is_symlink())  # real folders first: a link to one is then a repetition
         folders[:] = [path.name for path in shown if _is_new(path, met)]
         photos += [Path(parent, name) for name in files if _is_photo(name)]
     return sorted([*photos, *(Path(error.filename) for error in closed)])
 
 
 def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:
-    """Whether a folder was not met before, by whatever name; it is from now on."""
+    """Whether a folder is not in `met` yet, under any name; adds it."""
     try:
         facts = os.stat(folder)
-    except OSError:  # walking it says why
+    except OSError:  # walking into it will report it
         return True
     place = (facts.st_dev, facts.st_ino)
     if place in met:
@@ -93,10 +93,9 @@ def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:
 
 
 def identity_folders(folder: Path) -> dict[str, list[Path]]:
-    """The sub-folders' names, sorted, with the photos in each (and below); one without photos has an empty list.
+    """Each sub-folder's name, in order, and the photos in it and below, which may be none.
 
-    Links are followed as by `find_photos`. Raises DataError when `folder` cannot be read or no sub-folder holds a
-    photo.
+    Links are followed as `find_photos` does. Raises DataError if `folder` cannot be read, or no sub-folder has a photo.
     """
     people = {name: _walk(folder / name) for name in _listed(folder)[0]}
     if not any(people.values()):

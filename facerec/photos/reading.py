@@ -1,4 +1,4 @@
-"""Photos from disk: path -> (H, W, 3) uint8 RGB, upright and bounded in size; and walking folders of photos."""
+"""Photos from disk: path -> (H, W, 3) uint8 RGB, upright and of limited size."""
 
 import os
 import stat
@@ -21,25 +21,25 @@ from facerec.text import printable
 from facerec.types import Image
 
 MAX_PIXELS = 120_000_000
-"""The largest photo read, in pixels (360 MB as RGB): room for a 108-megapixel phone, none for a decompression bomb."""
+"""The largest photo that is read, in pixels: 360 MB as RGB. A 108-megapixel photo fits, a decompression bomb not."""
 
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
 )
-"""What `find_photos` takes for a photo, in any letter case."""
+"""The endings by which `find_photos` knows a photo, in upper or lower case."""
 
-# Named one by one: Pillow's other plugins (one of them starts Ghostscript) have no business with strangers' files.
+# Only these of Pillow's plugins may see files from strangers. One of the others starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-# What Pillow's decoders are known to raise on damaged files.
+# What Pillow's decoders raise on damaged files.
 DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, TypeError, LookupError, AttributeError),
     *(NotImplementedError, MemoryError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
 )
 
 _ALONE = threading.Lock()
-"""Held while Pillow works: what keeps its warnings from stderr belongs to the process, and threads would mix it up."""
+"""Held while Pillow decodes. Its warnings are silenced for the whole process, which two threads must not do at once."""
 
 
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
@@ -57,9 +57,9 @@ _UPRIGHT = {
 def read_image(path: Path) -> Image:
     """Read a photo as (H, W, 3) uint8 RGB, 0..255, turned upright by its EXIF orientation.
 
-    JPEG, PNG, WebP, BMP, TIFF, GIF (the first frame), and HEIC where pillow-heif is installed. 16-bit, 32-bit and
-    float grey are scaled to 8 bits, transparency is laid on white. Raises ImageError (one line) for anything else,
-    damaged files and photos above MAX_PIXELS.
+    Formats: JPEG, PNG, WebP, BMP, TIFF, GIF (its first frame), and HEIC if pillow-heif is installed. Grey of 16 bits,
+    32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one line) for other
+    formats, for damaged files and for photos of more than MAX_PIXELS.
     """
     with opened(path) as file, _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,11 +76,11 @@ def read_image(path: Path) -> Image:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """The file, open for reading; whatever keeps it from being read is an ImageError."""
+    """Open a file for reading; raises ImageError for anything that prevents it."""
     if "\0" in str(path):
         raise ImageError(f"{printable(path)}: no file has such a name; check it")
     try:
-        # Asked first, because opening a named pipe would wait for ever.
+        # Opening a named pipe would wait for ever, so look first.
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             os.scandir(path).close()
@@ -98,7 +98,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def _identify(path: Path, file: BufferedReader) -> PIL.Image.Image:
-    """The image behind an open file, its pixels not yet decoded."""
+    """The image in an open file; its pixels are not decoded yet."""
     head = file.read(16)
     if not head:
         raise ImageError(f"{printable(path)}: the file is empty; get a whole copy")
@@ -121,10 +121,10 @@ def _identify(path: Path, file: BufferedReader) -> PIL.Image.Image:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No stderr for a moment: libtiff writes its complaints there itself, past Python."""
+    """Close stderr for a moment: libtiff writes its complaints there directly, not through Python."""
     try:
         stderr = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # the process has no stderr
         yield
         return
     try:
@@ -149,22 +149,22 @@ def _too_large(path: Path) -> ImageError:
 
 
 def one_line(error: BaseException | str) -> str:
-    """The error's own words on one line."""
+    """The error's message on one line."""
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Turned by the EXIF orientation; after `load`, which turns TIFFs itself and then takes their tag away."""
+    """Turn a loaded image by its EXIF orientation. For TIFF, `load` has done so already and removed the tag."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
-    except DECODING_ERRORS:  # broken EXIF beside a sound photo: it is taken as it lies
+    except DECODING_ERRORS:  # broken EXIF in a sound photo: leave the photo as it is
         return image
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Any mode -> 8-bit RGB."""
+    """An image of any mode as 8-bit RGB."""
     if image.mode.startswith(("I", "F")):
         image = PIL.Image.fromarray(_eight_bit(np.asarray(image), image.mode))
     if image.has_transparency_data:
@@ -174,10 +174,10 @@ def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _eight_bit(grey: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
-    """Grey of more than 8 bits -> 0..255 (Pillow's own conversion clips instead of scaling).
+    """Scale grey of more than 8 bits to 0..255. (Pillow's own conversion clips instead of scaling.)
 
-    16-bit files are full scale at 65535. 32-bit ones do not say: the smallest usual full scale that holds the largest
-    value is taken.
+    White is 65535 in a 16-bit file. A 32-bit file does not say what white is: the smallest usual value that is not
+    below the largest pixel is taken.
     """
     values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
     if mode.startswith("I;16"):
