@@ -1,9 +1,9 @@
 """What the commands share: options, errors at the edge, JSON lines, progress."""
 
 import functools
-import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from platformdirs import user_data_path
 
-from facerec.errors import ConfigError, FacerecError
+from facerec.errors import FacerecError
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.passphrase import let_ask
-from facerec.photos.folders import count_copies, find_photos
+from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:  # imported when needed
@@ -47,7 +47,36 @@ class FacerecCommand(click.Command):
         except OSError as error:  # a full disk or a forbidden folder where no room below has a better word for it
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
-            raise Failure(printable(str(error))) from error  # one line, whatever names are in it
+            raise Failure(printable(in_options(str(error)))) from error  # one line, whatever names are in it
+
+
+def in_options(message: str) -> str:
+    """A message of the library, which marks arguments as `input_size` or `input_size=96`, in options of the command.
+
+    The example becomes --input-size, or --input-size 96, where the running command has that option; what else stands
+    between backticks stays.
+    """
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    known = {
+        _name(opt): opt
+        for each in parameters
+        if isinstance(each, click.Option)
+        for opt in (*each.opts, *each.secondary_opts)
+    }
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.group(1), (found.group(2) or "").strip("'")
+        return f"{known[name]} {value}".strip() if name in known else found.group()
+
+    return _ARGUMENT.sub(option, message)
+
+
+def _name(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
+_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")
 
 
 def _ask_passphrase(question: str, twice: bool) -> str:
@@ -109,21 +138,16 @@ def detector_options(f: F) -> F:
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
     """The detector these options ask for."""
-    from facerec.faces.detector import AlignedDetector
-    from facerec.faces.mtcnn import MTCNNDetector
+    from facerec.faces.detector import make_detector as make
 
-    if aligned:
-        return AlignedDetector(crop_size)
-    return MTCNNDetector(DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence), crop_size)
+    return make(crop_size, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
 
 
 def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
-    """The detector a stage's reader wants; none for whole pictures. ConfigError for --aligned with those."""
-    if reader.card.mode == "metric":
-        return make_detector(aligned, min_face_size, min_confidence, crop_size=reader.card.input_size)
-    if aligned:
-        raise ConfigError(f"{reader.card.name} looks at whole pictures and finds no faces; leave out --aligned")
-    return None
+    """The detector a stage's reader wants; None for whole pictures. ConfigError for --aligned with those."""
+    from facerec.faces.detector import detector_for as make
+
+    return make(reader.card, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
 
 
 def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -147,17 +171,8 @@ def emit(value: dict[str, Any]) -> None:
 
 
 def warn(message: str) -> None:
-    """One line on stderr."""
-    click.echo(printable(message), err=True)
-
-
-def warn_of_copies(people: dict[str, list[Path]], searchers: dict[str, list[Path]]) -> None:
-    """Warn of searches by a photo that is enrolled itself, which no system misses."""
-    if copies := count_copies(itertools.chain(*searchers.values()), itertools.chain(*people.values())):
-        warn(
-            f"{how_many(copies, 'photo')} in --probe-images, byte for byte also in --gallery-images, cannot be missed: "
-            "leave the same photos out of one of them"
-        )
+    """One line on stderr, with the arguments in it as options."""
+    click.echo(printable(in_options(message)), err=True)
 
 
 def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:

@@ -82,7 +82,7 @@ def attribute_labels(
         )
     owned = [(path, person) for person, photos in folders.items() for path in photos]
     told = attribute.values(
-        [path.relative_to(root).as_posix() for path, _ in owned], "move them to another folder than --images"
+        [path.relative_to(root).as_posix() for path, _ in owned], "move them to another folder than `images`"
     )
     places = {same_form(value): place for place, value in enumerate(values)}
     if unknown := [value for value in told if value not in places]:

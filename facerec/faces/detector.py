@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from facerec.errors import ImageError
+from facerec.errors import ConfigError, ImageError
 from facerec.faces.alignment import template
+from facerec.faces.settings import DetectorSettings
+from facerec.models.card import ModelCard
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.text import printable
@@ -24,7 +26,7 @@ class Detector(Protocol):
 
 
 class AlignedDetector:
-    """For inputs that are aligned crops already (`--aligned`): each is one face, found with certainty."""
+    """For inputs that are aligned crops already: each is one face, found with certainty."""
 
     def __init__(self, crop_size: int = 112) -> None:
         self.crop_size = crop_size
@@ -39,6 +41,32 @@ class AlignedDetector:
         whole = 112 if side == 112 else 128
         points = (template(whole) + 0.5) * (side / whole) - 0.5
         return Face(crop=crop, box=(0.0, 0.0, float(side), float(side)), landmarks=points, confidence=1.0)
+
+
+def make_detector(crop_size: int, aligned: bool = False, settings: DetectorSettings = DetectorSettings()) -> Detector:
+    """A detector of faces in photos or, for inputs that are `aligned` crops, one that takes them as they are.
+
+    crop_size: side of the crops it gives, in pixels. settings: how faces are looked for in photos.
+    """
+    if aligned:
+        return AlignedDetector(crop_size)
+    from facerec.faces.mtcnn import MTCNNDetector  # loads torch
+
+    return MTCNNDetector(settings, crop_size)
+
+
+def detector_for(
+    card: ModelCard, aligned: bool = False, settings: DetectorSettings = DetectorSettings()
+) -> Detector | None:
+    """As `make_detector` for the crops that the model of this card reads; None where it reads whole pictures.
+
+    Raises ConfigError for whole pictures that are said to be `aligned`.
+    """
+    if card.mode == "metric":
+        return make_detector(card.input_size, aligned, settings)
+    if aligned:
+        raise ConfigError(f"{card.name} looks at whole pictures and finds no faces; leave out `aligned`")
+    return None
 
 
 def faces_in_photos(

@@ -45,7 +45,7 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
     return OpenVINOEmbedder(path, bf16=bf16)
 
 
-def load_classifier(model: str, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
+def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
     """A classifier for the model folder of a training with --mode classify; attribute: of one with --attribute.
 
     drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds

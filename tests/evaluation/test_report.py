@@ -112,7 +112,7 @@ def test_a_folder_of_the_reports_name(inside: bool, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         prepare(tmp_path)
     assert str(raised.value) == (
-        f"{tmp_path / 'report.html'}: a folder has the report's name; move it, or give another folder to --report"
+        f"{tmp_path / 'report.html'}: a folder has the report's name; move it, or give another folder to `report`"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 

@@ -86,7 +86,7 @@ def prepare(folder: Path) -> None:
     """Make the folder; raises ConfigError, before any work is done, where no page can be written to it."""
     if os.path.isdir(folder / NAME):
         raise ConfigError(
-            f"{folder / NAME}: a folder has the report's name; move it, or give another folder to --report"
+            f"{folder / NAME}: a folder has the report's name; move it, or give another folder to `report`"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,4 +130,4 @@ def _thumbnail(picture: Image) -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{folder}: no report can be written there ({error.strerror}); give another folder to --report")
+    return ConfigError(f"{folder}: no report can be written there ({error.strerror}); give another folder to `report`")

@@ -1,0 +1,354 @@
+"""Whole evaluations: read the files, embed or classify the photos, compare, report.
+
+A run takes paths and `RunSettings` and returns a `Run`. It prints nothing:
+
+    run = verification(Path("lfw"), Path("lfw_pairs.txt"), settings=RunSettings(model="int8"))
+    print(run.line["auc"], run.write_report("my study"))
+"""
+
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facerec.datasets.attributes import Attribute, read_attribute
+from facerec.datasets.groups import Groups, read_groups
+from facerec.datasets.pairs import Pairs, person_of, read_pairs
+from facerec.decision.posterior import Posterior, posterior
+from facerec.errors import DataError
+from facerec.evaluation import classification as deciding
+from facerec.evaluation import identification as searching
+from facerec.evaluation import verification as pairing
+from facerec.evaluation.gallery_sizes import by_gallery_size, require_sizes
+from facerec.evaluation.identification import FaceVector, IdentificationResult, Searches
+from facerec.evaluation.report import protocols, tables
+from facerec.evaluation.report.page import Page, prepare, write
+from facerec.evaluation.report.protocols import SearchPhotos
+from facerec.evaluation.report.tables import Table
+from facerec.faces.detector import Detector, detector_for, make_detector
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_classifier, load_embedder
+from facerec.inference.pipeline import classify, embed_photos, main_vectors
+from facerec.inference.torch_runtime import Classifier
+from facerec.models.card import ModelCard
+from facerec.models.cohort import load_cohort, no_cohort
+from facerec.photos.folders import count_copies, identity_folders
+from facerec.text import how_many, printable, same_form
+from facerec.types import Threshold, Vectors
+
+MOST_STRAYS = 10
+"""Lines of a groups file that match nothing are named one by one up to this many, above it counted."""
+
+Line = dict[str, Any]
+Photos = Mapping[str, list[Path]]  # person -> photos
+Rows = Mapping[str, list[FaceVector]]  # person -> the main face's vector of each photo
+
+
+def _unwatched(photos: Iterable[Any], label: str, total: int) -> Iterable[Any]:
+    return photos
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What all runs share.
+
+    model: a model's name, file or folder, None: the shipped one. drop_blocks: its residual blocks to leave out.
+    aligned: the photos are aligned crops. faces: how faces are found where they are not.
+    report: the folder that `Run.write_report` will write to; tried before the work begins. None: there is no report.
+    watch: passes on the photos as they are done, given a label and how many there are: for a progress bar, and to hear
+    of errors early. notice: takes a line about the input that no error stands for.
+    """
+
+    model: str | None = None
+    drop_blocks: Sequence[str] = ()
+    aligned: bool = False
+    faces: DetectorSettings = DetectorSettings()
+    report: Path | None = None
+    watch: Callable[[Iterable[Any], str, int], Iterable[Any]] = _unwatched
+    notice: Callable[[str], None] = lambda line: None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Run:
+    """What an evaluation measured.
+
+    line: the figures, as a dict that `json.dumps` takes. photos, failed: how many were read, and how many of these
+    could not be used. tables: the figures for people. page: makes the report's page, given the words that say how it
+    was asked for. report: the folder it is written to, None: none.
+    """
+
+    line: Line
+    photos: int
+    failed: int
+    tables: Callable[[Line], list[Table]]
+    page: Callable[[str], Page]
+    report: Path | None = None
+
+    def write_report(self, command: str) -> Path | None:
+        """Write the page with plots and the worst errors; returns its path, None where no report was asked for.
+
+        Raises ConfigError where it cannot be written.
+        """
+        return None if self.report is None else write(self.report, self.page(command))
+
+
+# ------------------------------------------------------------------------------------------------ verification
+
+
+def verification(
+    images: Path, pairs_file: Path, groups: Path | None = None, settings: RunSettings | None = None
+) -> Run:
+    """Compare the pairs of photos that a file names (`read_pairs`).
+
+    images: the folder of the photos. groups: a file of groups (`read_groups`), whose figures are reported apart.
+    Raises DataError for files that cannot be used and where no photo has a usable face, ModelError, ConfigError.
+    """
+    settings = settings or RunSettings()
+    pairs = read_pairs(pairs_file)
+    names = pairs.photos
+    if not os.path.isdir(images):
+        raise DataError(f"{printable(images)}: not a folder; give the folder the pairs' photos are in")
+    members = _groups(groups, names, map(person_of, names), settings)
+    _prepare(settings)
+    embedder, detector = _embedder(settings)
+    began = time.monotonic()
+    photos = embed_photos([images / name for name in names], detector, embedder, main_only=True)
+    vectors = main_vectors(settings.watch(photos, "Embedding", len(names)), names)
+    seconds = time.monotonic() - began
+    failed = _failures(vectors.values(), images, "has a usable face")
+    line = pairing.verification(pairs, vectors).to_json() | _of_model(embedder.card, seconds)
+    line |= {"photos_per_second": round(len(names) / seconds, 2)}
+    line |= {} if members is None else _by_pair_group(members, pairs, vectors, embedder.card)
+
+    def report(command: str) -> Page:
+        distances, limit = pairing.pair_distances(pairs, vectors), embedder.card.default_threshold
+        pictures = protocols.face_pictures(detector)
+        return protocols.verification_page(line, pairs, distances, limit, images, pictures, command)
+
+    return Run(line, len(names), failed, tables.verification_tables, report, settings.report)
+
+
+def _by_pair_group(groups: Groups, pairs: Pairs, vectors: Mapping[str, FaceVector], card: ModelCard) -> Line:
+    """Thresholds all groups share, what they do to all pairs, and the figures of each group."""
+    distances = pairing.pair_distances(pairs, vectors)
+    limits = pairing.thresholds_at_fmr(distances, pairs)
+    if card.default_threshold is not None:
+        limits["model"] = card.default_threshold.distance
+    names = pairing.pair_groups(pairs, {photo: groups.of(photo, person_of(photo)) for photo in pairs.photos})
+    rates = pairing.at_thresholds(distances, pairs.same, limits)
+    return {"thresholds": limits, **rates, "by_group": pairing.by_group(distances, pairs, names, limits)}
+
+
+# ---------------------------------------------------------------------------------------------- identification
+
+
+def identification(
+    gallery_images: Path,
+    probe_images: Path,
+    sizes: Sequence[int] = (),
+    groups: Path | None = None,
+    settings: RunSettings | None = None,
+) -> Run:
+    """Search for the people of one folder among those of another; people without a folder there are strangers.
+
+    gallery_images, probe_images: identity folders. sizes: also measure random galleries of so many people.
+    groups: a file of groups of searchers (`read_groups`), whose figures are reported apart.
+    Raises DataError for folders and files that cannot be used, ConfigError for sizes there cannot be, ModelError.
+    """
+    settings = settings or RunSettings()
+    people, searchers = _people(gallery_images), _people(probe_images)
+    require_sizes(sizes, len(people))
+    owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
+    members = _groups(groups, [photo for photo, _ in owned], [*people, *searchers], settings)
+    _prepare(settings)
+    _notice_copies(people, searchers, settings)
+    embedder, detector = _embedder(settings)
+    began = time.monotonic()
+    enrolled, probes = (_rows_of(folders, detector, embedder, settings) for folders in (people, searchers))
+    seconds = time.monotonic() - began
+    measured = _Measured.of(enrolled, probes, embedder, whole=not settings.drop_blocks)
+    line = measured.line() | _of_model(embedder.card, seconds)
+    line |= {"by_gallery_size": measured.by_size(sizes)} if sizes else {}
+    line |= {} if members is None else {"by_group": measured.by_group(members, owned)}
+
+    def report(command: str) -> Page:
+        shown, pictures = _search_photos(people, enrolled, searchers, probes), protocols.face_pictures(detector)
+        return protocols.identification_page(line, measured.searches, measured.threshold, shown, pictures, command)
+
+    rows = [row for side in (enrolled, probes) for own in side.values() for row in own]
+    failed = sum(row is None for row in rows)
+    return Run(line, len(rows), failed, tables.identification_tables, report, settings.report)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Measured:
+    """Searches, and the threshold and the probability that a gallery of these people would have."""
+
+    enrolled: Rows
+    probes: Rows
+    cohort: Vectors
+    fallback: Threshold | None
+    threshold: Threshold | None
+    stated: Posterior | None
+    searches: Searches
+    result: IdentificationResult
+
+    @classmethod
+    def of(cls, enrolled: Rows, probes: Rows, embedder: Embedder, *, whole: bool) -> "_Measured":
+        """whole: the network has all its blocks, so that the model's cohort is of it."""
+        card = embedder.card
+        cohort = load_cohort(embedder.path, card) if whole else no_cohort(card)
+        threshold = searching.gallery_threshold(enrolled, cohort, card.default_threshold)
+        stated = posterior(card.probability, searching.gallery_calibration(enrolled, cohort))
+        searches = searching.run_searches(enrolled, probes)
+        result = searching.summarise(searches, enrolled, threshold)
+        return cls(enrolled, probes, cohort, card.default_threshold, threshold, stated, searches, result)
+
+    def line(self) -> Line:
+        """The figures of all searches."""
+        line = self.result.to_json()
+        line["gallery_threshold"] = None if self.threshold is None else self.threshold.distance
+        line["gallery_threshold_source"] = None if self.threshold is None else self.threshold.source
+        if self.stated is not None:
+            line["probability"] = searching.probability_of(self.searches, self.stated)
+        return line
+
+    def by_size(self, sizes: Sequence[int]) -> list[Line]:
+        """The figures of random galleries of so many people."""
+        found = by_gallery_size(self.enrolled, self.probes, sizes, self.cohort, self.fallback)
+        return [size.to_json() for size in found]
+
+    def by_group(self, groups: Groups, owned: Sequence[tuple[str, str]]) -> dict[str, Line]:
+        """The figures of each group of searchers; owned: the probe photos and who is on them."""
+        names = [groups.of(photo, person) for photo, person in owned]
+        failed = Counter(groups.of(name, name) for name, rows in self.enrolled.items() for row in rows if row is None)
+        limits = self.result.threshold_at_fpir
+        return searching.by_group(self.searches, names, self.threshold, limits, failed, self.stated)
+
+
+def _people(folder: Path) -> dict[str, list[Path]]:
+    """Person -> photos; names compare as Unicode NFC."""
+    people: dict[str, list[Path]] = {}
+    for person, photos in identity_folders(folder).items():
+        people.setdefault(same_form(person), []).extend(photos)
+    return people
+
+
+def _notice_copies(people: Photos, searchers: Photos, settings: RunSettings) -> None:
+    """A search by a photo that is enrolled itself cannot miss."""
+    if copies := count_copies(itertools.chain(*searchers.values()), itertools.chain(*people.values())):
+        settings.notice(
+            f"{how_many(copies, 'photo')} in `probe_images`, byte for byte also in `gallery_images`, cannot be missed: "
+            "leave the same photos out of one of them"
+        )
+
+
+def _rows_of(
+    people: Photos, detector: Detector, embedder: Embedder, settings: RunSettings
+) -> dict[str, list[FaceVector]]:
+    """Person -> the main face's vector of each photo, None where there is none."""
+    paths = [path for photos in people.values() for path in photos]
+    photos = settings.watch(embed_photos(paths, detector, embedder, main_only=True), "Embedding", len(paths))
+    rows = iter([photo.vectors[0] if photo.faces else None for photo in photos])
+    return {person: [next(rows) for _ in own] for person, own in people.items()}
+
+
+def _search_photos(people: Photos, enrolled: Rows, searchers: Photos, probes: Rows) -> SearchPhotos:
+    """The photos with their vectors: of the searches in their order, and of each person."""
+    made = _with_rows(searchers, probes).values()
+    return SearchPhotos(list(itertools.chain(*made)), _with_rows(people, enrolled))
+
+
+def _with_rows(people: Photos, rows: Rows) -> dict[str, list[tuple[Path, FaceVector]]]:
+    return {person: list(zip(photos, rows[person], strict=True)) for person, photos in people.items()}
+
+
+# ---------------------------------------------------------------------------------------------- classification
+
+
+def classification(images: Path, attribute_file: Path | None = None, settings: RunSettings | None = None) -> Run:
+    """Classify the photos of class folders and compare the answers with the folders' names.
+
+    attribute_file: compare what it says of the photos (`read_attribute`) with what the model's second head tells
+    instead; the folders are then of classes or people.
+    Raises DataError for folders and files that cannot be used and where no photo can, ModelError, ConfigError.
+    """
+    settings = settings or RunSettings()
+    folders = identity_folders(images)
+    attribute = None if attribute_file is None else read_attribute(attribute_file)
+    _prepare(settings)
+    classifier = load_classifier(settings.model, attribute=attribute is not None, drop_blocks=settings.drop_blocks)
+    paths, labels, people = _labelled(folders, images, attribute, classifier)
+    detector = detector_for(classifier.card, settings.aligned, settings.faces)
+    began = time.monotonic()
+    photos = settings.watch(classify(paths, classifier, detector), "Classifying", len(paths))
+    rows = [photo.probabilities for photo in photos]
+    seconds = time.monotonic() - began
+    failed = _failures(rows, images, "has a usable face" if detector else "can be read")
+    measured = deciding.classification(labels, rows, len(classifier.classes), people)
+    line = measured.to_json() | _of_model(classifier.card, seconds)
+    line |= {"class_names": classifier.classes, "images_per_second": round(len(paths) / seconds, 2)}
+    line |= {} if attribute is None else {"attribute": attribute.name, "ci95_over": "people" if people else "photos"}
+
+    def report(command: str) -> Page:
+        pictures = protocols.face_pictures(detector) if detector else protocols.centre_pictures
+        return protocols.classification_page(line, paths, labels, rows, images, pictures, command)
+
+    return Run(line, len(rows), failed, tables.classification_tables, report, settings.report)
+
+
+def _labelled(
+    folders: Photos, images: Path, attribute: Attribute | None, classifier: Classifier
+) -> tuple[list[Path], list[int], list[str] | None]:
+    """The photos, the places of their classes or values, and who is on them where they are of faces."""
+    if attribute is None:
+        return *deciding.class_labels(folders, classifier.classes), None
+    name, values = classifier.card.attribute, classifier.classes
+    paths, labels, people = deciding.attribute_labels(folders, images, attribute, name, values)
+    return paths, labels, people if classifier.of_faces else None
+
+
+# --------------------------------------------------------------------------------------------- what they share
+
+
+def _prepare(settings: RunSettings) -> None:
+    """Before the long work begins: there is a folder for the report."""
+    if settings.report is not None:
+        prepare(settings.report)
+
+
+def _embedder(settings: RunSettings) -> tuple[Embedder, Detector]:
+    """The model, and a detector that finds faces in its size."""
+    embedder = load_embedder(settings.model, drop_blocks=settings.drop_blocks)
+    return embedder, make_detector(embedder.card.input_size, settings.aligned, settings.faces)
+
+
+def _groups(path: Path | None, photos: Sequence[str], people: Iterable[str], settings: RunSettings) -> Groups | None:
+    """The groups asked for. What the file names and is not here gets a notice: a line each, or one where it is much."""
+    if path is None:
+        return None
+    groups = read_groups(path)
+    strays = groups.strays(photos, people)
+    for name in strays if len(strays) <= MOST_STRAYS else []:
+        settings.notice(f"{path}: {name} is no photo and no person here")
+    if len(strays) > MOST_STRAYS:
+        settings.notice(f"{path}: {len(strays)} lines name no photo and no person here, the first {strays[0]}")
+    return groups
+
+
+def _failures(rows: Collection[Any], images: Path, needed: str) -> int:
+    """How many photos gave nothing; DataError where none gave anything."""
+    failed = sum(row is None for row in rows)
+    if failed == len(rows):
+        raise DataError(f"{printable(images)}: not one of the {len(rows)} photos {needed}")
+    return failed
+
+
+def _of_model(card: ModelCard, seconds: float) -> Line:
+    line = {"model": card.name, "model_fingerprint": card.fingerprint, "seconds": round(seconds, 1)}
+    return line | {"dropped_blocks": card.dropped_blocks} if card.dropped_blocks else line
