@@ -92,7 +92,7 @@ def people_of_folders(folder: Path, paths: Iterable[Path]) -> dict[Path, str]:
     for path in paths:
         person, *below = path.relative_to(folder).parts
         if not below:
-            raise DataError(f"{printable(path)}: whose photo is it? With --labels every photo is in a person's folder")
+            raise DataError(f"{printable(path)}: whose photo is it? With `labels` every photo is in a person's folder")
         people[path] = person
     return people
 

@@ -20,11 +20,11 @@ def ready_output(output: Path, folder: Path) -> None:
     not empty, or that cannot be written to.
     """
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
-        raise ConfigError(f"{printable(output)}: is in the album; give an --output outside of {printable(folder)}")
+        raise ConfigError(f"{printable(output)}: is in the album; give an `output` outside of {printable(folder)}")
     trial = output / f".facerec-{os.getpid()}"
     try:
         if os.path.lexists(output) and next(os.scandir(output), None) is not None:
-            raise DataError(f"{printable(output)}: is not empty; give another --output, or remove it")
+            raise DataError(f"{printable(output)}: is not empty; give another `output`, or remove it")
         output.mkdir(parents=True, exist_ok=True)
         trial.symlink_to("nowhere")  # some file systems have no links
         trial.unlink()
@@ -53,4 +53,4 @@ def write_links(album: FaceAlbum, grouping: Grouping, output: Path) -> None:
 
 
 def _unfit(output: Path, error: OSError) -> DataError:
-    return DataError(f"{printable(output)}: no folder of links ({error.strerror}); give another --output")
+    return DataError(f"{printable(output)}: no folder of links ({error.strerror}); give another `output`")

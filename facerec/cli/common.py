@@ -166,7 +166,12 @@ def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def emit(value: dict[str, Any]) -> None:
-    """One JSON line on stdout; the bytes of a file name that are no UTF-8 are escaped as JSON has it."""
+    """One JSON line on stdout; the bytes of a file name that are no UTF-8 are escaped as JSON has it.
+
+    Its `reason` and `error` are the library's words; arguments in them are shown as options.
+    """
+    said = {key: in_options(value[key]) for key in ("reason", "error") if isinstance(value.get(key), str)}
+    value = value | said
     click.echo(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 

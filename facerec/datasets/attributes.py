@@ -24,7 +24,7 @@ class Attribute:
     of: str
     table: dict[str, str]
 
-    def values(self, photos: Sequence[str], otherwise: str = "leave them out (--exclude)") -> list[str]:
+    def values(self, photos: Sequence[str], otherwise: str = "leave them out (`exclude`)") -> list[str]:
         """The value of each of the photos person/file; a crop PHOTO.png that facerec made has its photo's.
 
         Raises DataError where the file says nothing of some. otherwise: what else than adding lines mends that.

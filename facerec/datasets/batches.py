@@ -25,7 +25,7 @@ def identity_batches(labels: NDArray[np.int64], people: int, photos: int, seed: 
         raise DataError(
             f"a batch wants {people} people with {photos} photos each and only {len(left)} "
             f"{'has' if len(left) == 1 else 'have'} as many; "
-            f"lower --people-per-batch or --photos-per-person, or add photos"
+            f"lower `people_per_batch` or `photos_per_person`, or add photos"
         )
     batches = []
     while len(left) >= people:
@@ -40,7 +40,7 @@ def shuffled_batches(count: int, size: int, seed: int, epoch: int) -> list[Batch
     """The batches of one epoch without regard to people: all `count` photos once, the last short batch left out."""
     order = np.random.default_rng((seed, epoch)).permutation(count)
     if count < size:
-        raise DataError(f"a batch wants {size} photos and there are only {count}; lower --batch-size")
+        raise DataError(f"a batch wants {size} photos and there are only {count}; lower `batch_size`")
     return [order[i : i + size] for i in range(0, count - size + 1, size)]
 
 

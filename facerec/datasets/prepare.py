@@ -49,9 +49,9 @@ def align_folder(
 def _claim(target: Path, source: Path) -> None:
     """Make `target` a folder of our crops, where stale ones may be deleted; raises DataError for any other folder."""
     if target.is_relative_to(source) or source.is_relative_to(target):
-        raise DataError(f"{printable(target)}: the photos themselves are here; give another --output, or --aligned")
+        raise DataError(f"{printable(target)}: the photos themselves are here; give another `output`, or `aligned`")
     if target.is_dir() and any(target.iterdir()) and not (target / _MARK).exists():
-        raise DataError(f"{printable(target)}: holds files that are no crops of facerec's; give another --output")
+        raise DataError(f"{printable(target)}: holds files that are no crops of facerec's; give another `output`")
     target.mkdir(parents=True, exist_ok=True)
     (target / _MARK).touch()
 

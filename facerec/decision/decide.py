@@ -191,7 +191,7 @@ def choose_threshold(given: float | None, measured: Threshold | None, model: str
     if given is not None:
         if not 0 <= given <= 4:
             raise ConfigError(f"a threshold is a distance from 0 to 4, not {given:g}")
-        return Threshold(given, "given by --threshold")
+        return Threshold(given, "as asked for")
     if measured is None:
-        raise ConfigError(f"the card of {model} states no threshold; give --threshold D (0 to 4)")
+        raise ConfigError(f"the card of {model} states no threshold; give a `threshold` from 0 to 4")
     return measured

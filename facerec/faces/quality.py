@@ -77,7 +77,7 @@ class Quality:
     0.5 the nose below the eye at the image's right, -0.5 at its left. pitch: how far the nose is below (positive) or
     above its place on a frontal face, in parts of the way from the eyes to the mouth. roll: of the eyes' line, degrees
     clockwise; alignment undoes it. confidence: the detector's, 0..1.
-    Of an aligned crop (`--aligned`) the landmarks are the template's: its pose is not known and reads as frontal.
+    Of an aligned crop the landmarks are the template's: its pose is not known and reads as frontal.
     """
 
     eye_distance: float

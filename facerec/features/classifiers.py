@@ -62,7 +62,7 @@ class LearnerResult:
     folds: int
 
     def to_json(self) -> dict[str, Any]:
-        """What `facerec features --classifier` reports, less model and time."""
+        """What `facerec features` reports of a classifier, less model and time."""
         facts = {"classifier": self.classifier, "class_names": list(self.classes), "parameter": self.parameter}
         return asdict(self.result) | facts | {"chosen": list(self.chosen), "folds": self.folds}
 

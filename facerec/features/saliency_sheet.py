@@ -53,7 +53,7 @@ def require_faces(card: ModelCard) -> None:
     """Raise ConfigError for a model that has no faces to compare."""
     if card.mode != "metric":
         does = "tells classes apart" if card.classes else "is a backbone that knows no faces"
-        raise ConfigError(f"{card.name} {does}; --against is for models that embed faces")
+        raise ConfigError(f"{card.name} {does}; `against` is for models that embed faces")
 
 
 def strongest(maps: NDArray[np.float32], count: int = CHANNELS) -> list[int]:

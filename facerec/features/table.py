@@ -111,7 +111,7 @@ def ready_file(path: Path) -> None:
     if path.suffix == ".parquet":
         _parquet()
     if path.is_dir():
-        raise DataError(f"{printable(path)}: is a folder; give another --output")
+        raise DataError(f"{printable(path)}: is a folder; give a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         require_writable(path, unique=True)
@@ -190,4 +190,4 @@ def _read_parquet(path: Path) -> dict[str, Any]:
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{printable(path)}: cannot be written ({error.strerror}); give another --output")
+    return DataError(f"{printable(path)}: cannot be written ({error.strerror}); give another file")

@@ -17,9 +17,9 @@ BATCH = 64  # crops that go through a network together
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
 
 _WRONG_MODE = {  # what a model is -> why it is refused where the other kind is wanted
-    "metric": "embeds faces and knows no classes; use it with facerec identify, or give a model of --mode classify",
+    "metric": "embeds faces and knows no classes; use it with facerec identify, or give a model that classifies",
     "classify": "classifies pictures and embeds no faces; use it with facerec classify (or evaluate classification), "
-    "or give a model of --mode metric",
+    "or give a model that embeds faces",
 }
 
 
@@ -73,4 +73,4 @@ def require_classify(card: ModelCard, model: Path) -> None:
 
 def require_attribute(card: ModelCard, model: Path) -> None:
     if not card.attribute:
-        raise ModelError(f"{model}: tells no attribute; give a model trained with facerec train --attribute FILE.csv")
+        raise ModelError(f"{model}: tells no attribute; give a model trained with an `attribute`")

@@ -46,19 +46,21 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
 
 
 def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
-    """A classifier for the model folder of a training with --mode classify; attribute: of one with --attribute.
+    """A classifier for the folder of a model that was trained to classify; attribute: of one that tells an attribute.
 
     drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
     faces, or tells no attribute.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
-        raise ModelError(f"{path}: a model file; to classify, give a model folder (facerec train --mode classify)")
+        raise ModelError(
+            f"{path}: a model file; to classify, give the folder of a model that was trained to (`facerec train`)"
+        )
     return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
 
 
 def reads_pictures(model: str | None) -> bool:
-    """Whether a model looks at whole pictures: a backbone by its name, or a model folder of --mode classify."""
+    """Whether a model looks at whole pictures: a backbone by its name, or the folder of a model that classifies."""
     if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
         return False
     from facerec.models.backbones import BACKBONES  # with torch, which a model file does without
@@ -99,7 +101,7 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
         )
     network, card = load_model(path)
     if input_size not in (0, card.input_size):
-        raise ConfigError(f"{path}: reads {card.input_size} pixels; an --input-size is for a backbone by its name")
+        raise ConfigError(f"{path}: reads {card.input_size} pixels; `input_size` is for a backbone by its name")
     return network, card, path
 
 

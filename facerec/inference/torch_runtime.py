@@ -148,5 +148,5 @@ class StageReader(_TorchModel):
                 return self._output(self._torch.zeros(1, 3, size, size, device=self._device)).shape[1]
         except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
             raise ConfigError(
-                f"{size} pixels are too few for {self.layer} of {self.card.name}; give a larger --input-size"
+                f"{size} pixels are too few for {self.layer} of {self.card.name}; give a larger `input_size`"
             ) from error

@@ -206,7 +206,7 @@ def build_stages(name: str, pretrained: bool, kept: int | None = None) -> nn.Seq
     except (URLError, HTTPException, OSError, RuntimeError) as error:  # the last: not the file its hash speaks of
         raise ModelError(
             f"the pre-trained weights of {name} cannot be downloaded ({error}); "
-            f"connect once, put the file in torch's cache, or train with --init random"
+            f"connect once, put the file in torch's cache, or train with `init=random`"
         ) from error
     stages = ((stage, _assemble(whole, layers)) for stage, layers in find_stages(name, kept))
     return nn.Sequential(OrderedDict(stages))

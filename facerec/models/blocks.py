@@ -52,7 +52,7 @@ def drop_blocks(stages: nn.Sequential, names: Iterable[str], backbone: str) -> t
     known = block_names(stages)
     if wanted and not known:
         raise ConfigError(
-            f"{backbone} has no residual blocks to drop; leave --drop-blocks out, or take a ResNet (`facerec models`)"
+            f"{backbone} has no residual blocks to drop; leave `drop_blocks` out, or take a ResNet (`facerec models`)"
         )
     if strange := sorted(wanted - set(known)):
         raise ConfigError(f"no residual block '{strange[0]}' in this {backbone}; its blocks are {', '.join(known)}")

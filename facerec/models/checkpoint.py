@@ -178,7 +178,7 @@ def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim
         for name, module in modules.items():
             module.load_state_dict(_under(tensors, f"{name}/"))
     except FileNotFoundError as error:
-        raise TrainingError(f"{path}: no such file; nothing to resume, start without --resume") from error
+        raise TrainingError(f"{path}: no such file; nothing to resume, start without `resume`") from error
     except (SafetensorError, OSError, RuntimeError) as error:
         raise TrainingError(f"{path}: cannot be resumed from (broken, or of another network)") from error
     entries: dict[int, dict[str, Tensor]] = {}

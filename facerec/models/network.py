@@ -159,9 +159,9 @@ def _map_side(stages: nn.Sequential, size: int, backbone: str) -> int:
     try:
         shape = stages.eval()(torch.zeros(1, 3, size, size)).shape
     except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
-        raise ConfigError(f"{size} pixels are too few for {backbone}; give a larger --input-size") from error
+        raise ConfigError(f"{size} pixels are too few for {backbone}; give a larger `input_size`") from error
     if len(shape) != 4:
-        raise ConfigError(f"{backbone} ends in fully connected layers: there is no map; give --pooling mean")
+        raise ConfigError(f"{backbone} ends in fully connected layers: there is no map; give `pooling=mean`")
     return shape[-1]
 
 

@@ -23,7 +23,7 @@ def aligned_crop(image: Image, size: int = 112) -> Image:
     """
     height, width = image.shape[:2]
     if height != width:
-        raise ImageError(f"{width}x{height} is not an aligned crop: give square crops, or leave out --aligned")
+        raise ImageError(f"{width}x{height} is not an aligned crop: give square crops, or leave out `aligned`")
     if width not in (112, 128):
         image = np.asarray(PIL.Image.fromarray(image).resize((128, 128), Resampling.BICUBIC))
     if size not in (112, 128):

@@ -125,7 +125,7 @@ def _admit(gallery: Gallery, person: str, digest: str, photo: Photo, *, several:
     candidates = gallery.search(photo.vectors, max(len(gallery), 1))[0]
     fault = _several(photo) if several == "refuse" and photo.others else None
     if fault is None and not force and (doubts := quality.faults or _held_back(gallery, person, candidates)):
-        fault = f"{'; '.join(doubts)}; --force enrols it"
+        fault = f"{'; '.join(doubts)}; `force` enrolls it"
     if fault is not None:
         return Enrolment(path, person, "failed", f"{printable(path)}: {fault}", quality)
     if photo.others:
@@ -137,7 +137,9 @@ def _admit(gallery: Gallery, person: str, digest: str, photo: Photo, *, several:
 
 
 def _several(photo: Photo) -> str:
-    return f"{photo.others + 1} faces in it; cut out the one that is meant, or `--several main` enrols the main one"
+    return (
+        f"{photo.others + 1} faces in it; cut out the one that is meant, or have the main one enrolled (`several=main`)"
+    )
 
 
 def _held_back(gallery: Gallery, person: str, candidates: Sequence[Candidate]) -> list[str]:

@@ -28,7 +28,7 @@ from facerec.text import printable
 from facerec.types import Box, Face, Image
 
 SAME_FACE = 0.5  # intersection over union of a face's box with the one that was stored, at least
-_REMEDY = "put the photo that was enrolled back, or give the folder it is in now as --photos"
+_REMEDY = "put the photo that was enrolled back, or give the folder it is in now as `photos`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +225,8 @@ def _same_face(template: Outstanding, path: Path, faces: Sequence[Face]) -> _See
     best = max(faces, key=lambda face: _overlap(face.box, template.photo.box), default=None)
     if best is None or _overlap(best.box, template.photo.box) < SAME_FACE:
         return ImageError(
-            f"{printable(path)}: the face that was enrolled is not found in it again; give --min-face-size and "
-            "--min-confidence as they were then"
+            f"{printable(path)}: the face that was enrolled is not found in it again; give `min_face_size` and "
+            "`min_confidence` as they were then"
         )
     return _Seen(best.crop, "photo")
 

@@ -105,14 +105,14 @@ def test_the_limit_is_given_or_the_strangers_or_the_models(tmp_path: Path) -> No
     found = grouping_limit(embedder, None)
     assert isinstance(found, np.ndarray)
     assert (found == strangers).all()
-    assert grouping_limit(embedder, 0.3) == Threshold(0.3, "given by --threshold")
+    assert grouping_limit(embedder, 0.3) == Threshold(0.3, "as asked for")
     with pytest.raises(ConfigError, match="0 to 4"):
         grouping_limit(embedder, 5)
 
 
 def test_without_strangers_and_threshold_one_must_be_given(tmp_path: Path) -> None:
     embedder = load_embedder(str(toy_model.write_model(tmp_path, threshold={})))
-    with pytest.raises(ConfigError, match="give --threshold"):
+    with pytest.raises(ConfigError, match="give a `threshold`"):
         grouping_limit(embedder, None)
 
 
@@ -186,7 +186,7 @@ def test_an_output_that_holds_something_or_lies_in_the_album_is_refused(tmp_path
 
 def test_links_that_cannot_be_made_are_one_line(tmp_path: Path) -> None:
     (photo,) = photos_in(tmp_path / "album", "a.jpg")
-    with pytest.raises(DataError, match="give another --output"):
+    with pytest.raises(DataError, match="give another `output`"):
         write_links(album_of((photo, 0), (photo, 1)), grouped(1, 1), photo / "out")
 
 

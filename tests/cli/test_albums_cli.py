@@ -65,9 +65,7 @@ def test_search_for_people(album: Path, crops: Path, toy: Path) -> None:
 def test_search_by_a_given_threshold(album: Path, crops: Path, toy: Path) -> None:
     (album / "bad.png").unlink()
     result = toy_run(toy, "search", crops / "ann.png", "--in", album, "--threshold", 4, "--json")
-    assert [(line["same"], line["threshold_source"]) for line in json_lines(result)] == [
-        (True, "given by --threshold")
-    ] * 6
+    assert [(line["same"], line["threshold_source"]) for line in json_lines(result)] == [(True, "as asked for")] * 6
 
 
 @pytest.mark.parametrize(
@@ -150,7 +148,7 @@ def test_cluster_is_held_to_the_models_strangers(album: Path, tmp_path: Path) ->
     assert summary["threshold_source"] == "5 of 50 strangers would be one of these 3 people"
     given = json_lines(toy_run(model, "cluster", album, "--threshold", 4, "--json"))
     assert [line["cluster"] for line in given[:-1]] == [1] * 6
-    assert given[-1]["threshold_source"] == "given by --threshold"
+    assert given[-1]["threshold_source"] == "as asked for"
 
 
 def test_cluster_by_dbscan(album: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_identify_by_a_given_threshold(gallery: Path, crops: Path, toy: Path, th
     assert (line["decision"], line["threshold"], line["threshold_source"]) == (
         decision,
         threshold,
-        "given by --threshold",
+        "as asked for",
     )
 
 

@@ -44,7 +44,7 @@ def test_photos_the_file_does_not_name_are_counted_and_the_first_is_named(tmp_pa
     with pytest.raises(DataError) as caught:
         read_attribute(path).values(["Bob/2.jpg", "Ann/1.jpg", "Ann/3.jpg"])
     words = "says nothing of 2 photos that are used, the first Ann/3.jpg; add a line for each, or leave them out"
-    assert str(caught.value) == f"{path}: {words} (--exclude)"
+    assert str(caught.value) == f"{path}: {words} (`exclude`)"
 
 
 @pytest.mark.parametrize(

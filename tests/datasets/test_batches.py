@@ -92,7 +92,7 @@ def test_people_need_not_be_numbered_without_gaps() -> None:
 
 
 def test_too_few_people_is_one_line_that_says_what_to_do() -> None:
-    with pytest.raises(DataError, match=r"wants 3 people with 4 photos each and only 2 have .* --people-per-batch"):
+    with pytest.raises(DataError, match=r"wants 3 people with 4 photos each and only 2 have .* `people_per_batch`"):
         identity_batches(labels_of([4, 9, 3, 1]), 3, 4, seed=0, epoch=0)
 
 

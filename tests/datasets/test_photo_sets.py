@@ -369,7 +369,7 @@ def test_nothing_but_stale_crops_is_ever_deleted(place: str, tmp_path: Path) -> 
     elif place == "a folder of something else":
         folder = write_people(tmp_path / "people", {"cyd": 1}, size=128)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(DataError, match="give another --output"):
+    with pytest.raises(DataError, match="give another `output`"):
         align_folder(folder, output, AlignedDetector(128))
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -103,7 +103,7 @@ def test_stages_and_sizes_that_there_are_not(classifier: Path, toy: Path) -> Non
         load_stage("squeezenet1_1", "layer9")
     with pytest.raises(ConfigError, match="8 pixels are too few for stage3 of squeezenet1_1"):
         load_stage("squeezenet1_1", input_size=8)
-    with pytest.raises(ConfigError, match="reads 56 pixels; an --input-size is for a backbone"):
+    with pytest.raises(ConfigError, match="reads 56 pixels; `input_size` is for a backbone"):
         load_stage(str(classifier), input_size=64)
     with pytest.raises(ModelError, match="which has no stages"):
         load_stage(str(toy))

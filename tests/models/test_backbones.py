@@ -380,7 +380,7 @@ def test_missing_weights_are_one_clear_line(name: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:1")
-    with pytest.raises(ModelError, match=rf"pre-trained weights of {name} .* --init random") as caught:
+    with pytest.raises(ModelError, match=rf"pre-trained weights of {name} .* `init=random`") as caught:
         build_stages(name, pretrained=True)
     assert "\n" not in str(caught.value)
 

@@ -129,7 +129,7 @@ def test_every_resnet_has_the_blocks_of_its_layers_and_nothing_else_has_any(back
         ("resnet18", None, "layer9.1", "no residual block 'layer9.1' in this resnet18; its blocks are layer1.0, layer"),
         ("resnet18", 2, "layer2.0", "its blocks are layer1.0, layer1.1$"),
         ("resnet18", None, "layer1", "no residual block 'layer1' "),
-        ("squeezenet1_1", None, "layer1.1", "squeezenet1_1 has no residual blocks to drop; leave --drop-blocks out"),
+        ("squeezenet1_1", None, "layer1.1", "squeezenet1_1 has no residual blocks to drop; leave `drop_blocks` out"),
         ("resnet18", 1, "layer1.1", "has no residual blocks to drop"),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_poor_photo_is_refused_every_time_until_it_is_forced(
         assert (first.status, second.status) == ("failed", status)
         assert first.reason.startswith(f"{poor}: ")
         assert words in first.reason
-        assert first.reason.endswith("; --force enrols it")
+        assert first.reason.endswith("; `force` enrolls it")
         assert first.quality is not None
         assert "; ".join(first.quality.faults) in first.reason
         assert first.vector is None
@@ -123,7 +123,7 @@ def test_several_faces_can_be_refused(force: bool, gallery: Gallery, enrolled, p
     (result,) = enrolled({"Ann": [photo(ANN, 0)]}, Crowd((CY, 0)), several="refuse", force=force)
     assert result.status == "failed"
     assert result.reason.endswith(
-        "0-0.png: 2 faces in it; cut out the one that is meant, or `--several main` enrols the main one"
+        "0-0.png: 2 faces in it; cut out the one that is meant, or have the main one enrolled (`several=main`)"
     )
     assert len(gallery) == 0
     assert [r.status for r in enrolled({"Ann": [photo(ANN, 0)]}, several="refuse")] == ["added"]
@@ -148,7 +148,7 @@ def test_a_photo_nearer_to_somebody_else_is_held_back(together: bool, gallery: G
         assert last.status == "failed"
         assert last.reason.startswith(f"{wrong}: held back: nearer to Ann (0.")
         assert "than to Bob (" in last.reason
-        assert "within the threshold 0.50 (made up for tests); --force enrols it" in last.reason
+        assert "within the threshold 0.50 (made up for tests); `force` enrolls it" in last.reason
         assert gallery.find_photo(photo_hash(wrong)) is None
         assert templates(gallery) == {"Ann": 2, "Bob": 1}
     (forced,) = enrolled({"Bob": [wrong]}, force=True)

@@ -260,7 +260,7 @@ def test_open_gallery_binds_the_model_and_lets_go_when_refused(
 
 def test_the_threshold_asked_for_goes_over_the_measured_one() -> None:
     assert choose_threshold(None, LIMIT, "m") == LIMIT
-    assert choose_threshold(0, LIMIT, "m") == Threshold(0, "given by --threshold")
+    assert choose_threshold(0, LIMIT, "m") == Threshold(0, "as asked for")
     assert choose_threshold(4, None, "m").distance == 4
     for bad in (-1e-9, 4.0001, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="from 0 to 4"):

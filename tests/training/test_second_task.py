@@ -344,7 +344,7 @@ def test_a_photo_without_a_face_has_no_attribute(two_heads: Path, small_samples:
 
 def test_a_model_that_tells_no_attribute_is_refused(two_heads: Path, tiny_model: Path) -> None:
     for model in (tiny_model, "default"):
-        with pytest.raises(ModelError, match="tells no attribute; give a model trained with facerec train --attribute"):
+        with pytest.raises(ModelError, match="tells no attribute; give a model trained with an `attribute`"):
             load_classifier(str(model), attribute=True)
     result = running.run("classify", "a.jpg", "--attribute", "--model", tiny_model)
     assert (result.exit_code, result.stdout) == (2, "")

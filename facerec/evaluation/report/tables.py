@@ -7,7 +7,7 @@ from typing import Any
 from facerec.text import printable
 
 Line = Mapping[str, Any]
-"""What `facerec evaluate ... --json` prints."""
+"""What `runs.Run` has as its `line`."""
 Cells = tuple[str, ...]
 
 DIGITS = 5

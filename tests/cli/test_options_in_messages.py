@@ -1,0 +1,83 @@
+"""The library speaks of arguments; the command line shows those of the running command as its options."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from running import ROOT
+
+from facerec.cli import common
+from facerec.errors import ConfigError
+
+LIBRARY = [path for path in sorted((ROOT / "facerec").rglob("*.py")) if path.parent.name != "cli"]
+PENDING = ("training", "gallery")
+COMMAND_LINES = {"training/advise.py": "writes the command line that it advises"}
+OPTION = re.compile(r"(?<![\w-])--[a-z]")
+COMMAND = re.compile(r"`(facerec|torchrun|pip) [^`]*`")
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and text of every string of a module that is no docstring; what an f-string fills in is `{}`."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    filled = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for node in filled for part in node.values}
+    for node in filled:
+        yield node.lineno, "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | parts:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_message_of_the_library_speaks_of_options(path: Path) -> None:
+    """Whole command lines between backticks are fine."""
+    name = path.relative_to(ROOT / "facerec").as_posix()
+    if name in COMMAND_LINES or name.startswith(PENDING):
+        return
+    assert [(line, text) for line, text in strings(path) if OPTION.search(COMMAND.sub("", text))] == []
+
+
+MESSAGE = (
+    "x.jpg: too small; give a larger `input_size`, `input_size=96` or `pooling='mean'`, leave out `aligned` or "
+    "`keep_crops`, or see `facerec models`, `json` and `direct`"
+)
+
+
+@common.command()
+@click.option("--input-size")
+@click.option("--pooling", "how")
+@click.option("--aligned/--loose", is_flag=True)
+@click.option("--keep-crops/--drop-crops")
+@click.option("--warning", is_flag=True)
+def toy(warning: bool, **_: object) -> None:
+    """Refuse, or warn."""
+    if not warning:
+        raise ConfigError(MESSAGE)
+    common.warn(MESSAGE)
+    common.emit({"reason": MESSAGE, "image": "`aligned`"})
+
+
+SHOWN = (
+    "x.jpg: too small; give a larger --input-size, --input-size 96 or --pooling mean, leave out --aligned or "
+    "--keep-crops, or see `facerec models`, `json` and `direct`"
+)
+
+
+def test_an_error_is_shown_with_the_options_of_the_command() -> None:
+    result = CliRunner().invoke(toy, [])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {SHOWN}\n")
+
+
+def test_warnings_and_reasons_are_too_and_names_are_left_alone() -> None:
+    result = CliRunner().invoke(toy, ["--warning"])
+    assert result.stderr == f"{SHOWN}\n"
+    assert result.stdout == f'{{"reason": "{SHOWN}", "image": "`aligned`"}}\n'
+
+
+def test_outside_of_a_command_a_message_stays() -> None:
+    assert common.in_options(MESSAGE) == MESSAGE
