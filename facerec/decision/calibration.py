@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import ConfigError
+from facerec.metrics.intervals import share_interval
 from facerec.types import Threshold
 
 DEFAULT_FPIR = 0.01
@@ -91,14 +92,16 @@ class Calibration:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by."""
-        from scipy.stats import beta
+        """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by.
 
-        least, most = self._counted(self.least), self._counted(self.most)
-        low = float(beta.ppf(0.025, least, self.worth + 1 - least)) if least else 0.0
-        if not most:
-            return 0.0, 1 - 0.05 ** (1 / self.worth)  # one-sided
-        return low, float(beta.ppf(0.975, most, self.worth + 1 - most))
+        The rate within the k-th nearest of N strangers follows Beta(k, N + 1 - k). The ends of that distribution are
+        ends of Clopper and Pearson's intervals: the low one for k strangers of N, the high one for the k - 1 that are
+        nearer still. Where none are within `distance` (k = 0), the high end is the one of k = 1, for the rate below the
+        nearest is smaller than the rate within it. So the interval never narrows from k = 1 to k = 0
+        (`metrics.intervals`).
+        """
+        least, most = self._counted(self.least), max(self._counted(self.most), 1)
+        return share_interval(least, self.worth)[0], share_interval(most - 1, self.worth)[1]
 
     def prediction(self, searches: int) -> tuple[float, float]:
         """95 % interval of the share of so many further strangers, searched once each, that will be within `distance`.

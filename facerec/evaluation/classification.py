@@ -1,7 +1,7 @@
-"""The classification protocol: class folders against the classes of a model. Knows probabilities, not models.
+"""The classification protocol: labelled photos against the answers of a model. Knows probabilities, not models.
 
-`class_labels` makes numbers of the folders' names (`attribute_labels`: of what a file says of the photos in them), the
-caller classifies the photos, `classification` reports.
+`class_labels` turns the folders' names into numbers of classes; `attribute_labels` does so with the values that a file
+gives the photos. The caller classifies the photos. `classification` reports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.datasets.attributes import Attribute
 from facerec.errors import DataError
-from facerec.metrics.intervals import interval, rule_of_three, share
+from facerec.metrics.intervals import interval, rate_interval
 from facerec.text import printable, same_form
 
 REPLICATES = 1000
-"""Resamples of the photos behind the interval of ROC AUC."""
+"""Resamples behind the intervals."""
 SEED = 0
-"""Of the bootstrap: the same probabilities give the same interval."""
+"""Seed of the bootstrap: the same probabilities give the same intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassificationResult:
     """What `facerec evaluate classification` reports, less model and time; the caller adds those to `to_json()`.
 
-    images: all photos in the folders. failures: those that could not be read.
-    accuracy: right answers among all images; a failure is no right answer.
-    roc_auc: `metrics.class_auc` over the photos that could be read, for without probabilities there is nothing to rank;
-    None where they are all of one class.
+    images: number of all photos in the folders.
+    failures: how many of them could not be read.
+    accuracy: share of right answers among all images; a failure is no right answer.
+    roc_auc: `metrics.class_auc` over the photos that could be read; None where they are all of one class.
     confusion: (C, C) counts of the photos that could be read; rows are the true classes, columns the answers.
-    ci95: [low, high] of accuracy (Clopper-Pearson: photos are taken for independent) and of roc_auc (percentiles of
-    `replicates` resamples of the photos within their classes); or, where it is known who is on them, of both over
-    resampled people.
+    ci95: [low, high] of accuracy and roc_auc; None where undefined. Where it is known who is on the photos, both are
+        over people (`metrics.intervals`). Otherwise photos are taken for independent: Clopper-Pearson for accuracy, for
+        roc_auc the percentiles of `replicates` resamples of the photos within their classes.
     """
 
     images: int
@@ -52,10 +52,10 @@ class ClassificationResult:
 
 
 def class_labels(folders: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> tuple[list[Path], list[int]]:
-    """Every photo of the class folders, and the place of its folder's name among the `classes`.
+    """Every photo of the class folders, and the position of its folder's name in `classes`.
 
-    Names are compared as Unicode NFC: some file systems take accents apart. A class without a folder, or without photos
-    in it, is left alone; raises DataError for a folder that is none of the classes.
+    Names are compared as Unicode NFC, because some file systems take accents apart. A class may lack a folder or
+    photos. Raises DataError for a folder whose name is no class.
     """
     places = {same_form(name): place for place, name in enumerate(classes)}
     if unknown := [name for name in folders if same_form(name) not in places]:
@@ -70,10 +70,10 @@ def class_labels(folders: Mapping[str, Sequence[Path]], classes: Sequence[str]) 
 def attribute_labels(
     folders: Mapping[str, Sequence[Path]], root: Path, attribute: Attribute, name: str, values: Sequence[str]
 ) -> tuple[list[Path], list[int], list[str]]:
-    """Every photo of the identity or class folders in `root`, the place of its value among `values`, and its folder.
+    """Every photo of the identity or class folders in `root`, the position of its value in `values`, and its folder.
 
-    name, values: what the model tells. Raises DataError for a file of another attribute, a photo it says nothing of,
-    and a value that the model does not know.
+    name, values: the attribute that the model tells, and its possible values. Raises DataError for a file of another
+    attribute, for a photo that the file gives no value, and for a value that the model does not know.
     """
     if attribute.name != same_form(name):
         raise DataError(
@@ -101,9 +101,9 @@ def classification(
 ) -> ClassificationResult:
     """Compare the answers with the labels.
 
-    labels: one per photo, from 0 to classes - 1. rows: the photo's probabilities (classes,), or None where it could not
-    be read; one at least must not be None. people: who is on each photo, where that makes photos alike: the intervals
-    are then over people.
+    labels: one per photo, from 0 to classes - 1. rows: the photo's probabilities (classes,), or None where the photo
+    could not be read; at least one must not be None. people: who is on each photo; where given, intervals are over
+    people.
     """
     sound = np.array([row is not None for row in rows])
     y, p = np.array(labels)[sound], np.stack([row for row in rows if row is not None])  # (read,), (read, classes)
@@ -128,13 +128,11 @@ def classification(
 def _over_people(
     labels: Sequence[int], rows: Sequence[NDArray[np.float32] | None], people: Sequence[str]
 ) -> list[float] | None:
-    """Of the share of right answers among all photos, over resampled people; None where there is only one."""
+    """The interval of the accuracy over people; None where there is only one person."""
     if len(set(people)) < 2:
         return None
     right = np.array([row is not None and row.argmax() == label for label, row in zip(labels, rows, strict=True)])
-    blocks = metrics.people_weights(people, people, REPLICATES, SEED)
-    drawn = np.concatenate([share(weights, right) for weights in blocks])
-    return rule_of_three(float(right.mean()), interval(drawn), len(set(people)))
+    return list(rate_interval(right, people, REPLICATES, SEED))
 
 
 def _listed(classes: Sequence[str], most: int = 20) -> str:

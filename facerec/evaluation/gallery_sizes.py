@@ -1,7 +1,7 @@
-"""Open-set identification by the size of the gallery: the more people, the nearer strangers come to one of them.
+"""Open-set identification by the size of the gallery: among more people, strangers come nearer to one of them.
 
-Random sub-galleries are drawn from the people to be enrolled; those left out become strangers, whose probes join the
-non-mated searches. Each sub-gallery draws the line where a gallery of its people would.
+Random sub-galleries are drawn from the people to be enrolled. Those left out become strangers, whose probes join the
+non-mated searches. Each sub-gallery has the threshold that a gallery of its people would have.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerec.errors import ConfigError
 from facerec.evaluation.identification import (
@@ -19,29 +18,30 @@ from facerec.evaluation.identification import (
     Searches,
     decided,
     fnir_at_fpir,
+    fnir_tally,
     gallery_threshold,
     search_all,
 )
-from facerec.metrics.intervals import Floats, Nest, measured, share
+from facerec.metrics.intervals import Nest, Tally, measured, tally
 from facerec.text import how_many
-from facerec.types import Threshold, Vectors
+from facerec.types import Floats, Threshold, Vectors
 
 DRAWS = 20
-"""Sub-galleries of each size."""
+"""How many sub-galleries of each size."""
 FPIR = {"0.01": 0.01}
-"""Where FNIR is reported for each size."""
+"""The false positive identification rates at which FNIR is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeResult:
-    """Means over `draws` random sub-galleries of `people`.
+    """Means over `draws` random sub-galleries of `people` people.
 
-    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means too.
+    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means over the draws, too.
     fnir_at_fpir: at a threshold chosen by the very strangers searched for. fpir_at_gallery_threshold,
-    fnir_at_gallery_threshold: of the final decisions at the sub-gallery's own threshold (their mean:
-    `gallery_threshold`). None where a rate is over nothing in every draw.
-    ci95: [low, high], a bootstrap over searchers, who are the same in all draws (draws are not resampled), and the rule
-    of three over them where no search erred in any.
+    fnir_at_gallery_threshold: of the final decisions at each sub-gallery's own threshold, whose mean is
+    `gallery_threshold`. A rate is None where it is over nothing in every draw.
+    ci95: [low, high] over searchers, who are the same in all draws (draws are not resampled): a bootstrap, and the rule
+    for few errors (`metrics.intervals`).
     """
 
     people: int
@@ -76,7 +76,7 @@ def by_gallery_size(
     strangers: Vectors,
     fallback: Threshold | None,
 ) -> list[SizeResult]:
-    """Measure galleries of so many people, of those in `enrolled`; what was drawn is fixed by SEED.
+    """Measure galleries of each of the `sizes`, drawn from the people in `enrolled`; SEED fixes the draws.
 
     strangers, fallback: the model's cohort (N, D) and the threshold of its card, as `gallery_threshold` takes them.
     Raises ConfigError for a size below 1 or above the number of people.
@@ -86,7 +86,7 @@ def by_gallery_size(
 
 
 def require_sizes(sizes: Sequence[int], people: int) -> None:
-    """Raise ConfigError for a size that so many people cannot make."""
+    """Raise ConfigError for a size below 1 or above the number of `people`."""
     for size in sizes:
         if not 1 <= size <= people:
             raise ConfigError(
@@ -114,11 +114,8 @@ def _of_size(
         _draw({person: enrolled[person] for person in chosen}, probes, strangers, fallback)
         for chosen in sub_galleries(sorted(enrolled), size)
     ]
-    searcher = drawn[0].searches.searcher
-    mated = np.stack([draw.searches.mated for draw in drawn])  # (draws, N)
-    once, always = np.logical_or.reduce(mated), np.logical_and.reduce(mated)  # (N,) in any draw, in all
-    over = {"fnir_at_fpir": once, "fnir_at_gallery_threshold": once, "fpir_at_gallery_threshold": ~always}
-    rates, ci95 = measured(lambda weights: _statistics(drawn, weights), searcher, searcher, REPLICATES, SEED, over)
+    searcher, tallies = drawn[0].searches.searcher, _tallies(drawn)
+    rates, ci95 = measured(lambda weights: _statistics(drawn, weights), searcher, searcher, REPLICATES, SEED, tallies)
     limits = [draw.threshold.distance for draw in drawn if draw.threshold is not None]
     return SizeResult(
         people=size,
@@ -145,16 +142,42 @@ def _draw(
 def _statistics(drawn: Sequence[Draw], weights: Floats) -> Nest:
     """(B, N) weights -> means over the draws, (B,) each."""
 
-    def mean(rate: Callable[[Draw], NDArray[np.float64]]) -> Floats:
+    def mean(rate: Callable[[Draw], Floats]) -> Floats:
         return _mean_of_defined(np.stack([rate(draw) for draw in drawn]))
 
     return {
         "fnir_at_fpir": {
             name: mean(lambda draw, at=fpir: fnir_at_fpir(draw.searches, at, weights)) for name, fpir in FPIR.items()
         },
-        "fpir_at_gallery_threshold": mean(lambda draw: share(weights * ~draw.searches.mated, draw.named)),
-        "fnir_at_gallery_threshold": mean(lambda draw: 1 - share(weights * draw.searches.mated, draw.right)),
+        "fpir_at_gallery_threshold": mean(lambda draw: _false_positives(draw).rate(weights)),
+        "fnir_at_gallery_threshold": mean(lambda draw: _misses(draw).rate(weights)),
     }
+
+
+def _tallies(drawn: Sequence[Draw]) -> Nest:
+    """Of the rates in `_statistics`."""
+    at_fpir = {name: _mean_tally([fnir_tally(draw.searches, fpir) for draw in drawn]) for name, fpir in FPIR.items()}
+    return {
+        "fnir_at_fpir": at_fpir,
+        "fpir_at_gallery_threshold": _mean_tally([_false_positives(draw) for draw in drawn]),
+        "fnir_at_gallery_threshold": _mean_tally([_misses(draw) for draw in drawn]),
+    }
+
+
+def _false_positives(draw: Draw) -> Tally:
+    return tally(~draw.searches.mated, draw.named)
+
+
+def _misses(draw: Draw) -> Tally:
+    return tally(draw.searches.mated, 1 - draw.right)
+
+
+def _mean_tally(tallies: Sequence[Tally]) -> Tally:
+    """Of the mean of several rates, of those defined: what every search adds to it."""
+    counts = np.array([max(float((each.errors + each.rest).sum()), 1) for each in tallies])[:, None]
+    errors, rest = (np.stack(part) / counts for part in zip(*((t.errors, t.rest) for t in tallies), strict=True))
+    chosen = np.logical_or.reduce([each.chosen for each in tallies])
+    return Tally(chosen, errors.sum(axis=0), rest.sum(axis=0))
 
 
 def _mean_of_defined(rates: Floats) -> Floats:

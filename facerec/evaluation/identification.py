@@ -1,7 +1,7 @@
-"""Open-set identification (ISO/IEC 19795-1; NIST FRTE 1:N): who of the enrolled people a face is, or nobody.
+"""Open-set identification (ISO/IEC 19795-1; NIST FRTE 1:N): which enrolled person a face belongs to, or none.
 
-Knows vectors, not detectors or models: the caller embeds the photos, `run_searches` searches, `summarise` reports, and
-`by_group` does so for groups of searchers.
+Knows vectors, not detectors or models. The caller embeds the photos, `run_searches` searches, `summarise` reports.
+`by_group` reports on groups of searchers.
 """
 
 import time
@@ -19,22 +19,19 @@ from facerec.decision.population import calibrate_people
 from facerec.decision.posterior import PRIOR, Posterior
 from facerec.errors import DataError
 from facerec.evaluation.reliability import reliability
-from facerec.metrics.intervals import Floats, Nest, measured, share
+from facerec.metrics.intervals import Nest, Tally, measured, rates, tally
 from facerec.search.index import FlatIndex
 from facerec.search.people import PeopleIndex
-from facerec.types import Candidate, Decision, Threshold, Vectors
+from facerec.types import Candidate, Decision, Floats, Threshold, Vectors
 
 REPLICATES = 1000
 """Resamples of the searchers behind every interval."""
 SEED = 0
-"""Of the bootstrap: the same searches give the same intervals."""
+"""Seed of the bootstrap: the same searches give the same intervals."""
 FPIRS = {"0.1": 0.1, "0.01": 0.01, "0.003": 0.003}
 """The false positive identification rates at which FNIR is reported."""
 RANKS = {"1": 1, "5": 5, "10": 10, "20": 20}
 """How many of the nearest people the cumulative match characteristic looks at."""
-
-_OF_MATED: tuple[str, ...] = ("rank1_rate", "rank_k", "fnir_at_fpir", "fnir_at_gallery_threshold", "fnir_at_threshold")
-_OF_OTHERS: tuple[str, ...] = ("fpir_at_gallery_threshold", "fpir_at_threshold")
 
 FaceVector = NDArray[np.float32] | None  # (D,) of length 1; None: the photo has no usable face
 
@@ -45,8 +42,9 @@ class Searches:
 
     searcher: who is on the photo. mated: (N,) bool, whether that person is among those to be enrolled.
     hit: (N,) bool, whether the nearest person is the searcher. distance: (N,) float32 to the nearest person, +inf where
-    the photo has no usable face or nobody is enrolled. seconds: (S,) of each search that was made and timed.
-    candidates: the nearest people of each, up to the last of RANKS, nearest first. people: enrolled, with a template.
+    the photo has no usable face or nobody is enrolled. seconds: (S,) the time of each search that was timed.
+    candidates: the nearest people of each search, nearest first, as many as the largest of RANKS. people: how many are
+    enrolled with a template.
     """
 
     searcher: tuple[str, ...]
@@ -59,9 +57,10 @@ class Searches:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """(N,) distance at which each search errs or succeeds: +inf where a mated one has another person first.
+        """(N,) the smallest threshold at which a search names the person it should, or for strangers anybody.
 
-        Against `mated` as the genuine ones a `metrics.roc` of these gives FPIR (its FMR) and 1 - FNIR (its TAR).
+        +inf where a mated search has another person first. `metrics.roc` of these, with `mated` as genuine, gives FPIR
+        (its FMR) and 1 - FNIR (its TAR).
         """
         return np.where(self.mated & ~self.hit, np.float32(np.inf), self.distance)
 
@@ -77,7 +76,7 @@ class Searches:
         return [decide(found, threshold, self.people) for found in self.candidates]
 
     def only(self, chosen: Sequence[int]) -> "Searches":
-        """Those at these places, untimed."""
+        """The searches at these positions, without their times."""
         places = np.asarray(chosen, np.intp)
         return Searches(
             tuple(self.searcher[i] for i in chosen),
@@ -95,20 +94,21 @@ class IdentificationResult:
     """What `facerec evaluate identification` reports, less the model; the caller adds that to `to_json()`.
 
     people: to be enrolled, those whose photos all failed included: they stay mated, and their searches miss.
-    templates: enrolled photos. failures_to_enrol: enrolment photos without a usable face. failures_to_acquire: probe
-    photos without one: a mated search that misses, or a non-mated one that returns nobody.
-    rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance. rank_k: the same for
-    the searcher among the k nearest people (cumulative match characteristic).
+    templates: enrolled photos.
+    failures_to_enrol: enrolment photos without a usable face.
+    failures_to_acquire: probe photos without one: a mated search that misses, or a non-mated one that returns nobody.
+    rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance.
+    rank_k: the same for the searcher among the k nearest people (cumulative match characteristic).
     fnir_at_fpir: FNIR (at rank 1) at the largest threshold with at most floor(FPIR * non-mated searches) false
-    positives, which is `threshold_at_fpir`; None without searches of both kinds.
+        positives, which is `threshold_at_fpir`; None without searches of both kinds.
     fpir_at_gallery_threshold, fnir_at_gallery_threshold: of the final decisions at the given threshold: strangers who
-    are named, and mated searches that do not end in the searcher's name; None where there is none, or no search of the
-    kind.
+        are named, and mated searches that do not end in the searcher's name; None where there is none, or no search of
+        the kind.
     det: [FPIR, FNIR, threshold] along the DET curve (`metrics.det_points`); empty without searches of both kinds.
     search_ms_p50, search_ms_p99: milliseconds of a search, the embedding not counted.
-    ci95: [low, high], a bootstrap over searchers (their searches are not independent; the gallery is never resampled)
-    in which thresholds are chosen anew, and the rule of three over searchers where no search erred
-    (`intervals.rule_of_three`); None where over half of the `replicates` lacked one kind of searches.
+    ci95: [low, high] over searchers (their searches are not independent; the gallery is never resampled): a bootstrap
+        in which thresholds are chosen anew, and for rates the rule for few errors (`metrics.intervals`). None where
+        over half of the `replicates` lacked one kind of searches.
     """
 
     people: int
@@ -151,7 +151,7 @@ def run_searches(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[s
 
 
 def search_all(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[str, Sequence[FaceVector]]) -> Searches:
-    """The same in one go, untimed, and with nobody in the gallery where not one enrolment photo has a face."""
+    """As `run_searches`, but all searches at once and untimed; not one enrolment photo needs to have a face."""
     people = index_people(enrolled)
     rows = [row for own in probes.values() for row in own]
     usable = [row for row in rows if row is not None]
@@ -182,7 +182,7 @@ def _searches(
 
 
 def index_people(enrolled: Mapping[str, Sequence[FaceVector]]) -> PeopleIndex:
-    """Everybody with a usable photo."""
+    """The index of everybody who has a usable photo."""
     owners = [person for person, rows in enrolled.items() for row in rows if row is not None]
     if not owners:
         return PeopleIndex.nobody(1)
@@ -245,12 +245,13 @@ def by_group(
     failed: Mapping[str, int] | None = None,
     posterior: Posterior | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Figures of each group of searchers under its name, against the same gallery.
+    """The figures of each group of searchers under its name, against the same gallery.
 
-    groups: of each search. limits: thresholds all groups share, by name; to the figures of `IdentificationResult` come
-    the counts of the group and FPIR and FNIR at these. For FNIR at a fixed FPIR every group chooses its own threshold,
-    as along its DET curve. failed: enrolment photos without a usable face, by group; a group of nothing else has counts
-    alone. posterior: for `probability_of` each group.
+    groups: (N,) the group of each search. limits: thresholds that all groups share, by name. The figures are those of
+    `IdentificationResult`, the counts of the group, and FPIR and FNIR at the limits. For FNIR at a fixed FPIR, and
+    along its DET curve, every group chooses its own threshold. failed: number of enrolment photos without a usable
+    face, by group; a group without searches has counts alone. posterior: where given, `probability_of` each group is
+    added.
     """
     shared = {name: limit for name, limit in limits.items() if limit is not None}
     figures, failed = {}, failed or {}
@@ -269,11 +270,11 @@ def by_group(
 
 
 def probability_of(searches: Searches, posterior: Posterior) -> dict[str, Any] | None:
-    """Does the probability that the nearest person is right come true? Of the searches that have a nearest person.
+    """Does the stated probability that the nearest person is right come true?
 
-    They are weighed so that the share `prior` of them is mated. Returns `prior`, `brier` and `calibration_error` with
-    their `ci95`, and `bins`, [mean stated, share that was right, share of the searches] of each bin that has any
-    (`probability.reliability`); None without searches of both kinds.
+    Counts the searches that have a nearest person, weighed so that the share `prior` of them is mated. Returns `prior`,
+    `brier` and `calibration_error` with their `ci95`, and `bins`: [mean stated, share that was right, share of the
+    searches] of each bin with searches (`reliability.reliability`). None without searches of both kinds.
     """
     known = searches.only(np.flatnonzero(np.isfinite(searches.distance)).tolist())
     if not known.mated.any() or known.mated.all():
@@ -299,9 +300,17 @@ def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] |
     return 1 - metrics.tar_at_fmr(metrics.roc(searches.scores, searches.mated, weights), fpir)
 
 
+def fnir_tally(searches: Searches, fpir: float) -> Tally:
+    """Of `fnir_at_fpir`: the mated searches that miss at its threshold; of none without searches of both kinds."""
+    limit = metrics.threshold_at_fmr(metrics.roc(searches.scores, searches.mated), fpir)
+    return tally(searches.mated & ~np.isnan(limit), ~(searches.scores <= limit))
+
+
 def decided(searches: Searches, threshold: Threshold | None) -> tuple[Floats, Floats]:
-    """Per search, (N,) each: 1 where the final decision names somebody, and where it names the searcher; nan without
-    a threshold."""
+    """(N,) and (N,): 1 where the final decision names anybody, and 1 where it names the searcher, else 0.
+
+    All nan without a threshold.
+    """
     if threshold is None:
         return np.full(len(searches.mated), np.nan), np.full(len(searches.mated), np.nan)
     names = [decision.person for decision in searches.decisions(threshold)]
@@ -318,31 +327,40 @@ def _counts(searches: Searches) -> dict[str, int]:
 
 
 def _rates(searches: Searches, threshold: Threshold | None, shared: Mapping[str, float]) -> dict[str, Any]:
-    """All rates and, under ci95, their intervals."""
-    named, right = decided(searches, threshold)
-    rank = searches.rank
-    among = {name: (rank > 0) & (rank <= k) for name, k in RANKS.items()}
-
-    within = {name: searches.scores <= np.float64(limit) for name, limit in shared.items()}
+    """All rates and, under ci95, their intervals. shared: `limits` of `by_group` that are known."""
+    ranks, decisions = _rank_tallies(searches), _decision_tallies(searches, threshold, shared)
 
     def statistics(weights: Floats) -> Nest:
-        mated, others = weights * searches.mated, weights * ~searches.mated  # (B, N)
-        return {
-            "rank1_rate": share(mated, searches.hit),
-            "rank_k": {name: share(mated, near) for name, near in among.items()},
-            **_at_fpirs(searches, weights),
-            "fpir_at_gallery_threshold": share(others, named),
-            "fnir_at_gallery_threshold": 1 - share(mated, right),
-            **({"fpir_at_threshold": {name: share(others, near) for name, near in within.items()}} if within else {}),
-            **(
-                {"fnir_at_threshold": {name: 1 - share(mated, near) for name, near in within.items()}} if within else {}
-            ),
-        }
+        return {**rates(ranks, weights), **_at_fpirs(searches, weights), **rates(decisions, weights)}
 
-    over: dict[str, NDArray[np.bool_]] = dict.fromkeys(_OF_MATED, searches.mated)
-    over |= dict.fromkeys(_OF_OTHERS, ~searches.mated)
-    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED, over)
+    at_fpirs = {name: fnir_tally(searches, fpir) for name, fpir in FPIRS.items()}
+    tallies = {**ranks, "fnir_at_fpir": at_fpirs, **decisions}
+    values, ci95 = measured(statistics, searches.searcher, searches.searcher, REPLICATES, SEED, tallies)
     return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
+
+
+def _rank_tallies(searches: Searches) -> Nest:
+    """Of the rates at which the mated searches find their person, at any distance."""
+    rank = searches.rank
+    among = {name: tally(searches.mated, (rank > 0) & (rank <= k)) for name, k in RANKS.items()}
+    return {"rank1_rate": tally(searches.mated, searches.hit), "rank_k": among}
+
+
+def _decision_tallies(searches: Searches, threshold: Threshold | None, shared: Mapping[str, float]) -> Nest:
+    """Of FPIR and FNIR by the decisions at the gallery's threshold, and at the shared limits where there are any."""
+    named, right = decided(searches, threshold)
+    found = {
+        "fpir_at_gallery_threshold": tally(~searches.mated, named),
+        "fnir_at_gallery_threshold": tally(searches.mated, 1 - right),
+    }
+    if not shared:
+        return found
+    within = {name: searches.scores <= np.float64(limit) for name, limit in shared.items()}
+    return {
+        **found,
+        "fpir_at_threshold": {name: tally(~searches.mated, near) for name, near in within.items()},
+        "fnir_at_threshold": {name: tally(searches.mated, ~near) for name, near in within.items()},
+    }
 
 
 def _at_fpirs(searches: Searches, weights: Floats) -> Nest:

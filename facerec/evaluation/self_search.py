@@ -1,11 +1,12 @@
-"""How well a gallery finds its own people and refuses others: searched with its own templates, one left out at a time.
+"""How well a gallery finds its own people and refuses others: it is searched with its own templates, left out in turn.
 
-Three kinds of searches, each decided at the threshold the gallery would have (ISO/IEC 19795-1):
+There are three kinds of searches, each decided at the threshold the gallery would have (ISO/IEC 19795-1):
 
-- mated: every template of somebody with two or more, against everybody, its person at the mean of their *other* ones;
-- strangers: those the threshold is set by, so that their rate is about the target's by construction;
-- people who are enrolled, each template against everybody *else*: strangers, though the threshold knows one template of
-  each (`facerec.decision.population`).
+- mated: every template of a person with two or more, among all people; its own person is searched at the mean of their
+  *other* templates;
+- strangers: those that set the threshold; their rate is near the target by construction;
+- people enrolled: every template among all *other* people. Its person is then a stranger, though one template of each
+  person helped to set the threshold (`facerec.decision.population`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from facerec.decision.calibration import calibrate_by
 from facerec.decision.population import evidence_of
-from facerec.metrics.intervals import interval, people_weights, share, share_interval
+from facerec.metrics.intervals import rate_interval
 from facerec.search.index import FlatIndex
 from facerec.search.leave_one_out import leave_one_out
 from facerec.search.people import Held, PeopleIndex
@@ -27,11 +28,7 @@ REPLICATES, SEED = 1000, 0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`errors` of `searches` by `people`; ci95: over people, who are drawn with replacement.
-
-    Where all searches err or none does no resample differs, and the interval is Clopper and Pearson's with one trial
-    for each person.
-    """
+    """`errors` of `searches` by `people`; ci95: low and high end of the 95 % interval over people."""
 
     errors: int
     searches: int
@@ -48,8 +45,8 @@ class Rate:
 class SelfSearch:
     """The figures of a gallery; a rate is None where there is no threshold, or no search of the kind.
 
-    fnir: mated searches whose nearest person is another, or beyond the threshold. fpir_strangers, fpir_enrolled:
-    searches, of the strangers and of people left out, that somebody is within the threshold of.
+    fnir: share of mated searches whose nearest person is another one or beyond the threshold. fpir_strangers,
+    fpir_enrolled: share of searches, by strangers and by people left out, that find anybody within the threshold.
     """
 
     people: int
@@ -88,11 +85,5 @@ def search_itself(held: Held) -> SelfSearch:
 def _rate(errors: NDArray[np.bool_], who: Sequence[str] | NDArray) -> Rate | None:
     if not len(errors):
         return None
-    people, wrong = len(np.unique(who)), int(errors.sum())
-    if wrong in {0, len(errors)}:
-        return Rate(wrong, len(errors), people, share_interval(people if wrong else 0, people))
-    if people == len(errors):
-        return Rate(wrong, len(errors), people, share_interval(wrong, people))
-    drawn = np.concatenate([share(weights, errors) for weights in people_weights(who, who, REPLICATES, SEED)])
-    low, high = interval(drawn) or (0.0, 1.0)
-    return Rate(wrong, len(errors), people, (low, high))
+    ends = rate_interval(errors, who, REPLICATES, SEED)
+    return Rate(int(errors.sum()), len(errors), len(np.unique(who)), ends)

@@ -1,7 +1,7 @@
-"""Protocols: what is compared with what, and what is reported. Knows vectors, not detectors or models.
+"""The verification protocol, in the style of LFW: are two photos of one person? Knows vectors, not models.
 
-LFW-style verification: `read_pairs` names photos, the caller embeds `Pairs.photos`, `verification` compares and
-reports, and `by_group` does so for groups of people.
+`read_pairs` names the photos, the caller embeds `Pairs.photos`, `verification` compares and reports. `by_group` reports
+on groups of people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.datasets.groups import NO_GROUP
 from facerec.datasets.pairs import Pairs, person_of
-from facerec.metrics.intervals import Floats, Nest, independent, measured, rule_of_three, share, value
+from facerec.metrics.intervals import Nest, Tally, bounded, independent, measured, rates, tally, value
+from facerec.types import Floats
 from facerec.vectors import are_unit, lengths, paired_distances
 
 REPLICATES = 1000
 """Resamples of the people behind every interval."""
 SEED = 0
-"""Of the bootstrap: the same pairs and vectors give the same intervals."""
+"""Seed of the bootstrap: the same pairs and vectors give the same intervals."""
 FMRS = {"1e-2": 1e-2, "1e-3": 1e-3}
 """The false match rates at which TAR is reported."""
 
 ACROSS = "across groups"
-"""What pairs of two groups are reported as."""
+"""The name under which pairs of two groups are reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,12 @@ class VerificationResult:
 
     failures_to_enrol: pairs with a photo that has no usable face; they count as comparisons that match at no threshold.
     auc, eer, tar_at_fmr: over all pairs; None without both genuine and impostor pairs.
-    accuracy_mean, accuracy_se: LFW protocol, mean and SD (ddof 1) / sqrt(folds). Without folds the first is the
-    accuracy at the best threshold for these very pairs, which is optimistic, and the second None.
-    ci95: for auc, accuracy_mean, eer and each of tar_at_fmr [low, high], a bootstrap over people (a photo's folder; a
-    photo without a folder is a person of its own) in which thresholds are chosen anew; but for auc, where no pair was
-    judged wrongly, the rule of three over people (`intervals.rule_of_three`). None where over half of its `replicates`
-    were `dropped` because they held no genuine or no impostor pair (or none in some fold at all).
+    accuracy_mean, accuracy_se: the LFW protocol's mean and SD (ddof 1) / sqrt(folds). Without folds, accuracy_mean is
+        the accuracy at the best threshold for these very pairs, which is optimistic, and accuracy_se is None.
+    ci95: [low, high] of auc, accuracy_mean, eer and each of tar_at_fmr, over people (a photo's folder; a photo without
+        a folder is a person of its own): a bootstrap in which thresholds are chosen anew and, for all but auc, the rule
+        for few errors (`metrics.intervals`). None where over half of the `replicates` were `dropped`, because they held
+        no genuine or no impostor pair, or a fold without any pair.
     """
 
     pairs: int
@@ -76,7 +77,7 @@ def verification(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | None]
         impostor=int((~pairs.same).sum()),
         failures_to_enrol=int(np.isinf(distances).sum()),
         accuracy_se=None if folds is None else metrics.standard_error(folds),
-        ci95=_intervals(distances, pairs, point),
+        ci95=_intervals(distances, pairs),
         **named,
     )
 
@@ -99,7 +100,10 @@ def pair_distances(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | Non
 
 
 def thresholds_at_fmr(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, float]:
-    """The distances at which FMR over all (N,) pairs is each of FMRS (`metrics.threshold_at_fmr`); none without any."""
+    """The distances at which FMR over all (N,) pairs is each of FMRS (`metrics.threshold_at_fmr`).
+
+    Empty without impostor pairs.
+    """
     curve = metrics.roc(distances, pairs.same)
     return {name: float(metrics.threshold_at_fmr(curve, fmr)) for name, fmr in FMRS.items() if curve.impostors}
 
@@ -107,7 +111,7 @@ def thresholds_at_fmr(distances: NDArray[np.float32], pairs: Pairs) -> dict[str,
 def at_thresholds(
     distances: NDArray[np.float32], same: NDArray[np.bool_], thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, float | None]]:
-    """FMR and FNMR of (N,) pairs at thresholds, under their names."""
+    """FMR and FNMR of (N,) pairs at each of the thresholds, under their names."""
     rates = {name: metrics.error_rates(distances, same, limit) for name, limit in thresholds.items()}
     return {
         "fmr_at_threshold": {name: value(fmr) for name, (fmr, _) in rates.items()},
@@ -116,9 +120,9 @@ def at_thresholds(
 
 
 def pair_groups(pairs: Pairs, groups: Mapping[str, str]) -> list[str]:
-    """The group of each pair: of both its photos, ACROSS where they differ, NO_GROUP where one of them has none.
+    """The group of each pair: that of both photos, ACROSS where they differ, NO_GROUP where either photo has none.
 
-    groups: of each of `pairs.photos`.
+    groups: photo -> group, for each of `pairs.photos`.
     """
     both = [(groups[a], groups[b]) for a, b in zip(pairs.a, pairs.b, strict=True)]
     return [NO_GROUP if NO_GROUP in names else names[0] if names[0] == names[1] else ACROSS for names in both]
@@ -129,9 +133,9 @@ def by_group(
 ) -> dict[str, dict[str, Any]]:
     """Counts, rates and, under ci95, intervals of the pairs of each group under its name.
 
-    groups: of each of the N pairs. thresholds: shared by all groups, by name, for FMR and FNMR. AUC, EER and TAR at a
-    fixed FMR are as if the group were alone, its own threshold chosen; accuracy is at the thresholds of the protocol,
-    which all pairs choose.
+    groups: (N,) the group of each pair. thresholds: shared by all groups, by name, for FMR and FNMR. AUC, EER and TAR
+    at a fixed FMR are those of the group alone, at thresholds of its own. Accuracy is at the thresholds of the
+    protocol, which all pairs choose.
     """
     right = _rightly_decided(distances, pairs)
     figures = {}
@@ -150,24 +154,26 @@ def _group_figures(
     distances: NDArray[np.float32], right: NDArray[np.bool_], pairs: Pairs, thresholds: Mapping[str, float]
 ) -> dict[str, Any]:
     within = {name: distances <= np.float64(limit) for name, limit in thresholds.items()}
+    accuracy = tally(np.ones(len(distances), np.bool_), right)
+    at_limits = {
+        "fmr_at_threshold": {name: tally(~pairs.same, match) for name, match in within.items()},
+        "fnmr_at_threshold": {name: tally(pairs.same, ~match) for name, match in within.items()},
+    }
 
     def statistics(weights: Floats) -> Nest:
         curve = metrics.roc(distances, pairs.same, weights)
         both = (curve.genuine > 0) & (curve.impostors > 0)
-        genuine, impostor = weights * pairs.same, weights * ~pairs.same  # (B, N)
         return {
             "auc": metrics.auc(curve),
-            "accuracy": share(weights, right),
+            "accuracy": accuracy.rate(weights),
             "eer": np.where(both, metrics.eer(curve), np.nan),
             "tar_at_fmr": {name: metrics.tar_at_fmr(curve, fmr) for name, fmr in FMRS.items()},
-            "fmr_at_threshold": {name: share(impostor, match) for name, match in within.items()},
-            "fnmr_at_threshold": {name: 1 - share(genuine, match) for name, match in within.items()},
+            **rates(at_limits, weights),
         }
 
-    people = [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
-    over = {"accuracy": np.ones(len(distances), np.bool_), "tar_at_fmr": pairs.same}
-    over |= {"fnmr_at_threshold": pairs.same, "fmr_at_threshold": ~pairs.same}
-    values, ci95 = measured(statistics, *people, REPLICATES, SEED, over)
+    people = _people(pairs)
+    tallies = {"accuracy": accuracy, "eer": _eer_tally(pairs), "tar_at_fmr": _tar_tallies(distances, pairs)}
+    values, ci95 = measured(statistics, *people, REPLICATES, SEED, tallies | at_limits)
     counts = {
         "people": len({*people[0], *people[1]}),
         "pairs": len(distances),
@@ -179,7 +185,8 @@ def _group_figures(
 
 
 def _rightly_decided(distances: NDArray[np.float32], pairs: Pairs) -> NDArray[np.bool_]:
-    """(N,) at the threshold of the accuracy reported: of the other folds, or without folds of all pairs."""
+    """(N,) bool, at the threshold that the reported accuracy uses: the other folds' best, or without folds all
+    pairs'."""
     folds = np.zeros(len(distances), np.int64) if pairs.fold is None else pairs.fold
     right = np.zeros(len(distances), np.bool_)
     for fold in np.unique(folds):
@@ -207,14 +214,42 @@ def _named(values: Sequence[Any]) -> dict[str, Any]:
     return {"auc": auc, "accuracy_mean": accuracy, "eer": eer, "tar_at_fmr": dict(zip(FMRS, tars, strict=True))}
 
 
-def _intervals(distances: NDArray[np.float32], pairs: Pairs, point: Floats) -> dict[str, Any]:
-    """95 % intervals of all statistics, (S,) their values, with the number of replicates and of those dropped."""
-    people = [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
+def _intervals(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, Any]:
+    """95 % intervals of all statistics, with the number of replicates and of those dropped."""
+    people = _people(pairs)
     values = metrics.bootstrap(lambda weights: _statistics(distances, pairs, weights), *people, REPLICATES, SEED)
-    enough = 2 * len(values) >= REPLICATES
-    drawn = [list(metrics.percentile_interval(column)) if enough else None for column in values.T]
-    kinds = (np.ones(len(distances), np.bool_), pairs.same, ~pairs.same)
-    every, genuine, impostor = (independent(kind, *people) for kind in kinds)
-    trials = [0, every, min(genuine, impostor), *([genuine] * len(FMRS))]  # AUC is no share of anything
-    ends = [rule_of_three(*each) for each in zip(point.tolist(), drawn, trials, strict=True)]
+    ends: list[list[float] | None] = [None] * values.shape[1]
+    if 2 * len(values) >= REPLICATES:
+        drawn = [list(metrics.percentile_interval(column)) for column in values.T]
+        tars = _tar_tallies(distances, pairs).values()
+        tallies = [None, _accuracy_tally(distances, pairs), _eer_tally(pairs), *tars]  # AUC is no rate
+        ends = [bounded(end, found, *people) for end, found in zip(drawn, tallies, strict=True)]
     return {**_named(ends), "replicates": REPLICATES, "dropped": REPLICATES - len(values)}
+
+
+def _people(pairs: Pairs) -> tuple[list[str], list[str]]:
+    """(N,) and (N,) who is on either photo of each pair."""
+    return [person_of(photo) for photo in pairs.a], [person_of(photo) for photo in pairs.b]
+
+
+def _accuracy_tally(distances: NDArray[np.float32], pairs: Pairs) -> Tally:
+    """Of the mean accuracy of the folds, which count alike whatever their number of pairs."""
+    found = tally(np.ones(len(distances), np.bool_), _rightly_decided(distances, pairs))
+    if pairs.fold is None:
+        return found
+    sizes = np.unique(pairs.fold, return_inverse=True, return_counts=True)[1:]
+    weight = 1 / sizes[1][sizes[0]]
+    return Tally(found.chosen, found.errors * weight, found.rest * weight)
+
+
+def _tar_tallies(distances: NDArray[np.float32], pairs: Pairs) -> dict[str, Tally]:
+    """Of TAR at each of FMRS: the genuine pairs that match at its threshold; of none without impostor pairs."""
+    curve = metrics.roc(distances, pairs.same)
+    limits = {name: metrics.threshold_at_fmr(curve, fmr) for name, fmr in FMRS.items()}
+    return {name: tally(pairs.same & ~np.isnan(limit), distances <= limit) for name, limit in limits.items()}
+
+
+def _eer_tally(pairs: Pairs) -> Tally:
+    """EER is no share of pairs; it is bounded as a rate of no error over the kind of pairs that has fewer people."""
+    fewer = min((pairs.same, ~pairs.same), key=lambda kind: independent(kind, *_people(pairs)))
+    return Tally(fewer, np.zeros(len(fewer)), np.zeros(len(fewer)))

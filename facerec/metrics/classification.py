@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.metrics.intervals import BLOCK, people_weights
+from facerec.metrics.intervals import people_weights
 from facerec.metrics.roc import auc, roc, share
 from facerec.types import Floats
 
@@ -13,7 +13,7 @@ from facerec.types import Floats
 def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Share of (N,) labels, numbers of classes, whose class is the likeliest of its row (N, C); nan for N = 0.
 
-    Among equally likely classes the first counts as the answer.
+    Of equally likely classes the first is the answer.
     """
     y, p = _checked_classes(labels, probabilities)
     return float(share((p.argmax(axis=1) == y).sum(), len(y)))
@@ -22,9 +22,9 @@ def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
 def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Area under the ROC of (N, C) probabilities, 0..1, against (N,) labels, numbers of classes.
 
-    Two classes: of the second one's probability. More: of each class against the rest, then the mean over classes (not
-    over photos: rare classes count like common ones). A class that no photo or every photo belongs to has no ROC and
-    is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
+    With two classes, the area is that of the second one's probability. With more, it is the mean over classes of each
+    class against the rest (not over photos: rare classes count like common ones). A class of no photo or of every photo
+    has no ROC and is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
     """
     return float(_mean_auc(*_checked_classes(labels, probabilities), None))
 
@@ -32,23 +32,20 @@ def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
 def class_auc_bootstrap(
     labels: ArrayLike, probabilities: ArrayLike, replicates: int, seed: int, people: ArrayLike | None = None
 ) -> Floats:
-    """`class_auc` of `replicates` resamples of the photos, (replicates,); the seed fixes them.
+    """`class_auc` of `replicates` resamples, (replicates,); the seed fixes them.
 
-    Stratified: every class is resampled by itself and keeps its number of photos, so the same classes count in all
-    resamples. A class of one photo therefore stays as it is; with few photos the interval is on the narrow side. The
-    time grows with photos x classes: about 10 s for 10,000 photos of 30 classes.
+    people: (N,) who is on each photo: people are resampled (`people_weights`); nan where a class is not drawn.
 
-    people: (N,) who is on each photo: people are resampled instead (`people_weights`); nan where a class is not drawn.
+    Without people every photo counts as a person of its own, and every class is resampled by itself. It keeps its
+    number of photos, so the same classes count in all resamples. A class of one photo stays as it is; with few photos
+    the interval is on the narrow side. The time grows with photos x classes: about 10 s for 10,000 photos of 30
+    classes.
     """
     y, p = _checked_classes(labels, probabilities)
-    if people is not None:
-        return np.concatenate(
-            [_mean_auc(y, p, weights) for weights in people_weights(people, people, replicates, seed)]
-        )
-    rng = np.random.default_rng(seed)
-    rows = max(1, BLOCK // max(1, len(y)))
-    sizes = [min(rows, replicates - start) for start in range(0, replicates, rows)]
-    return np.concatenate([_mean_auc(y, p, _photo_weights(y, size, rng)) for size in sizes])
+    units, strata = (np.arange(len(y)), y) if people is None else (people, None)
+    return np.concatenate(
+        [_mean_auc(y, p, weights) for weights in people_weights(units, units, replicates, seed, strata)]
+    )
 
 
 def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -71,15 +68,7 @@ def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArr
 
 
 def _mean_auc(y: NDArray[np.intp], p: NDArray[np.floating[Any]], weights: Floats | None) -> Floats:
-    """`class_auc` under weights (..., N): the likelier a class, the smaller the distance to it."""
+    """`class_auc` under weights (..., N). The likelier a class, the smaller its distance in the ROC."""
     columns = [1] if p.shape[1] == 2 else range(p.shape[1])
     decided = [c for c in columns if 0 < (y == c).sum() < len(y)]
     return np.asarray(np.mean([auc(roc(-p[:, c], y == c, weights)) for c in decided], axis=0) if decided else np.nan)
-
-
-def _photo_weights(y: NDArray[np.intp], replicates: int, rng: np.random.Generator) -> Floats:
-    """How often each photo is drawn, (replicates, N), when each class is resampled by itself."""
-    weights = np.empty((replicates, len(y)))
-    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
-        weights[:, y == label] = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
-    return weights

@@ -1,14 +1,37 @@
-"""Many statistics at once -> their values and 95 % intervals over people.
+"""Statistics of comparisons -> their values and 95 % intervals: one bootstrap over people, one rule for few errors.
 
-A report is a nest of named numbers. A statistic function gives such a nest for a block of bootstrap weights, a (B,)
-array in every place; `measured` makes of it the nest of values and the nest of intervals.
+A comparison is a search (of one person) or a pair of photos (of one person or two). A report is a nest of named
+numbers. A statistic function gives such a nest for a block of bootstrap weights, a (B,) array in every place.
+`measured` makes of it the nest of values and the nest of intervals. What the comparisons say of a rate is its `Tally`.
 
-Where no error was seen none is drawn either, and a bootstrap would say that there are none. A rate of 0 or 1 therefore
-has an interval that reaches at least as far as the rule of three has it (ISO/IEC 19795-1: with none in n independent
-trials the rate is below 3 / n at 95 %), where people are the trials: `rule_of_three`.
+The bootstrap: `people_weights` draws people with replacement, and an interval is the central 95 % of the values that a
+statistic takes under these weights (percentile method; Efron and Tibshirani 1993, chapter 13).
+
+The rule for few errors: a bootstrap cannot draw errors that were not seen. Where nobody erred it gives an interval of
+no width, and where few people erred one that is too narrow. The interval of a rate is therefore the hull of the
+bootstrap's interval and of an outer bound, which takes the m people for m independent trials. Were all of a person's
+comparisons right or all wrong, and j people wrong, the two-sided interval of Clopper and Pearson (1934, Biometrika 26)
+would end at H(j), 1 - 0.025^(1/m) or about 3.7 / m for j = 0. (ISO/IEC 19795-1 states the one-sided form for no error,
+the rule of three, 3 / m.) Real people err in a part of their comparisons. The outer bound lets the j who err most stand
+for all who err, and as j may be any number, it is the largest of
+
+    H(j) * (mean part of the j people who err most),  j = 0, 1, ..., m,   the part being 1 for j = 0.
+
+A person's part is their errors by the N / m comparisons that a person has on average, at most 1. The low end is found
+in the same way: 1 less the outer bound of what was right.
+
+What follows of it:
+
+- Monotone: an error more never lowers either end, if comparisons, people and seed stay. Every replicate of the
+  bootstrap rises or stays, for its weights do. So does the outer bound, for the sum of the j largest parts does.
+- With one comparison a person, the outer bound is Clopper and Pearson's interval.
+- Where many people err, the bootstrap's interval is wider than the outer bound and stands alone, with one exception
+  that being monotone costs: the high end is never below H(0), where it is when nobody errs. The low end is never above
+  1 - H(0).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +40,41 @@ from numpy.typing import ArrayLike, NDArray
 from facerec.types import Floats
 
 Nest = Mapping[str, Any]
-"""Names to (B,) arrays, or to further nests."""
+"""Names to (B,) arrays, or to further nests; or to tallies."""
 BLOCK = 1_000_000
-"""Weights (replicates x comparisons) a bootstrap holds at once."""
+"""How many weights (replicates x comparisons) a bootstrap holds at once."""
+LEVEL = 0.95
+"""How sure the intervals are."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tally:
+    """What N comparisons say of a rate, at the threshold of the reported value.
+
+    chosen: (N,) bool, the comparisons that the rate is a share of. errors, rest: (N,) >= 0, what each adds to the rate
+    and to 1 less the rate, in any unit: in the simplest case 1 and 0, or 0 and 1. Both are 0 for comparisons that are
+    not chosen, and for all where the rate is no share of comparisons (EER): it is then bounded as one without errors.
+    """
+
+    chosen: NDArray[np.bool_]
+    errors: Floats
+    rest: Floats
+
+    def rate(self, weights: Floats) -> Floats:
+        """The rate (B,) under (B, N) weights, nan where no chosen comparison has any."""
+        whole = weights @ (self.errors + self.rest)
+        return np.divide(weights @ self.errors, whole, out=np.full(len(whole), np.nan), where=whole != 0)
+
+
+def tally(chosen: NDArray[np.bool_], events: ArrayLike) -> Tally:
+    """Of the rate at which `events`, (N,) bool or 0 and 1, happen among the (N,) `chosen` comparisons."""
+    happened = np.asarray(events, np.float64)
+    return Tally(chosen, chosen * happened, chosen * (1 - happened))
+
+
+def rates(tallies: Nest, weights: Floats) -> dict[str, Any]:
+    """A nest of tallies and (B, N) weights -> the nest of their rates, (B,) each."""
+    return _mapped(tallies, lambda found: found.rate(weights))
 
 
 def measured(
@@ -28,23 +83,50 @@ def measured(
     person_b: ArrayLike,
     replicates: int,
     seed: int,
-    over: Mapping[str, NDArray[np.bool_]],
+    tallies: Nest,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The statistics of N comparisons as they are, None where undefined, and [low, high] of each over resampled people.
+    """The values of the statistics of N comparisons, None where undefined, and [low, high] of each over people.
 
-    statistic: (B, N) weights -> nest of (B,). person_a, person_b: (N,) who is on either photo (`people_weights`). over:
-    name of a rate, or of a nest of them -> (N,) the comparisons it is a share of; what is not named is no rate.
-    An interval is over the resamples in which its statistic is defined; None where that is not even half of them.
+    statistic: (B, N) weights -> nest of (B,). person_a, person_b: (N,) who is on either photo (`people_weights`).
+    tallies: of the statistics that are rates, by the names these have in the nest; others have the bootstrap's interval
+    alone. An interval is over the resamples in which its statistic is defined; None where that is not even half of
+    them.
     """
     count = len(np.asarray(person_a))
     values = _mapped(statistic(np.ones((1, count))), lambda column: value(column[0]))
     drawn = _joined([statistic(weights) for weights in people_weights(person_a, person_b, replicates, seed)])
-    trials = {name: independent(chosen, person_a, person_b) for name, chosen in over.items()}
-    return values, {name: _intervals(values[name], part, trials.get(name, 0)) for name, part in drawn.items()}
+    ends = _mapped(drawn, interval)
+    return values, _bounded_nest(ends, tallies, person_a, person_b)
+
+
+def rate_interval(events: ArrayLike, people: ArrayLike, replicates: int, seed: int) -> tuple[float, float]:
+    """The interval of the rate at which (N,) `events` happen, N > 0, in comparisons of (N,) `people`.
+
+    Where everybody has one comparison that is Clopper and Pearson's interval, which needs no bootstrap.
+    """
+    happened = np.asarray(events, np.bool_)
+    if len(np.unique(people)) == len(happened):
+        return share_interval(int(happened.sum()), len(happened))
+    found = {"rate": tally(np.ones(len(happened), np.bool_), happened)}
+    _, ends = measured(lambda weights: rates(found, weights), people, people, replicates, seed, found)
+    return ends["rate"][0], ends["rate"][1]
+
+
+def bounded(
+    ends: list[float] | None, found: Tally | None, person_a: ArrayLike, person_b: ArrayLike
+) -> list[float] | None:
+    """A bootstrap's interval [low, high], widened by the rule for few errors; as it is without a tally, or None."""
+    if ends is None or found is None:
+        return ends
+    trials = independent(found.chosen, person_a, person_b)
+    owners = _owners(found.chosen, person_a, person_b)
+    whole = float(found.errors.sum() + found.rest.sum())
+    most, least = (_outer_bound(part, whole, owners, trials) for part in (found.errors, found.rest))
+    return [min(ends[0], 1 - least), max(ends[1], most)]
 
 
 def independent(chosen: NDArray[np.bool_], person_a: ArrayLike, person_b: ArrayLike) -> int:
-    """As how many independent trials the chosen of N comparisons count: as many as there are people on their photos.
+    """How many independent trials the chosen of N comparisons count for: as many as there are people on their photos.
 
     (Or comparisons, where those are fewer.) person_a, person_b: (N,) who is on either photo.
     """
@@ -52,15 +134,39 @@ def independent(chosen: NDArray[np.bool_], person_a: ArrayLike, person_b: ArrayL
     return min(int(chosen.sum()), len(np.unique(people)))
 
 
-def rule_of_three(rate: float | None, ends: list[float] | None, trials: int) -> list[float] | None:
-    """The interval `ends` of a rate; where that is 0 or 1 it reaches at least as far as so many trials allow.
+def _owners(chosen: NDArray[np.bool_], person_a: ArrayLike, person_b: ArrayLike) -> NDArray[np.intp]:
+    """(N,) the number of the person whom each comparison counts for: of two, the one who is in more of the chosen."""
+    a, b = np.asarray(person_a), np.asarray(person_b)
+    _, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
+    a, b = codes[: len(a)], codes[len(a) :]
+    times = np.bincount(a, chosen, len(codes)) + np.bincount(b, chosen, len(codes))
+    return np.where(times[b] > times[a], b, a)
 
-    None of n seen: with the rate 1 - 0.05^(1/n), about 3 / n, that would happen once in twenty times.
+
+def _outer_bound(errors: Floats, whole: float, owners: NDArray[np.intp], trials: int) -> float:
+    """The largest rate that the rule for few errors allows; 0, which widens nothing, without trials.
+
+    errors: (N,) what each comparison adds to the rate, all of them to `whole` at most. owners: (N,) whom each counts
+    for.
     """
-    if ends is None or not trials or rate not in (0.0, 1.0):
-        return ends
-    most = 1 - 0.05 ** (1 / trials)
-    return [0.0, max(ends[1], most)] if rate == 0 else [min(ends[0], 1 - most), 1.0]
+    from scipy.special import betaincinv  # here, because few commands need it
+
+    if not trials:
+        return 0.0
+    own = np.bincount(owners, errors)  # integers, so far, where errors are counted: exact
+    parts = np.sort(np.minimum(own[own > 0] * (trials / (whole or 1.0)), 1))[::-1]
+    worst = np.arange(len(parts) + 1)[: trials + 1]
+    ends = np.where(worst < trials, betaincinv(worst + 1, np.maximum(trials - worst, 1), (1 + LEVEL) / 2), 1.0)
+    means = np.append(1.0, np.cumsum(parts) / np.arange(1, len(parts) + 1))[: trials + 1]
+    return float((ends * means).max())
+
+
+def _bounded_nest(ends: Any, tallies: Any, person_a: ArrayLike, person_b: ArrayLike) -> Any:
+    """`bounded` for every interval of a nest that the nest of tallies has a tally of."""
+    if isinstance(ends, Mapping):
+        within = tallies or {}
+        return {name: _bounded_nest(part, within.get(name), person_a, person_b) for name, part in ends.items()}
+    return bounded(ends, tallies, person_a, person_b)
 
 
 def value(number: np.floating[Any] | float) -> float | None:
@@ -80,13 +186,6 @@ def share(weights: Floats, values: NDArray[Any]) -> Floats:
     return np.divide(weights @ values.astype(np.float64), whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
-def _intervals(values: Any, drawn: Any, trials: int) -> Any:
-    """The interval of a number, or the nest of those of a nest."""
-    if isinstance(drawn, Mapping):
-        return {name: _intervals(values[name], part, trials) for name, part in drawn.items()}
-    return rule_of_three(values, interval(drawn), trials)
-
-
 def _mapped(nest: Nest, f: Callable[[Any], Any]) -> dict[str, Any]:
     return {name: _mapped(part, f) if isinstance(part, Mapping) else f(part) for name, part in nest.items()}
 
@@ -101,25 +200,38 @@ def _joined(blocks: list[Nest]) -> dict[str, Any]:
     }
 
 
-def people_weights(person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int) -> Iterator[Floats]:
+def people_weights(
+    person_a: ArrayLike, person_b: ArrayLike, replicates: int, seed: int, strata: ArrayLike | None = None
+) -> Iterator[Floats]:
     """Bootstrap weights of N comparisons under resampling of PEOPLE, in blocks (B, N) that add up to `replicates` rows.
 
-    person_a, person_b: (N,) who is on either photo. Comparisons that share a person are not independent, so people are
-    drawn with replacement, w_p times person p (subsets bootstrap: Bolle, Ratha, Pankanti, CVIU 93, 2004; Poh, Martin,
-    Bengio, TPAMI 29, 2007). Two people's comparison counts w_a * w_b times. One person's with themself counts w_a
-    times, not w_a^2: they enter or leave with their whole set of genuine comparisons, and nobody ever compared two
-    copies of one person. The product is Owen's pigeonhole bootstrap (Ann. Appl. Stat. 1, 2007), which errs on the wide
-    side: up to sqrt(3) too wide for impostors where, as in LFW, hardly any two comparisons share a person.
+    person_a, person_b: (N,) who is on either photo. strata: (P,) the class of each different person, in sorted order:
+    every class is then resampled by itself and keeps its number of people.
+
+    Comparisons that share a person are not independent, so people are drawn with replacement, person p w_p times
+    (subsets bootstrap: Bolle, Ratha, Pankanti, CVIU 93, 2004; Poh, Martin, Bengio, TPAMI 29, 2007). The comparison of
+    two people counts w_a * w_b times. A comparison of one person counts w_a times, not w_a^2: people enter or leave
+    with their whole set of genuine comparisons, and nobody ever compared two copies of one person. The product is
+    Owen's pigeonhole bootstrap (Ann. Appl. Stat. 1, 2007), which errs on the wide side: up to sqrt(3) too wide for
+    impostors where, as in LFW, hardly any two comparisons share a person.
     """
     a, b = np.asarray(person_a), np.asarray(person_b)
     names, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
     a, b = codes[: len(a)], codes[len(a) :]
+    classes = np.zeros(len(names)) if strata is None else np.asarray(strata)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK // max(1, len(a)))
     for start in range(0, replicates, rows):
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(rows, replicates - start))
-        drawn = drawn.astype(np.float64)  # (B, P)
+        drawn = _drawn(classes, min(rows, replicates - start), rng)
         yield drawn[:, a] * np.where(a == b, 1.0, drawn[:, b])
+
+
+def _drawn(classes: NDArray[Any], replicates: int, rng: np.random.Generator) -> Floats:
+    """How often each of P people is drawn, (replicates, P), when each of their classes (P,) is resampled by itself."""
+    drawn = np.empty((replicates, len(classes)))
+    for label, count in zip(*np.unique(classes, return_counts=True), strict=True):
+        drawn[:, classes == label] = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return drawn
 
 
 def bootstrap(
@@ -136,18 +248,21 @@ def bootstrap(
     return values[~np.isnan(values).any(axis=1)]
 
 
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
     """The central `level` of (R,) bootstrap values, R > 0 (percentile method).
 
     All replicates of a perfect score are perfect: an interval of no width says that no error was seen, not that none
-    exists. `intervals.rule_of_three` says what that allows.
+    exists. `bounded` says what is possible all the same.
     """
     low, high = np.quantile(np.asarray(values, np.float64), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def share_interval(part: int, whole: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval (Clopper and Pearson 1934) of a share of independent trials, `part` of `whole`."""
+def share_interval(part: float, whole: float, level: float = LEVEL) -> tuple[float, float]:
+    """The exact two-sided interval (Clopper and Pearson 1934) of a share of independent trials, `part` of `whole`.
+
+    Both may be fractions, as trials of unequal weight count (`facerec.decision.calibration`).
+    """
     from scipy.special import betaincinv  # here, because few commands need it
 
     tail = (1 - level) / 2

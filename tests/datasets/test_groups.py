@@ -208,7 +208,7 @@ def test_no_figure_of_a_table_is_cut(people: Path, toy: Path, written: Write) ->
     command = ("evaluate", "identification", "--gallery-images", people, "--probe-images", people, "--groups", path)
     shown = run(*command, "--gallery-sizes", "1,2", "--aligned", "--model", toy).stdout
     assert "…" not in shown
-    assert all(whole in shown for whole in (name, "non-mated", "searcher's group", "1.000 (0.050 to 1.000)"))
+    assert all(whole in shown for whole in (name, "non-mated", "searcher's group", "1.000 (0.025 to 1.000)"))
 
 
 def test_a_bad_groups_file_is_refused_before_a_photo_is_read(people: Path, toy: Path, written: Write) -> None:

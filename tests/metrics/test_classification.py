@@ -125,7 +125,7 @@ def test_the_seed_fixes_the_resamples_and_another_gives_others(monkeypatch: pyte
     first = metrics.class_auc_bootstrap(y, p, 50, seed=0)
     assert np.array_equal(first, metrics.class_auc_bootstrap(y, p, 50, seed=0))
     assert not np.array_equal(first, metrics.class_auc_bootstrap(y, p, 50, seed=1))
-    monkeypatch.setattr("facerec.metrics.classification.BLOCK", 7 * 40)  # in blocks of 7 there are as many
+    monkeypatch.setattr("facerec.metrics.intervals.BLOCK", 7 * 40)  # in blocks of 7 there are as many
     assert metrics.class_auc_bootstrap(y, p, 50, seed=0).shape == (50,)
 
 
