@@ -15,7 +15,7 @@ from facerec.decision.decide import Verification, choose_threshold, same_person
 from facerec.errors import DataError
 from facerec.inference.embedder import Embedder
 from facerec.metrics.clustering import b_cubed
-from facerec.metrics.intervals import percentile_interval
+from facerec.metrics.intervals import people_weights, percentile_interval
 from facerec.models.cohort import load_cohort
 from facerec.text import printable
 from facerec.types import Box, Photo, Threshold, Vectors
@@ -101,9 +101,10 @@ def score_groups(album: FaceAlbum, grouping: Grouping, people: Mapping[Path, str
     """B-cubed figures of the main faces, as `people` (photo -> name) has it, with 95 % intervals over people."""
     main = [i for i, face in enumerate(album.faces) if face.position == 0]
     names = np.array([people[album.faces[i].path] for i in main])
-    count = len(np.unique(names))
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _REPLICATES)
-    values = b_cubed(names, grouping.labels[main], np.concatenate([np.ones((1, count)), drawn]))
+    people_once = np.unique(names)
+    drawn = people_weights(people_once, people_once, _REPLICATES, seed=0)
+    weights = np.concatenate([np.ones((1, len(people_once))), *drawn])
+    values = b_cubed(names, grouping.labels[main], weights)
     figures = dict(zip(("precision", "recall", "f"), values.T, strict=True))
     line: dict[str, Any] = {name: float(column[0]) for name, column in figures.items()}
     return line | {"ci95": {name: list(percentile_interval(column[1:])) for name, column in figures.items()}}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from facerec.curation.label_fit import Fit, Limits, People, leave_one_out, limits_of, nearest_people, people_of
+from facerec.curation.label_fit import Fit, Limits, People, fit_of, limits_of, nearest_people, people_of
 from facerec.curation.near_duplicates import Agree, Pictures, one_photo, picture
 from facerec.errors import FacerecError, ImageError
 from facerec.faces.detector import Detector
@@ -175,7 +175,7 @@ def check(album: Album, other: Album | None = None, threshold: Threshold | None 
     limits = limits_of(album.vectors, album.labels, threshold)
     twice = [pair for pair in nearest_people(_people(album, limits)) if pair[2] <= limits.same]
     labels = _merged(album, twice)
-    fit = leave_one_out(album.vectors, labels)
+    fit = fit_of(album.vectors, labels)
     findings = [
         *album.faults,
         *_copies(album, fit, limits),
@@ -295,7 +295,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 def _people(album: Album, limits: Limits) -> People:
     """Without photos far from their person's others, which would keep two names of one person apart."""
-    far = leave_one_out(album.vectors, album.labels).own > limits.own
+    far = fit_of(album.vectors, album.labels).own > limits.own
     all_far = np.bincount(album.labels, ~far) == 0
     kept = ~far | all_far[album.labels]
     return people_of(album.vectors[kept], album.labels[kept])

@@ -1,7 +1,7 @@
-"""How well photos fit the people they are filed under, by their vectors; and how far apart is too far.
+"""How well photos fit the people they are filed under, by their vectors; and which distances are too large.
 
-Distances are squared, between unit vectors. Where the line lies is read off the data, for every network has distances
-of its own.
+Distances are squared, between unit vectors. The limits are read off the data, because every network has distances of
+its own.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from facerec.search.leave_one_out import leave_one_out
 from facerec.types import Threshold, Vectors
-from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_rows
+from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_means, unit_rows
 
 FEW_PEOPLE, FEW_PHOTOS = 10, 20
-"""With fewer people, or fewer photos that have others beside them, the data do not say what is usual."""
+"""With fewer people, or fewer photos of people with several photos, the data do not say what is usual."""
 
 _BLOCK = 2048  # rows compared with all people at a time
 _DEVIATION = 1.4826  # a normal distribution's standard deviation by its median absolute deviation
@@ -26,13 +27,13 @@ _DEVIATION = 1.4826  # a normal distribution's standard deviation by its median 
 class Fit:
     """How well N photos fit their people; squared distances.
 
-    own: (N,) to the mean of the other photos of the same person, nan where there is none. rival: (N,) to the nearest
-    other person's mean, inf where there is none. nearest: (N,) who that is. means: (P, D) unit.
+    own: (N,) to the mean of the same person's other photos, nan where there are none. rival: (N,) to the nearest other
+    person's mean, inf where there is none. nearest: (N,) the number of that person. means: (P, D) unit rows.
     """
 
     own: NDArray[np.float32]
     rival: NDArray[np.float32]
-    nearest: NDArray[np.int64]
+    nearest: NDArray[np.intp]
     means: Vectors
 
 
@@ -40,8 +41,10 @@ class Fit:
 class Limits:
     """The squared distances that decide, and in words where they come from.
 
-    own: farther from the mean of their own other photos, photos are wrongly labelled if nearer to another person's.
-    stranger: farther than this they are so anyway. same: people no farther apart are one.
+    own: a photo farther than this from the mean of its person's other photos is wrongly labelled if another person is
+        nearer.
+    stranger: a photo farther than this is wrongly labelled in any case.
+    same: two people no farther apart than this are one.
     """
 
     own: float
@@ -56,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class People:
-    """(P, D) of the vectors of each of P people: their unit means, and their averages, which are shorter."""
+    """Two (P, D) arrays of P people: the unit means of their vectors, and the plain averages, which are shorter."""
 
     means: Vectors
     averages: Vectors
@@ -65,30 +68,26 @@ class People:
         return len(self.means)
 
 
-def leave_one_out(vectors: Vectors, labels: NDArray[np.int64]) -> Fit:
-    """How well each of (N, D) unit rows fits the other rows of its label, and of the nearest other; labels 0..P-1."""
-    sums = sums_by_owner(vectors, labels)
-    means = unit_rows(sums)
-    own = paired_distances(unit_rows(sums[labels] - vectors), vectors)
-    own[np.bincount(labels)[labels] == 1] = np.nan
-    rival, nearest = np.empty(len(labels), np.float32), np.empty(len(labels), np.int64)
-    for rows in _blocks(len(labels)):
-        distances = squared_distances(vectors[rows], means)  # (block, P)
-        distances[np.arange(len(rows)), labels[rows]] = np.inf
-        rival[rows], nearest[rows] = distances.min(1), distances.argmin(1)
-    return Fit(own, rival, nearest, means)
+def fit_of(vectors: Vectors, labels: NDArray[np.int64]) -> Fit:
+    """How well each of (N, D) unit rows fits its own label and the nearest other one; labels: (N,) from 0 to P - 1."""
+    means = unit_means(vectors, labels)
+    found = leave_one_out(vectors, labels, means)
+    return Fit(np.where(np.isinf(found.own), np.float32(np.nan), found.own), found.other, found.nearest, means)
 
 
 def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold | None) -> Limits:
-    """Where the data, or else the model's threshold, draw the line.
+    """The limits that the data set, or with too few data the model's threshold.
 
-    Usual are the distances of photos to the mean of their person's other photos, strange those to other people's
-    means; medians and median absolute deviations, which a few wrong labels do not move, describe both.
-    own: as many deviations above the usual as below the strange. stranger: one deviation below the strange.
-    same: the distance that nine tenths of the photos keep to their own, and at most the one at which, were strange
-    distances normal, a single pair of all people would be alike by chance.
+    The usual distances are those of photos to the mean of their person's other photos. The strange ones are those to
+    other people's means. Both are described by medians and median absolute deviations, which a few wrong labels do not
+    move.
+
+    own: as many deviations above the usual as below the strange.
+    stranger: one deviation below the strange.
+    same: what nine tenths of the usual distances stay within; at most the distance at which one pair of all people
+        would be alike by chance, if strange distances were normal.
     """
-    fit = leave_one_out(vectors, labels)
+    fit = fit_of(vectors, labels)
     people, usual = len(fit.means), fit.own[~np.isnan(fit.own)]
     if people < FEW_PEOPLE or len(usual) < FEW_PHOTOS:
         return _limits_of_model(threshold)
@@ -104,7 +103,8 @@ def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold 
 
 
 def _limits_of_model(threshold: Threshold | None) -> Limits:
-    """With too few data: its threshold, and for strangers the middle between it and 2, where unrelated faces are."""
+    """With too few data: the model's threshold, and for strangers the middle between it and 2, where unrelated faces
+    lie."""
     if threshold is None:
         source = "nothing: too few people and photos, and a model without a threshold; labels are not judged"
         return Limits(np.inf, np.inf, -np.inf, source)
@@ -118,10 +118,10 @@ def people_of(vectors: Vectors, labels: NDArray[np.int64]) -> People:
 
 
 def nearest_people(a: People, b: People | None = None) -> list[tuple[int, int, float]]:
-    """Pairs of people who are each other's nearest, and their distance: of `a` and `b`, or within `a`, each once.
+    """Pairs of people who are each other's nearest, and their distance: one of `a` and one of `b`, or both of `a`.
 
-    The distance of two people is the mean distance of one's photos to the mean of the other's, the larger of the two
-    ways; so it compares with the distances of photos to their own people's means, however few photos there are.
+    The distance of two people is the mean distance of one person's photos to the mean of the other's, the larger of the
+    two ways. So it can be compared with the distances of photos to their own people's means, however few the photos.
     """
     others = a if b is None else b
     if not len(a) or not len(others):

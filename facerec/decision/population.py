@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
+from facerec.search.leave_one_out import nearest_others
 from facerec.search.people import PeopleIndex
 from facerec.types import Floats, Vectors
 from facerec.vectors import unit_rows
@@ -142,13 +143,11 @@ def _nearest(people: PeopleIndex, strangers: Strangers) -> NDArray[np.float32]:
 
 
 def _among_others(people: PeopleIndex) -> NDArray[np.float32]:
-    """Of one photo of everybody, or of MOST of them, to the nearest of the others."""
+    """Distance of one photo of everybody, or of MOST of them, to the nearest of the others."""
     count = len(people.names)
     if count < 2:
         return np.zeros(0, np.float32)
     searched = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
     first = np.unique(people.places, return_index=True)[1]
-    found = people.nearest(people.index.vectors(people.ids[first[searched]]), 2)
-    own = [people.names[place] for place in searched]
-    pairs = zip(own, found, strict=True)
-    return np.array([next(c.distance for c in near if c.person != name) for name, near in pairs], np.float32)
+    rows = people.index.vectors(people.ids[first[searched]])
+    return nearest_others(rows, searched, people.means)[0]

@@ -69,16 +69,16 @@ def search_itself(held: Held) -> SelfSearch:
     if threshold is None:
         return SelfSearch(*counts, None, None, None, None)
     strangers = evidence.distances[: len(evidence.distances) - evidence.own]
-    own, other = leave_one_out(people, held.vectors)
+    found = leave_one_out(held.vectors, people.places, people.means)
     owners, limit = np.array(held.owners), threshold.distance
-    mated, alone = np.isfinite(own), np.isfinite(other)
-    missed = (own > limit) | (own > other)
+    mated, alone = np.isfinite(found.own), np.isfinite(found.other)
+    missed = (found.own > limit) | (found.own > found.other)
     return SelfSearch(
         *counts,
         threshold,
         fnir=_rate(missed[mated], owners[mated]),
         fpir_strangers=_rate(strangers <= limit, np.arange(len(strangers))),
-        fpir_enrolled=_rate((other <= limit)[alone], owners[alone]),
+        fpir_enrolled=_rate((found.other <= limit)[alone], owners[alone]),
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.curation.label_fit import leave_one_out
+from facerec.curation.label_fit import fit_of
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.files import replacing
 from facerec.training.distillation import read_teacher
@@ -59,7 +59,7 @@ def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
 def doubtful(people: list[str], vectors: Vectors) -> tuple[np.ndarray, set[str]]:
     """(N,) bool, which crops are doubtful, and the names that are somebody else's second folder."""
     names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
-    fit = leave_one_out(vectors, labels)
+    fit = fit_of(vectors, labels)
     doubt = (fit.own > fit.rival) | (fit.own > 2 - 2 * UNLIKE)  # neither where there is no other crop
     alike = np.argwhere(np.triu(fit.means @ fit.means.T, 1) > SAME)
     second = {str(names[a if counts[a] < counts[b] else b]) for a, b in alike}

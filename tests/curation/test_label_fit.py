@@ -1,11 +1,11 @@
-"""likeness.py: how well photos fit their people, by hand and against loops, and where the lines lie."""
+"""facerec.curation.label_fit: how well photos fit their people, by hand and against loops, and where the lines lie."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from facerec.curation import label_fit
-from facerec.curation.label_fit import leave_one_out, limits_of, nearest_people, people_of
+from facerec.curation.label_fit import fit_of, limits_of, nearest_people, people_of
 from facerec.types import Threshold, Vectors
 
 THRESHOLD = Threshold(0.8, "made up")
@@ -27,7 +27,7 @@ def distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 def test_leave_one_out_by_hand() -> None:
     x, y, z = np.eye(3, dtype=np.float32)
-    fit = leave_one_out(np.stack([x, x, y, y, z]), np.array([0, 0, 0, 1, 2]))
+    fit = fit_of(np.stack([x, x, y, y, z]), np.array([0, 0, 0, 1, 2]))
     half = 2 - np.sqrt(2)  # from x to the middle between x and y
     np.testing.assert_allclose(fit.own, [half, half, 2, np.nan, np.nan], atol=1e-6)
     np.testing.assert_allclose(fit.rival[:4], [2, 2, 0, 2 - 2 / np.sqrt(5)], atol=1e-6)
@@ -36,10 +36,10 @@ def test_leave_one_out_by_hand() -> None:
 
 
 def test_leave_one_out_against_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_fit, "_BLOCK", 7)  # several blocks, the last a short one
+    monkeypatch.setattr("facerec.search.leave_one_out.BLOCK", 7 * 9)  # blocks of 7 photos, the last a short one
     vectors, labels = crowd(9, 4, 1.0)
     labels[5] = 8
-    fit = leave_one_out(vectors, labels)
+    fit = fit_of(vectors, labels)
     for i, label in enumerate(labels):
         others = [j for j in range(len(labels)) if labels[j] == label and j != i]
         rivals = {p: distance(vectors[i], vectors[labels == p].sum(0)) for p in range(9) if p != label}
@@ -50,15 +50,15 @@ def test_leave_one_out_against_loops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_person_has_no_rival() -> None:
     vectors, labels = crowd(1, 3, 0.5)
-    assert np.isinf(leave_one_out(vectors, labels).rival).all()
-    assert leave_one_out(vectors[:0], labels[:0]).own.shape == (0,)
+    assert np.isinf(fit_of(vectors, labels).rival).all()
+    assert fit_of(vectors[:0], labels[:0]).own.shape == (0,)
 
 
 @pytest.mark.parametrize("spread", [0.3, 0.8, 1.5])
 def test_limits_lie_between_the_usual_and_the_strange_whatever_the_network(spread: float) -> None:
     vectors, labels = crowd(30, 6, spread)
     limits = limits_of(vectors, labels, None)
-    usual = leave_one_out(vectors, labels).own
+    usual = fit_of(vectors, labels).own
     assert np.quantile(usual, 0.95) < limits.own < limits.stranger < 2
     assert 0 < limits.same <= np.quantile(usual, 0.9) + 1e-6
     assert limits.source == "180 photos of 30 people"
@@ -77,7 +77,7 @@ def test_people_are_not_alike_by_chance_where_photos_scatter() -> None:
     """Then nine tenths of photos to their own is farther than the nearest two of many strangers."""
     vectors, labels = crowd(400, 3, 2.5)
     limits = limits_of(vectors, labels, None)
-    assert limits.same < np.quantile(leave_one_out(vectors, labels).own, 0.9)
+    assert limits.same < np.quantile(fit_of(vectors, labels).own, 0.9)
     assert len([pair for pair in nearest_people(people_of(vectors, labels)) if pair[2] <= limits.same]) <= 3
 
 

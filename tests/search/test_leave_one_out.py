@@ -1,0 +1,51 @@
+"""facerec.search.leave_one_out against loops over every vector, every person and every other vector of that person."""
+
+import numpy as np
+import oracles
+import pytest
+
+from facerec.search import leave_one_out as module
+from facerec.search.leave_one_out import leave_one_out, nearest_others
+from facerec.types import Vectors
+from facerec.vectors import unit_means, unit_rows
+
+
+def crowd(counts: list[int]) -> tuple[Vectors, np.ndarray]:
+    """Random rows, so many of each person, in a mixed order."""
+    rng = np.random.default_rng(len(counts))
+    places = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    return unit_rows(rng.standard_normal((len(places), 5))), places
+
+
+@pytest.mark.parametrize("counts", [[1], [3], [1, 1], [4, 1, 2, 7, 1, 3]])
+@pytest.mark.parametrize("block", [1, 13, 2**24])
+def test_it_is_the_loops(counts: list[int], block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
+    vectors, places = crowd(counts)
+    means = unit_means(vectors, places)
+    found = leave_one_out(vectors, places, means)
+    for i, (row, place) in enumerate(zip(vectors, places, strict=True)):
+        own = [vectors[j].tolist() for j in range(len(vectors)) if places[j] == place and j != i]
+        others = {p: float(np.square(row - mean).sum()) for p, mean in enumerate(means) if p != place}
+        mean = np.array(oracles.unit_mean_by_loop(own)) if own else np.full(5, np.inf)
+        assert found.own[i] == pytest.approx(float(np.square(row - mean).sum()), abs=1e-5)
+        assert found.other[i] == pytest.approx(min(others.values(), default=np.inf), abs=1e-5)
+        assert not others or found.nearest[i] == min(others, key=others.__getitem__)
+
+
+def test_nobody_has_no_other() -> None:
+    vectors, places = crowd([2, 2])
+    found = leave_one_out(vectors[:0], places[:0], vectors[:0])
+    assert found.own.shape == found.other.shape == found.nearest.shape == (0,)
+    distances, _ = nearest_others(vectors[:0], places[:0], vectors)
+    assert distances.shape == (0,)
+
+
+def test_where_the_others_cancel_out_the_first_of_them_stands_for_them() -> None:
+    x, y = np.eye(2, dtype=np.float32)
+    vectors, places = np.stack([y, x, -x, x]), np.array([0, 0, 0, 1])
+    own = leave_one_out(vectors, places, unit_means(vectors, places)).own
+    assert own[0] == pytest.approx(2), "the others are x and -x: y is compared with x"
+    vectors = np.stack([x, x, -x, y])
+    own = leave_one_out(vectors, places, unit_means(vectors, places)).own
+    np.testing.assert_allclose(own, [0, 0, 4, np.inf], atol=1e-6)
