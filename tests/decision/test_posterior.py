@@ -265,7 +265,7 @@ def test_a_draw_searches_no_enrolled_photo_and_calibrates_by_no_enrolled_strange
 
 
 def test_vectors_are_kept_by_model_and_people(script: Any, stating: Path, tmp_path: Path) -> None:
-    module = importlib.import_module("held_out_people")
+    module = importlib.import_module("scripts.studies.people")
     for person in range(3):
         for photo in range(2):
             toy_model.save_crop(tmp_path / "faces" / f"p{person}" / f"{photo}.png", person, photo)
