@@ -265,7 +265,7 @@ def test_a_gallery_that_is_open_is_not_replaced(folder: Path, elsewhere: bool, m
     if elsewhere:
         code = "import sys, pathlib, toy_gallery; g = toy_gallery.opened(pathlib.Path(sys.argv[1]));"
         code += " print(flush=True); input()"
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])}
         command = [sys.executable, "-c", code, str(folder)]
         other = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert other.stdout is not None
