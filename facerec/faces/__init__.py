@@ -1,1 +1,1 @@
-"""From photos to aligned faces: detection, alignment, and the quality of what was found."""
+"""From photos to aligned faces: detection, alignment, and the quality of each face."""

@@ -1,4 +1,4 @@
-"""Five landmarks -> a crop aligned to the ArcFace template."""
+"""From five landmarks to a crop that is aligned to the ArcFace template."""
 
 import math
 
@@ -15,19 +15,21 @@ Points = NDArray[np.float32]
 TEMPLATE: Points = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
-"""ArcFace's places of the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
+"""(5, 2): where ArcFace puts the landmarks in a 112x112 crop (Deng et al. 2019, insightface's `arcface_dst`)."""
 
 
 def template(size: int) -> Points:
-    """(5, 2) landmarks of a size x size crop: the 112 template scaled; at 128, training's size, with 8 px around it."""
+    """(5, 2) float32 landmarks of a size x size crop: the 112 template, scaled. At 128, the size of training crops, it
+    is not scaled but has a margin of 8 pixels.
+    """
     return TEMPLATE + 8 if size == 128 else (TEMPLATE + 0.5) * np.float32(size / 112) - 0.5
 
 
 def similarity(source: Points, target: Points) -> NDArray[np.float64]:
-    """(2, 3) matrix of the least-squares similarity, reflections left out, from (N, 2) `source` points to `target`.
+    """(2, 3) matrix of the similarity without reflection that takes (N, 2) `source` to `target` with least squares.
 
-    Umeyama 1991; with points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
-    Raises ValueError when all source points are one.
+    Umeyama 1991. With points as complex numbers it is w = c z + t, where c = <z - mean z, w - mean w> / |z - mean z|^2.
+    Raises ValueError if all source points coincide.
     """
     z, w = (points.astype(np.float64) @ (1, 1j) for points in (source, target))
     centred = z - z.mean()
@@ -42,13 +44,13 @@ def similarity(source: Points, target: Points) -> NDArray[np.float64]:
 def align(image: Image, landmarks: Points, size: int) -> Image:
     """Warp a face onto the ArcFace template: (H, W, 3) uint8 RGB and (5, 2) pixels -> (size, size, 3) uint8 RGB.
 
-    Bicubic; scaling down goes through a low-pass filter first. What lies outside the photo is black.
-    Raises ValueError for landmarks that all fall on one point.
+    Bicubic, with a low-pass filter before scaling down. Pixels outside the photo are black.
+    Raises ValueError if all landmarks coincide.
     """
     forward = similarity(landmarks, template(size))
     scale = math.hypot(forward[0, 0], forward[1, 0])
     inverse: NDArray[np.float64] = np.linalg.inv(forward[:, :2]).astype(np.float64)
-    # From pixel indices to Pillow's continuous coordinates, where pixel i reaches from i to i + 1.
+    # In Pillow's continuous coordinates pixel i covers i to i + 1; ours are pixel indices.
     origin = inverse @ (-0.5 - forward[:, 2]) + 0.5
     region = _region(inverse, origin, size, image.shape)
     if region is None:
@@ -67,7 +69,10 @@ def align(image: Image, landmarks: Points, size: int) -> Image:
 def _region(
     inverse: NDArray[np.float64], origin: NDArray[np.float64], size: int, shape: tuple[int, ...]
 ) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the part of the photo a crop is made from, with room for the filters; or None."""
+    """The part of the photo that a crop shows, and what the filters need around it: left, top, right, bottom.
+
+    None if the crop lies outside the photo.
+    """
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse.T + origin
     room = 4 + 4 * np.abs(inverse).max()
     low = np.maximum(np.floor(corners.min(0) - room), 0)

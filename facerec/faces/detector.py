@@ -1,4 +1,4 @@
-"""The `Detector` protocol, crops that are aligned already, and photos read and detected in batches."""
+"""The `Detector` protocol, a detector for aligned crops, and the detection of faces in batches of photos."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,25 +14,25 @@ from facerec.text import printable
 from facerec.types import Face, Image
 
 BATCH_PIXELS = 48_000_000
-"""`faces_in_photos` holds at most about this many pixels of decoded photos at once, beyond the first photo."""
+"""`faces_in_photos` starts a new batch once the decoded photos of a batch have this many pixels."""
 
 
 class Detector(Protocol):
-    """Finds faces. Another detector could stand here."""
+    """What finds faces in photos. MTCNN is one; any class with this method will do."""
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        """For each (H, W, 3) uint8 RGB photo, of whatever size, its faces, the main one first."""
+        """The faces of each (H, W, 3) uint8 RGB photo, the main face first. Photos may differ in size."""
         ...
 
 
 class AlignedDetector:
-    """For inputs that are aligned crops already: each is one face, found with certainty."""
+    """For inputs that are aligned crops already: each is one face with confidence 1."""
 
     def __init__(self, crop_size: int = 112) -> None:
         self.crop_size = crop_size
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        """One face per image; raises ImageError for an image that is not square."""
+        """One face for each image; raises ImageError for an image that is not square."""
         return [[self._face(image)] for image in images]
 
     def _face(self, image: Image) -> Face:
@@ -72,9 +72,9 @@ def detector_for(
 def faces_in_photos(
     paths: Iterable[Path], detector: Detector, batch_size: int
 ) -> Iterator[tuple[Path, list[Face] | ImageError]]:
-    """Read and detect photos in order, `batch_size` at a time (fewer where they are large).
+    """Read photos and detect their faces, in order, `batch_size` photos at a time (fewer if they are large).
 
-    A photo that cannot be read, or is not what the detector takes, yields its ImageError in its place.
+    A photo that cannot be read, or that the detector refuses, yields its ImageError instead of faces.
     """
     batch: list[tuple[Path, Image | ImageError]] = []
     pixels = 0
@@ -107,7 +107,7 @@ def _detect_batch(
 
 
 def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:
-    """What the detector says; where it refuses the batch, photo by photo."""
+    """Each image's faces. If the detector refuses the batch, it is asked again about each image by itself."""
     try:
         return [*detector.detect(images)]
     except ImageError as error:

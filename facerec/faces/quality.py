@@ -1,7 +1,7 @@
-"""How good a face is to be known by: size, sharpness, pose and the detector's confidence, and in words what is wrong.
+"""How suitable a face is for recognition: size, sharpness, pose, the detector's confidence, and what is wrong in words.
 
-The measures are those of ISO/IEC 29794-5 that five landmarks and a crop can give. Their limits are not guessed:
-`scripts/studies/photo_quality.py` shows how much oftener the shipped model misses people as each of them gets worse.
+These are the measures of ISO/IEC 29794-5 that five landmarks and a crop can give. Their limits are measured:
+`scripts/studies/photo_quality.py` shows how much more often the default model misses people as each measure gets worse.
 """
 
 import math
@@ -18,16 +18,18 @@ from scipy.ndimage import uniform_filter1d
 
 from facerec.types import Face, Image
 
-_MOUTH = 40.59 / 35.24  # ArcFace's template: from the eyes to the mouth, in parts of the eyes' distance
-_NOSE = 20.14 / 40.59  # and from the eyes to the tip of the nose, in parts of the way to the mouth
-_WINDOW = 11  # of the blur that is compared with, in pixels; Crete's
+_MOUTH = 40.59 / 35.24  # ArcFace's template: the way from the eyes to the mouth, divided by the eyes' distance
+_NOSE = 20.14 / 40.59  # and the way from the eyes to the tip of the nose, divided by the way to the mouth
+_WINDOW = 11  # pixels of the blur in `sharpness`; Crete's value
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a measure must reach (`most`: must not pass, whatever its sign) for a good face, and at the least to enroll.
+    """The limits of one measure.
 
-    words: what is wrong and what to do, with a place for the value and one for `good`. decimals: they have at least.
+    good: the value a good face has. least: the value a face must have to be enrolled. Both are lower limits; with
+    `most` they are upper limits of the absolute value. words: what is wrong and what to do, with two places, for the
+    value and for `good`. decimals: how many those two are shown with, at least.
     """
 
     measure: str
@@ -38,11 +40,11 @@ class Limit:
     most: bool = False
 
     def holds(self, value: float, limit: float) -> bool:
-        """Whether `value` is as `limit` asks; what is no number is not."""
+        """Whether `value` keeps to `limit`. NaN does not."""
         return abs(value) <= limit if self.most else value >= limit
 
     def complaint(self, value: float) -> str:
-        """The words for a value that is not good; its decimals tell it from what is."""
+        """The words for a value that is not good, with enough decimals to see that it differs from `good`."""
         shown = abs(value) if self.most else value
         good = f"{self.good:.{self.decimals}f}"
         digits = next(n for n in count(self.decimals) if n > 9 or not self.holds(float(f"{shown:.{n}f}"), float(good)))
@@ -61,23 +63,24 @@ LIMITS = (
     ),
     Limit("confidence", 0.99, 0.9, "it may be no face, confidence {}; use a photo with {} or more"),
 )
-"""By `scripts/studies/photo_quality.py`, on the validation people's crops: at `good` twice as many comparisons are
-missed as usual, at `least` half. Only seven of the crops are turned by more than 0.4, and none has a confidence below
-0.99: less sure faces are doubtful because nothing is known of them, and too poor where MTCNN's default passes them
-over. Neither pitch nor roll made a difference that these crops can show."""
+"""From `scripts/studies/photo_quality.py`, on the validation people's crops: at `good` twice as many comparisons are
+missed as usual, at `least` half of all. Only seven of the crops have a yaw above 0.4, and none has a confidence below
+0.99. So faces with a lower confidence are reported because nothing is known about them; `least` is MTCNN's default.
+Neither pitch nor roll made a difference that these crops could show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """One face's quality.
+    """The quality of one face.
 
-    eye_distance: pixels of the photo between the eyes, as far apart as they would be were the face not turned.
-    sharpness: of the aligned crop, 0 (blurred, or enlarged from a few pixels) to 1; see `sharpness`.
-    yaw: how far the nose is from the middle between the eyes, along their line, in parts of their distance: 0 frontal,
-    0.5 the nose below the eye at the image's right, -0.5 at its left. pitch: how far the nose is below (positive) or
-    above its place on a frontal face, in parts of the way from the eyes to the mouth. roll: of the eyes' line, degrees
-    clockwise; alignment undoes it. confidence: the detector's, 0..1.
-    Of an aligned crop the landmarks are the template's: its pose is not known and reads as frontal.
+    eye_distance: pixels of the photo between the eyes, corrected for a turned head.
+    sharpness: of the aligned crop, from 0 (blurred, or enlarged from a few pixels) to 1; see `sharpness`.
+    yaw: how far the nose is from the middle between the eyes, along the line through them, divided by their distance.
+    0 is frontal, 0.5 has the nose below the eye at the image's right, -0.5 below the one at its left.
+    pitch: how far the nose is below (positive) or above its place in a frontal face, divided by the way from the eyes
+    to the mouth. roll: the angle of the line through the eyes, in degrees clockwise; alignment removes it.
+    confidence: the detector's, 0..1.
+    An aligned crop has the template's landmarks, so its pose is unknown and reads as frontal.
     """
 
     eye_distance: float
@@ -89,16 +92,16 @@ class Quality:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is doubtful about the face and what to do, a clause each; empty for a good one."""
+        """What is doubtful about the face and what to do, one clause each; empty for a good face."""
         return self._complaints(lambda limit: limit.good)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What makes the face too poor to be known by, a clause each; empty for one that may be enrolled."""
+        """Why the face is too poor to be enrolled, one clause each; empty if it may be enrolled."""
         return self._complaints(lambda limit: limit.least)
 
     def to_json(self) -> dict[str, Any]:
-        """The measures, rounded, and the problems, as a dict that `json.dumps` takes."""
+        """The measures, rounded, and the problems, ready for `json.dumps`."""
         return {**{name: round(value, 4) for name, value in asdict(self).items()}, "problems": list(self.problems)}
 
     def _complaints(self, chosen: Callable[[Limit], float]) -> tuple[str, ...]:
@@ -113,7 +116,7 @@ def measure(face: Face) -> Quality:
     down = np.mean(mouth, axis=0) - eyes
     across = float(np.hypot(*line))
     return Quality(
-        # Turning the head shortens the one, nodding the other.
+        # Turning the head shortens the first, nodding the second.
         eye_distance=max(across, float(np.hypot(*down)) / _MOUTH),
         sharpness=sharpness(face.crop),
         yaw=_part(nose - eyes, line),
@@ -124,18 +127,18 @@ def measure(face: Face) -> Quality:
 
 
 def _part(way: NDArray[np.float64], along: NDArray[np.float64]) -> float:
-    """How far `way` leads along a line, in parts of it; 0 along none."""
+    """How far `way` (2,) leads along the line `along` (2,), divided by the line's length; 0 if that is 0."""
     length = float(along @ along)
     return float(way @ along) / length if length > 0 else 0.0
 
 
 def sharpness(crop: Image) -> float:
-    """How much of the contrast between neighbouring pixels of the middle of a face is lost when it is blurred, 0..1.
+    """The share of the contrast between neighbouring pixels in the middle of a face that blurring it removes, 0..1.
 
-    crop: (S, S, 3) uint8 RGB, aligned. 0 for one that has no contrast. It depends neither on contrast nor, because it
-    is measured where all faces are of one size, on the face's: what was enlarged from a few pixels is as blurred as it
-    looks. Source: F. Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur
-    metric", SPIE 6492, 2007 (1 less its measure).
+    crop: (S, S, 3) uint8 RGB, aligned. A crop without contrast has 0. The measure does not depend on the amount of
+    contrast. Nor does it depend on the face's size in the photo, as all crops show the face in one size: a face that
+    was enlarged from a few pixels counts as blurred. Source: F. Crete et al., "The blur effect: perception and
+    estimation with a new no-reference perceptual blur metric", SPIE 6492, 2007 (1 minus its measure).
     """
     kept = []
     for axis in (0, 1):
@@ -144,11 +147,11 @@ def sharpness(crop: Image) -> float:
         sharp, soft = (np.abs(np.diff(picture, axis=axis)) for picture in (grey, blurred))
         total = sharp.sum()
         kept.append(np.maximum(sharp - soft, 0).sum() / total if total > 0 else 0.0)
-    return float(min(kept))  # blur of a moving camera has a direction
+    return float(min(kept))  # a moving camera blurs along one axis only
 
 
 def _middle(crop: Image) -> NDArray[np.float64]:
-    """(72, 72) grey, 0..255: brows to mouth of a crop at the size of 112, without what is behind the face."""
+    """(72, 72) grey, 0..255: a crop of size 112 from the brows to the mouth, without the background."""
     grey = PIL.Image.fromarray(crop).convert("L")
     if grey.width == 128:
         grey = grey.crop((8, 8, 120, 120))

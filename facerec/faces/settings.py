@@ -10,8 +10,8 @@ class DetectorSettings:
     """How faces are found."""
 
     min_face_size: int = setting(
-        32, "Smallest face looked for, in pixels of the photo after it was scaled down; the work grows with 1 / size^2."
+        32, "Smallest face to look for, in pixels of the scaled-down photo; the work grows with 1 / size^2."
     )
-    min_confidence: float = setting(0.9, "Faces the detector is less sure of are dropped, 0..1.")
-    max_side: int = setting(1280, "Photos whose longer side is above this are scaled down before detection, in pixels.")
+    min_confidence: float = setting(0.9, "Faces with a lower confidence of the detector are dropped, 0..1.")
+    max_side: int = setting(1280, "Photos with a longer side than this, in pixels, are scaled down before detection.")
     batch_size: int = setting(16, "Photos (padded to one size) that go through the detector together.")
