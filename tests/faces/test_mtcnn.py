@@ -188,7 +188,7 @@ def test_an_input_that_is_not_square_fails_alone(tmp_path: Path) -> None:
     PIL.Image.new("RGB", (100, 120)).save(paths[1])
     results = [faces for _, faces in faces_in_photos(paths, AlignedDetector(), 8)]
     assert [isinstance(faces, ImageError) for faces in results] == [False, True, False]
-    assert str(results[1]) == f"{paths[1]}: 100x120 is not an aligned crop: give square crops, or leave out --aligned"
+    assert str(results[1]) == f"{paths[1]}: 100x120 is not an aligned crop: give square crops, or leave out `aligned`"
 
 
 # ---- MTCNN ----------------------------------------------------------------------------------------------------------
