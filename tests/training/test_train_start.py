@@ -160,7 +160,7 @@ def test_of_another_model_it_knows_nothing(
 ) -> None:
     """That it became by an epoch that is better, or is from the start by its form.
 
-    The start has a TAR of 0, and a step of learning betters it: class vectors pull apart even embeddings that are equal.
+    The start has a TAR of 0. A step of learning betters it: class vectors pull apart even embeddings that are equal.
     """
     known, output, seen = well_known(tmp_path / "known", blind_model(tmp_path, perfect_run)), tmp_path / "run", []
     settings = small(init=str(known), loss="arcface", batch_size=8, head_lr=0.1, epochs=4, **form)
