@@ -2,10 +2,11 @@
 
     .venv/bin/python -m scripts.studies advice --data ../shared/data
 
-DATA holds hymenoptera/train, cifar10/train, faces and splits (of `faces` only people to train on are looked at). The
-measured figures are those of README ("The training engine") and of facerec/weights/README.md; they are not made again
-here. An advised strategy agrees where it is the best one measured, or the best's interval and its own overlap: then
-these measurements cannot tell them apart. Of the faces' figures, means of two seeds, 1.96 standard errors are taken.
+DATA holds hymenoptera/train, cifar10/train, faces and splits. Of `faces` only the people to train on are looked at.
+The measured figures are those of the studies `classification_tasks` and `strategies`; they are copied, not measured
+again. The advice agrees if the advised strategy is the best one measured. If it is not, but its interval and the best
+one's overlap, the two are not told apart. The faces' figures are means of two seeds; their intervals are 1.96
+standard errors.
 """
 
 import argparse

@@ -1,27 +1,27 @@
-"""Does a gallery's threshold let through the share of strangers it says? Many galleries of each size; and a constant.
+"""Does a gallery's threshold let through the share of strangers it promises? Many galleries of each size.
 
     .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --sizes 10 40
     .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --people test --sizes 10 40 100
     .venv/bin/python -m scripts.studies calibration MODEL --data ../shared/data --people lfw --sizes 10 40 100 400 1000
 
-(--cache DIR keeps the vectors of the people, which takes most of the time: `people.py`.)
+--cache DIR keeps the people's vectors, which take most of the time.
 
-In each of 200 draws so many people, at random, are enrolled with up to 4 photos each, and the gallery sets its
-threshold for FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration
-never saw), and every further photo of the enrolled. Of the validation and test people these are aligned crops, of LFW
-raw photos. Reported over the draws: the mean FPIR with a 95 % interval by a bootstrap over people (draws not
-resampled), what multiple of the 1 % asked for it is, and in what share of the draws the FPIR lay in the 95 % interval
-`Calibration.prediction` gives beforehand. Beside it the same of one constant distance to the nearest template, the one
-that lets 1 % of the validation people's strangers through at 40 people; and the FNIR of both.
+In each of 200 draws, SIZE people are drawn and enrolled with up to 4 photos each. The gallery sets its threshold for
+FPIR 1 % by the model's cohort. Then one photo of everybody else is searched (strangers the calibration never saw),
+and every further photo of the enrolled people. Validation and test people: aligned crops. LFW: raw photos.
 
---strangers PREFIX: beside them one photo of every training person is searched whose folder and name begin so (`faces/`,
-`faces/celeba_`, of which all validation and test people are). Of 120 people few are left as strangers, and these are
-thousands. The calibration has not seen them, but the model has: it was trained on them. With the validation people the
-two kinds of strangers can be compared.
+Reported: the mean FPIR over the draws with a 95 % interval (people resampled, draws kept), its multiple of the 1 %
+asked for, and in what share of the draws the FPIR lay in the interval that `Calibration.prediction` states
+beforehand. Beside it, the same for one constant distance to the nearest template: the one that lets 1 % of the
+validation people's strangers through at 40 people. And the FNIR of both.
 
-With --groups-of 120 it measures instead what so few people as the 120 test people can tell: the people are divided into
-groups of so many, and each is measured as if there were no others, by 50 draws. Printed: the multiples of the 1 % over
-the groups (mean, median, central 95 %).
+--strangers PREFIX also searches one photo of every training person whose folder and name begin with PREFIX (`faces/`;
+`faces/celeba_` is where all validation and test people come from). With 100 of 120 people enrolled only 20 strangers are
+left; these are hundreds or thousands more. The calibration has not seen them, but the model was trained on them.
+
+--groups-of 120 measures instead what as few as 120 people can tell. The people are divided into groups of so many, and
+each group is measured as if there were no others, by 50 draws. Printed: the multiples of the 1 % over the groups (mean,
+median, central 95 %).
 """
 
 import argparse

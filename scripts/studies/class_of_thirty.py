@@ -1,15 +1,16 @@
-"""The lectures' own exercise: the photos of a class of thirty people and nobody else's. Which training pays?
+"""With photos of a class of thirty people and nobody else, which training pays?
 
-    .venv/bin/python -m scripts.studies class_of_thirty DATA RUNS --people validation|test|lfw \\
-        [--classes 2] [--epochs 10]
+    .venv/bin/python -m scripts.studies class_of_thirty DATA RUNS --people validation|test|lfw [--epochs 10]
 
-For each class 30 people are drawn (no person is in two classes), and of each of them 10 photos (4 of LFW people's)
-are known. On these alone `facerec train` trains once in each of WAYS; the known photos are enrolled, the others of the
-class are the mated searches, and the photos of all who are not in the class (of LFW 1,000 others, one photo each) the
-non-mated ones. Reported: rank 1 and FNIR at fixed FPIR, averaged over the classes, with 95 % intervals by a bootstrap
-over people (thresholds chosen anew, trainings not repeated), and what a gallery would answer at its own threshold: that
-of the model's strangers, or of its card where it has none. Rates are the command's own, but for those in WAYS.
-Photos of LFW are detected and aligned first (RUNS/lfw). Killed, it goes on where it was.
+For each class, 30 people are drawn (nobody is in two classes). 10 photos of each (4 of LFW's people) are known. On
+these alone `facerec train` trains once in each of WAYS. The known photos are enrolled. The other photos of the class
+are the mated searches. The photos of everybody outside the class are the non-mated ones (of LFW, one photo of 1,000
+people).
+
+Reported: rank 1 and FNIR at fixed FPIR, averaged over the classes, with 95 % intervals over people (thresholds chosen
+anew, trainings not repeated); and what a gallery answers at its own threshold, which the model's strangers set, or
+its card where it has none. Learning rates are the command's own unless WAYS says otherwise. LFW's photos are detected
+and aligned first (RUNS/lfw). A run that was killed goes on where it was.
 """
 
 import argparse

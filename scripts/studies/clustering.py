@@ -1,24 +1,24 @@
-"""Which algorithm groups an album's faces best, and where its line should lie: B-cubed figures of simulated albums.
+"""Which algorithm groups an album's faces best, and how near must groups be to be joined? Simulated albums.
 
     D=../shared/data
     .venv/bin/python -m scripts.studies clustering $D/faces --people $D/splits/validation.txt
     .venv/bin/python -m scripts.studies clustering $D/faces --people $D/splits/test.txt --shipped
 
-FOLDER holds identity folders of aligned crops, LIST names the people (`faces/NAME`, a line each). An album is 20 to 60
-of them at random; a quarter of them have one photo in it, the others 1 + a geometric number of mean 5 (or all they
-have). Printed is a Markdown table for each kind of album:
+FOLDER holds identity folders of aligned crops. LIST names the people, a line `faces/NAME` each. An album is 20 to 60
+of them at random. A quarter of them have one photo in it, the others 1 + a geometric number of mean 5 (or all they
+have). There is a table for each kind of album:
 
 alone      every face has a photo of its own
 together   the same faces, half of them in photos of 2 to 5 people
-crowd      the faces of `alone`, and 500 strangers with a photo each (of the cohort's half that sets no limit)
+crowd      the faces of `alone`, and 500 strangers with a photo each (from the half of the cohort that sets no limit)
 everyone   all crops of all people, one album
 
-with precision, recall and F over all draws, and F less the first row's; then F in the mean of the four kinds. 95 %
-intervals: a bootstrap over people, who are the same for all rows and draws (groupings as they are, strangers not
-resampled). The limits that strangers set are set by the other half of the cohort; for DBSCAN, whose eps it is, by the
-share of them within it of some face. Seeds are fixed.
+Each table has precision, recall and F over all draws, and F less the first row's. A last table has the mean F of the
+four kinds. 95 % intervals: people are resampled, the same for all rows and draws; groupings and strangers are kept.
+Limits that strangers set are set by the other half of the cohort. For DBSCAN this limit is eps, set by the share of
+the strangers within it of some face. Seeds are fixed.
 
-`--shipped`: the first row only, for people by whom nothing is to be chosen. `--cache FILE.npz` keeps the embeddings.
+--shipped: the first row only, for people by whom nothing is to be chosen. --cache FILE.npz keeps the embeddings.
 """
 
 import argparse

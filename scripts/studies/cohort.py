@@ -1,14 +1,14 @@
-"""Does a cohort of low-resolution strangers calibrate a threshold for strangers on good photos?
+"""May low-resolution strangers set the threshold for strangers on good photos?
 
     .venv/bin/python -m scripts.studies cohort MODEL --data ../shared/data
 
-Over 40 draws, 40 of the 80 validation people are enrolled with 4 crops each. Searched are all crops of the other 40, as
-they are (sharp) and brought down to the cohort's resolution (blurred: what that alone does), and the cohort people of
-`splits/cohort.txt`. For each kind: the distance to the nearest enrolled person, its median and 1 % quantile, and what
-share of the sharp strangers is nearer than that quantile: the FPIR a gallery would have whose threshold was set by them
-for 1 %. Corrected: the cohort's embeddings less the mean of low resolution, plus the mean of good photos; the two means
-are of the training people of faces/ and faces_small/, so that nobody here decides them.
-Intervals: 95 % of a bootstrap over the strangers' people.
+In each of 40 draws, 40 of the 80 validation people are enrolled with 4 crops each. Four kinds of strangers are
+searched: `sharp`, all crops of the other 40 people; `blurred`, the same brought down to the cohort's resolution;
+`cohort`, the people of `splits/cohort.txt`; and `cohort, corrected`, the cohort's embeddings less the mean of low
+resolution, plus the mean of good photos. (Those two means are of the training people in faces_small/ and faces/, so
+that nobody who is searched decides them.) For each kind: the distance to the nearest enrolled person, its median and
+its 1 % quantile, and the share of the sharp strangers within that quantile. This share is the FPIR of a gallery whose
+threshold was set by that kind for 1 %. Intervals: 95 %, the strangers' people resampled.
 """
 
 import argparse

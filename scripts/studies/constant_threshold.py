@@ -1,17 +1,17 @@
-"""What a gallery that sets its own threshold gains over the usual constant: FNIR at FPIR 1 %, and both at what is set.
+"""What does a gallery gain that sets its own threshold, over the usual constant distance?
 
     .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data
     .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data --people test
     .venv/bin/python -m scripts.studies constant_threshold MODEL --data ../shared/data --people lfw
 
-Over 20 draws. Validation and test people, aligned crops: half are enrolled with 4 crops each; their other crops and all
-crops of the other half are searched. LFW, raw photos: everybody with 5 photos or more is enrolled with 4 of them, drawn
-anew; searched are their other photos, and one photo of everybody else. (--cache DIR: see `people.py`.)
+20 draws. Validation and test people (aligned crops): half are enrolled with 4 crops each; their other crops and all
+crops of the other half are searched. LFW (raw photos): everybody with 5 photos or more is enrolled with 4 of them,
+drawn anew; their other photos are searched, and one photo of everybody else. --cache DIR keeps the people's vectors.
 
-FNIR at FPIR 1 %: the threshold chosen by the very strangers searched. At what is set: the mean template at the
-threshold the gallery sets itself by the model's cohort for 1 %, counted on the final decisions; the nearest template at
-one constant distance, at which 1 % of the validation people's strangers are let through at 40 people
-(`calibration.py`). 95 % intervals: a bootstrap over people, the same for both, draws not resampled.
+"FNIR at FPIR 1 %": the threshold is chosen by the very strangers that are searched. "At the threshold in use": the
+mean template at the threshold that the gallery sets itself by the model's cohort for 1 %, counted on final decisions;
+and the nearest template at one constant distance, at which 1 % of the validation people's strangers are let through
+when 40 people are enrolled (`calibration.py`). 95 % intervals: people resampled, the same for both; draws kept.
 """
 
 import argparse

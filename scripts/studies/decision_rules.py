@@ -1,15 +1,17 @@
-"""Which way of deciding misses fewest people at the same rate of strangers let through? On the validation people.
+"""Which rule misses fewest people when equally many strangers are let through?
 
     .venv/bin/python -m scripts.studies decision_rules MODEL --data ../shared/data [--enrolled-people 40]
 
-In each of 20 draws so many of the 80 validation people are enrolled with 4 crops each; searched are their other crops
-and all crops of the others. FNIR at FPIR 1 % (the threshold chosen on those very searches, so that all ways are
-compared at equal FPIR), less that of the distance to the mean template, with 95 % intervals by a bootstrap over people;
-and the FPIR there is at the threshold the model's cohort sets for 1 % by the same way of deciding, which is what a
-gallery can do. Strangers come near some people and some faces more than others; the ways that allow for it take half of
-the mean distance to the 20 nearest of the cohort from the distance: the person's, the face's, or both; `AS-norm`
-measures both in standard deviations of the nearest 100 (Matejka et al. 2017, Interspeech). `margin` takes a quarter of
-the runner-up's distance from that of the best. A cohort stranger is never among its own neighbours.
+In each of 20 draws, some of the 80 validation people are enrolled with 4 crops each. Their other crops and all crops
+of the other people are searched. Reported for each rule: FNIR at FPIR 1 %, with the threshold chosen on those very
+searches, so that all rules are compared at equal FPIR; the difference to the distance to the mean template; and the
+FPIR at the threshold that the model's cohort sets for 1 % by the same rule, which is what a gallery can do.
+Intervals: 95 %, people resampled.
+
+Strangers come nearer to some people, and to some faces, than to others. Three rules allow for it: they take half of
+the mean distance to the 20 nearest cohort strangers off the distance, those of the person, of the face, or of both.
+`AS-norm` measures both in standard deviations of the nearest 100 (Matejka et al. 2017, Interspeech). `margin` takes a
+quarter of the runner-up's distance off the best. A cohort stranger is never among its own neighbours.
 """
 
 import argparse

@@ -1,19 +1,22 @@
-"""What a residual network loses with some of its blocks (Veit, Wilber and Belongie 2016), one at a time and several.
+"""What does a residual network lose without some of its blocks (Veit, Wilber and Belongie 2016)? One, and several.
 
     .venv/bin/python -m scripts.studies dropped_blocks people --data ../shared/data     # validation people
     .venv/bin/python -m scripts.studies dropped_blocks pairs --images ../shared/data/lfw \\
         --pairs ../shared/data/lfw_pairs.txt
     .venv/bin/python -m scripts.studies dropped_blocks pictures --data ../shared/data   # ImageNet's ResNet-50
 
-One row a network: the whole one, then without each of its blocks, then without some drawn at random, then without all
-that have no projection in their shortcut. Nothing is trained again. `people`, `pairs`: the model of --model; how alike
-its embeddings are to the whole network's (mean cosine, and the 5th percentile), and what that costs: over all pairs of
-the validation people's crops AUC and TAR at FMR 1e-3 (95 % intervals over people; the differences paired), or what
-`facerec evaluate verification` reports of the pairs. --crops N: only N crops of each person. --aligned: the pairs'
-photos are crops. `pictures`: ResNet-50 with ImageNet's weights on the ants and bees, which are ImageNet's own photos;
-logistic regression learns from the whole network's features of the training photos, and answers by each smaller
-network's features of the others (exact 95 % intervals over photos). Where the CPU has bfloat16 it is used: cosines are
-off by a thousandth.
+A row for each network: the whole one, without each of its blocks, without some drawn at random, and without all
+blocks that have no projection in their shortcut. Nothing is trained again.
+
+`people` and `pairs` take the model of --model. They show how alike its embeddings are to the whole network's (mean
+cosine and 5th percentile), and what the difference costs. `people`: AUC and TAR at FMR 1e-3 over all pairs of the
+validation people's crops, with 95 % intervals over people, the differences paired; --crops N takes only N crops of
+each person. `pairs`: what `facerec evaluate verification` reports; --aligned where the photos are crops. `pictures`
+takes ResNet-50 with ImageNet's weights on ants and bees, which are ImageNet's own photos. Logistic regression learns
+from the whole network's features of the training photos, and answers by each smaller network's features of the others
+(exact 95 % intervals over photos).
+
+Where the CPU has bfloat16 it is used; cosines are then off by a thousandth.
 """
 
 import argparse

@@ -1,13 +1,15 @@
-"""Where a model ends: turned heads by their landmarks, low resolution, blur. At the threshold of its card.
+"""How bad may a photo be before its person is no longer recognised? Turned heads, low resolution, blur.
 
     .venv/bin/python -m scripts.studies embedding_limits MODEL --data ../shared/data
 
-Low resolution and blur: all pairs of the test people's crops (`splits/test.txt`), one as it is, the other brought down
-to so many pixels across the face (the 112 px crop) or blurred by a Gaussian of so many of its pixels. Turned heads:
-LFW's 6,000 pairs from raw photos, by the more turned of the two faces; how far a face is turned is the nose's distance
-from the middle between the eyes, along the line of the eyes, in parts of the eyes' distance (0: frontal; 0.5: the nose
-below an eye). Reported are the share of one person's pairs that match and of different people's that do, at the
-threshold the card states, with 95 % intervals by a bootstrap over people.
+Low resolution and blur: all pairs of the test people's crops (`splits/test.txt`). One crop is as it is; the other is
+brought down to so many pixels across the face (the 112 px crop), or blurred by a Gaussian of so many of its pixels.
+Turned heads: LFW's 6,000 pairs from raw photos, grouped by the more turned of the two faces. A face's turn is the
+distance of the nose from the middle between the eyes, along the line of the eyes, in parts of the eyes' distance: 0
+is frontal; 0.5 has the nose below one eye.
+
+Reported: the share of one person's pairs that match, and of different people's, within the threshold on the model's
+card. 95 % intervals: people resampled. These are test people: add a row to `results/held_out.csv` when you run this.
 """
 
 import argparse

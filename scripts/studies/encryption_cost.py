@@ -1,13 +1,14 @@
-"""What encryption costs: opening a gallery and naming one face, plain and encrypted, side by side in one run.
+"""What does encryption cost? Opening a gallery, naming a face and enrolling one, plain and encrypted, in one run.
 
     .venv/bin/python -m scripts.studies encryption_cost [--people 1000] [--photos 5] [--rounds 5]
 
-Galleries of made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process of its
-own, and the sides take turns. The clock runs from the opening of the gallery to the answer, without Python's start and
-the model's; it counts the processor's seconds, whatever else the machine does, and not waiting for the disk. `open`:
-until the gallery could be asked who is in it, which for an encrypted one is mostly deriving the key; `identify`: until
-the nearest person is found, too; `enroll`: in the same process, where the key is known by then, opening, a photo more,
-and closing with the copy.
+The galleries hold made-up people with 512 numbers a photo, and 2,000 strangers. Each side of each round is a process
+of its own, and the sides take turns. The clock counts the processor's seconds, so that waiting for the disk and other
+programs does not matter. It leaves out starting Python and loading the model.
+
+open       until the gallery could be asked who is in it; if it is encrypted, most of this derives the key
+identify   opening, and until the nearest person is found
+enroll     in the same process, which has the key by then: opening, one more photo, and closing with the copy
 """
 
 import argparse

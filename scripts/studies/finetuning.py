@@ -1,11 +1,12 @@
-"""Does fine-tuning the shipped model on a few dozen people make it worse? The defaults and the README's recipe.
+"""Does fine-tuning the shipped model on a few dozen people make it worse for everybody else?
 
     .venv/bin/python -m scripts.studies finetuning DATA RUNS [--seeds 0 1 2]
 
-Each seed is another 36 of the training people; the head alone trains, 4 epochs. Judged is what the last epoch made on
-the 80 validation people, who are not trained on: AUC and TAR at FMR 1e-3, less the untrained model's, mean and standard
-error over the seeds. (`facerec train` itself keeps the best epoch, and the untrained model where no epoch is better.)
-Killed, it goes on where it was.
+Each seed takes another 36 of the training people. The head alone trains, for 4 epochs, with the default settings and
+held to the model itself as a teacher. Judged is what the last epoch made, on the 80 validation people, who are not
+trained on: AUC and TAR at FMR 1e-3, less the untrained model's; mean and standard error over the seeds. (`facerec
+train` itself keeps the best epoch, and the untrained model where no epoch is better.) A run that was killed goes on
+where it was.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""A gallery of one model is migrated to another by the command itself: what it reports on real crops.
+"""What does a gallery gain when it is migrated to another model? `facerec gallery migrate` on real crops.
 
     .venv/bin/python -m scripts.studies migration int8 sface.onnx --data ../shared/data
 
-Enrolled are the first 60 validation people (`splits/validation.txt`) with 6 crops each, with --keep-crops, and their
-photos are then gone. A new model FILE.onnx without strangers of its own gets one crop of each of the first 1,000 cohort
-people (`splits/cohort.txt`). Everything lies in a folder that is deleted at the end.
+The first 60 validation people (`splits/validation.txt`) are enrolled with 6 crops each and --keep-crops; then their
+photos are deleted. If the new model FILE.onnx has no strangers of its own, it gets one crop of each of the first
+1,000 cohort people (`splits/cohort.txt`). Everything lies in a folder that is deleted at the end. The figures are the
+command's own.
 """
 
 import argparse

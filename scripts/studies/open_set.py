@@ -1,13 +1,13 @@
-"""Open-set identification of several models on the same random draws of people, with paired intervals.
+"""How many searches for enrolled people miss at a fixed FPIR? Several models on the same random draws of people.
 
-    .venv/bin/python -m scripts.studies open_set ../shared/data/faces --people ../shared/data/splits/test.txt \
+    .venv/bin/python -m scripts.studies open_set ../shared/data/faces --people ../shared/data/splits/test.txt \\
         default sface.onnx [--draws 20] [--enrolled 4]
 
-FOLDER holds identity folders of aligned crops; LIST names the people (`faces/NAME`, a line each). In every draw half of
-them, at random, are enrolled with 4 random crops each; their other crops are the mated searches, all crops of the other
-half the non-mated ones. What `facerec evaluate identification --aligned` reports for such a pair of folders is averaged
-over the draws, beside the ratio of every FNIR to the first model's. 95 % intervals: a bootstrap over people, who
-are the same for all models and draws (thresholds chosen anew, draws not resampled).
+FOLDER holds identity folders of aligned crops. LIST names the people, a line `faces/NAME` each. In every draw half of
+them, at random, are enrolled with 4 random crops each. Their other crops are the mated searches; all crops of the
+other half are the non-mated ones. What `facerec evaluate identification --aligned` reports for such a pair of folders
+is averaged over the draws. The last column is the ratio of the FNIR to the first model's. 95 % intervals: people
+resampled, the same for all models and draws; thresholds chosen anew, draws kept.
 """
 
 import argparse

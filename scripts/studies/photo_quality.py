@@ -1,17 +1,21 @@
-"""Where photos become too poor to know people by: how misses rise with each measure of quality, and so its limits.
+"""When is a photo too poor to enroll its person? How misses rise with each measure of quality.
 
     .venv/bin/python -m scripts.studies photo_quality int8 --data ../shared/data [--kept FILE.npz]
 
-On crops of the validation people (`splits/validation.txt`, 6 each, evenly spread over their files), every second one
+6 crops of each validation person (`splits/validation.txt`), evenly spread over their files. Every second one is
 spoiled: brought down to so many pixels across the face (the 112 px crop), or blurred by a Gaussian of so many of its
-pixels. Landmarks are MTCNN's on the crops as they are. A comparison is missed when one person's two crops, one as it
-is, are farther apart than the threshold on the model's card; a search is missed when the mean of the person's other
-crops, as they are, is not the nearest of all people's or is beyond the threshold that the model's cohort sets among
-them for FPIR 1 %. For every measure the crops are parted by its value, and the limits read off: `good` down to where
-twice as many comparisons are missed as of the crops as they are, `least` where half of them are
-(facerec/faces/quality.py has those of the eyes' distance rounded up to whole pixels). 95 % intervals: a
-bootstrap over people. Last, how often `decide.misplaced` holds a crop back from its own person, and from every other
-person it could be misfiled under. `--kept` keeps the vectors between runs.
+pixels. Landmarks are MTCNN's on the crops as they are.
+
+A comparison of one person's two crops, one of them as it is, is missed when they are farther apart than the threshold
+on the model's card. A search is missed when the mean of the person's other crops, as they are, is not the nearest of
+all people's, or is beyond the threshold that the model's cohort sets among them for FPIR 1 %.
+
+For every measure the crops are grouped by its value, and limits are read off: `good` down to where twice as many
+comparisons are missed as of the crops as they are; `least` where half of them are. (facerec/faces/quality.py has the
+limits of the eyes' distance rounded up to whole pixels.) 95 % intervals: people resampled. Last: how often
+`decide.misplaced` holds a crop back from its own person, and from every other person it could be misfiled under.
+
+--kept keeps the vectors between runs.
 """
 
 import argparse

@@ -1,19 +1,19 @@
-"""Plant errors in a copy of some identity folders, and count which of them `facerec check-data` finds.
+"""How many planted errors does `facerec check-data` find?
 
     .venv/bin/python -m scripts.studies planted_errors ../shared/data/faces ../shared/data/splits/test.txt \\
         [--model sface.onnx]
 
-Of the people the list names (`folder/person` a line) a seeded choice is taken, of aligned crops. 3 % of the crops move
-to somebody else (wrong_label), five people get a second name for half of their crops (same_person), and copies go to
-somebody else: five unchanged (duplicate), and five each saved as JPEG of quality 60 as they are, scaled to 80 %, lit
-20 % more, and cut by 3 % on each side (near_duplicate). A copy has a wrong label, too. Printed is for each kind how
-many were found, what else was found, and how much was found before anything was planted: a fault of the data, or a
-false alarm. All happens in a folder of links, which is deleted. Half a minute a model on two idle cores.
-Expected, of 1,243 crops of 60 test people (found of planted; others, before):
+From the people whom the list names (a line `FOLDER/PERSON` each), some are chosen by seed, with all their aligned
+crops.
 
-                  wrong_label            near_duplicate         duplicate   same_person
-    shipped       61 of 62; 13, 15       18 of 20; 18, 20       5 of 5      5 of 5; 1, 0
-    SFace         62 of 62; 14, 15       18 of 20; 18, 20       5 of 5      5 of 5
+wrong_label      3 % of the crops move to somebody else; every copy below has a wrong label, too
+same_person      five people get a second name for half of their crops
+duplicate        five unchanged copies go to somebody else
+near_duplicate   so do JPEG copies of quality 60, five each as they are, scaled to 80 %, lit 20 % more, cut by 3 %
+
+Reported for each: how many were found of those planted, what else was found, and how much had been found before
+anything was planted (a fault of the data, or a false alarm). All of it happens in a folder of links, which is
+deleted. Half a minute a model on two idle cores. Expected of 60 test people: `results/planted_errors-*.csv`.
 """
 
 import argparse

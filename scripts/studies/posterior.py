@@ -1,24 +1,24 @@
-"""Does the probability that the nearest person is right come true? Reliability at several gallery sizes and priors.
+"""Does the probability that the nearest person is right come true? Several gallery sizes and priors.
 
     .venv/bin/python -m scripts.studies posterior MODEL --data ../shared/data
     .venv/bin/python -m scripts.studies posterior MODEL --data ../shared/data --people test --sizes 10 40 100
     .venv/bin/python -m scripts.studies posterior MODEL --data ../shared/data --people lfw --sizes 10 40 400 1000
 
-Galleries of so many people, drawn at random, are enrolled with 1, 2 or 4 photos each, 5 draws of each; searched are
-their other photos, and all photos of everybody else (of LFW one). To stand for larger galleries than there are people,
-100, 400 or 1,000 of the model's strangers are enrolled beside ten people; the threshold is then set by the rest of the
-strangers. The searches of every kind of gallery are weighed so that half of them are by people enrolled, or the stated
-prior.
+So many people, drawn at random, are enrolled with 1, 2 or 4 photos each, 5 draws of each. Their other photos are
+searched, and all photos of everybody else (of LFW, one). To stand for galleries larger than there are people, 100,
+400 or 1,000 of the model's strangers are enrolled beside ten people; the rest of the strangers then sets the
+threshold. The searches of every kind of gallery are weighed so that half of them, or the stated prior, are by people
+enrolled.
 
-Of the validation people, half (drawn by seed) choose among ways to make a probability: each is fitted on 20 of them and
-judged on the other 20, and the other way round. Then the one that is used (logistic, of the distance and the gallery's
-threshold for FPIR 1 %) is fitted on that half and reported on the other. `ship_model.py` fits it likewise on all of
-them; of the test people and LFW this is what is reported, as the model's card states it. Also the bins of the
-reliability diagram, of all galleries (--plot FILE.svg draws it).
+One half of the validation people (drawn by seed) chooses among ways to make a probability: each is fitted on 20 of
+them and judged on the other 20, and the other way round. The way in use (logistic, of the distance and the gallery's
+threshold for FPIR 1 %) is then fitted on that half and reported on the other half. `ship_model.py` fits it likewise
+on all of them; the test people and LFW are judged by what the model's card states. The last table has the bins of the
+reliability diagram over all galleries (--plot FILE.svg draws it).
 
-Cllr: log loss in bits where half is mated (Brümmer & du Preez 2006, Computer Speech & Language 20); a coin's is 1.
-Brier score and calibration error as in `facerec.decision.posterior.reliability`. 95 % intervals: a bootstrap over
-people; a calibration error is never below 0, so that its interval does not reach it however good the model is.
+Cllr: log loss in bits where half is mated (Brümmer & du Preez 2006, Computer Speech & Language 20); a coin has 1.
+Brier score and calibration error: see `facerec.evaluation.reliability`. 95 % intervals: people resampled. A
+calibration error is never below 0, so its interval does not reach 0 however good the model is.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Compare models on the validation people, side by side, with intervals over people.
+"""How do trained models compare on the validation people? Side by side, with intervals over people.
 
-    .venv/bin/python -m scripts.studies runs ../runs/teacher ../runs/full ../runs/frozen --data ../shared/data
+    .venv/bin/python -m scripts.studies runs RUNS/teacher RUNS/full RUNS/frozen --data ../shared/data
 
-Each RUN is a model folder; DIR holds `faces/` and `splits/`. All pairs of the validation people's crops are compared;
-one row a model: AUC and TAR at FMR 1e-3, each also less the first model's. Every bootstrap replicate draws the same
-people for all models, so that the intervals of the differences are paired. The last column says whom the false
-matches at that FMR are between, and how many of them among the seven people who have most: few people mean that the
-model cannot tell some group apart.
+Each RUN is a model folder; DATA holds `faces/` and `splits/`. All pairs of the validation people's crops are
+compared. A row for each model: AUC and TAR at FMR 1e-3, each also less the first model's. Every resample draws the
+same people for all models, so the intervals of the differences are paired. The last column says how many pairs of
+people the false matches at that FMR are between, and how many are among the seven people who have most: if few people
+have most of them, the model cannot tell some group apart.
 """
 
 import argparse

@@ -1,21 +1,21 @@
-"""Two tasks at once against each alone, at an equal budget: who is on a photo, and which collection it comes from.
+"""Does a second task help the first? Who is on a photo, and which collection it comes from, together and alone.
 
     .venv/bin/python -m scripts.studies second_task DATA RUNS [--seeds 0 1 2 3]
 
-DATA holds faces/ and splits/. The attribute is the photo's source, CelebA, VGGFace2 or Pins: not a formula of the
-pixels, and known of every photo. It is a property of the person's folder, so two things leak. Whoever knows somebody by
-heart knows their source: so it is judged on people nobody trained on. And whoever knows the source tells people of two
-sources apart without looking at their faces: so identity is judged among the 80 validation people, who are all of
-CelebA; 15 people each of the other two, taken out of the people to train on, are there for the source alone, and the
-last column has the AUC among all 110, which the leak flatters.
+DATA holds faces/ and splits/. The attribute is the photo's source: CelebA, VGGFace2 or Pins. It is known of every
+photo and is no formula of the pixels. But it belongs to the person's folder, so two things leak:
 
-Every run begins with ImageNet's SqueezeNet 1.1 and sees the same batches of 16 x 4 crops in the same views, 2 epochs,
-9,472 crops of 305 people, at the same rates under one cosine schedule; what differs is the weight of the attribute's
-cross-entropy beside the triplet loss. `source alone` weighs the triplet loss with 1e-9, which leaves the batches as
-they are; at weight 0.001 the second head learns and the stages hardly notice: what features for identity alone know of
-the source.
-Measured is the network after the last step; mean and standard error over the seeds, which draw the new layers, the
-batches and the augmentation. Killed, it goes on where it was.
+- Whoever knows a person by heart knows their source. So the source is judged on people nobody trained on.
+- Whoever knows the source tells people of two sources apart without looking at their faces. So identity is judged
+  among the 80 validation people, who are all of CelebA. 15 people each of the other two sources are taken out of the training
+  people, for judging the source only. The last column has the AUC among all 110, which the leak flatters.
+
+Every run begins with ImageNet's SqueezeNet 1.1 and sees the same batches of 16 x 4 crops in the same views: 2 epochs,
+9,472 crops of 305 people, at the same rates under one cosine schedule. Only the weight of the attribute's
+cross-entropy beside the triplet loss differs. `source alone` weighs the triplet loss with 1e-9, which leaves the
+batches as they are. At weight 0.001 the second head learns and the stages hardly notice: it shows what features for
+identity alone know of the source. Measured is the network after the last step; mean and standard error over the
+seeds, which draw the new layers, the batches and the augmentation. A run that was killed goes on where it was.
 """
 
 import argparse

@@ -2,16 +2,17 @@
 
     .venv/bin/python -m scripts.studies stages DATA CACHE [--backbone mobilenet_v2]
 
-`ants or bees` is like what the network learned (ImageNet has both). `who of 20 people` is unlike it: ImageNet has no
+`ants or bees` is like what the network learned: ImageNet has both. `who of 20 people` is unlike it: ImageNet has no
 people among its classes, all the pictures are of one kind, and what tells them apart is what its classes must ignore.
-`in or out of focus` is unlike it in another way: aligned faces, half of them blurred by 0.5 to 1.5 of 128 pixels, other
-people to learn from than to test on; what is on a photo does not matter, the finest texture does. What is learned, and
-by which cost, is found on the training photos; accuracy and ROC AUC on the test photos, with 95 % intervals over
-photos. CACHE gets the class folders and the features, and is used again. Each cell is what
+`in or out of focus` is unlike it in another way: half of the aligned faces are blurred by 0.5 to 1.5 of 128 pixels,
+so only the finest texture matters; the people to learn from are not those to test on.
+
+The cost C is found on the training photos; accuracy and ROC AUC are those of the test photos, with 95 % intervals
+over photos. CACHE gets the class folders and the features, and is used again. Each cell is what
 
     facerec features CACHE/TASK/train --model BACKBONE --layer STAGE --classifier svm --test CACHE/TASK/test
 
-prints, but that here a picture passes through the network once for all stages.
+prints, but here a picture passes through the network once for all stages.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""What transfer learning brings, under one equal budget: losses and freezing strategies side by side, over seeds.
+"""What does transfer learning bring under one equal budget? Losses and freezing strategies side by side, over seeds.
 
     .venv/bin/python -m scripts.studies strategies DATA RUNS [--seeds 0 1 2] [--people 570]
 
-Every run begins with ImageNet's ResNet-50 and sees the same 16 x 4 batches of the crops in RUNS/clean (clean_faces.py),
-3 epochs of so many people, with AdamW, one warm-up and cosine schedule, and one learning rate (3e-4, new layers 1.2e-3;
-under `discriminative` 3e-4 is the last stage's; `gradual` comes down to the second last stage). Measured is the network
-after the last step on the 80 validation people: AUC and TAR at FMR 1e-3, mean and standard error over the seeds, which
-draw the weights of the new layers, the people, the batches and the augmentation. `untouched` are ImageNet's pooled
-features as they are. Killed, it goes on where it was.
+Every run begins with ImageNet's ResNet-50 and sees the same 16 x 4 batches of the crops in RUNS/clean (made by
+scripts/default_model/clean_faces.py): 3 epochs of so many people, with AdamW, one warm-up and cosine schedule, and
+one learning rate (3e-4, new layers 1.2e-3; under `discriminative` 3e-4 is the last stage's; `gradual` comes down to
+the second last stage). Measured is the network after the last step, on the 80 validation people: AUC and TAR at FMR
+1e-3, mean and standard error over the seeds, which draw the weights of the new layers, the people, the batches and
+the augmentation. `untouched`: ImageNet's pooled features as they are. A run that was killed goes on where it was.
 """
 
 import argparse

@@ -1,18 +1,21 @@
-"""Does an extreme-value fit of the strangers' tail set better thresholds for low FPIR than counting strangers does?
+"""How should a threshold be set for an FPIR too low to count? Counting strangers against fitting their tail.
 
     .venv/bin/python -m scripts.studies tails MODEL --data ../shared/data [--cache DIR]
 
-In each of 40 draws 40 of the 80 validation people are enrolled with 4 crops each, and the model's cohort is searched.
-Thresholds for FPIR 1, 0.3, 0.1 and 0.03 % are set by the distance of so many of it to the nearest person: counted, as
-`facerec.decision.calibration` does (below the nearest of all, where they are too few to count), or by a generalised
-Pareto distribution of how far the nearest 5 or 10 % lie below the next one (peaks over threshold; Pickands 1975,
-Annals of Statistics 3; maximum likelihood), its shape fitted, or 0 (an exponential tail). A gallery counts where it
-can; where it cannot, and has 1,000 strangers or more, it takes the exponential tail of 10 %, but never a threshold
-beyond the nearest.
+In each of 40 draws, 40 of the 80 validation people are enrolled with 4 crops each, and the model's cohort is
+searched. Thresholds for FPIR 1, 0.3, 0.1 and 0.03 % are set by so many strangers' distances to the nearest person, in
+two ways:
 
-Reached FPIR, as a multiple of the one asked for: its mean over the draws and its standard deviation. Thresholds by 500
-of the cohort are judged on the rest of it, strangers of the same kind; those by all of it on all crops of the other 40
-validation people, where the mean has a 95 % interval by a bootstrap over people, paired with that of counting.
+- counted, as `facerec.decision.calibration` does (below the nearest of all, where they are too few to count);
+- by a generalised Pareto distribution of how far the nearest 5 or 10 % lie below the next one (peaks over threshold;
+  Pickands 1975, Annals of Statistics 3; maximum likelihood). Its shape is fitted, or 0 (an exponential tail).
+
+A gallery counts where it can. Where it cannot, and has 1,000 strangers or more, it takes the exponential tail of 10
+%, but never a threshold beyond the nearest stranger.
+
+Reported: the FPIR reached as a multiple of the one asked for, mean and standard deviation over the draws. Thresholds
+by 500 of the cohort are judged on the rest of it, strangers of the same kind. Thresholds by all of it are judged on
+all crops of the other 40 validation people; that mean has a 95 % interval over people, paired with that of counting.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""How a photo and a person are best read: mirror averaging, fewer dimensions, one mean template; on validation people.
+"""How are a photo and a person best read? Mirror averaging, fewer dimensions, one mean template.
 
     .venv/bin/python -m scripts.studies template_means MODEL [MODEL ...] --data ../shared/data
 
-For each model (a folder, FILE.onnx or `default`) one row a reading of the validation people's crops: as the network
-gives it; averaged with the mirrored crop's; reduced to fewer dimensions by a PCA of 5,000 training crops (not centred:
-the best subspace for cosines). AUC and TAR at FMR 1e-3 are over all pairs of crops; FNIR at FPIR 1 % over 20 random
-draws of half the people enrolled with 4 crops each, at each person's nearest template, and at the mean of their
-templates. 95 % intervals by a bootstrap over people, who are the same in all rows; a second line gives the difference
-to the model's first row.
+For each model (a folder, FILE.onnx or `default`), a row for each reading of the validation people's crops: as the
+network gives it; averaged with the mirrored crop's; reduced to fewer dimensions by a PCA of 5,000 training crops (not
+centred: the best subspace for cosines). AUC and TAR at FMR 1e-3 are over all pairs of crops. FNIR at FPIR 1 % is over
+20 random draws of half the people, enrolled with 4 crops each: at each person's nearest template, and at the mean of
+their templates. 95 % intervals: people resampled, the same in all rows. A second line gives the difference to the
+model's first row.
 """
 
 import argparse
