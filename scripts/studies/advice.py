@@ -61,7 +61,7 @@ ROWS = (
 
 
 def verdict(advised: str, measured: dict[str, Interval]) -> str:
-    """Whether the measurements say the same."""
+    """Whether the measurements agree with the advice, in words."""
     best = max(measured, key=lambda strategy: measured[strategy][0])
     if advised not in measured:
         return f"not measured; best: `{best}`"
@@ -81,7 +81,7 @@ def read_row(row: Row, data: Path) -> PhotoSet:
 
 
 def advice_for(row: Row, photos: PhotoSet) -> Advice:
-    """What facerec advise says."""
+    """What `facerec advise` says of these photos."""
     faces = row.folder == "faces"
     mode = MODES[0] if faces else MODES[1]
     network = Network(row.backbone, 2, mode=mode, input_size=row.input_size, pretrained=True).eval()

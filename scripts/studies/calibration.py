@@ -15,8 +15,8 @@ asked for, and in what share of the draws the FPIR lay in the interval that `Cal
 beforehand. Beside it, the same for one constant distance to the nearest template: the one that lets 1 % of the
 validation people's strangers through at 40 people. And the FNIR of both.
 
---strangers PREFIX also searches one photo of every training person whose folder and name begin with PREFIX (`faces/`;
-`faces/celeba_` is where all validation and test people come from). With 100 of 120 people enrolled only 20 strangers are
+--strangers PREFIX also searches one photo of every training person whose folder and name begin with PREFIX: `faces/`,
+or `faces/celeba_`, the source of all validation and test people. With 100 of 120 people enrolled only 20 strangers are
 left; these are hundreds or thousands more. The calibration has not seen them, but the model was trained on them.
 
 --groups-of 120 measures instead what as few as 120 people can tell. The people are divided into groups of so many, and
@@ -87,7 +87,7 @@ def draw(rows: Rows, size: int, seed: int, strangers: Rows | None = None) -> tup
 
 
 def run(rows: Rows, size: int, seed: int, cohort: NDArray[np.float32], strangers: Rows | None = None) -> Drawn:
-    """Enrol, calibrate, search."""
+    """Enroll, calibrate, search: one draw."""
     gallery, probes = draw(rows, size, seed, strangers)
     made = calibrate_people(index_people(gallery), cohort, FPIR)
     assert made is not None, "the model has no cohort"
@@ -105,7 +105,7 @@ def mean_template(gallery: Rows, probes: Rows) -> Searches:
 
 
 def constant_distance(rows: Rows) -> float:
-    """To the nearest template, of all strangers in all draws at CONSTANT_AT people: their FPIR quantile."""
+    """The distance to the nearest template that a share FPIR of all strangers is within, CONSTANT_AT people enrolled."""
     drawn = [nearest_template(*draw(rows, CONSTANT_AT, seed)) for seed in range(DRAWS)]
     return float(np.quantile(np.concatenate([s.distance[~s.mated] for s in drawn]), FPIR))
 
@@ -151,7 +151,7 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, 
 
 
 def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) -> Floats:
-    """(groups,) of `count` people each: the mean FPIR of galleries of `size` of them, as a multiple of the target."""
+    """(groups,) mean FPIR as a multiple of the target; each group has `count` people, its galleries `size` of them."""
     order, found = np.random.default_rng(SEED).permutation(sorted(rows)), []
     for start in range(0, len(order) - count + 1, count):
         group = {person: rows[person] for person in order[start : start + count].tolist()}
@@ -162,7 +162,7 @@ def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) ->
 
 
 def named_so(rows: Rows, prefix: str) -> Rows:
-    """Those whose names begin with the prefix; SystemExit where nobody's does."""
+    """The people whose names begin with the prefix; SystemExit where nobody's does."""
     if found := {name: own for name, own in rows.items() if name.startswith(prefix)}:
         return found
     raise SystemExit(f"--strangers {prefix}: no training person's folder and name begin so; one is {min(rows)}")

@@ -63,7 +63,7 @@ def people_of(data: Path, which: str, runs: Path) -> Crops:
 
 
 def draw_class(crops: Crops, which: str, number: int, size: int) -> tuple[Crops, Crops]:
-    """Class `number`: the known photos of each of its people, and those that are searched, of them and of strangers."""
+    """Class `number`: (the known photos of its people, the photos that are searched: their others and strangers')."""
     rng = np.random.default_rng(SEED)
     known = KNOWN[which]
     names = rng.permutation(sorted(name for name, own in crops.items() if len(own) > known))
@@ -79,7 +79,7 @@ def draw_class(crops: Crops, which: str, number: int, size: int) -> tuple[Crops,
 
 
 def train(known: Crops, folder: Path, way: str, epochs: int) -> str:
-    """The model that comes of training on these photos, trained now unless it was before."""
+    """The folder of the model trained on these photos; trains it unless that was done before."""
     crops = folder / "known"
     for name, own in known.items():
         (crops / name).mkdir(parents=True, exist_ok=True)

@@ -77,14 +77,14 @@ def dbscan_within(vectors: Vectors, photos: Labels, strangers: Vectors, limit: f
 
 
 def hdbscan(vectors: Vectors, photos: Labels, strangers: Vectors, method: str) -> Labels:
-    """HDBSCAN of pairs and more, which has no limit to set."""
+    """HDBSCAN, groups of two faces and more; it has no limit to set."""
     options = {"cluster_selection_method": method, "copy": True}
     found = HDBSCAN(min_cluster_size=2, min_samples=1, **options).fit_predict(vectors)  # type: ignore[arg-type]
     return found.astype(np.int64) + 1
 
 
 def methods(limit: float) -> dict[str, Method]:
-    """Every row; `limit`: the threshold of the model's card."""
+    """Name -> method, a row each; `limit`: the threshold on the model's card."""
     rates = [JOINED, *(rate for rate in (0.01, 0.03, 0.05, 0.1, 0.2) if rate != JOINED)]
     rows: dict[str, Method] = {
         f"average linkage, {100 * rate:g} % of strangers": partial(linked, rate=rate) for rate in rates
@@ -148,7 +148,7 @@ def kinds(vectors: Vectors, people: Labels, extra: Vectors) -> Iterator[tuple[st
 
 
 def embeddings(folder: Path, people: list[str], model: str, cache: Path | None) -> tuple[Vectors, Labels]:
-    """(N, D) of all crops, and (N,) whose they are."""
+    """(N, D) vectors of all crops, and (N,) the number of the person on each."""
     if cache is not None and cache.exists():
         stored = np.load(cache)
         return stored["vectors"], stored["people"]

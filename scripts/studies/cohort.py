@@ -37,7 +37,7 @@ SAMPLE = 3000
 
 
 def embed(paths: Sequence[Path], embedder: Embedder, low: int = 0) -> Vectors:
-    """(N, D) of aligned crops, each brought down to `low` pixels and up again first, unless 0."""
+    """(N, D) vectors of aligned crops; with `low`, each is first brought down to so many pixels and up again."""
     parts = [np.zeros((0, embedder.card.embedding_dim), np.float32)]
     for start in range(0, len(paths), 256):
         crops = [read_image(path) for path in paths[start : start + 256]]

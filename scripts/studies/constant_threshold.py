@@ -36,7 +36,7 @@ DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Decided:
-    """One draw's searches, and of each whether it ended in a name, and in the searcher's."""
+    """One draw: its searches; (N,) whether each ended in a name, and whether in the right one."""
 
     searches: Searches
     named: Floats
@@ -44,7 +44,7 @@ class Decided:
 
 
 def draw_lfw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
-    """Everybody with more photos than are enrolled; their others, and one photo of each of the rest."""
+    """(gallery, searched): all with more than `enrolled` photos; their other photos, and one of everybody else."""
     rng = np.random.default_rng((SEED, seed))
     gallery, probes = {}, {}
     for person in sorted(rows):

@@ -37,7 +37,7 @@ Vectors = NDArray[np.float32]
 
 
 def distances(a: Vectors, b: Vectors) -> Floats:
-    """(N, P) squared Euclidean."""
+    """(N, P) squared Euclidean distances of unit rows."""
     return squared_distances(a, b).astype(np.float64)
 
 
@@ -48,7 +48,7 @@ def neighbours(rows: Vectors, cohort: Vectors, own: bool = False) -> Floats:
 
 
 def scores(d: Floats, face: Floats, person: Floats) -> dict[str, Floats]:
-    """Way of deciding -> (N, P): what is compared with the threshold; d: (N, P), face, person: their `neighbours`."""
+    """Rule -> (N, P) what it compares with the threshold. d: (N, P) distances; face, person: `neighbours` of either."""
     to_face, to_person = (HALF * near[:, :NEAR].mean(axis=1) for near in (face, person))  # (N,), (P,)
     second = np.partition(d, 1, axis=1)[:, 1:2]
     by_face, by_person = (
@@ -66,7 +66,7 @@ def scores(d: Floats, face: Floats, person: Floats) -> dict[str, Floats]:
 
 
 def run(gallery: Rows, probes: Rows, cohort: Vectors, of_cohort: Floats) -> dict[str, tuple[Searches, float]]:
-    """Way of deciding -> its searches, and the FPIR at the threshold that the cohort sets."""
+    """Rule -> its searches, and the FPIR at the threshold that the cohort sets."""
     people = index_people(gallery)
     searcher = tuple(person for person, rows in probes.items() for _ in rows)
     rows = np.stack([row for rows in probes.values() for row in rows])

@@ -57,7 +57,7 @@ Rows = NDArray[np.float32]
 
 
 def variants(network: Network) -> Iterator[tuple[str, Names]]:
-    """What is left out, in words, and the blocks' names."""
+    """For each network: what it leaves out, in words, and the names of those blocks."""
     names = block_names(network.stages)
     plain = [
         name for name in names if not name.endswith(".0")
@@ -73,7 +73,7 @@ def variants(network: Network) -> Iterator[tuple[str, Names]]:
 
 
 def likeness(rows: Rows, whole: Rows) -> str:
-    """The cosines of (N, D) rows to the whole network's, in a cell."""
+    """A cell: mean and 5th percentile of the cosines of (N, D) rows to the whole network's."""
     cosines = (unit_rows(rows) * unit_rows(whole)).sum(axis=1)
     return f"{cosines.mean():.3f} ({np.quantile(cosines, 0.05):.3f})"
 
@@ -86,7 +86,7 @@ def embeddings(model: str, crops: NDArray[np.uint8]) -> Iterator[tuple[str, Rows
 
 
 def compare_people(model: str, data: Path, most: int, file: Path | None) -> None:
-    """Over all pairs of the validation people's crops."""
+    """The table over all pairs of the validation people's crops."""
     _, faces = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     if most:
         kept = [np.flatnonzero(faces.labels == person)[:most] for person in range(len(faces.names))]
@@ -112,7 +112,7 @@ def main_crops(paths: list[Path], detector: Detector) -> list[NDArray[np.uint8] 
 
 
 def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool, file: Path | None) -> None:
-    """Over the pairs of a file; faces are found once."""
+    """The table over the pairs of a file; faces are found once."""
     pairs, size = read_pairs(pairs_file), load_embedder(model).card.input_size
     detector = AlignedDetector(size) if aligned else MTCNNDetector(crop_size=size)
     crops = main_crops([images / photo for photo in pairs.photos], detector)
@@ -134,7 +134,7 @@ def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool, fil
 
 
 def pictures_of(photos: PhotoSet, size: int) -> torch.Tensor:
-    """(N, 3, size, size) uint8."""
+    """(N, 3, size, size) uint8, the middle of each photo."""
     return torch.from_numpy(np.stack([centre_picture(read_image(path), size) for path in photos.paths])).permute(
         0, 3, 1, 2
     )
@@ -149,7 +149,7 @@ def features(network: Network, pictures: torch.Tensor) -> Rows:
 
 
 def compare_pictures(data: Path, file: Path | None) -> None:
-    """ImageNet's ResNet-50 on ants and bees."""
+    """The table of ImageNet's ResNet-50 on ants and bees."""
     train, test = (read_photos(data / "hymenoptera" / part) for part in ("train", "val"))
     whole = Network("resnet50", 2, mode=CLASSIFY, pretrained=True).eval()
     learned, asked = (pictures_of(photos, whole.input_size) for photos in (train, test))

@@ -44,7 +44,7 @@ def made_up_rows(count: int, seed: int) -> np.ndarray:
 
 
 def template(row: np.ndarray, number: int) -> Template:
-    """A photo with this vector."""
+    """A made-up photo with this vector."""
     return Template(f"{number:064x}", f"photos/{number}.jpg", (0, 0, 112, 112), 1.0, row)
 
 

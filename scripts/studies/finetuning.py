@@ -41,7 +41,7 @@ def faces_of(data: Path, runs: Path, seed: int) -> Path:
 
 
 def train(data: Path, runs: Path, way: str, seed: int) -> dict[str, float]:
-    """What the last epoch measured; trains first where that was not done."""
+    """What the last epoch measured; trains first unless that was done before."""
     output = runs / f"{way.replace(' ', '-')}-{seed}"
     history = output / "history.json"
     if not history.exists() or len(json.loads(history.read_text("utf-8"))) < EPOCHS:

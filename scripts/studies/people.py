@@ -1,7 +1,7 @@
-"""The vectors of people a model was not trained on, by person; kept in a folder, as each model embeds them but once.
+"""People whom no model was trained on: lists of them, their vectors, and random draws of who is enrolled.
 
-validation, test: the aligned crops of `splits/NAME.txt`. lfw: the main face of each raw photo of `lfw/`, detected and
-aligned (about 10 minutes), less the photos without a face.
+Three kinds. `validation` and `test`: the aligned crops of the people in `splits/NAME.txt`. `lfw`: the main face of each
+raw photo in `lfw/`, detected and aligned (about 10 minutes); photos without a face are left out.
 """
 
 import argparse
@@ -26,15 +26,15 @@ Rows = dict[str, list[NDArray[np.float32]]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --data, --people and --cache."""
+    """The options MODEL, --data, --people and --cache."""
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--people", choices=KINDS, default="validation")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the vectors there, and take them from there")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the people's vectors there, for the next run")
 
 
 def people_of(data: Path, which: str, model: str, cache: Path | None) -> Rows:
-    """Person -> their vectors; from `cache`, where they are of this very model, else embedded and kept there."""
+    """Person -> their vectors, from `cache` where it has this model's; otherwise embedded now, and kept there."""
     kept = cache and cache / f"{which}-{load_embedder(model).card.fingerprint}.npz"
     if kept is not None and kept.exists():
         return read_rows(kept)
@@ -67,12 +67,12 @@ def resamples(people: int, replicates: int, seed: int) -> Floats:
 
 
 def embed_listed(data: Path, which: str, model: str) -> Rows:
-    """Of aligned crops."""
+    """Person -> the vectors of their aligned crops."""
     return embed_people(data / "faces", sorted(folder.name for folder in listed_folders(data, which)), model)
 
 
 def embed_lfw(data: Path, model: str) -> Rows:
-    """Of raw photos."""
+    """Person -> the vectors of the main faces of their raw photos."""
     embedder = load_embedder(model)
     detector = MTCNNDetector(DetectorSettings(), embedder.card.input_size)
     paths = [path for own in identity_folders(data / "lfw").values() for path in own]
@@ -83,7 +83,7 @@ def embed_lfw(data: Path, model: str) -> Rows:
 
 
 def read_rows(path: Path) -> Rows:
-    """What `write_rows` wrote."""
+    """Person -> vectors, from a file of `write_rows`."""
     with np.load(path, allow_pickle=False) as file:
         owners, vectors = file["owners"], file["vectors"]
     rows: Rows = {}
@@ -93,7 +93,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def write_rows(path: Path, rows: Rows) -> None:
-    """`owners` and `vectors`, whole or not at all."""
+    """Keep the vectors in a .npz file, `owners` and `vectors`; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     owners = np.array([person for person, own in rows.items() for _ in own])
     with replacing(path) as draft, draft.open("wb") as file:
@@ -113,12 +113,12 @@ def embed_people(folder: Path, people: list[str], model: str) -> Rows:
 
 
 def draw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
-    """Half of the people, to be enrolled with so many crops each, and everybody's other crops to search with."""
+    """(who is enrolled, who is searched): half of the people with `enrolled` crops each; everybody's other crops."""
     return draw_people(rows, len(rows) // 2, enrolled, seed)
 
 
 def draw_people(rows: Rows, count: int, enrolled: int, seed: int) -> tuple[Rows, Rows]:
-    """As `draw`, of so many people."""
+    """As `draw`, with `count` people enrolled."""
     rng = np.random.default_rng((SEED, seed))
     people = sorted(rows)
     chosen = {people[i] for i in rng.permutation(len(people))[:count]}

@@ -56,7 +56,7 @@ SPOILED = ways_to_spoil(SIDES, SIGMAS)
 
 @dataclass(frozen=True, eq=False)
 class Missed:
-    """Of N crops: whose each is, the share of comparisons missed, and whether its search is."""
+    """N crops: (N,) whose each is, the share of its comparisons that are missed, and whether its search is missed."""
 
     people: NDArray[np.int64]
     comparisons: Floats
@@ -72,7 +72,7 @@ def laplacian(crop: Image) -> float:
 
 
 def chosen_crops(data: Path) -> tuple[list[Path], NDArray[np.int64]]:
-    """Up to PER_PERSON crops of each validation person, and whose each is; every second one is spoiled."""
+    """Up to PER_PERSON crops of each validation person, and (N,) whose each is."""
     photos = [find_photos(folder) for folder in listed_folders(data, "validation")]
     some = [
         [own[i * len(own) // PER_PERSON] for i in range(PER_PERSON)] if len(own) > PER_PERSON else own for own in photos
@@ -81,7 +81,7 @@ def chosen_crops(data: Path) -> tuple[list[Path], NDArray[np.int64]]:
 
 
 def embedded(crops: Sequence[Image], embedder: Embedder, kept: Path | None) -> dict[str, Vectors]:
-    """(N, D) of the crops as they are, and of every second one under every kind of spoiling."""
+    """Kind of spoiling -> (N, D) vectors: of all crops as they are, of every second one spoiled."""
     vectors: dict[str, Vectors] = {}
     if kept is not None and kept.is_file():
         with np.load(kept) as file:
@@ -107,7 +107,7 @@ def search_limit(sharp: Vectors, people: NDArray[np.int64], cohort: Vectors) -> 
 
 
 def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: float, searched: float) -> Missed:
-    """What is missed when the N crops as they are meet the spoiled ones, of all of them or every second."""
+    """What is missed when N crops as they are meet spoiled ones; `spoiled` has all of them or every second one."""
     sums = sums_by_owner(sharp, people)
     which = np.arange(0, len(sharp), 1 if len(spoiled) == len(sharp) else 2)
     whose = people[which]
@@ -122,7 +122,7 @@ def misses(sharp: Vectors, spoiled: Vectors, people: NDArray[np.int64], limit: f
 
 
 def print_held_back(sharp: Vectors, people: NDArray[np.int64], limit: float) -> None:
-    """How many crops are held back, filed under their own person and under others."""
+    """Print how many crops are held back from their own person, and how many from others."""
     sums = sums_by_owner(sharp, people)
     right = wrong = 0
     for row, person in zip(sharp, people, strict=True):
@@ -138,7 +138,7 @@ def print_held_back(sharp: Vectors, people: NDArray[np.int64], limit: float) -> 
 
 
 def joined(parts: Sequence[Missed]) -> Missed:
-    """Several as one."""
+    """The crops of all parts together."""
     columns = [(part.people, part.comparisons, part.searches) for part in parts]
     return Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
@@ -155,7 +155,7 @@ def rates(some: Missed) -> list[str]:
 
 
 def print_parted(title: str, values: Floats, missed: Missed, edges: Sequence[float], file: Path | None) -> None:
-    """Misses of the crops between each two edges."""
+    """A table of the misses, of the crops between each two edges."""
     print()
     table = Table((title, "crops", *MISSES), file, title.split(",")[0])
     for low, high in zip((-np.inf, *edges), (*edges, np.inf), strict=True):
@@ -182,7 +182,7 @@ def faces_of(crops: Sequence[Image]) -> list[Face | None]:
 
 
 def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed], file: Path | None) -> None:
-    """Resolution and blur, what they do to misses and how either measure of sharpness sees them."""
+    """Print what resolution and blur do to misses, and how both measures of sharpness see them."""
     print()
     table = Table(("spoiled", *MISSES, "sharpness, median (5 to 95 %)"), file, "spoiled")
     values: dict[str, Floats] = {}
@@ -209,14 +209,14 @@ def print_spoiling(crops: Sequence[Image], missed: dict[str, Missed], file: Path
 
 
 def metrics_auc(values: Floats, missed: Floats) -> float:
-    """How often a missed one has the lower of two values."""
+    """How often a missed search has the lower value of two, one missed and one not."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(missed, -values))
 
 
 def print_limits(name: str, values: Floats, missed: Missed, usual: Missed) -> None:
-    """Where misses reach twice the usual, and half."""
+    """Print where misses reach twice the usual, and where they reach half."""
     base = float(usual.comparisons.mean())
     good, least = (crossing(values, missed.comparisons, share) for share in (2 * base, 0.5))
     print(f"\n{name}: good above {good:.3f} (twice {100 * base:.1f} % missed), least {least:.3f} (half missed)")

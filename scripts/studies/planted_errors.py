@@ -54,7 +54,7 @@ def link_people(source: Path, people: list[str], target: Path) -> list[Path]:
 
 
 def plant(links: list[Path], rng: np.random.Generator) -> Planted:
-    """Spoil the folder of links; each of them is touched once at most."""
+    """Plant errors in the folder of links; each link is touched at most once."""
     people = sorted({link.parent for link in links})
     todo = iter([links[i] for i in rng.permutation(len(links))])
 
@@ -80,7 +80,7 @@ def plant(links: list[Path], rng: np.random.Generator) -> Planted:
 
 
 def split(people: list[Path], untouched: set[Path], rng: np.random.Generator) -> Planted:
-    """Give people a second name for every other of their links that are untouched."""
+    """Give EACH people a second name for every other of their untouched links."""
     planted: Planted = []
     for i in rng.permutation(len(people))[:EACH]:
         second = people[i].with_name(f"{people[i].name} again")
@@ -103,7 +103,7 @@ def look(folder: Path, embedder: Embedder) -> Report:
 
 
 def print_table(planted: Planted, before: Report, after: Report, file: Path | None) -> None:
-    """A row per kind: found, planted, other findings, findings before."""
+    """A row for each kind: found, planted, other findings, findings before."""
     table = Table(("error", "found", "planted", "other findings", "findings before planting"), file)
     for kind in sorted({kind for kind, _ in planted}):
         errors = [error for planted_kind, error in planted if planted_kind == kind]

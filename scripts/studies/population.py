@@ -52,7 +52,7 @@ CHOICES = {
 
 
 def training_people(data: Path, embedder: Embedder, cache: Path | None) -> Rows:
-    """FOLDER/PERSON -> vectors, of all people who are in no split."""
+    """FOLDER/PERSON -> vectors, of everybody whom no list in splits/ names."""
     kept = cache and cache / f"training-{embedder.card.fingerprint}.npz"
     if kept is not None and kept.exists():
         return read_rows(kept)

@@ -128,13 +128,13 @@ def searched(
     rows: Rows, sizes: Sequence[int], cohort: Vectors, photos: Sequence[int] = PHOTOS, beside: int = 0,
     most: int | None = None,
 ) -> Found:  # fmt: skip
-    """All draws of galleries of these sizes."""
+    """The searches of all draws of galleries of these sizes."""
     drawn = [(size, each, seed) for size in sizes for each in photos for seed in range(DRAWS)]
     return joined([search(rows, size, each, cohort, beside, seed, most) for size, each, seed in drawn])
 
 
 def evened(found: Found) -> Floats:
-    """(N,) weights that sum to 1: of every kind of gallery the same, and of its searches PRIOR mated."""
+    """(N,) weights that sum to 1: the same for every kind of gallery, and within it PRIOR for the mated searches."""
     kinds = found.size + found.photos / 100
     weights = np.zeros(len(kinds))
     for kind in np.unique(kinds):
@@ -146,7 +146,7 @@ def evened(found: Found) -> Floats:
 
 
 def fit(rows: Rows, cohort: Vectors) -> dict[str, float]:
-    """COEFFICIENTS of the card, by galleries of these people; with what they are made of."""
+    """COEFFICIENTS for the card, fitted on galleries of these people; with the prior and the counts."""
     found = to_fit(rows, cohort)
     parts = _logistic(found, np.stack((found.distance, found.reference), axis=1))
     counts = {"prior": PRIOR, "people": len(rows), "searches": len(found.mated)}
@@ -154,7 +154,7 @@ def fit(rows: Rows, cohort: Vectors) -> dict[str, float]:
 
 
 def to_fit(rows: Rows, cohort: Vectors) -> Found:
-    """Galleries of few people and of many."""
+    """The searches to fit on: in galleries of few people, and of many."""
     alone = searched(rows, [size for size in SIZES if size < len(rows)], cohort)
     return joined([alone, *(searched(rows, [FEW], cohort, beside=beside) for beside in FITTED_BESIDE)])
 
@@ -169,7 +169,7 @@ def _logistic(found: Found, columns: Floats) -> Floats:
 
 
 def stated(facts: dict[str, float]) -> Probability:
-    """As a gallery states it."""
+    """The probability that a gallery with these coefficients states."""
 
     def of(found: Found) -> Floats:
         slope, of_threshold, intercept = (facts[name] for name in COEFFICIENTS)
@@ -209,7 +209,7 @@ WAYS: dict[str, Callable[[Found], Probability]] = {
 
 
 def errors(probability: Floats, found: Found, prior: float = PRIOR) -> dict[str, Floats]:
-    """(1 + REPLICATES,) of each figure, as measured and with people resampled; at another prior than PRIOR, shifted."""
+    """Figure -> (1 + REPLICATES,), as measured, then with people resampled; shifted to `prior` first."""
     said = np.clip(probability, 1e-6, 1 - 1e-6)
     people, place = np.unique(found.searcher, return_inverse=True)
     every = resamples(len(people), REPLICATES, SEED)

@@ -7,8 +7,8 @@ photo and is no formula of the pixels. But it belongs to the person's folder, so
 
 - Whoever knows a person by heart knows their source. So the source is judged on people nobody trained on.
 - Whoever knows the source tells people of two sources apart without looking at their faces. So identity is judged
-  among the 80 validation people, who are all of CelebA. 15 people each of the other two sources are taken out of the training
-  people, for judging the source only. The last column has the AUC among all 110, which the leak flatters.
+  among the 80 validation people, who are all of CelebA. 15 people each of the other two sources are taken out of the
+  training people, for judging the source only. The last column has the AUC among all 110, which the leak flatters.
 
 Every run begins with ImageNet's SqueezeNet 1.1 and sees the same batches of 16 x 4 crops in the same views: 2 epochs,
 9,472 crops of 305 people, at the same rates under one cosine schedule. Only the weight of the attribute's
@@ -57,12 +57,12 @@ CELLS = {
 
 
 def source_of(person: str) -> str:
-    """By the name of the person's folder."""
+    """The source of a person's photos, by the name of their folder."""
     return next(source for prefix, source in SOURCES.items() if person.startswith(prefix))
 
 
 def prepare(data: Path, runs: Path) -> None:
-    """RUNS/splits, RUNS/source.csv and RUNS/exclude.txt; the same whenever they are written."""
+    """Write RUNS/splits, RUNS/source.csv and RUNS/exclude.txt; they come out the same every time."""
     faces, lists = read_photos(data / "faces"), data / "splits"
     listed = {path.stem: path.read_text("utf-8").splitlines() for path in sorted(lists.glob("*.txt"))}
     taken = {line.split("/")[1] for lines in listed.values() for line in lines}
@@ -86,7 +86,7 @@ def prepare(data: Path, runs: Path) -> None:
 
 
 def train(data: Path, runs: Path, cell: str, seed: int) -> Path:
-    """The run of a cell, trained as far as it is not done."""
+    """The run of a cell; trains what is missing of it."""
     output = runs / f"{cell.replace(', ', '-').replace(' ', '-')}-{seed}"
     words = [str(runs / "source.csv") if word == "SOURCE" else word for word in CELLS[cell]]
     lists = ("--splits", runs / "splits", "--exclude", runs / "exclude.txt")
@@ -141,7 +141,7 @@ def shown(values: list[float], signed: bool = False) -> str:
 
 
 def print_table(found: dict[str, list[dict[str, float]]], file: Path | None) -> None:
-    """Differences are paired by seed."""
+    """A row for each cell; differences are paired by seed."""
     table = Table(HEAD, file)
     for cell, runs in found.items():
         cells = [cell]

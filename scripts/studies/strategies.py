@@ -38,7 +38,7 @@ COMMON += ("--epochs", str(EPOCHS))
 
 
 def train(data: Path, runs: Path, cell: str, seed: int, people: int) -> dict[str, float]:
-    """What the run's last epoch measured, and all photos it saw; trains it first where that was not done."""
+    """What the run's last epoch measured, and how many photos it saw; trains it first unless that was done before."""
     output = runs / f"{cell.replace(' + ', '-').replace(', ', '-').replace(' ', '-')}-{seed}"
     history = output / "history.json"
     if not history.exists() or len(json.loads(history.read_text("utf-8"))) < EPOCHS:
@@ -50,7 +50,7 @@ def train(data: Path, runs: Path, cell: str, seed: int, people: int) -> dict[str
 
 
 def untouched(data: Path) -> dict[str, float]:
-    """What ImageNet's pooled features, made unit-length, measure."""
+    """What ImageNet's pooled features, made unit-length, measure on the validation people."""
     _, faces = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     curve = metrics.roc(*metrics.all_pairs(imagenet_features(faces.paths), faces.labels))
     tar = float(metrics.tar_at_fmr(curve, VALIDATION_FMR))

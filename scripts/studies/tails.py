@@ -40,14 +40,14 @@ Setter = Callable[[NDArray[np.float32], float], float]
 
 
 def counted(distances: NDArray[np.float32], fpir: float) -> float:
-    """floor(fpir (N + 1)) of the strangers are within it."""
+    """The threshold within which floor(fpir (N + 1)) of the strangers are."""
     ranked = np.sort(distances).astype(np.float64)
     within = int(fpir * (len(ranked) + 1) + 1e-9)
     return float(ranked[within - 1] if within else np.nextafter(ranked[0], -1))
 
 
 def pareto(tail: float, shape: float | None) -> Setter:
-    """By the nearest share `tail` of the strangers; with this shape, unless it is fitted."""
+    """Sets thresholds by the nearest share `tail` of the strangers; its shape is given, or fitted where None."""
 
     def threshold(distances: NDArray[np.float32], fpir: float) -> float:
         from scipy.stats import genpareto
@@ -72,7 +72,7 @@ WAYS: dict[str, Setter] = {
 
 
 def draw(rows: Rows, cohort: Vectors, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
-    """Distances to the nearest person enrolled, of the cohort in random order and of strangers; and who those are."""
+    """Distances to the nearest enrolled person: of the cohort in random order, and of strangers; and who these are."""
     rng = np.random.default_rng((SEED, seed))
     people = sorted(rows)
     chosen = {people[i] for i in rng.permutation(len(people))[:PEOPLE]}

@@ -38,7 +38,7 @@ DIMENSIONS = (256, 128, 64)
 
 
 def embed(faces: PhotoSet, positions: NDArray[np.int64], embedder: Embedder, mirrored: bool) -> Vectors:
-    """(N, D) of the crops at `positions`, block by block."""
+    """(N, D) vectors of the crops at `positions`."""
     parts = []
     for start in range(0, len(positions), 256):
         paths = [faces.paths[i] for i in positions[start : start + 256]]
