@@ -105,7 +105,7 @@ def mean_template(gallery: Rows, probes: Rows) -> Searches:
 
 
 def constant_distance(rows: Rows) -> float:
-    """The distance to the nearest template that a share FPIR of all strangers is within, CONSTANT_AT people enrolled."""
+    """The distance to the nearest template within which a share FPIR of the strangers is, CONSTANT_AT enrolled."""
     drawn = [nearest_template(*draw(rows, CONSTANT_AT, seed)) for seed in range(DRAWS)]
     return float(np.quantile(np.concatenate([s.distance[~s.mated] for s in drawn]), FPIR))
 

@@ -4,6 +4,7 @@ A TOML file has the fields of `Study`; each of its `[[tables]]` has those of `Re
 """
 
 import csv
+import textwrap
 import tomllib
 from dataclasses import dataclass
 from itertools import groupby
@@ -82,19 +83,27 @@ def markdown_table(file: Path) -> str:
 
 def section(study: Study) -> str:
     """The section of a study."""
-    parts = [f"### {study.name}", f"**{study.question}** {study.answer.strip()}", f"*Data.* {study.data.strip()}"]
+    parts = [f"### {study.name}", f"**{study.question}**", paragraph(study.answer), paragraph("*Data:*", study.data)]
     for result in study.tables:
-        parts += [f"{result.title.strip()}:", markdown_table(RESULTS / result.file), result.text.strip()]
-    parts += [study.notes.strip(), f"*What this does not show.* {study.limits.strip()}"]
-    parts += [f"```\n{study.command.strip()}\n```", f"*Made.* {study.made.strip()}"]
+        parts += [paragraph(result.title) + ":", markdown_table(RESULTS / result.file), paragraph(result.text)]
+    parts += [study.notes.strip(), paragraph("*Not shown:*", study.limits), paragraph("*Made:*", study.made)]
+    parts += [f"```\n{study.command.strip()}\n```"]
     return "\n\n".join(part for part in parts if part)
+
+
+def paragraph(*texts: str) -> str:
+    """The texts as one paragraph."""
+    return textwrap.fill(" ".join(texts), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def page() -> str:
     """The whole page."""
     studies = read_studies()
-    contents = [f"- [{study.name}](#{study.name}): {study.question}" for study in studies]
-    parts = [HEAD.read_text("utf-8").strip(), "## Contents", "\n".join(contents)]
+    contents, sections = [HEAD.read_text("utf-8").strip(), "## Contents"], []
     for topic, several in groupby(studies, lambda study: study.topic):
-        parts += [f"## {TOPICS[topic]}", *map(section, several)]
+        own = list(several)
+        links = [f"- [{study.name}](#{study.name}): {study.question}" for study in own]
+        contents += [f"{TOPICS[topic]}:", "\n".join(links)]
+        sections += [f"## {TOPICS[topic]}", *map(section, own)]
+    parts = contents + sections
     return "\n\n".join(parts) + "\n"
