@@ -1,1 +1,1 @@
-"""From photos to vectors: the runtimes behind one `Embedder`, and the pipeline that feeds them."""
+"""From photos to vectors: the runtimes that embed faces, and the pipeline that feeds them with photos."""

@@ -1,4 +1,4 @@
-"""The `Embedder` protocol, aligned faces -> unit vectors, and what its runtimes share."""
+"""The `Embedder` protocol, from aligned faces to unit vectors, and what its runtimes share."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +14,9 @@ from facerec.vectors import are_unit, mean_of_views
 
 BATCH = 64  # crops that go through a network together
 
-Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB, S the card's input_size
+Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB; S is the card's input_size
 
-_WRONG_MODE = {  # what a model is -> why it is refused where the other kind is wanted
+_WRONG_MODE = {  # the mode of a model -> what to say where the other mode is needed
     "metric": "embeds faces and knows no classes; use it with facerec identify, or give a model that classifies",
     "classify": "classifies pictures and embeds no faces; use it with facerec classify (or evaluate classification), "
     "or give a model that embeds faces",
@@ -24,7 +24,7 @@ _WRONG_MODE = {  # what a model is -> why it is refused where the other kind is 
 
 
 class Embedder(Protocol):
-    """A network that embeds faces; vectors are only comparable under one `card.fingerprint`."""
+    """A network that embeds faces. Vectors may only be compared if their models have one `card.fingerprint`."""
 
     @property
     def card(self) -> ModelCard:
@@ -42,18 +42,23 @@ class Embedder(Protocol):
 
 
 def read_views(embed: Callable[[Crops], Vectors], crops: Crops, mirrored: bool) -> Vectors:
-    """(N, S, S, 3) crops -> (N, D) rows; `mirrored`: the mean of a crop's and its mirror image's, of length 1 again."""
+    """(N, S, S, 3) crops -> (N, D) unit rows, by `embed`.
+
+    mirrored: whether a row is the unit mean of the crop's row and its mirror image's.
+    """
     rows = embed(crops)
     return mean_of_views(rows, embed(np.ascontiguousarray(crops[:, :, ::-1]))) if mirrored else rows
 
 
 def require_unit(vectors: Vectors, model: Path) -> Vectors:
+    """The (N, D) vectors themselves; raises ModelError unless all are unit rows."""
     if not are_unit(vectors):
         raise ModelError(f"{model}: gives vectors without a direction (zero or not finite); copy the model again")
     return vectors
 
 
 def in_batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Crops]:
+    """The crops, `size` at a time; raises ValueError unless their shape and dtype are what the card asks for."""
     expected = (card.input_size, card.input_size, 3)
     if crops.dtype != np.uint8 or crops.shape[1:] != expected:
         raise ValueError(f"expected (N, {expected}) uint8, got {crops.shape} {crops.dtype}")
@@ -62,15 +67,18 @@ def in_batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Cro
 
 
 def require_metric(card: ModelCard, model: Path) -> None:
+    """Raise ModelError unless the model embeds faces."""
     if card.mode != "metric":
         raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
 
 
 def require_classify(card: ModelCard, model: Path) -> None:
+    """Raise ModelError unless the model classifies pictures."""
     if card.mode != "classify":
         raise ModelError(f"{model}: {_WRONG_MODE[card.mode]}")
 
 
 def require_attribute(card: ModelCard, model: Path) -> None:
+    """Raise ModelError unless the model has a second head, which tells an attribute."""
     if not card.attribute:
         raise ModelError(f"{model}: tells no attribute; give a model trained with an `attribute`")

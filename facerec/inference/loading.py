@@ -1,4 +1,4 @@
-"""From a model's name, folder or file to the runtime that runs it."""
+"""From a model's name, folder or file to the object that runs it."""
 
 import os
 from collections.abc import Sequence
@@ -16,26 +16,23 @@ if TYPE_CHECKING:
 
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "weights"
-
-
-SHIPPED = ("default", "int8")  # its names
-
-
-LARGEST = 2048  # side of the pictures a backbone may be given, in pixels
+SHIPPED = ("default", "int8")  # the names of the models in it
+LARGEST = 2048  # pixels a side of the largest pictures that a backbone may be given
 
 
 def model_card(model: str | None) -> ModelCard:
-    """The card of a model without loading its weights; an ONNX file's lacks the fingerprint."""
+    """The card of a model, without loading its weights. An ONNX or OpenVINO file's card has no fingerprint."""
     path = model_path(model)
     return read_card(path.with_suffix(".json") if path.suffix in MODEL_FILES else path / "model.json")
 
 
 def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
-    """An embedder for a model folder, a FILE.onnx or FILE.xml, or the shipped model (None or "default"; "int8": fast).
+    """An embedder for a model folder, a FILE.onnx or FILE.xml, "default" (or None), or "int8", the default made faster.
 
-    bf16: three times as fast where the CPU has it, cosines off by a thousandth; galleries want float32.
-    drop_blocks: residual blocks of a model folder to leave out (`load_model`); ConfigError for one it does not have.
-    Raises ModelError naming what is missing or broken, and for a model that classifies.
+    bf16: compute in bfloat16. That is three times as fast on CPUs that have it, and cosines are off by a thousandth;
+    a gallery needs float32. drop_blocks: residual blocks of a model folder to leave out, see `load_model`.
+    Raises ModelError if something is missing or broken (and names it), or if the model classifies; ConfigError for a
+    block that does not exist.
     """
     path = model_path(model)
     if path.suffix not in MODEL_FILES:
@@ -46,10 +43,11 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
 
 
 def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
-    """A classifier for the folder of a model that was trained to classify; attribute: of one that tells an attribute.
+    """A classifier for a model folder of mode "classify".
 
-    drop_blocks: as for load_embedder. Raises ModelError naming what is missing or broken, and for a model that embeds
-    faces, or tells no attribute.
+    attribute: tell the values of the model's attribute instead, by its second head; the model may have either mode.
+    drop_blocks: as for `load_embedder`. Raises ModelError if something is missing or broken (and names it), or if the
+    model has no classes, or no attribute.
     """
     path = model_path(model)
     if path.suffix in MODEL_FILES:
@@ -60,29 +58,30 @@ def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: 
 
 
 def reads_pictures(model: str | None) -> bool:
-    """Whether a model looks at whole pictures: a backbone by its name, or the folder of a model that classifies."""
+    """Whether a model reads whole pictures instead of faces: a backbone's name, or a folder of mode "classify"."""
     if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
         return False
-    from facerec.models.backbones import BACKBONES  # with torch, which a model file does without
+    from facerec.models.backbones import BACKBONES  # imports torch, which a model file does not need
 
     return model in BACKBONES or model_card(model).mode == "classify"
 
 
 def load_stage(model: str | None = None, layer: str | None = None, input_size: int = 0) -> StageReader:
-    """A stage of a network given as to `load_layers`.
+    """A reader of the features of one stage of a network; model, input_size: as for `load_layers`.
 
-    layer: the stage's name, None: the last before the head. Raises ConfigError for a stage or a size that there is not,
-    ModelError naming what is missing or broken.
+    layer: the stage's name; None: the last stage. Raises ConfigError for a stage or a size that does not exist,
+    ModelError if something is missing or broken.
     """
     network, card, path = load_layers(model, input_size)
     return StageReader(network, card, path, layer or list(network.named_stages())[-1][0])
 
 
 def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network", ModelCard, Path]:
-    """A backbone with its authors' weights, given by its name, or a model folder's network (None: the shipped one).
+    """A network, its card and where it is from.
 
-    A backbone has no head. input_size: side of the pictures it reads, 0: what it was trained on; a model has its own.
-    Raises ConfigError for a size that there is not, ModelError naming what is missing or broken.
+    model: a backbone's name, for the backbone with its authors' weights and without a head; a model folder; or None or
+    "default". input_size: pixels a side of the pictures that a backbone reads; 0: what it was trained on. A model has
+    its own size. Raises ConfigError for a size that does not fit, ModelError if something is missing or broken.
     """
     if not 0 <= input_size <= LARGEST:
         raise ConfigError(f"an input size of {input_size}; give 1 to {LARGEST} pixels, or 0 for what a backbone is for")
@@ -106,11 +105,11 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
 
 
 def model_path(model: str | None) -> Path:
-    """Where a model given by its name, file or folder lies; raises ModelError where there is none."""
+    """The file or folder of a model that is given by its name, file or folder; raises ModelError if there is none."""
     if model in (None, *SHIPPED):
         return SHIPPED_MODEL / "int8.xml" if model == "int8" else SHIPPED_MODEL
     path = Path(str(model))
-    if not os.path.exists(path):  # unlike Path's, False where it cannot be looked at
+    if not os.path.exists(path):  # False also in a folder that must not be read, where Path.exists raises
         raise ModelError(f"{path}: no such model; give a model folder, a FILE.onnx with its card, 'default' or 'int8'")
     if path.is_file() and path.suffix not in MODEL_FILES:
         raise ModelError(f"{path}: not a model; give a model folder or a FILE.onnx with its card")

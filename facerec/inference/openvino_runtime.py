@@ -1,4 +1,4 @@
-"""ONNX and OpenVINO files, run by OpenVINO."""
+"""The runtime for ONNX and OpenVINO files: OpenVINO, without torch."""
 
 import dataclasses
 from io import BytesIO
@@ -17,8 +17,8 @@ from facerec.vectors import unit_rows
 class OpenVINOEmbedder:
     """FILE.onnx, or FILE.xml and FILE.bin, with its card FILE.json: one input (N, 3, S, S) float32, one output (N, D).
 
-    Computed in float32 also where the CPU has bfloat16, as thresholds are for vectors that are computed so; bf16 is for
-    teachers, which may be a little off but not slow.
+    It computes in float32 on every CPU, because thresholds are measured so. bf16: compute in bfloat16, for teachers,
+    which may be a little less exact but must be fast.
     """
 
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
@@ -45,10 +45,10 @@ class OpenVINOEmbedder:
             raise ModelError(f"{path}: has {len(inputs)} inputs; give a network of one input (N, 3, S, S)")
         self.path = path
         faces = inputs[0].partial_shape[0] if inputs[0].partial_shape.rank.is_static else openvino.Dimension()
-        self._batch = faces.get_length() if faces.is_static else 0  # exported with a fixed one, mostly of 1
+        self._batch = faces.get_length() if faces.is_static else 0  # some files take batches of one size only
 
     def embed(self, crops: Crops) -> Vectors:
-        """See Embedder; raises ModelError when the file and its card do not agree."""
+        """See Embedder; raises ModelError if the file and its card do not fit together."""
         return require_unit(read_views(self._views, crops, self.card.mirrored), self.path)
 
     def _views(self, crops: Crops) -> Vectors:
@@ -61,7 +61,7 @@ class OpenVINOEmbedder:
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            return np.array(self._network(pixels)[0], np.float32)  # a copy: the next batch reuses the memory
+            return np.array(self._network(pixels)[0], np.float32)  # a copy, as the next batch reuses the memory
         except RuntimeError as error:
             raise ModelError(
                 f"{self.path}: does not take {pixels.shape} float32 ({_reason(error)}); mend its card"
@@ -77,7 +77,7 @@ class OpenVINOEmbedder:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last of OpenVINO's lines, which says what happened; the others say where."""
+    """The last line of OpenVINO's message. It says what happened; the lines before say where in OpenVINO."""
     return str(error).strip().splitlines()[-1]
 
 

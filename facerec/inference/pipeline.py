@@ -1,4 +1,4 @@
-"""Photos -> faces -> vectors, or photos -> probabilities, in batches and in order."""
+"""From photos to faces and vectors, or to probabilities: in batches, and in the order of the photos."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Face, Image, Photo, Vectors
 
-BATCH = 16  # photos detected and embedded, or classified, together
+BATCH = 16  # photos that are detected and embedded, or classified, together
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classification:
-    """A photo and the probability of each class, (C,) float32; or None and the error, for one that cannot be used."""
+    """A photo and the probabilities of its classes, (C,) float32; or None and the photo's error."""
 
     path: Path
     probabilities: NDArray[np.float32] | None
@@ -32,7 +32,10 @@ class Classification:
 def embed_photos(
     paths: Iterable[Path], detector: Detector, embedder: Embedder, *, main_only: bool = False
 ) -> Iterator[Photo]:
-    """Faces and vectors of each photo in order; a photo that cannot be used carries its error instead."""
+    """Each photo with its faces and their vectors, in order; a photo that cannot be used has its error instead.
+
+    main_only: embed only the main face of each photo, and count the others.
+    """
     found = faces_in_photos(paths, detector, BATCH)
     while batch := list(islice(found, BATCH)):
         kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces in batch]
@@ -59,9 +62,10 @@ def _trouble(path: Path, faces: list[Face] | FacerecError) -> FacerecError | Non
 def classify(
     paths: Iterable[Path], classifier: Classifier, detector: Detector | None = None
 ) -> Iterator[Classification]:
-    """The probabilities of each photo's classes, in order.
+    """The probabilities of the classes of each photo, in order.
 
-    detector: finds the main face of each photo, for a classifier `of_faces`; leave it out for any other.
+    detector: finds the main face of each photo. A classifier `of_faces` needs one, any other must not have one
+    (ValueError).
     """
     if classifier.of_faces != (detector is not None):
         raise ValueError("a detector is for a classifier of faces, which needs one")
@@ -73,9 +77,9 @@ def classify(
 def read_pictures(
     paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
 ) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
-    """What `read` makes of the middle of each photo, in order: (N, size, size, 3) uint8 RGB -> N rows.
+    """Each photo and the row that `read` gives for its middle, in order; or the error of a photo that cannot be read.
 
-    A photo that cannot be read has its error instead. One photo and BATCH centres are held at a time.
+    read: (N, size, size, 3) uint8 RGB -> N rows. One photo and BATCH middles are in memory at a time.
     """
     return _read(_centres(paths, size), read)
 
@@ -107,5 +111,5 @@ def _picture(path: Path, size: int) -> Image | ImageError:
 
 
 def main_vectors(photos: Iterable[Photo], names: Sequence[str]) -> dict[str, np.ndarray | None]:
-    """The main face's vector of each photo under its name, None where there is no usable face."""
+    """Name -> the vector (D,) of the photo's main face, or None if it has no usable face. names: one for each photo."""
     return {name: photo.vectors[0] if photo.faces else None for name, photo in zip(names, photos, strict=True)}

@@ -1,4 +1,4 @@
-"""Model folders run by torch: faces -> vectors, pictures -> probabilities, either -> features of a stage."""
+"""The runtime for model folders: torch. It embeds faces, classifies pictures, and reads the features of a stage."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class _TorchModel:
-    """A network, run by torch on the first GPU or the CPU."""
+    """A network that torch runs on the first GPU, or else on the CPU."""
 
     def __init__(self, network: "Network", card: ModelCard, path: Path, *, bf16: bool = False) -> None:
-        import torch  # seconds to import; commands that embed nothing should not wait for it
+        import torch  # takes seconds, which commands that embed nothing should not wait
 
         self.card, self.path, self._bf16 = card, path, bf16
         self._torch = torch
@@ -37,7 +37,7 @@ class _TorchModel:
         self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 -> (N, columns): what the network gives."""
+        """(N, S, S, 3) uint8 -> (N, columns) float32, the network's output."""
         torch = self._torch
         parts = [np.zeros((0, self._columns()), np.float32)]
         with torch.inference_mode():
@@ -48,7 +48,7 @@ class _TorchModel:
         return np.concatenate(parts)
 
     def _columns(self) -> int:
-        """What `_output` gives for each: so many numbers."""
+        """How many numbers `_output` gives for each crop."""
         return self.card.embedding_dim
 
     def _output(self, pixels: Any) -> Any:
@@ -59,9 +59,10 @@ class _TorchModel:
 def _load(
     folder: Path, required: Callable[[ModelCard, Path], None], drop_blocks: Sequence[str]
 ) -> tuple["Network", ModelCard, Path]:
-    """A model folder without the residual blocks named; ConfigError for a block it does not have.
+    """Load a model folder without some of its residual blocks.
 
-    ModelError when it is not what is `required`, which is looked at before its weights.
+    required: raises ModelError for the wrong kind of model. It is called before the weights are read. Raises
+    ConfigError for a block that does not exist.
     """
     required(read_card(folder / "model.json"), folder)
     from facerec.models.checkpoint import load_model
@@ -70,7 +71,7 @@ def _load(
 
 
 class TorchEmbedder(_TorchModel):
-    """A model folder of mode "metric"."""
+    """The embedder of a model folder of mode "metric"."""
 
     def __init__(self, folder: Path, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> None:
         super().__init__(*_load(folder, require_metric, drop_blocks), bf16=bf16)
@@ -82,9 +83,10 @@ class TorchEmbedder(_TorchModel):
 
 
 class Classifier(_TorchModel):
-    """A model folder of mode "classify", or of either mode to tell an `attribute`, of faces where they are embedded.
+    """The classifier of a model folder: of its classes (mode "classify"), or of its attribute's values (either mode).
 
-    classes: names of the columns of its probabilities. of_faces: it takes aligned faces, else whole pictures.
+    classes: the names of the columns of the probabilities. of_faces: whether it reads aligned faces (mode "metric") or
+    whole pictures.
     """
 
     def __init__(self, folder: Path, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> None:
@@ -103,22 +105,22 @@ class Classifier(_TorchModel):
     def probabilities(self, pictures: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB pictures -> (N, C) float32, rows that sum to 1; N may be 0.
 
-        Raises ModelError where the network gives numbers that are not finite.
+        Raises ModelError if the network gives numbers that are not finite.
         """
         logits = self._run(pictures)
         if self.of_faces and self.card.mirrored:
             logits = (logits + self._run(np.ascontiguousarray(pictures[:, :, ::-1]))) / 2
         if not np.isfinite(logits).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; copy the model again")
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: nothing overflows
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # at most 1, so nothing overflows
         return odds / odds.sum(axis=1, keepdims=True)
 
 
 class StageReader(_TorchModel):
-    """The features a stage of a network has: the mean of each of its maps. `card.embedding_dim` says how many.
+    """Reads the features of one stage of a network: the mean of each of the stage's maps.
 
-    card: the network's own but for that; mode "metric" reads aligned faces, "classify" whole pictures.
-    layer: the stage's name.
+    card: the network's, except that `embedding_dim` is the number of features. A network of mode "metric" reads aligned
+    faces, one of mode "classify" whole pictures. layer: the stage's name.
     """
 
     def __init__(self, network: "Network", card: ModelCard, path: Path, layer: str) -> None:
@@ -132,7 +134,7 @@ class StageReader(_TorchModel):
     def embed(self, crops: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB faces or pictures -> (N, C) float32 features, of any length; N may be 0.
 
-        Raises ModelError where the network gives numbers that are not finite.
+        Raises ModelError if the network gives numbers that are not finite.
         """
         rows = self._run(crops)
         if not np.isfinite(rows).all():
@@ -146,7 +148,7 @@ class StageReader(_TorchModel):
         try:
             with self._torch.inference_mode():
                 return self._output(self._torch.zeros(1, 3, size, size, device=self._device)).shape[1]
-        except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
+        except RuntimeError as error:  # a kernel that is larger than the maps it reads
             raise ConfigError(
                 f"{size} pixels are too few for {self.layer} of {self.card.name}; give a larger `input_size`"
             ) from error
