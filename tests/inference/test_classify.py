@@ -92,7 +92,7 @@ def test_each_kind_of_model_is_refused_for_the_other_s_work(model: Path, tiny_mo
         load_embedder(str(model))
     with pytest.raises(ModelError, match=re.escape(f"{tiny_model}: embeds faces") + ".*facerec identify"):
         load_classifier(str(tiny_model))
-    with pytest.raises(ModelError, match=re.escape(f"{toy}: a model file; to classify, give a model folder")):
+    with pytest.raises(ModelError, match=re.escape(f"{toy}: a model file; to classify, give the folder of a model")):
         load_classifier(str(toy))
     with pytest.raises(ModelError, match="embeds faces"):
         load_classifier("default")
