@@ -1,1 +1,1 @@
-"""Backbones, the network built on them, what of it trains, and the folder it is stored in."""
+"""Backbones, the network that is built on them, its card, and the folder it is stored in."""

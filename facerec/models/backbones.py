@@ -1,4 +1,4 @@
-"""THE TABLE of backbones. Everything that differs between them stands in a row; no other file asks for a name."""
+"""The table of backbones. A row holds all that is special about a backbone; no other file looks at its name."""
 
 import sys
 from collections import OrderedDict
@@ -19,24 +19,24 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of RGB 0..255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 HALF = (127.5, 127.5, 127.5)
 
-Layer = str | Callable[[], nn.Module]  # the path of one of the network's own modules, or a layer without parameters
+Layer = str | Callable[[], nn.Module]  # the path of a module of the network, or a new layer without parameters
 Stage = tuple[str, tuple[Layer, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """One row.
+    """One row of the table.
 
-    build: pretrained -> the whole network as its authors wrote it, classifier and all.
-    stages: name -> its layers in the order of computation. Together they leave nothing out but the last linear layer,
-    pooling or dropout just before it, and the auxiliary classifiers of GoogLeNet and Inception v3 (which help to train
-    those from nothing and are no part of the network that is used; Szegedy et al. 2015). A stage begins where the
-    resolution has fallen or falls, so that "the first N stages" means the same kind of thing for every row; the fully
-    connected layers of AlexNet, VGG and MobileNet v3 are a stage of their own, `fc`.
-    width: features that come out, (N, width, s, s) or (N, width).
-    input_size: side in pixels of the pictures it was trained on.
-    default_cut: how many first stages `partial` freezes unless told otherwise.
-    mean, std: of RGB 0..255, x = (rgb - mean) / std, as its weights want it.
+    build: pretrained -> the whole network as its authors wrote it, with its classifier.
+    stages: their names and layers, in the order of computation. They hold the whole network except the last linear
+    layer, the pooling or dropout just before it, and the auxiliary classifiers of GoogLeNet and Inception v3 (which
+    only help to train those from random weights; Szegedy et al. 2015). A stage begins where the resolution falls, so
+    "the first N stages" means the same kind of thing in every row. The fully connected layers of AlexNet, VGG and
+    MobileNet v3 are a stage of their own, `fc`.
+    width: how many features the last stage gives, as (N, width, s, s) or (N, width).
+    input_size: pixels a side of the pictures it was trained on.
+    default_cut: how many of the first stages the strategy `partial` freezes by default.
+    mean, std: the normalisation its weights need, x = (rgb - mean) / std, with RGB 0..255.
     """
 
     build: Callable[[bool], nn.Module]
@@ -49,10 +49,10 @@ class Backbone:
 
 
 def _torchvision(name: str, weights: str = "IMAGENET1K_V1", **fresh: bool) -> Callable[[bool], nn.Module]:
-    """torchvision's builder; `fresh` are its arguments where the weights are random.
+    """torchvision's builder of a network; fresh: its further arguments if the weights are random.
 
-    V1 weights unless said otherwise: what the later recipes add (label smoothing above all) makes better classifiers
-    but worse features to build on (Kornblith et al. 2019, section 4.3), and features are what this is for.
+    Weights are V1 by default. The recipes of later weights, above all label smoothing, make better classifiers but
+    worse features to build on (Kornblith et al. 2019, section 4.3).
     """
 
     def build(pretrained: bool) -> nn.Module:
@@ -69,13 +69,13 @@ def _inception_resnet_v1(pretrained: bool) -> nn.Module:
 
 
 def _numbered(prefix: str, *ends: int) -> tuple[Stage, ...]:
-    """Stages of a network whose layers are PREFIX.0, PREFIX.1, ...: each ends before the index given."""
+    """The stages of a network with the layers PREFIX.0, PREFIX.1, ...; ends: the index after each stage's last layer."""
     bounds = pairwise((0, *ends))
     return tuple((f"stage{i}", tuple(f"{prefix}.{n}" for n in range(*bound))) for i, bound in enumerate(bounds))
 
 
 def _fc(last: int) -> Stage:
-    """The classifier's layers before index `last`, on the pooled and flattened features."""
+    """The stage of pooling, flattening and the classifier's layers before index `last`."""
     return ("fc", ("avgpool", nn.Flatten, *(f"classifier.{i}" for i in range(last))))
 
 
@@ -115,7 +115,7 @@ _INCEPTION_RESNET_V1: tuple[Stage, ...] = (
     ("block17", ("mixed_6a", "repeat_2")),
     ("block8", ("mixed_7a", "repeat_3", "block8")),
 )
-# Where the resolution falls, as indices of `features` (VGG with BatchNorm has a layer more for every convolution).
+# The indices of `features` where the resolution falls. VGG with BatchNorm has one more layer for each convolution.
 _VGG = {
     "vgg11": (3, 6, 11, 16, 21),
     "vgg13": (5, 10, 15, 20, 25),
@@ -181,14 +181,14 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The row called `name`; raises ConfigError listing the names when there is none."""
+    """The row called `name`; raises ConfigError that lists the names if there is none."""
     if name not in BACKBONES:
         raise ConfigError(f"no backbone '{name}'; known are {', '.join(BACKBONES)}")
     return BACKBONES[name]
 
 
 def find_stages(name: str, kept: int | None = None) -> tuple[Stage, ...]:
-    """The first `kept` stages of a backbone, all of them for None; raises ConfigError for a cut it does not have."""
+    """The first `kept` stages of a backbone (None: all); raises ConfigError for a number that it does not have."""
     stages = find_backbone(name).stages
     if kept is not None and not 0 < kept <= len(stages):
         raise ConfigError(f"{name} has {len(stages)} stages; keep between 1 and {len(stages)} of them, not {kept}")
@@ -196,14 +196,14 @@ def find_stages(name: str, kept: int | None = None) -> tuple[Stage, ...]:
 
 
 def build_stages(name: str, pretrained: bool, kept: int | None = None) -> nn.Sequential:
-    """The backbone's first `kept` stages (None: all) in order, with the authors' weights or random ones.
+    """The backbone's first `kept` stages (None: all) in order; pretrained: the authors' weights instead of random ones.
 
-    Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
+    Raises ModelError if the weights are not in torch's cache and cannot be downloaded.
     """
     try:
-        with redirect_stdout(sys.stderr):  # torch says there what it downloads, and stdout is the answer's
+        with redirect_stdout(sys.stderr):  # torch reports downloads on stdout, which is for a command's results
             whole = find_backbone(name).build(pretrained)
-    except (URLError, HTTPException, OSError, RuntimeError) as error:  # the last: not the file its hash speaks of
+    except (URLError, HTTPException, OSError, RuntimeError) as error:  # RuntimeError: the file has another hash
         raise ModelError(
             f"the pre-trained weights of {name} cannot be downloaded ({error}); "
             f"connect once, put the file in torch's cache, or train with `init=random`"
@@ -217,7 +217,7 @@ def _assemble(whole: nn.Module, layers: Sequence[Layer]) -> nn.Sequential:
 
 
 def feature_width(name: str, stages: nn.Sequential, kept: int | None = None) -> int:
-    """How many features per position the first `kept` stages give."""
+    """How many features the first `kept` stages (None: all) give at each place."""
     if kept in (None, len(find_backbone(name).stages)):
         return find_backbone(name).width
     with torch.no_grad():

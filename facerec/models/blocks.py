@@ -1,9 +1,10 @@
 """Residual networks without some of their blocks.
 
-A residual block gives relu(shortcut(x) + f(x)). Without it the shortcut alone is left, as in the lesion study of Veit,
-Wilber and Belongie 2016 ("Residual Networks Behave Like Ensembles of Relatively Shallow Networks", section 4): x itself
-goes on, or where the block changes the shape, as the first of most stages does, what its projection makes of x. That is
-exactly the network whose f(x) is 0. The weights of f are gone: nothing trains, stores or hashes them.
+A residual block gives relu(shortcut(x) + f(x)). Dropping the block leaves relu(shortcut(x)), as in the lesion study of
+Veit, Wilber and Belongie 2016 ("Residual Networks Behave Like Ensembles of Relatively Shallow Networks", section 4).
+The shortcut is x itself, or a projection of x where the block changes the shape, as the first block of most stages
+does. The smaller network computes exactly what the whole one would with f(x) = 0. The weights of f are deleted: they
+are neither trained nor stored nor part of the fingerprint.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,19 +19,19 @@ from facerec.models.backbones import build_stages
 
 
 class Shortcut(nn.Module):
-    """What is left of a residual block; its tensors keep their names."""
+    """What is left of a dropped residual block; the tensors of its projection keep their names."""
 
     def __init__(self, downsample: nn.Module | None) -> None:
         super().__init__()
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, s, s), not negative, as it comes out of a ReLU -> itself, or relu of its projection."""
+        """(N, C, s, s), the output of a ReLU and so not negative -> x itself, or relu of its projection."""
         return x if self.downsample is None else F.relu(self.downsample(x))
 
 
 def _blocks(stages: nn.Sequential) -> Iterator[tuple[str, nn.Module, str]]:
-    """Every residual block, dropped or not: its name as `layer1.0`, the module it is in, and what it is called there"""
+    """Every residual block, dropped or not: its name, as `layer1.0`; the module that holds it; its name in there."""
     for stage, layers in stages.named_children():
         for layer in layers.children():
             for place, block in layer.named_children():
@@ -39,14 +40,18 @@ def _blocks(stages: nn.Sequential) -> Iterator[tuple[str, nn.Module, str]]:
 
 
 def block_names(stages: nn.Sequential) -> list[str]:
-    """The residual blocks of a backbone's stages in the order of computation, as `layer1.0`; none for most."""
+    """The names of the residual blocks of a backbone's stages, as `layer1.0`, in the order of computation.
+
+    Empty for backbones that are no ResNets.
+    """
     return [name for name, _, _ in _blocks(stages)]
 
 
 def drop_blocks(stages: nn.Sequential, names: Iterable[str], backbone: str) -> tuple[str, ...]:
-    """Leave the named blocks of a backbone's stages out, for good; returns them in the order of computation.
+    """Drop the named blocks of a backbone's stages, for good; return their names in the order of computation.
 
-    One that is left out already may be named again. Raises ConfigError, listing the blocks there are, for another.
+    Blocks that are dropped already may be named again. Raises ConfigError for a block that does not exist, and lists
+    those that do.
     """
     wanted = set(names)
     known = block_names(stages)
@@ -63,6 +68,6 @@ def drop_blocks(stages: nn.Sequential, names: Iterable[str], backbone: str) -> t
 
 
 def check_blocks(names: Iterable[str], backbone: str, kept: int | None = None) -> None:
-    """Raise what `drop_blocks` would for the first `kept` stages of a backbone (None: all), without its weights."""
+    """Raise what `drop_blocks` would raise for the first `kept` stages of a backbone (None: all). Loads no weights."""
     with torch.device("meta"):
         drop_blocks(build_stages(backbone, False, kept), names, backbone)

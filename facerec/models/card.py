@@ -1,4 +1,4 @@
-"""The card of a model: what it is, how its input is made, how it was trained, what was measured. Needs no torch."""
+"""The card of a model: what it is, how its input is made, how it was trained, what was measured. Imports no torch."""
 
 import dataclasses
 import hashlib
@@ -12,27 +12,31 @@ from facerec.files import write_json
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
-COEFFICIENTS = ("slope", "threshold_slope", "intercept")  # of `probability.Posterior`
-MODEL_FILES = (".onnx", ".xml")  # models that are a file, with its card beside it
-ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> the 5-point template of detect.py, or whole pictures
+COEFFICIENTS = ("slope", "threshold_slope", "intercept")  # of `posterior.Posterior`
+MODEL_FILES = (".onnx", ".xml")  # the endings of models that are one file, with the card beside it
+ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> aligned faces (`faces/alignment`), or whole pictures
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The readable half of a model: `model.json` in a model folder, NAME.json beside NAME.onnx.
+    """The readable part of a model: `model.json` in a model folder, NAME.json beside NAME.onnx.
 
-    input_size: side of the aligned crop (of the picture, to classify) in pixels.
-    mean, std: of RGB 0..255, x = (rgb - mean) / std.
-    mode: "metric" (embeds faces) or "classify". classes: the names, in the order of the logits.
-    attribute: what a second head tells of a photo, "" without one; attribute_values: in the order of its logits.
-    embedding_dim: length of the output row, D or the number of classes.
-    backbone: a name of the backbone table; "" for an ONNX file. kept_stages: its first ones, 0: all. dropped_blocks:
-    its residual blocks that are left out.
-    head_layers: linear layers of the head. pooling: "mean" or "flat", see Network.
-    mirrored: an embedding is the mean of the crop's and its mirror image's, made unit-length again.
-    threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; empty: none.
-    probability: COEFFICIENTS and "source", ... of `probability.Posterior`, measured likewise; empty: none.
-    fingerprint: names weights and preprocessing; vectors are only compared within one fingerprint.
+    embedding_dim: the length of an output row: D, or the number of classes.
+    input_size: pixels a side of the input, an aligned crop or a whole picture.
+    mean, std: how the input is normalised: x = (rgb - mean) / std, with RGB 0..255.
+    alignment: what ALIGNMENTS says for the mode.
+    mode: "metric" (embeds faces) or "classify". classes: their names, in the order of the logits.
+    attribute: what the second head tells about a photo; "" without one. attribute_values: in the order of its logits.
+    backbone: its name in the table of backbones; "" for an ONNX or OpenVINO file. kept_stages: how many of its first
+    stages are used; 0: all. dropped_blocks: its residual blocks that are left out.
+    head_layers: how many linear layers the head has. pooling: "mean" or "flat", see `Network`.
+    mirrored: whether an embedding is the unit mean of the crop's vector and its mirror image's.
+    licence, source: of the weights, in words.
+    threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; or empty.
+    probability: COEFFICIENTS, "source", ... of `posterior.Posterior`, measured on the same photos; or empty.
+    training: how it was trained. results: what was measured with it.
+    fingerprint: identifies the weights and the preprocessing. Vectors are only compared under one fingerprint.
+    format: of the card.
     """
 
     name: str
@@ -62,24 +66,27 @@ class ModelCard:
 
     @property
     def default_threshold(self) -> Threshold | None:
-        """The threshold measured with the model, or None when its card states none."""
+        """The threshold that was measured with the model, or None if the card has none."""
         if "distance" not in self.threshold:
             return None
         return Threshold(float(self.threshold["distance"]), str(self.threshold.get("source", "model card")))
 
 
 def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":
-    """A SHA-256 begun with all that decides the numbers besides the weights; feed it the weights."""
+    """A SHA-256 of everything besides the weights that the vectors depend on. The caller adds the weights.
+
+    A field that came later only counts where it is used, so that older models keep their fingerprints.
+    """
     parts = (card.backbone, card.embedding_dim, card.input_size, card.alignment, card.mean, card.std)
-    parts += (card.classes,) if card.classes else ()  # an embedder has the hash it had before there were classes
-    parts += (card.attribute, card.attribute_values) if card.attribute else ()  # nor does a second head change others'
-    parts += ("mirrored",) if card.mirrored else ()  # and one that reads a crop once the hash it always had
-    parts += (("without", *card.dropped_blocks),) if card.dropped_blocks else ()  # nor do whole networks get another
+    parts += (card.classes,) if card.classes else ()
+    parts += (card.attribute, card.attribute_values) if card.attribute else ()
+    parts += ("mirrored",) if card.mirrored else ()
+    parts += (("without", *card.dropped_blocks),) if card.dropped_blocks else ()
     return hashlib.sha256(json.dumps(parts).encode())
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read a card; raises ModelError naming the file and what is wrong with it."""
+    """Read a card; raises ModelError that names the file and what is wrong with it."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -140,7 +147,7 @@ def _positive(value: object) -> bool:
 
 
 def _moderate(value: object) -> bool:
-    return isinstance(value, int | float) and -1e9 < value < 1e9  # nor nan
+    return isinstance(value, int | float) and -1e9 < value < 1e9  # False for nan
 
 
 def _triple(value: Any, path: Path) -> tuple[float, float, float]:
@@ -150,5 +157,5 @@ def _triple(value: Any, path: Path) -> tuple[float, float, float]:
 
 
 def write_card(card: ModelCard, path: Path) -> None:
-    """Write a card as indented JSON, whole or not at all."""
+    """Write a card as indented JSON, whole or not at all; raises OSError if it cannot be written."""
     write_json(path, dataclasses.asdict(card))

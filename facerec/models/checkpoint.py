@@ -1,4 +1,4 @@
-"""The model folder (`model.json` + `weights.safetensors`) and the state of a training run. Nothing is pickled."""
+"""Model folders (`model.json` and `weights.safetensors`), and files of the state of a training run. No pickle."""
 
 import dataclasses
 import json
@@ -23,9 +23,9 @@ CARD, WEIGHTS = "model.json", "weights.safetensors"
 def describe(
     network: Network, name: str, classes: Sequence[str] = (), attribute: tuple[str, Sequence[str]] = ("", ())
 ) -> ModelCard:
-    """A card with the facts that follow from the network alone, and the names of its classes.
+    """A card with what follows from the network itself, and these names.
 
-    attribute: what a second head tells, and its values.
+    name: of the model. classes: of mode "classify". attribute: what the second head tells, and its values.
     """
     row = find_backbone(network.backbone)
     return ModelCard(
@@ -49,7 +49,7 @@ def describe(
 
 
 def network_of(card: ModelCard) -> Network:
-    """The network a card describes, its weights not loaded."""
+    """The network that a card describes, with random weights."""
     return Network(
         card.backbone,
         card.embedding_dim,
@@ -80,9 +80,10 @@ def _fingerprint(card: ModelCard, tensors: dict[str, Tensor]) -> str:
 
 
 def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dtype = torch.float32) -> ModelCard:
-    """Write the model folder and return its card with the fingerprint. Weights are stored as `dtype`.
+    """Write a model folder and return its card, with the fingerprint. Weights are stored as `dtype`.
 
-    The stored values are the reference: a model saved as float16 is the float16 model from then on.
+    The stored values define the model: what is saved as float16 is the float16 model from then on. Raises ModelError if
+    the weights cannot be written, OSError for the card.
     """
     tensors = _stored(network, dtype)
     card = dataclasses.replace(card, fingerprint=_fingerprint(card, tensors))
@@ -93,12 +94,12 @@ def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dty
 
 
 def load_model(folder: Path, drop_blocks: Sequence[str] = ()) -> tuple[Network, ModelCard]:
-    """Read a model folder -> network in eval mode with float32 weights, and its card.
+    """Read a model folder: the network, in eval mode with float32 weights, and its card.
 
-    drop_blocks: residual blocks to leave out besides those the model is without. The card is then that of the smaller
-    network, as if it had been saved: with its fingerprint, and without what was measured with the whole one.
-    Raises ModelError when a file is missing, broken, or weights and card do not belong together, ConfigError for a
-    block there is not.
+    drop_blocks: residual blocks to drop, besides those that the model lacks already. The card then describes the
+    smaller network: it has a fingerprint of its own, and lacks what was measured with the whole network.
+    Raises ModelError if a file is missing or broken, or if weights and card do not belong together; ConfigError for a
+    block that does not exist.
     """
     card = read_card(folder / CARD)
     tensors = _read_tensors(folder / WEIGHTS)
@@ -120,10 +121,10 @@ def load_model(folder: Path, drop_blocks: Sequence[str] = ()) -> tuple[Network, 
 
 
 def load_pretrained(backbone: str, input_size: int = 0) -> tuple[Network, ModelCard]:
-    """A backbone of the table with its authors' weights, in eval mode, and a card that names both.
+    """A backbone with its authors' weights, in eval mode, and a card for it.
 
-    It has no head: what the last stage gives is what comes out. input_size: side of its pictures in pixels, 0: its own.
-    Raises ModelError when the weights can neither be found in torch's cache nor be downloaded.
+    It has no head; its output is the features of its last stage. input_size: pixels a side of its pictures; 0: what it
+    was trained on. Raises ModelError if the weights are not in torch's cache and cannot be downloaded.
     """
     width = find_backbone(backbone).width
     network = Network(backbone, width, mode=CLASSIFY, input_size=input_size, pretrained=True)
@@ -133,7 +134,7 @@ def load_pretrained(backbone: str, input_size: int = 0) -> tuple[Network, ModelC
 
 
 def _smaller(card: ModelCard, network: Network, tensors: dict[str, Tensor]) -> ModelCard:
-    """The card of a network that lacks some of the blocks, and so of the tensors, of the card's."""
+    """The card of a network that dropped some blocks, made from the card and the tensors of the whole network."""
     card = dataclasses.replace(card, dropped_blocks=list(network.dropped_blocks), threshold={}, results={})
     left = {name: tensors[name] for name in network.state_dict()}
     return dataclasses.replace(card, fingerprint=_fingerprint(card, left))
@@ -160,7 +161,10 @@ def _write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, s
 def save_state(
     path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
-    """Write all a run needs to go on exactly: weights, optimiser moments and `facts` (JSON), whole or not at all."""
+    """Write what a run needs to continue exactly: weights, the optimiser's state and `facts` (JSON).
+
+    The file is written whole or not at all. Raises ModelError if it cannot be written.
+    """
     tensors = {f"{name}/{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
     state = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{key}": t for i, entries in state.items() for key, t in entries.items()}
@@ -169,9 +173,9 @@ def save_state(
 
 
 def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put the state back where save_state took it from; returns `facts`.
+    """Load what `save_state` wrote into the modules and the optimiser; return `facts`.
 
-    Raises TrainingError when the file is missing, broken or of another network.
+    Raises TrainingError if the file is missing, broken or of another network.
     """
     try:
         tensors = load_file(path)
@@ -190,7 +194,7 @@ def load_state(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim
 
 
 def load_module(path: Path, name: str, module: nn.Module) -> bool:
-    """Put one module of a run's state into another run; False where there is no such file, or none that fits."""
+    """Load one module of another run's state; return False if there is no such file, or if its tensors do not fit."""
     if not path.exists():
         return False
     own = {key: tensor.shape for key, tensor in module.state_dict().items()}
@@ -202,7 +206,7 @@ def load_module(path: Path, name: str, module: nn.Module) -> bool:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The JSON part of a run's state, without its tensors."""
+    """The `facts` in a file that `save_state` wrote; the tensors are not read."""
     with safe_open(path, "pt") as file:
         return json.loads(file.metadata()["facts"])
 

@@ -1,8 +1,8 @@
-"""Strangers that come with a model: embeddings of people nobody enrolls, to find out how near strangers come.
+"""The cohort of a model: embeddings of people whom nobody enrolls. They show how near strangers come.
 
-One file in the model folder, `cohort.safetensors`, or beside a model file, `FILE.cohort.safetensors`: `embeddings`
-(N, D) float16, one face of each person, and in its metadata whose model they are of. A face cannot be got back from
-them, but they are biometric data all the same.
+The file is `cohort.safetensors` in a model folder, or `FILE.cohort.safetensors` beside a model file. It holds
+`embeddings`, (N, D) float16 unit rows, one face for each person, and in its metadata the model's fingerprint. Faces
+cannot be reconstructed from them in a simple way, but they are biometric data.
 """
 
 from pathlib import Path
@@ -21,14 +21,14 @@ COHORT = "cohort.safetensors"
 
 
 def cohort_path(model: Path) -> Path:
-    """Where the cohort of a model folder or file lies."""
+    """The path of the cohort of a model folder or file."""
     return model.with_suffix(f".{COHORT}") if model.suffix in MODEL_FILES else model / COHORT
 
 
 def load_cohort(model: Path, card: ModelCard) -> Vectors:
-    """The (N, D) float32 unit rows of a model folder or file; N is 0 where it has no cohort.
+    """The (N, D) float32 unit rows of the cohort of a model folder or file; N is 0 if it has none.
 
-    Raises ModelError for a file that is broken or of another model than `card`'s.
+    Raises ModelError for a broken file and for the cohort of a model other than `card`'s.
     """
     path = cohort_path(model)
     if not path.exists():
@@ -46,14 +46,14 @@ def load_cohort(model: Path, card: ModelCard) -> Vectors:
 
 
 def no_cohort(card: ModelCard) -> Vectors:
-    """The (0, D) rows of a model that has none."""
+    """The (0, D) float32 rows of a model without a cohort."""
     return np.zeros((0, card.embedding_dim), np.float32)
 
 
 def save_cohort(model: Path, card: ModelCard, vectors: Vectors, source: str) -> None:
-    """Write (N, D) unit rows beside a model, whole or not at all; `source` says in words whose they are.
+    """Write (N, D) unit rows as a model's cohort, whole or not at all; source: in words, whose faces they are.
 
-    Raises ModelError when it cannot be written.
+    Raises ModelError if the file cannot be written.
     """
     path = cohort_path(model)
     facts = {"fingerprint": card.fingerprint, "source": source}

@@ -1,8 +1,8 @@
-"""A model folder's network as an int8 file for OpenVINO: a quarter of the size, many times as fast on a CPU.
+"""A model folder's network as an int8 file for OpenVINO: a quarter of the size, and many times as fast on a CPU.
 
-Post-training quantisation by NNCF: weights and activations in 8 bits, their ranges found on calibration crops. The
-first stages, the sums at the end of every residual block, and the head's convolution stay in floating point. Its
-distances are not quite the original's, so the file is a model of its own, with its own fingerprint and threshold.
+NNCF quantises the trained network: weights and activations get 8 bits, with ranges measured on calibration crops. The
+first stages, the sum at the end of each residual block, and the head's convolution stay in floating point. The file's
+distances differ a little from the original's. So it is a model of its own, with its own fingerprint and threshold.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from facerec.models.card import ModelCard, write_card
 from facerec.models.network import Network
 from facerec.vectors import squared_distances
 
-FLOAT_STAGES = 2  # their few channels have the widest ranges: in 8 bits they bring most of the rounding error
-RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # of the file's card: the network normalises for itself
+FLOAT_STAGES = 2  # first stages in floating point: in 8 bits their few, wide channels cause most of the error
+RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # in the file's card: the network normalises its input itself
 
 
 class _Vectors(nn.Module):
-    """The network without its last step, dividing by the length, which whoever runs the file does in full precision."""
+    """The network without its last step, the division by the length. The runtime does that in full precision."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class _Vectors(nn.Module):
 
 
 def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], path: Path) -> None:
-    """Write FILE.xml, FILE.bin and FILE.json, `card` less what was measured with the original.
+    """Write FILE.xml, FILE.bin and FILE.json, the card without what was measured with the original.
 
-    crops: (N, S, S, 3) uint8 RGB to calibrate with, some hundred faces as they will come. Raises ConfigError where
+    crops: (N, S, S, 3) uint8 RGB to calibrate with, some hundred faces like those to be embedded. Raises ConfigError if
     NNCF is not installed.
     """
     try:
@@ -48,7 +48,7 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
 
     model = openvino.convert_model(_traced(network))
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)  # (N, 3, S, S)
-    # Rounded sums carry their error into all later blocks: in floating point they halve that of the distances.
+    # Rounded sums pass their error on to all later blocks. In floating point they halve the error of the distances.
     exact = nncf.IgnoredScope(names=_exact_convolutions(model, network), types=["Add"])
     options: dict[str, Any] = {"subset_size": len(pixels), "preset": nncf.QuantizationPreset.MIXED}
     quantised = nncf.quantize(model, nncf.Dataset([crop[None] for crop in pixels]), ignored_scope=exact, **options)
@@ -56,7 +56,7 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
     measured = {"threshold": {}, "probability": {}, "results": {}}
     own = {"name": f"{card.name}-int8", "fingerprint": "", "training": {}, **measured}
-    own |= {"attribute": "", "attribute_values": []}  # the file has the first head alone
+    own |= {"attribute": "", "attribute_values": []}  # the file has no second head
     write_card(
         dataclasses.replace(card, backbone="", kept_stages=0, dropped_blocks=[], pooling="mean", **own, **RAW),
         path.with_suffix(".json"),
@@ -64,17 +64,17 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
 
 
 def _traced(network: Network) -> torch.export.ExportedProgram:
-    """The network's operations for a batch of any size."""
+    """The network as a graph of operations, for batches of any size."""
     crops = torch.zeros(2, 3, network.input_size, network.input_size)
     with torch.no_grad():
         return torch.export.export(_Vectors(network.eval()), (crops,), dynamic_shapes=({0: torch.export.Dim("faces")},))
 
 
 def _exact_convolutions(model: Any, network: Network) -> list[str]:
-    """What `model`, an OpenVINO copy of the network, calls the convolutions of its first FLOAT_STAGES and its head."""
+    """The names, in its OpenVINO `model`, of the convolutions of the network's first FLOAT_STAGES and of its head."""
     every = [op.get_friendly_name() for op in model.get_ordered_ops() if "Convolution" in op.get_type_name()]
     first = sum(map(_convolutions, network.stages[:FLOAT_STAGES]))
-    # The order is one of computation: all that comes later needs all of the first, and nothing of these the last.
+    # The list is in the order of computation, so the first stages come first and the head last.
     return every[:first] + every[len(every) - _convolutions(network.head) :]
 
 
@@ -83,6 +83,6 @@ def _convolutions(module: nn.Module) -> int:
 
 
 def distance_errors(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far off the distances of all pairs of (N, D) unit rows are in `other`: (N (N - 1) / 2,), signed."""
+    """(N (N - 1) / 2,) float64: by how much the distances of all pairs of (N, D) unit rows are larger in `other`."""
     pairs = np.triu_indices(len(reference), 1)
     return (squared_distances(other, other) - squared_distances(reference, reference))[pairs].astype(np.float64)

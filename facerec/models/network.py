@@ -1,4 +1,4 @@
-"""Backbone + head: pixels in; unit vectors out, or the logits of classes."""
+"""A backbone with a head: from pixels to unit vectors, or to the logits of classes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,26 +10,27 @@ from facerec.errors import ConfigError
 from facerec.models.backbones import build_stages, feature_width, find_backbone
 from facerec.models.blocks import drop_blocks
 
-FACE_SIZE = 112  # pixels; the side of an aligned face
-HIDDEN = 512  # units of the new layers before the last
+FACE_SIZE = 112  # pixels a side of an aligned face
+HIDDEN = 512  # units of each layer of the head but the last
 METRIC, CLASSIFY = MODES = ("metric", "classify")
 MEAN, FLAT = POOLINGS = ("mean", "flat")
 
 
 class Network(nn.Module):
-    """A backbone's stages, pooling and a new head.
+    """The stages of a backbone, pooling, and a head.
 
-    mode "metric": the head ends in Linear and BatchNorm, and the output is made unit-length. The BatchNorm centres the
-    embedding: pooled ImageNet features are all positive, so a bare linear map starts with every face near every other,
-    from where hard triplets collapse. mode "classify": it ends in Linear, whose outputs are the logits.
+    mode "metric": the head ends in Linear and BatchNorm, and the output is scaled to length 1. BatchNorm centres the
+    embedding. Without it training would start with all faces near each other, because pooled ImageNet features are all
+    positive; and from there hard triplets collapse. mode "classify": the head ends in Linear, which gives the logits.
 
-    pooling "flat": none; every place of every map is a feature of its own, as in an aligned face a place has a meaning.
-    The head then begins with a 1x1 convolution and BatchNorm (option E of ArcFace, Deng et al. 2019, section 3.2).
+    pooling "mean": the mean of each map is a feature. pooling "flat": every place of every map is a feature, as in an
+    aligned face a place has a meaning. The head then begins with a 1x1 convolution and BatchNorm (option E of ArcFace,
+    Deng et al. 2019, section 3.2).
 
-    attributes: so many values of an attribute are told apart by a second head, linear on the same features; 0: none.
+    attributes: the number of an attribute's values, which a second head (linear, on the same features) tells; 0: none.
 
-    The normalisation constants are buffers and the output is made unit-length here, so that preprocessing and
-    convention travel with the weights.
+    The constants of the normalisation are buffers, and the output is scaled in here. So preprocessing and the length of
+    the output travel with the weights.
     """
 
     mean: Tensor
@@ -49,12 +50,13 @@ class Network(nn.Module):
         attributes: int = 0,
         pretrained: bool = False,
     ) -> None:
-        """dim: length of the output, D or the number of classes. kept_stages: the first ones of the backbone, 0: all.
+        """dim: the length of the output, D or the number of classes.
 
-        head_layers: linear layers of the head; all but the last with HIDDEN units, BatchNorm and ReLU. input_size: side
-        of the pixels in use, 0: FACE_SIZE for faces and the backbone's own for pictures. dropped_blocks: see blocks.py.
-        Raises ConfigError for a backbone, mode, pooling, cut or block that does not exist, and for flat pooling where
-        there is no map.
+        kept_stages: how many of the backbone's first stages to use; 0: all. head_layers: how many linear layers the
+        head has; each but the last has HIDDEN units, BatchNorm and ReLU. input_size: pixels a side of the input; 0:
+        FACE_SIZE for faces, the backbone's own size for pictures. dropped_blocks: see blocks.py. pretrained: whether to
+        load the authors' weights. Raises ConfigError for a backbone, mode, pooling, number of stages or block that does
+        not exist, and for flat pooling of a backbone without maps.
         """
         if pooling not in POOLINGS:
             raise ConfigError(f"no pooling '{pooling}'; known are {', '.join(POOLINGS)}")
@@ -65,7 +67,7 @@ class Network(nn.Module):
         self.backbone, self.dim, self.mode = backbone, dim, mode
         self.kept_stages, self.head_layers, self.pooling = kept_stages, head_layers, pooling
         self.input_size = input_size or (FACE_SIZE if mode == METRIC else row.input_size)
-        self.frozen: frozenset[str] = frozenset()  # names of stages that must not move; see freezing.py
+        self.frozen: frozenset[str] = frozenset()  # the names of the frozen stages; see training/freezing
         self.stages = build_stages(backbone, pretrained, kept_stages or None)
         self.dropped_blocks: tuple[str, ...] = ()
         self.drop_blocks(dropped_blocks)
@@ -79,11 +81,11 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor(row.std).view(3, 1, 1))
 
     def drop_blocks(self, names: Iterable[str]) -> None:
-        """Leave these residual blocks out, besides those that are left out already; ConfigError for an unknown one."""
+        """Drop these residual blocks, besides those that are dropped already; raises ConfigError for an unknown one."""
         self.dropped_blocks = drop_blocks(self.stages, (*self.dropped_blocks, *names), self.backbone)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: of length 1, or logits."""
+        """(N, 3, S, S) RGB 0..255, uint8 or float -> (N, dim) float32: unit rows, or logits."""
         return self.output(self.prefix(pixels, len(self.stages)))
 
     def attribute_of(self, pixels: Tensor) -> Tensor:
@@ -91,41 +93,41 @@ class Network(nn.Module):
         return self.attribute(self.prefix(pixels, len(self.stages)))
 
     def prefix(self, pixels: Tensor, count: int) -> Tensor:
-        """What the first `count` stages make of pixels: (N, C, s, s), or (N, width) features where those are all.
+        """The output of the first `count` stages for pixels: (N, C, s, s), or (N, width) features after all stages.
 
-        With 0 it is the normalised pixels themselves.
+        With count 0 it is the normalised pixels.
         """
         maps = self.maps(pixels, count)
         return self._pooled(maps) if count == len(self.stages) else maps
 
     def pooled(self, pixels: Tensor, count: int) -> Tensor:
-        """What the first `count` stages, one at least, make of pixels, as the mean of each map: (N, C).
+        """(N, C): the mean of each map that the first `count` >= 1 stages give, whatever the network's pooling is.
 
-        Whatever the network's own pooling. A stage of fully connected layers has no maps: its outputs as they are.
+        A stage of fully connected layers has no maps; its outputs are returned as they are.
         """
         x = self.maps(pixels, count)
         return x if x.ndim == 2 else x.mean((2, 3))
 
     def suffix(self, x: Tensor, count: int) -> Tensor:
-        """What `prefix` gave for `count` stages -> (N, width) features."""
+        """The output of `prefix` for `count` stages -> (N, width) features."""
         return x if count == len(self.stages) else self.features(x, count)
 
     def maps(self, pixels: Tensor, count: int) -> Tensor:
-        """As `prefix`, but where those are all stages, before the pooling."""
+        """As `prefix`, but without pooling after the last stage."""
         assert pixels.shape[1:2] == (3,), f"expected (N, 3, S, S), got {tuple(pixels.shape)}"
         return self._run((pixels.float() - self.mean) / self.std, 0, count)
 
     def features(self, maps: Tensor, count: int) -> Tensor:
-        """What `maps` gave for `count` stages -> (N, width) features."""
+        """The output of `maps` for `count` stages -> (N, width) features."""
         return self._pooled(self._run(maps, count, len(self.stages)))
 
     def output(self, features: Tensor) -> Tensor:
-        """(N, width) features -> (N, dim) float32: of length 1, or logits."""
+        """(N, width) features -> (N, dim) float32: unit rows, or logits."""
         x = self.head(features).float()
         return F.normalize(x, dim=1) if self.mode == METRIC else x
 
     def attribute(self, features: Tensor) -> Tensor:
-        """(N, width) features -> (N, attributes) float32 logits of the second head, none without one."""
+        """(N, width) features -> (N, attributes) float32 logits of the second head; (N, 0) without one."""
         if self.attribute_head is None:
             return features.new_zeros((len(features), 0), dtype=torch.float32)
         return self.attribute_head(features).float()
@@ -142,11 +144,11 @@ class Network(nn.Module):
         return x.mean((2, 3)) if self.pooling == MEAN else x.flatten(1)
 
     def named_stages(self) -> Iterator[tuple[str, nn.Module]]:
-        """The stages from the first layers to the last, the head not among them."""
+        """The names and modules of the stages, from the first to the last, without the head."""
         yield from self.stages.named_children()
 
     def train(self, mode: bool = True) -> "Network":
-        """As nn.Module's, but a frozen stage stays in eval mode: its BatchNorm statistics must not move either."""
+        """As nn.Module's, but frozen stages stay in eval mode, so that the statistics of their BatchNorm stay, too."""
         super().train(mode)
         for name, stage in self.named_stages():
             if name in self.frozen:
@@ -158,7 +160,7 @@ class Network(nn.Module):
 def _map_side(stages: nn.Sequential, size: int, backbone: str) -> int:
     try:
         shape = stages.eval()(torch.zeros(1, 3, size, size)).shape
-    except RuntimeError as error:  # a kernel or a pool larger than what is left of the picture
+    except RuntimeError as error:  # a kernel that is larger than the maps it reads
         raise ConfigError(f"{size} pixels are too few for {backbone}; give a larger `input_size`") from error
     if len(shape) != 4:
         raise ConfigError(f"{backbone} ends in fully connected layers: there is no map; give `pooling=mean`")
@@ -166,7 +168,7 @@ def _map_side(stages: nn.Sequential, size: int, backbone: str) -> int:
 
 
 def _head(width: int, dim: int, mode: str, layers: int, side: int) -> nn.Sequential:
-    """For features (N, width), or where there is a side for (N, width * side * side), the maps' places."""
+    """The head for (N, width) features, or with a `side` for the (N, width * side * side) places of the maps."""
     parts: list[nn.Module] = []
     if side:
         convolution = nn.Conv2d(width, width, 1, bias=False)

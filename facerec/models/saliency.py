@@ -1,16 +1,15 @@
-"""Looking into a network: what its first layer looks for, what a stage makes of a photo, and what a decision rests on.
+"""Looking into a network: its first filters, the maps of a stage, and which parts of a photo a decision rests on.
 
-Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization"):
-a stage's maps, each weighted by the mean over its places of the gradient of a score; what is positive of their sum
-shows where the photo speaks for the score. The scores here:
+Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization")
+explains a score. It sums the maps of a stage, each weighted by the mean gradient of the score in that map. Where the
+sum is positive, the photo speaks for the score. The scores are:
 
-- of a model that classifies, the logit of the likeliest class;
-- of one that embeds faces, the cosine between the photo's embedding and another photo's, which is held fixed;
-- without another photo, how far the photo's embedding reaches in its own direction, that is its length before it is
-  made unit-length. (Its cosine with itself is at its largest, so that the gradient is 0 everywhere.) Likewise of a
-  backbone without a head the features.
+- for a model that classifies: the logit of the most probable class;
+- for a model that embeds faces: the cosine of the photo's embedding with that of another photo, which is held fixed;
+- without another photo: the length of the photo's embedding before it is scaled to 1. (The cosine of an embedding with
+  itself is always 1, so its gradient is 0 everywhere.) For a backbone without a head: the length of its features.
 
-One view of a face is looked at, also where the model embeds the mean of a crop's and its mirror image's.
+Only the crop itself is looked at, even if the model also embeds its mirror image.
 """
 
 from collections.abc import Callable
@@ -31,12 +30,13 @@ Maps = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sight:
-    """What a stage of a network sees in a picture.
+    """What a stage of a network sees in a picture. All arrays but the picture are float32.
 
-    picture: (S, S, 3) uint8 RGB, as the network is given it. filters: (K, k, k, 3) weights of the first convolution for
-    normalised red, green and blue. maps: (C, s, s) what the stage makes of the picture. heat: (s, s), Grad-CAM, from 0.
-    row: (dim,) probabilities of the classes, or the embedding (without a head, the features) of unit length. score: the
-    largest probability; the cosine with the other embedding; or the length before it was made unit-length.
+    picture: (S, S, 3) uint8 RGB, the network's input. filters: (K, k, k, 3), the weights of the first convolution for
+    normalised red, green and blue. maps: (C, s, s), the stage's output. heat: (s, s), Grad-CAM; not negative.
+    row: (dim,), the probabilities of the classes; or the embedding, or without a head the features, of length 1.
+    score: the largest probability; or the cosine with the other embedding; or the length of the embedding before it was
+    scaled to 1.
     """
 
     picture: Image
@@ -48,9 +48,9 @@ class Sight:
 
 
 def look(network: Network, picture: Image, stage: str, against: Image | None = None) -> Sight:
-    """Look at a picture (S, S, 3) with a network in eval mode; `against`: of another face, to compare with.
+    """Look at a picture (S, S, 3) uint8 RGB with a network in eval mode; against: another face to compare it with.
 
-    Raises ConfigError for a stage that does not exist, or is fully connected and has no maps.
+    Raises ConfigError for a stage that does not exist, or that is fully connected and so has no maps.
     """
     network.requires_grad_(False)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def look(network: Network, picture: Image, stage: str, against: Image | None = N
 
 
 def _classifies(network: Network) -> bool:
-    """Whether it knows classes; a backbone without a head knows none."""
+    """Whether the network has classes. A backbone without a head has none."""
     return network.mode != METRIC and len(network.head) > 0
 
 
@@ -88,13 +88,13 @@ def _score(network: Network, output: Tensor, other: Tensor | None) -> Callable[[
 
 
 def first_filters(network: Network) -> Maps:
-    """(K, k, k, 3) of the first convolution."""
+    """(K, k, k, 3) float32: the weights of the first convolution."""
     first = next(layer for layer in network.stages.modules() if isinstance(layer, nn.Conv2d))
     return first.weight.detach().permute(0, 2, 3, 1).numpy()
 
 
 def stage_maps(network: Network, picture: Image, stage: str) -> Tensor:
-    """(1, C, s, s) float32: what a stage, and all before it, make of a picture (S, S, 3). Raises as `look`."""
+    """(1, C, s, s) float32: the output of a stage for a picture (S, S, 3). Raises as `look` does."""
     maps = network.maps(_pixels(picture), _place(network, stage))
     if maps.ndim != 4:
         raise ConfigError(f"stage '{stage}' of {network.backbone} is fully connected: no maps; take one before it")
@@ -102,7 +102,10 @@ def stage_maps(network: Network, picture: Image, stage: str) -> Tensor:
 
 
 def grad_cam(network: Network, maps: Tensor, stage: str, score: Callable[[Tensor], Tensor]) -> Maps:
-    """(s, s) from 0: for the `score` of the logits, or of the embedding before it is made unit-length, (dim,)."""
+    """(s, s) float32, not negative: Grad-CAM of (1, C, s, s) maps of a stage.
+
+    score: of the (dim,) logits, or of the embedding before it is scaled to length 1.
+    """
     maps = maps.detach().requires_grad_()
     output = _unscaled(network, maps.clone(), stage)  # a clone: some layers work in place
     (gradient,) = torch.autograd.grad(score(output), maps)
@@ -111,7 +114,7 @@ def grad_cam(network: Network, maps: Tensor, stage: str, score: Callable[[Tensor
 
 
 def _unscaled(network: Network, maps: Tensor, stage: str) -> Tensor:
-    """(dim,) logits, or the embedding before it is made unit-length, that follow from a stage's maps."""
+    """(dim,) logits, or the embedding before it is scaled to length 1, computed from a stage's maps."""
     return network.head(network.features(maps, _place(network, stage)))[0].float()
 
 
@@ -124,7 +127,7 @@ def _all(network: Network) -> int:
 
 
 def _place(network: Network, stage: str) -> int:
-    """How many stages end with this one."""
+    """The number of the stage, counted from 1."""
     names = [name for name, _ in network.named_stages()]
     if stage not in names:
         raise ConfigError(f"no stage '{stage}' in this {network.backbone}; its stages are {', '.join(names)}")
@@ -133,7 +136,7 @@ def _place(network: Network, stage: str) -> int:
 
 @torch.inference_mode()
 def pooled_stages(network: Network, pictures: NDArray[np.uint8]) -> dict[str, Maps]:
-    """Stage -> (N, C): the mean of each of its maps over the places, for pictures (N, S, S, 3) of a network's size."""
+    """Stage -> (N, C) float32, the means of its maps; pictures: (N, S, S, 3) uint8 RGB of the network's input size."""
     x = network.maps(torch.from_numpy(pictures).permute(0, 3, 1, 2), 0)
     rows: dict[str, Maps] = {}
     for name, stage in network.named_stages():
