@@ -69,7 +69,7 @@ def _inception_resnet_v1(pretrained: bool) -> nn.Module:
 
 
 def _numbered(prefix: str, *ends: int) -> tuple[Stage, ...]:
-    """The stages of a network with the layers PREFIX.0, PREFIX.1, ...; ends: the index after each stage's last layer."""
+    """Stages of a network with the layers PREFIX.0, PREFIX.1, ...; ends: the index after each stage's last layer."""
     bounds = pairwise((0, *ends))
     return tuple((f"stage{i}", tuple(f"{prefix}.{n}" for n in range(*bound))) for i, bound in enumerate(bounds))
 
