@@ -173,7 +173,7 @@ def _misses(draw: Draw) -> Tally:
 
 
 def _mean_tally(tallies: Sequence[Tally]) -> Tally:
-    """Of the mean of several rates, of those defined: what every search adds to it."""
+    """Of the mean of several rates: what every search adds to it. Draws without such a search add nothing."""
     counts = np.array([max(float((each.errors + each.rest).sum()), 1) for each in tallies])[:, None]
     errors, rest = (np.stack(part) / counts for part in zip(*((t.errors, t.rest) for t in tallies), strict=True))
     chosen = np.logical_or.reduce([each.chosen for each in tallies])

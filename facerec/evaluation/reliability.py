@@ -7,19 +7,23 @@ from facerec.decision.posterior import PRIOR
 from facerec.types import Floats
 
 BINS = 10
-"""Of a reliability diagram, equally wide."""
+"""How many bins a reliability diagram has; they are equally wide."""
 
 
 def reliability(
     stated: Floats, right: NDArray[np.bool_], mated: NDArray[np.bool_], weights: Floats, prior: float = PRIOR
 ) -> dict[str, Floats]:
-    """Do (N,) probabilities come true? Of N searches, each weighed so that `prior` of them are mated.
+    """Do the `stated` (N,) probabilities of N searches come true? Searches are weighed so that `prior` of them are
+    mated.
 
-    right: (N,) whether the nearest person was the right one. mated: (N,) whether there was a right one. weights: (B, N)
-    how often each search counts. Returns, (B,) each, nan without searches of both kinds: `brier`, the mean square of
-    stated - right (Brier 1950), and `calibration_error`, the mean over bins of how far what was stated is from what
-    came true (ECE; Naeini et al. 2015, AAAI); and of the BINS equally wide bins, (B, BINS) each: `searches`, the share
-    of them, and the means of what was `stated` and came `true`, nan in an empty one.
+    right: (N,) whether the nearest person was the right one. mated: (N,) whether the searcher was enrolled. weights:
+    (B, N) how often each search counts.
+
+    Returns two errors, (B,) each, nan without searches of both kinds: `brier`, the mean square of stated - right (Brier
+    1950), and `calibration_error`, the mean over the bins of the difference between what was stated and what came true
+    (ECE; Naeini et al. 2015, AAAI). And of BINS equally wide bins, (B, BINS) each: `searches`, the share of the
+    searches in the bin, `stated`, their mean probability, and `true`, the share that was right; the last two nan in an
+    empty bin.
     """
     counted = balanced(weights, mated, prior)
     member = np.eye(BINS)[np.minimum((stated * BINS).astype(np.intp), BINS - 1)]  # (N, BINS)
@@ -31,7 +35,8 @@ def reliability(
 
 
 def balanced(weights: Floats, mated: NDArray[np.bool_], prior: float = PRIOR) -> Floats:
-    """(B, N) weights -> the same, of which the mated searches are `prior` and the others the rest; nan without both."""
+    """(B, N) weights, scaled so that the mated searches add up to `prior` and the others to the rest; nan without
+    both."""
     with np.errstate(invalid="ignore"):
         shares = [share * weights * kind / (weights * kind).sum(axis=1, keepdims=True)
                   for share, kind in ((prior, mated), (1 - prior, ~mated))]  # fmt: skip
@@ -39,6 +44,6 @@ def balanced(weights: Floats, mated: NDArray[np.bool_], prior: float = PRIOR) ->
 
 
 def at_prior(stated: Floats, prior: float) -> Floats:
-    """(N,) probabilities for PRIOR -> those for another share of faces that are of people enrolled."""
+    """(N,) probabilities for PRIOR -> those for `prior`, another share of faces that show people enrolled."""
     odds = stated / (1 - stated) * (prior / (1 - prior)) / (PRIOR / (1 - PRIOR))
     return odds / (1 + odds)

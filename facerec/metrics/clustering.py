@@ -7,13 +7,15 @@ from facerec.types import Floats
 
 
 def b_cubed(people: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """B-cubed precision, recall and F of a grouping, (B, 3), under (B, P) weights of the people; (1, 3) without any.
+    """B-cubed precision, recall and F of a grouping, (B, 3), under (B, P) weights of the people; (1, 3) without
+    weights.
 
-    people: (N,) who each face is of; P different ones, sorted. labels: (N,) its group, 0: alone, a group of its own. A
-    face's precision is the share of its group that is of its person, itself included; its recall the share of its
-    person's faces that are in its group (Bagga and Baldwin 1998). Both are averaged over the faces, F is the harmonic
-    mean of the averages (Amigo et al. 2009). Weights count a person's faces so many times in the averages; who is in a
-    group with whom stays as it is.
+    people: (N,) the person of each face; P different ones. labels: (N,) the group of each face; 0: a group of its own.
+    weights: how often each person's faces count in the averages, people in sorted order; the groups stay as they are.
+
+    A face's precision is the share of its group that shows the same person, itself included. Its recall is the share of
+    its person's faces that are in its group (Bagga and Baldwin 1998). Both are averaged over the faces. F is the
+    harmonic mean of the averages (Amigo et al. 2009).
     """
     _, who = np.unique(np.asarray(people), return_inverse=True)
     groups = np.array(labels, np.int64)

@@ -1,13 +1,12 @@
-"""Metrics of verification over distances (ROC, AUC, EER, TAR@FMR, accuracy, a bootstrap over people) and of
-classification over probabilities (accuracy, ROC AUC, confusion, intervals over photos).
+"""Metrics of verification over distances: ROC, AUC, EER, TAR@FMR, accuracy, the LFW protocol.
 
-Distances are squared Euclidean between unit vectors, 0..4, smaller is more alike: a comparison matches when
-d <= threshold. A comparison that failed (no usable face in a photo) has d = +inf. It matches at no threshold: a false
-non-match if genuine, a true non-match if not. Terms are those of ISO/IEC 19795-1. A rate over nothing (no impostors,
-say) is nan.
+Distances are squared Euclidean between unit vectors, 0..4; smaller is more alike. A comparison matches when
+d <= threshold. A comparison that failed (no usable face in a photo) has d = +inf and matches at no threshold: it is a
+false non-match if genuine, a true non-match if not. Terms are those of ISO/IEC 19795-1. A rate over nothing (for
+example FMR without impostors) is nan.
 
-`weights` say how often each comparison counts (a bootstrap's repetitions): (N,), or (B, N) for B resamples at once;
-results then have the leading shape of the weights, () or (B,).
+`weights` say how often each comparison counts (a bootstrap's repetitions): (N,), or (B, N) for B resamples at once.
+Results then have the leading shape of the weights, () or (B,).
 """
 
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Roc:
-    """How many comparisons match at each distance; U distinct finite distances.
+    """How many comparisons match at each of U distinct finite distances.
 
     thresholds: (U + 1,) ascending, of the distances' dtype; the first is -inf, where nothing matches.
     false_matches, true_matches: (..., U + 1) impostor and genuine comparisons with d <= threshold.
@@ -49,7 +48,9 @@ class Roc:
 
 
 def roc(distances: ArrayLike, genuine: ArrayLike, weights: ArrayLike | None = None) -> Roc:
-    """Sort once, count all thresholds; equal distances share one point. All metrics below start from this.
+    """Sort once and count the matches at every threshold; equal distances share one point.
+
+    All metrics of a curve start from this.
 
     distances: (N,) float, +inf where the comparison failed. genuine: (N,) bool. Raises ValueError on nan or unequal
     lengths.
@@ -98,18 +99,18 @@ def eer(curve: Roc) -> Floats:
 def tar_at_fmr(curve: Roc, fmr: float) -> Floats:
     """TAR at the largest distance with at most floor(fmr * impostors) false matches; no interpolation.
 
-    It rests on that many impostors: 3 at 1e-3 of 3,000. With fewer than 1 / fmr, no false match is allowed.
+    It rests on that many impostors: on 3 at an FMR of 1e-3 with 3,000 impostors. With fewer than 1 / fmr impostors, no
+    false match is allowed.
     """
     tar = share(_pick(curve.true_matches, _last_allowed(curve, fmr)), curve.genuine)
     return np.where(curve.impostors > 0, tar, np.nan)
 
 
 def threshold_at_fmr(curve: Roc, fmr: float) -> Floats:
-    """The distance `tar_at_fmr` speaks of: the largest float, in the distances' own dtype, below the first impostor
-    too many.
+    """The threshold of `tar_at_fmr`: the largest float, in the distances' own dtype, below the first impostor too many.
 
-    MAX_DISTANCE where every comparison may match; nan without impostors. As a float32 it keeps its meaning against
-    float32 distances and as a float64 against either.
+    MAX_DISTANCE where every comparison may match; nan without impostors. The float64 that is returned decides distances
+    of either dtype as they should be; rounded to float32 it still decides float32 distances so.
     """
     below_next = np.nextafter(curve.thresholds[1:], curve.thresholds.dtype.type(-np.inf))
     threshold = np.append(below_next, _end(curve))[_last_allowed(curve, fmr)]
@@ -119,9 +120,10 @@ def threshold_at_fmr(curve: Roc, fmr: float) -> Floats:
 def det_points(curve: Roc, most: int = 100) -> Floats:
     """Up to `most` + 1 points (M, 3) of an unweighted curve: FMR, FNMR and the threshold, FMR ascending.
 
-    Real steps of the curve, not interpolated: for no false match and for numbers of them evenly spaced on a log axis
-    (all numbers, where they are no more), the largest distance that allows no more, as in `threshold_at_fmr`.
-    (0, 3) without comparisons of both kinds.
+    The points are real steps of the curve, not interpolated. There is one for no false match, and one for each of
+    several numbers of false matches, evenly spaced on a log axis (every number, if there are no more than `most`). Each
+    has the largest threshold that allows no more false matches, as in `threshold_at_fmr`. (0, 3) without comparisons of
+    both kinds.
     """
     total = int(curve.impostors)
     if not total or not curve.genuine:
@@ -155,9 +157,9 @@ def accuracy(
 def best_threshold(curve: Roc) -> Floats:
     """The distance that decides most comparisons rightly.
 
-    Accuracy is constant between neighbouring distances: the answer is the middle of the best interval, of the first
-    (the strictest) if several are equally good. The intervals below the smallest and above the largest distance end at
-    -1 and at MAX_DISTANCE.
+    Accuracy is constant between neighbouring distances, so the answer is the middle of the best interval. If several
+    are equally good, it is the first of them, the strictest. The interval below the smallest distance begins at -1, the
+    one above the largest ends at MAX_DISTANCE.
     """
     gain = curve.true_matches - curve.false_matches
     best = gain.max(axis=-1, keepdims=True)
@@ -198,7 +200,7 @@ def standard_error(values: ArrayLike) -> float:
 
 
 def all_pairs(vectors: NDArray[np.float32], people: ArrayLike) -> tuple[NDArray[np.float32], Bools]:
-    """Distances (P,) float32 in 0..4 and genuine (P,) of all P = N (N - 1) / 2 pairs i < j, row by row.
+    """Distances (P,) float32 in 0..4 and whether genuine (P,), of all P = N (N - 1) / 2 pairs i < j, row by row.
 
     vectors: (N, D) unit float32 rows; people: (N,) names or numbers. Needs 5 bytes a pair and little more.
     """

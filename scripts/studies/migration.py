@@ -84,9 +84,10 @@ def main() -> None:
 
 def run(*arguments: str) -> str:
     """What `facerec ARGUMENTS` prints."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    printed = io.BytesIO()  # JSON lines are written as bytes
+    with io.TextIOWrapper(printed, "utf-8", write_through=True) as text, contextlib.redirect_stdout(text):
         facerec(list(arguments), standalone_mode=False)
-    return printed.getvalue()
+        return printed.getvalue().decode()
 
 
 if __name__ == "__main__":
