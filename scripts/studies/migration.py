@@ -9,16 +9,15 @@ command's own.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from facerec.cli.main import main as facerec
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import cohort_path, save_cohort
 from facerec.photos.crops import aligned_crop
@@ -73,21 +72,20 @@ def main() -> None:
         model = with_strangers(options.new, folder, options.data)
         report = json.loads(run("gallery", "migrate", "--model", str(model), gallery, "--json").splitlines()[-1])
     embedded = ", ".join(f"{report[source]} {source}" for source in ("crops", "photos", "reused"))
-    print(f"{PEOPLE} people with {CROPS} crops each; embedded: {embedded}\n")
+    print(f"{report['after']['people']} people, {report['after']['templates']} crops; embedded: {embedded}\n")
     table = Table(("model", "threshold", "measure", "errors", "searches", "people", "rate, %"), options.csv)
     for name, side in ((report["old_model"], report["before"]), (report["model"], report["after"])):
         for figure, measure in MEASURES.items():
-            rate = side[figure]
-            cells = [rate["errors"], rate["searches"], rate["people"], spanned(rate["rate"], rate["ci95"], 100, 2)]
-            table.add(name, f"{side['threshold']:.3f}", measure, *cells)
+            if rate := side[figure]:  # a model without strangers has no rate of theirs
+                counts = (rate["errors"], rate["searches"], rate["people"])
+                share = spanned(rate["rate"], rate["ci95"], 100, 2)
+                table.add(name, f"{side['threshold']:.3f}", measure, *counts, share)
 
 
 def run(*arguments: str) -> str:
     """What `facerec ARGUMENTS` prints."""
-    printed = io.BytesIO()  # JSON lines are written as bytes
-    with io.TextIOWrapper(printed, "utf-8", write_through=True) as text, contextlib.redirect_stdout(text):
-        facerec(list(arguments), standalone_mode=False)
-        return printed.getvalue().decode()
+    command = [sys.executable, "-m", "facerec.cli.main", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
 
 
 if __name__ == "__main__":
