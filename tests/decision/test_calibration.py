@@ -15,7 +15,7 @@ from oracles import gallery_threshold_by_loop
 from running import json_lines, run
 from toy_gallery import MODEL, make_format_4, nearest, opened, template, vector
 
-from facerec.decision.calibration import TAIL, calibrate, tail_distance
+from facerec.decision.calibration import TAIL, Calibration, calibrate, tail_distance
 from facerec.errors import ConfigError, GalleryError
 from facerec.gallery.gallery import Gallery
 from facerec.inference.loading import load_embedder
@@ -73,6 +73,13 @@ def test_too_few_strangers_get_the_nearest_honest_statement() -> None:
     low, high = made.prediction(1000)
     assert low == 0
     assert 0.003 < high < 0.02
+
+
+def test_a_stranger_more_within_never_lowers_either_end_of_the_interval() -> None:
+    ends = [Calibration(0.1, 1.0, 60, k, 5, least=k, most=k, worth=60.0).interval for k in range(61)]
+    assert ends[0] == pytest.approx((0, 1 - 0.025 ** (1 / 60)))
+    assert ends[1][1] == ends[0][1], "below the nearest of all the rate is no larger than within it"
+    assert (np.diff(np.array(ends), axis=0) >= 0).all()
 
 
 def test_rates_too_low_to_count_are_read_off_the_tail() -> None:
