@@ -7,27 +7,28 @@ numbers. A statistic function gives such a nest for a block of bootstrap weights
 The bootstrap: `people_weights` draws people with replacement, and an interval is the central 95 % of the values that a
 statistic takes under these weights (percentile method; Efron and Tibshirani 1993, chapter 13).
 
-The rule for few errors: a bootstrap cannot draw errors that were not seen. Where nobody erred it gives an interval of
-no width, and where few people erred one that is too narrow. The interval of a rate is therefore the hull of the
-bootstrap's interval and of an outer bound, which takes the m people for m independent trials. Were all of a person's
-comparisons right or all wrong, and j people wrong, the two-sided interval of Clopper and Pearson (1934, Biometrika 26)
-would end at H(j), 1 - 0.025^(1/m) or about 3.7 / m for j = 0. (ISO/IEC 19795-1 states the one-sided form for no error,
-the rule of three, 3 / m.) Real people err in a part of their comparisons. The outer bound lets the j who err most stand
-for all who err, and as j may be any number, it is the largest of
+The rule for few errors: a bootstrap cannot draw errors that were not seen. Its interval has no width where nobody
+erred, and is too narrow where few people did. The interval of a rate is therefore the hull of the bootstrap's interval
+and of an outer bound. The outer bound takes the m people for m independent trials. If j people erred in all of their
+comparisons and the others in none, it would be the two-sided 95 % interval of Clopper and Pearson (1934, Biometrika 26)
+for j of m. H(j) is the high end of that interval: for j = 0 it is 1 - 0.025^(1/m), about 3.7 / m. (ISO/IEC 19795-1 has
+the one-sided form of this case, the rule of three: 3 / m.) But people err in a part of their comparisons. So the j
+people who err most stand for all who err, for every j, and the outer bound is the largest of
 
     H(j) * (mean part of the j people who err most),  j = 0, 1, ..., m,   the part being 1 for j = 0.
 
-A person's part is their errors by the N / m comparisons that a person has on average, at most 1. The low end is found
-in the same way: 1 less the outer bound of what was right.
+A person's part is their number of errors divided by N / m, the comparisons that a person has on average; at most 1. The
+low end is found in the same way: it is 1 less the outer bound of what was right.
 
-What follows of it:
+What follows:
 
-- Monotone: an error more never lowers either end, if comparisons, people and seed stay. Every replicate of the
-  bootstrap rises or stays, for its weights do. So does the outer bound, for the sum of the j largest parts does.
-- With one comparison a person, the outer bound is Clopper and Pearson's interval.
-- Where many people err, the bootstrap's interval is wider than the outer bound and stands alone, with one exception
-  that being monotone costs: the high end is never below H(0), where it is when nobody errs. The low end is never above
-  1 - H(0).
+- It is monotone: one more error, with the same comparisons, people and seed, never lowers either end. Every replicate
+  of the bootstrap rises or stays, because its weights stay. The outer bound rises or stays, because the sum of the j
+  largest parts does.
+- With one comparison a person, the outer bound is the interval of Clopper and Pearson.
+- Where many people err, the bootstrap's interval is the wider one and is kept as it is. There is one exception, the
+  price of being monotone: the high end is never below H(0), its place when nobody errs, and the low end never above 1 -
+  H(0).
 """
 
 from collections.abc import Callable, Iterator, Mapping
