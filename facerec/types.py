@@ -25,12 +25,14 @@ class Face:
     box: in pixels of the photo as `read_image` returned it; may reach past its border.
     landmarks: (5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
     confidence: the detector's, 0..1.
+    vector: (D,) unit float32, where the face was embedded too; else None.
     """
 
     crop: Image
     box: Box
     landmarks: NDArray[np.float32]
     confidence: float
+    vector: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

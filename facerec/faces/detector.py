@@ -9,7 +9,7 @@ from facerec.faces.alignment import template
 from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
 from facerec.photos.crops import aligned_crop
-from facerec.photos.reading import read_image
+from facerec.photos.memory import AnyPhoto, path_of, read_photo
 from facerec.text import printable
 from facerec.types import Face, Image
 
@@ -70,7 +70,7 @@ def detector_for(
 
 
 def faces_in_photos(
-    paths: Iterable[Path], detector: Detector, batch_size: int
+    photos: Iterable[AnyPhoto], detector: Detector, batch_size: int
 ) -> Iterator[tuple[Path, list[Face] | ImageError]]:
     """Read photos and detect their faces, in order, `batch_size` photos at a time (fewer if they are large).
 
@@ -78,8 +78,8 @@ def faces_in_photos(
     """
     batch: list[tuple[Path, Image | ImageError]] = []
     pixels = 0
-    for path in paths:
-        batch.append((path, _image_or_error(path)))
+    for photo in photos:
+        batch.append((path_of(photo), _image_or_error(photo)))
         image = batch[-1][1]
         pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
         if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
@@ -88,9 +88,9 @@ def faces_in_photos(
     yield from _detect_batch(batch, detector)
 
 
-def _image_or_error(path: Path) -> Image | ImageError:
+def _image_or_error(photo: AnyPhoto) -> Image | ImageError:
     try:
-        return read_image(path)
+        return read_photo(photo)
     except ImageError as error:
         return error
 

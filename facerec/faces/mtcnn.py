@@ -6,6 +6,7 @@ of the photo's upper left pixel.
 """
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -235,6 +236,9 @@ def _found(boxes: Any, points: Any) -> _Found:
     return _Found(boxes[:, :4], np.asarray(points, np.float32).reshape(-1, 5, 2), boxes[:, 4])
 
 
+_DTYPE = threading.Lock()  # the default type is the whole process's
+
+
 @cache
 def _networks() -> tuple[Any, Any, Any]:
     """MTCNN's three networks, loaded with the first photo: importing torch takes seconds."""
@@ -248,9 +252,13 @@ def _float32() -> Iterator[None]:
     """Make float32 torch's default type for a moment: facenet-pytorch uses the default, which a caller may change."""
     import torch
 
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
+    if torch.get_default_dtype() == torch.float32:
         yield
-    finally:
-        torch.set_default_dtype(default)
+        return
+    with _DTYPE:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)

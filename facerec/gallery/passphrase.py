@@ -12,6 +12,7 @@ from facerec.errors import PassphraseError
 Ask = Callable[[str, bool], str]  # the question, and whether to ask twice
 
 _ask: Ask | None = None
+_remembered: dict[Path, str] = {}  # folder -> what a program gave for it
 
 
 def let_ask(ask: Ask | None) -> None:
@@ -20,11 +21,24 @@ def let_ask(ask: Ask | None) -> None:
     _ask = ask
 
 
+def remember(folder: Path, passphrase: str) -> None:
+    """Use this passphrase for the gallery in `folder` until `forget`: for programs that ask for it themselves."""
+    _remembered[folder.resolve()] = passphrase
+
+
+def forget(folder: Path) -> None:
+    """Undo `remember`."""
+    _remembered.pop(folder.resolve(), None)
+
+
 def present_passphrase(path: Path) -> str:
     """The passphrase of the encrypted database `path`; PassphraseError without any.
 
-    $FACEREC_PASSPHRASE, the first line of the file that $FACEREC_PASSPHRASE_FILE names, or asked for.
+    What `remember` was given, $FACEREC_PASSPHRASE, the first line of the file that $FACEREC_PASSPHRASE_FILE names, or
+    the answer to a question.
     """
+    if (given := _remembered.get(path.parent.resolve())) is not None:
+        return given
     return _found("FACEREC_PASSPHRASE", f"Passphrase of {path.parent}", twice=False, without=f"{path}: encrypted")
 
 

@@ -1,6 +1,7 @@
 """The runtime for ONNX and OpenVINO files: OpenVINO, without torch."""
 
 import dataclasses
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class OpenVINOEmbedder:
         if len(inputs) != 1:
             raise ModelError(f"{path}: has {len(inputs)} inputs; give a network of one input (N, 3, S, S)")
         self.path = path
+        self._one_at_a_time = threading.Lock()  # a compiled model answers one call at a time
         faces = inputs[0].partial_shape[0] if inputs[0].partial_shape.rank.is_static else openvino.Dimension()
         self._batch = faces.get_length() if faces.is_static else 0  # some files take batches of one size only
 
@@ -61,7 +63,8 @@ class OpenVINOEmbedder:
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            return np.array(self._network(pixels)[0], np.float32)  # a copy, as the next batch reuses the memory
+            with self._one_at_a_time:
+                return np.array(self._network(pixels)[0], np.float32)  # a copy, as the next batch reuses the memory
         except RuntimeError as error:
             raise ModelError(
                 f"{self.path}: does not take {pixels.shape} float32 ({_reason(error)}); mend its card"

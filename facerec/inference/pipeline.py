@@ -13,6 +13,7 @@ from facerec.faces.detector import Detector, faces_in_photos
 from facerec.inference.embedder import Crops, Embedder
 from facerec.inference.torch_runtime import Classifier
 from facerec.photos.crops import centre_picture
+from facerec.photos.memory import AnyPhoto
 from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Face, Image, Photo, Vectors
@@ -30,13 +31,13 @@ class Classification:
 
 
 def embed_photos(
-    paths: Iterable[Path], detector: Detector, embedder: Embedder, *, main_only: bool = False
+    photos: Iterable[AnyPhoto], detector: Detector, embedder: Embedder, *, main_only: bool = False
 ) -> Iterator[Photo]:
     """Each photo with its faces and their vectors, in order; a photo that cannot be used has its error instead.
 
     main_only: embed only the main face of each photo, and count the others.
     """
-    found = faces_in_photos(paths, detector, BATCH)
+    found = faces_in_photos(photos, detector, BATCH)
     while batch := list(islice(found, BATCH)):
         kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces in batch]
         vectors = _embed([face for faces in kept for face in faces], embedder)

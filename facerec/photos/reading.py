@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import PIL.Image
@@ -61,17 +62,27 @@ def read_image(path: Path) -> Image:
     32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one line) for other
     formats, for damaged files and for photos of more than MAX_PIXELS.
     """
-    with opened(path) as file, _ALONE, warnings.catch_warnings():
+    with opened(path) as file:
+        return decode(path, file)
+
+
+def decode(path: Path, file: BinaryIO) -> Image:
+    """As `read_image`, of a file that is open for reading; path: what messages call it."""
+    with _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = _identify(path, file)
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_large(path)
-        try:
-            with _quiet() if image.format == "TIFF" else nullcontext():
-                image.load()
-            return np.array(_rgb(_upright(image)))
-        except DECODING_ERRORS as error:
-            raise ImageError(f"{printable(path)}: damaged or cut off ({one_line(error)}); get a whole copy") from error
+        return to_rgb(path, _identify(path, file))
+
+
+def to_rgb(path: Path, image: PIL.Image.Image) -> Image:
+    """A PIL image -> (H, W, 3) uint8 RGB, upright by its EXIF orientation; path: what messages call it."""
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(path)
+    try:
+        with _quiet() if image.format == "TIFF" else nullcontext():
+            image.load()
+        return np.array(_rgb(_upright(image)))
+    except DECODING_ERRORS as error:
+        raise ImageError(f"{printable(path)}: damaged or cut off ({one_line(error)}); get a whole copy") from error
 
 
 @contextmanager
@@ -97,7 +108,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         ) from error
 
 
-def _identify(path: Path, file: BufferedReader) -> PIL.Image.Image:
+def _identify(path: Path, file: BinaryIO) -> PIL.Image.Image:
     """The image in an open file; its pixels are not decoded yet."""
     head = file.read(16)
     if not head:

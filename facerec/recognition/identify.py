@@ -16,15 +16,17 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
 from facerec.photos.drawing import save_annotated
+from facerec.photos.memory import AnyPhoto
+from facerec.text import printable
 from facerec.types import Box, Decision, Face, Threshold
 from facerec.vectors import paired_distances
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Identification:
-    """One face of a photo and its decision; or face None and the error, for a photo without a usable face.
+    """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
-    position: of the face in the photo, 0 for the main one. quality: the face's.
+    position: the face's number in the photo; 0 is the main face. quality: the face's.
     """
 
     path: Path
@@ -34,10 +36,29 @@ class Identification:
     error: FacerecError | None = None
     quality: Quality | None = None
 
+    @property
+    def person(self) -> str | None:
+        """The name; None for an unknown face, and where there is no face."""
+        return None if self.decision is None else self.decision.person
+
+    @property
+    def distance(self) -> float | None:
+        """To the nearest person, 0 to 4; None where there is no face or nobody to compare with."""
+        return None if self.decision is None else self.decision.distance
+
+    @property
+    def reason(self) -> str:
+        """One sentence: why this person or nobody, or why the photo cannot be used."""
+        return str(self.error) if self.decision is None else self.decision.reason
+
+    def __str__(self) -> str:
+        name = "no face" if self.face is None else self.person or "unknown"
+        return f"{printable(self.path)}: {name} ({self.reason})"
+
 
 def identify(
     gallery: Gallery,
-    paths: Iterable[Path],
+    photos: Iterable[AnyPhoto],
     detector: Detector,
     embedder: Embedder,
     threshold: Threshold,
@@ -50,7 +71,7 @@ def identify(
     """
     facts = embedder.card.probability
     probability = posterior(facts, gallery.calibration(DEFAULT_FPIR)) if facts else None
-    for photo in embed_photos(paths, detector, embedder):
+    for photo in embed_photos(photos, detector, embedder):
         if photo.error is not None:
             yield Identification(photo.path, 0, None, None, photo.error)
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
@@ -78,7 +99,7 @@ def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identi
             written.add(path)
 
 
-def verify(a: Path, b: Path, detector: Detector, embedder: Embedder, threshold: Threshold) -> Verification:
+def verify(a: AnyPhoto, b: AnyPhoto, detector: Detector, embedder: Embedder, threshold: Threshold) -> Verification:
     """Whether the main faces of two photos are one person's; raises the error of a photo that cannot be used."""
     first, second = embed_photos([a, b], detector, embedder, main_only=True)
     for photo in (first, second):

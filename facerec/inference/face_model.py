@@ -1,0 +1,82 @@
+"""A detector and an embedder as one object: photos -> faces -> vectors, for programs that keep their own gallery."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facerec.errors import ImageError, NoFaceError
+from facerec.faces.detector import AlignedDetector, Detector
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.settings import DetectorSettings
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of
+from facerec.types import Face, Photo, Vectors
+
+
+class FaceModel:
+    """A detector and an embedder together. Several threads may use one.
+
+    >>> import facerec
+    >>> model = facerec.load()
+    >>> model.embed(["gallery/people/Joe Biden/blue_room_2010.jpg"]).shape
+    (1, 128)
+    """
+
+    def __init__(self, embedder: Embedder, detector: Detector) -> None:
+        self.embedder, self.detector = embedder, detector
+
+    def embed(self, photos: Iterable[PhotoInput], *, aligned: bool = False) -> Vectors:
+        """The vector of each photo's main face: (N, D) unit float32, a row per photo, in their order.
+
+        aligned: the photos are aligned crops, (S, S, 3) each or (N, S, S, 3) together; detection is skipped. Raises
+        NoFaceError naming the first photo without a face, ImageError the first that cannot be read.
+        """
+        given = [photo_of(photo, f"photo {place}") for place, photo in enumerate(_several(photos), 1)]
+        found = self.photos(given, aligned=aligned, main_only=True)
+        for photo in found:
+            if photo.error is not None:
+                raise photo.error
+        nothing = np.zeros((0, self.embedder.card.embedding_dim), np.float32)
+        return np.concatenate([nothing, *(photo.vectors for photo in found)])
+
+    def faces(self, photo: PhotoInput) -> list[Face]:
+        """All faces of a photo, the main one first, each with its `vector`; none is an empty list.
+
+        Raises ImageError for a photo that cannot be read.
+        """
+        (found,) = self.photos([photo_of(photo)])
+        if found.error is not None and not isinstance(found.error, NoFaceError):
+            raise found.error
+        return [dataclasses.replace(face, vector=row) for face, row in zip(found.faces, found.vectors, strict=True)]
+
+    def photos(self, photos: Sequence[AnyPhoto], *, aligned: bool = False, main_only: bool = False) -> list[Photo]:
+        """Faces and vectors of each photo; one that cannot be used carries its error."""
+        detector = AlignedDetector(self.embedder.card.input_size) if aligned else self.detector
+        return list(embed_photos(photos, detector, self.embedder, main_only=main_only))
+
+
+def load(model: str | Path | None = None, *, detector: Detector | DetectorSettings | None = None) -> FaceModel:
+    """A model ready to embed faces: a model folder, a FILE.onnx or FILE.xml, or a shipped model by its name.
+
+    model: None or "default" is the shipped model, "int8" its faster version. detector: how faces are found; by default
+    MTCNN. Raises ModelError naming what is missing or broken, and for a model that classifies.
+
+    >>> import facerec
+    >>> len(facerec.load("int8").faces("gallery/people/Joe Biden/blue_room_2010.jpg"))
+    1
+    """
+    embedder = load_embedder(None if model is None else str(model))
+    if detector is None or isinstance(detector, DetectorSettings):
+        detector = MTCNNDetector(detector or DetectorSettings(), embedder.card.input_size)
+    return FaceModel(embedder, detector)
+
+
+def _several(photos: Iterable[PhotoInput]) -> Iterable[PhotoInput]:
+    """Photos, not one photo: a text or bytes would be taken letter by letter."""
+    if isinstance(photos, str | bytes | Path) or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+        raise ImageError("one photo where several are expected; give a list, as in embed([photo])")
+    return photos

@@ -1,0 +1,104 @@
+"""Photos that a program holds in memory, and one way to read and hash any photo: a file's, or one of these.
+
+photo_of("party.jpg")        # a path: read when it is needed
+photo_of(data, "upload 3")   # bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array
+"""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from facerec.errors import ImageError
+from facerec.photos.folders import photo_hash
+from facerec.photos.reading import decode, read_image, to_rgb
+from facerec.text import printable
+from facerec.types import Image
+
+PhotoInput = str | os.PathLike[str] | bytes | PIL.Image.Image | Image
+"""What counts as a photo: a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array."""
+_EXPECTED = "a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MemoryPhoto:
+    """A photo in memory. path: no file, but what results and messages call the photo."""
+
+    path: Path
+    content: bytes | PIL.Image.Image | Image
+
+
+AnyPhoto = Path | MemoryPhoto
+
+
+def photo_of(given: PhotoInput | MemoryPhoto, name: str | None = None) -> AnyPhoto:
+    """A photo from whatever a program holds; nothing is read or decoded yet.
+
+    name: what messages call a photo in memory; by default what it is ("array of 480 x 640"). Raises ImageError for
+    anything that is no photo, and for an array that is not (H, W, 3) uint8 with at least one pixel.
+    """
+    if isinstance(given, MemoryPhoto):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, bytes | bytearray | memoryview):
+        return MemoryPhoto(Path(name or f"{len(given)} bytes"), bytes(given))
+    if isinstance(given, PIL.Image.Image):
+        return MemoryPhoto(Path(name or f"image of {given.height} x {given.width}"), given)
+    if isinstance(given, np.ndarray):
+        array = _checked(given, name or "array")
+        return MemoryPhoto(Path(name or f"array of {array.shape[0]} x {array.shape[1]}"), array)
+    raise ImageError(f"{name or type(given).__name__}: not a photo; give {_EXPECTED}")
+
+
+def read_photo(photo: AnyPhoto) -> Image:
+    """(H, W, 3) uint8 RGB, upright, of any photo; raises ImageError as `read_image` does."""
+    if isinstance(photo, Path):
+        return read_image(photo)
+    if isinstance(photo.content, bytes):
+        return decode(photo.path, io.BytesIO(photo.content))
+    if isinstance(photo.content, PIL.Image.Image):
+        return to_rgb(photo.path, photo.content)
+    return photo.content
+
+
+def hash_photo(photo: AnyPhoto) -> str:
+    """SHA-256 as 64 hex digits: of a file's bytes, or, of an image that never was a file, of its size and pixels.
+
+    A file and its bytes in memory have the same hash. Raises ImageError for a file that cannot be read.
+    """
+    if isinstance(photo, Path):
+        return photo_hash(photo)
+    if isinstance(photo.content, bytes):
+        return hashlib.sha256(photo.content).hexdigest()
+    pixels = read_photo(photo)
+    return hashlib.sha256(f"RGB {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def path_of(photo: AnyPhoto) -> Path:
+    """The photo's path, or what a photo in memory is called."""
+    return photo if isinstance(photo, Path) else photo.path
+
+
+def source_of(photo: AnyPhoto) -> str:
+    """Where the photo came from, as a gallery notes it: the absolute path, or "memory: " and its name."""
+    return str(photo.resolve()) if isinstance(photo, Path) else f"memory: {printable(photo.path)}"
+
+
+def _checked(array: np.ndarray[Any, Any], name: str) -> Image:
+    """The array as it is, if it is an RGB image."""
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
+        return array
+    hints = {
+        array.ndim == 2: "a grey image: repeat it, np.stack([grey] * 3, axis=2)",
+        array.ndim == 3 and array.shape[-1] == 4: "an RGBA image: drop the fourth channel, array[:, :, :3]",
+        array.dtype != np.uint8 and array.ndim == 3: "convert its values to uint8, 0 to 255",
+        array.size == 0: "it holds no pixel",
+    }
+    hint = next((f" ({text})" for fits, text in hints.items() if fits), "")
+    raise ImageError(f"{name}: has shape {array.shape} and dtype {array.dtype}{hint}; give (H, W, 3) uint8 RGB")

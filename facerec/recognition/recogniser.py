@@ -1,0 +1,224 @@
+"""The Python face of facerec: one object over a gallery, a model and a detector.
+
+    import facerec
+
+    with facerec.Recogniser("club", create=True) as club:
+        club.enroll("people/")
+        for face in club.identify("party.jpg"):
+            print(face.person or "unknown", face.distance, face.reason)
+
+A photo is a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array. Several threads may use one
+Recogniser. Distances are squared Euclidean between unit vectors, from 0 (alike) to 4.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from facerec.decision.calibration import Calibration
+from facerec.decision.decide import Verification, choose_threshold
+from facerec.errors import ConfigError, FacerecError, NoFaceError
+from facerec.faces.detector import Detector
+from facerec.faces.settings import DetectorSettings
+from facerec.gallery import passphrase as passphrases
+from facerec.gallery.queries import PersonSummary
+from facerec.inference.face_model import load
+from facerec.photos.folders import identity_folders
+from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of
+from facerec.recognition.enroll import Alike, Enrolment, enrol, review
+from facerec.recognition.identify import Identification, identify, open_gallery, verify
+from facerec.text import how_many
+from facerec.types import Threshold
+
+People = str | Path | Mapping[str, Iterable[PhotoInput]]
+"""A folder with one sub-folder of photos per person, or each person's name and photos."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EnrollmentSummary:
+    """What became of an enrollment.
+
+    results: every photo's, in order. alike: pairs of people who may be one. misplaced: enrolled photos that may be of
+    somebody else, each with the reason. threshold: the gallery's, after it.
+
+    >>> import facerec
+    >>> with facerec.Recogniser("club", create=True) as club:
+    ...     print(club.enroll("gallery/people"))
+    4 photos: 4 added, 0 skipped, 0 failed
+    """
+
+    results: tuple[Enrolment, ...]
+    alike: tuple[Alike, ...]
+    misplaced: tuple[tuple[Path, str], ...]
+    threshold: Threshold | None
+
+    @property
+    def added(self) -> int:
+        """How many photos are new in the gallery."""
+        return self._count("added")
+
+    @property
+    def skipped(self) -> int:
+        """How many photos were enrolled before."""
+        return self._count("skipped")
+
+    @property
+    def failed(self) -> tuple[Enrolment, ...]:
+        """The photos that could not be enrolled; each has its `reason`."""
+        return tuple(result for result in self.results if result.status == "failed")
+
+    def _count(self, status: str) -> int:
+        return sum(result.status == status for result in self.results)
+
+    def __str__(self) -> str:
+        counts = f"{self.added} added, {self.skipped} skipped, {len(self.failed)} failed"
+        return f"{how_many(len(self.results), 'photo')}: {counts}"
+
+
+class Recogniser:
+    """An open gallery with its model: enroll people, identify photos, verify two.
+
+    >>> import facerec
+    >>> with facerec.Recogniser("club", create=True) as club:
+    ...     _ = club.enroll({"Grace Hopper": ["gallery/people/Grace Hopper/official_portrait_1984.jpg"]})
+    ...     [face.person for face in club.identify("gallery/strangers/eileen_collins_astronaut.jpg")]
+    [None]
+    """
+
+    def __init__(
+        self,
+        gallery: str | Path,
+        *,
+        create: bool = False,
+        model: str | Path | None = None,
+        detector: Detector | DetectorSettings | None = None,
+        passphrase: str | None = None,
+    ) -> None:
+        """Open the gallery in a folder.
+
+        create: make an empty gallery where there is none. model, detector: see `facerec.load`. passphrase: of an
+        encrypted gallery; by default $FACEREC_PASSPHRASE. Raises GalleryError where there is no gallery or it cannot be
+        opened, ForeignModelError where it holds vectors of another model, ModelError for a model that cannot be used.
+        """
+        folder = Path(gallery)
+        self._model = load(model, detector=detector)
+        if passphrase is not None:
+            passphrases.remember(folder, passphrase)
+        try:
+            self.gallery = open_gallery(folder, self._model.embedder, create=create)
+        except FacerecError:
+            passphrases.forget(folder)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the gallery's files, and keep a backup copy if something was changed."""
+        self.gallery.close()
+        passphrases.forget(self.gallery.folder)
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    def enroll(self, people: People, *, several: str = "main", force: bool = False) -> EnrollmentSummary:
+        """Enroll people's photos and say what became of each; what can be used is enrolled, the rest is reported.
+
+        people: a folder of one sub-folder per person, or {name: photos}. several: of a photo with several faces "main"
+        enrolls the main one, "refuse" none. force: enroll poor photos, and those that are nearer to somebody else, too.
+        """
+        results = tuple(self.iter_enroll(people, several=several, force=force))
+        found = review(self.gallery, results)
+        return EnrollmentSummary(results, found.alike, found.misplaced, self.gallery.threshold)
+
+    def iter_enroll(self, people: People, *, several: str = "main", force: bool = False) -> Iterator[Enrolment]:
+        """As `enroll`, photo by photo: each result comes once the gallery holds the photo for good."""
+        photos = _photos_by_person(people)
+        return enrol(self.gallery, photos, self._model.detector, self._model.embedder, several=several, force=force)
+
+    def remove(self, name: str) -> int:
+        """Forget a person, and leave no trace of them in the gallery's files; returns how many photos they had.
+
+        Raises UnknownPersonError where nobody has the name.
+        """
+        return self.gallery.remove(name)
+
+    def calibrate(self, fpir: float | None = None, strangers: Iterable[PhotoInput] | None = None) -> Calibration | None:
+        """Set the gallery's target and its strangers, and return the threshold they lead to.
+
+        fpir: how many of all strangers may be taken for somebody enrolled (false positive identification rate, between
+        0 and 1); by default the target stays. strangers: photos of people who are not enrolled, every face of which
+        counts; they replace those given before. None without strangers or people. Raises ConfigError for a rate not
+        between 0 and 1, NoFaceError where no photo of `strangers` has a face.
+        """
+        vectors = None if strangers is None else self._vectors_of(strangers)
+        if fpir is not None or vectors is not None:
+            self.gallery.set_calibration(fpir, vectors, "" if vectors is None else "given from Python")
+        return self.gallery.calibration()
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    def identify(self, photo: PhotoInput, *, top: int = 5) -> list[Identification]:
+        """Every face in a photo and who it is, the main face first; no face is an empty list.
+
+        top: how many candidates each decision lists at least. Raises ImageError for a photo that cannot be read.
+        """
+        found = list(self.iter_identify([photo], top=top))
+        error = found[0].error
+        if error is None:
+            return found
+        if isinstance(error, NoFaceError):
+            return []
+        raise error
+
+    def iter_identify(self, photos: Iterable[PhotoInput], *, top: int = 5) -> Iterator[Identification]:
+        """The faces of many photos, as they come; a photo without a face or that cannot be read says so in `error`."""
+        limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        given = (photo_of(photo, f"photo {place}") for place, photo in enumerate(photos, 1))
+        return identify(self.gallery, given, self._model.detector, self._model.embedder, limit, top)
+
+    def verify(self, photo: PhotoInput, other: PhotoInput) -> Verification:
+        """Whether the main faces of two photos are one person's, by the gallery's threshold or the model's.
+
+        Raises NoFaceError or ImageError for a photo that cannot be used.
+        """
+        limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        first, second = photo_of(photo, "first photo"), photo_of(other, "second photo")
+        return verify(first, second, self._model.detector, self._model.embedder, limit)
+
+    def people(self) -> list[PersonSummary]:
+        """Everybody in the gallery, by name, with how many photos they have."""
+        return self.gallery.people()
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """The largest distance that counts as the same person now, and where it comes from."""
+        return self.gallery.threshold
+
+    def _vectors_of(self, strangers: Iterable[PhotoInput]) -> np.ndarray:
+        found = self._model.photos([photo_of(photo, f"stranger {i}") for i, photo in enumerate(strangers, 1)])
+        if not any(photo.faces for photo in found):
+            raise NoFaceError("strangers: not one of the photos has a usable face; give others")
+        return np.concatenate([photo.vectors for photo in found])
+
+
+def _photos_by_person(people: People) -> dict[str, list[AnyPhoto]]:
+    if isinstance(people, str | Path):
+        return {name: list(photos) for name, photos in identity_folders(Path(people)).items()}
+    if not isinstance(people, Mapping):
+        raise ConfigError(f"people: a folder, or a mapping of names to photos, not {type(people).__name__}")
+    return {
+        name: [photo_of(photo, f"{name} {place}") for place, photo in enumerate(_listed(name, photos), 1)]
+        for name, photos in people.items()
+    }
+
+
+def _listed(name: str, photos: Iterable[PhotoInput]) -> Iterable[PhotoInput]:
+    if isinstance(photos, str | bytes | Path):
+        raise ConfigError(f"{name}: one photo where several are expected; give a list of photos")
+    return photos
