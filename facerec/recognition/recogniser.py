@@ -139,7 +139,14 @@ class Recogniser:
     def iter_enroll(self, people: People, *, several: str = "main", force: bool = False) -> Iterator[Enrolment]:
         """As `enroll`, photo by photo: each result comes once the gallery holds the photo for good."""
         photos = _photos_by_person(people)
-        return enrol(self.gallery, photos, self._model.detector, self._model.embedder, several=several, force=force)
+        return enrol(
+            self.gallery,
+            photos,  # pyright: ignore
+            self._model.detector,
+            self._model.embedder,
+            several=several,
+            force=force,
+        )
 
     def remove(self, name: str) -> int:
         """Forget a person, and leave no trace of them in the gallery's files; returns how many photos they had.
