@@ -113,7 +113,7 @@ def cluster(
     """
     if (number is None) != (name is None):
         raise ConfigError("--enroll CLUSTER and --name NAME go together; give both")
-    from facerec.gallery.gallery import clean_name
+    from facerec.gallery.names import clean_name
 
     name = None if name is None else clean_name(name)
     paths = _photos_in(folder)

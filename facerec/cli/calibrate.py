@@ -62,7 +62,8 @@ def calibrate(
             vectors, failed = _strangers_in(folder, detector, embedder)
             _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
         if fpir is not None or folder is not None:
-            gallery.set_calibration(fpir, vectors, "" if folder is None else str(folder.resolve()))
+            source = "" if folder is None else str(folder.resolve())
+            gallery.set_calibration(fpir, strangers=vectors, source=source)
         found = gallery.calibration()
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")

@@ -11,7 +11,7 @@ import click
 
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
-from facerec.gallery.gallery import clean_name
+from facerec.gallery.names import clean_name
 from facerec.photos.folders import find_photos, identity_folders
 from facerec.text import printable
 
@@ -71,6 +71,7 @@ def enroll(
         common.warn(failure)
     if not people:
         common.finish(len(failures), 0)
+    from facerec.gallery import maintenance
     from facerec.inference.loading import load_embedder
     from facerec.recognition.enroll import enrol, review
     from facerec.recognition.identify import open_gallery
@@ -79,7 +80,7 @@ def enroll(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
         if keep_crops is not None:
-            gallery.keep_crops(keep_crops)
+            maintenance.keep_crops(gallery.store, keep_crops)
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))

@@ -1,4 +1,4 @@
-"""`facerec gallery`: care of a gallery. None of these needs a model; `migrate`, which does, is in a file of its own."""
+"""`facerec gallery`: the commands that need no model. `migrate`, which needs one, is in a file of its own."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,10 @@ import click
 from facerec.cli import common
 from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
-from facerec.gallery.gallery import KINDS, Gallery, clean_name
+from facerec.gallery import archive, backup, enrolled, erasure, maintenance
+from facerec.gallery.layout import KINDS
+from facerec.gallery.names import clean_name
+from facerec.gallery.store import Store
 from facerec.text import how_many, printable
 
 
@@ -41,8 +44,8 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery list --json
     """
-    with Gallery.open(gallery_folder) as opened:
-        for person in opened.people():
+    with Store.open(gallery_folder) as store:
+        for person in enrolled.people(store):
             if as_json:
                 line = {"person": person.name, "templates": person.templates, "enrolled": person.enrolled}
                 common.emit({**line, "consent": person.consent, "until": person.until})
@@ -62,18 +65,18 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
     facerec gallery show "Ann Lee"
     facerec gallery show "Ann Lee" --sheet ann.jpg
     """
-    with Gallery.open(gallery_folder) as opened:
-        name = opened.name_of(name)
-        note, until = opened.consent(name)
-        templates = opened.show(name)
+    with Store.open(gallery_folder) as store:
+        name = enrolled.name_of(store, name)
+        note, until = enrolled.consent(store, name)
+        templates = enrolled.photos(store, name)
         if sheet is not None:
             from facerec.photos.drawing import save_sheet
 
-            Gallery.require_elsewhere(gallery_folder, sheet, sheet.parent)
+            archive.require_elsewhere(gallery_folder, sheet, sheet.parent)
             photos = [Path(template.source) for template in templates]
             boxes, names = [template.box for template in templates], [photo.name for photo in photos]
             hashes = [template.photo_hash for template in templates]
-            save_sheet(photos, boxes, names, sheet, opened.crops(name), hashes)
+            save_sheet(photos, boxes, names, sheet, enrolled.crops(store, name), hashes)
         if not as_json and (note, until) != (None, None):
             click.echo(_agreed(note, until))
         for template in templates:
@@ -95,9 +98,9 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery rename "Ann Lee" "Ann Ray"
     """
-    with Gallery.open(gallery_folder) as opened:
-        old, new = opened.name_of(old), clean_name(new)
-        opened.rename(old, new)
+    with Store.open(gallery_folder) as store:
+        old, new = enrolled.name_of(store, old), clean_name(new)
+        enrolled.rename(store, old, new)
     _say({"renamed": old, "to": new}, f"{old} is now {new}.", as_json)
 
 
@@ -112,9 +115,9 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
     \b
     facerec gallery merge "A. Lee" "Ann Lee"
     """
-    with Gallery.open(gallery_folder) as opened:
-        source, target = opened.name_of(source), opened.name_of(target)
-        count = opened.merge(source, target)
+    with Store.open(gallery_folder) as store:
+        source, target = enrolled.name_of(store, source), enrolled.name_of(store, target)
+        count = enrolled.merge(store, source, target)
     moved = f"{how_many(count, 'photo')} of {source} {'is' if count == 1 else 'are'} {target}'s."
     _say({"merged": source, "into": target, "templates": count}, moved, as_json)
 
@@ -131,12 +134,12 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
     \b
     facerec gallery consent "Ann Lee" --note "signed 2026-01-31" --until 2027-01-31
     """
-    with Gallery.open(gallery_folder) as opened:
-        name = opened.name_of(name)
+    with Store.open(gallery_folder) as store:
+        name = enrolled.name_of(store, name)
         if (note, until) != (None, None):
-            opened.set_consent(name, note, until)
-        note, until = opened.consent(name)
-        past = name in {person.name for person in opened.expired()}
+            enrolled.set_consent(store, name, note, until)
+        note, until = enrolled.consent(store, name)
+        past = name in {person.name for person in erasure.expired(store)}
     _say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
     if past:
         click.echo(f"{name}: that day has passed; `facerec gallery expire` removes them", err=True)
@@ -152,11 +155,11 @@ def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery remove "Ann Lee"
     """
-    with Gallery.open(gallery_folder) as opened:
-        name = opened.name_of(name)
-        count, traces = opened.remove(name), opened.traces_left
+    with Store.open(gallery_folder) as store:
+        name = enrolled.name_of(store, name)
+        count, remains = erasure.remove(store, name), erasure.data_may_remain(store)
     _say({"removed": name, "templates": count}, f"{name} and {how_many(count, 'photo')} are removed.", as_json)
-    common.finish(traces, 1)
+    common.finish(remains, 1)
 
 
 @gallery.command()
@@ -169,15 +172,15 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery expire --dry-run
     """
-    with Gallery.open(gallery_folder) as opened:
-        gone = opened.expired() if dry_run else opened.expire()
-        traces = opened.traces_left
+    with Store.open(gallery_folder) as store:
+        gone = erasure.expired(store) if dry_run else erasure.expire(store)
+        remains = erasure.data_may_remain(store)
     for person in gone:
         line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
         what = "would be removed" if dry_run else "removed"
         own = how_many(person.templates, "photo")
         _say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
-    common.finish(traces, 1)
+    common.finish(remains, 1)
 
 
 @gallery.command()
@@ -189,8 +192,8 @@ def log(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery log --json
     """
-    with Gallery.open(gallery_folder) as opened:
-        entries, head = opened.log()
+    with Store.open(gallery_folder) as store:
+        entries, head = store.log()
     for entry in entries:
         facts = ", ".join(f"{key} {value}" for key, value in entry.facts.items())
         who = f" person {entry.person}{f' ({entry.name})' if entry.name else ''}" if entry.person is not None else ""
@@ -213,7 +216,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
     facerec gallery restore --list
     facerec gallery restore
     """
-    copies = Gallery.copies(gallery_folder) if list_only else [Gallery.restore(gallery_folder, kind)]
+    copies = backup.list_copies(gallery_folder) if list_only else [backup.restore(gallery_folder, kind)]
     if not copies and not as_json:
         click.echo(f"{common.one_line(gallery_folder)}: no backup yet.")
     for copy in copies:
@@ -233,11 +236,11 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery export club.npz
     """
-    with Gallery.open(gallery_folder) as opened:
-        export = opened.export(file)
-    count = sum(len(person.templates) for person in export.people)
-    line = {"exported": str(file), "people": len(export.people), "templates": count}
-    text = f"{common.one_line(file)} holds {common.photos_of(count, len(export.people))}; it is not encrypted."
+    with Store.open(gallery_folder) as store:
+        written = archive.export(store, file)
+    count = sum(len(person.templates) for person in written.people)
+    line = {"exported": str(file), "people": len(written.people), "templates": count}
+    text = f"{common.one_line(file)} holds {common.photos_of(count, len(written.people))}; it is not encrypted."
     text += " Removal does not reach it."
     _say(line, text, as_json)
 
@@ -252,9 +255,9 @@ def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery import club.npz --gallery other
     """
-    export = Gallery.read_export(file)
-    with Gallery.open(gallery_folder, create=True) as opened:
-        people = opened.import_people(export)
+    content = archive.read_archive(file)
+    with Store.open(gallery_folder, create=True) as store:
+        people = archive.import_archive(store, content)
     for person in people:
         for conflict in person.conflicts:
             common.warn(conflict)
@@ -271,13 +274,13 @@ def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def check(gallery_folder: Path, as_json: bool) -> None:
-    """Look for damage: database, vectors, log, whether the index agrees, and whether removed people left traces.
+    """Look for damage: database, vectors, log, whether the index agrees, and whether data of removed people is left.
 
     \b
     facerec gallery check
     """
-    with Gallery.open(gallery_folder) as opened:
-        report = opened.check()
+    with Store.open(gallery_folder) as store:
+        report = maintenance.check(store)
     for problem in report.problems:
         common.warn(problem)
     state = "sound" if not report.problems else how_many(len(report.problems), "problem")
@@ -294,8 +297,8 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery rebuild
     """
-    with Gallery.open(gallery_folder) as opened:
-        count = opened.rebuild()
+    with Store.open(gallery_folder) as store:
+        count = maintenance.rebuild(store)
     _say({"rebuilt": count}, f"The index is rebuilt from {how_many(count, 'photo')}.", as_json)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
-from facerec.gallery.gallery import Gallery
+from facerec.gallery import encryption
 from facerec.gallery.passphrase import new_passphrase
+from facerec.gallery.store import Store
 
 
 # No option takes a passphrase: every user of the machine can read the arguments of a running program, and shells keep
@@ -26,10 +27,10 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
     facerec gallery encrypt
     FACEREC_PASSPHRASE_FILE=~/.facerec-passphrase facerec gallery encrypt --gallery club
     """
-    changing = Gallery.is_encrypted(gallery_folder)
+    changing = encryption.is_encrypted(gallery_folder)
     if changing:
-        Gallery.open(gallery_folder).close()  # the present passphrase is asked for first
-    Gallery.encrypt(gallery_folder, new_passphrase(gallery_folder, replacing=changing))
+        Store.open(gallery_folder).close()  # the present passphrase is asked for first
+    encryption.encrypt(gallery_folder, new_passphrase(gallery_folder, replacing=changing))
     _say(gallery_folder, "encrypted with the new passphrase" if changing else "encrypted", True, as_json)
 
 
@@ -42,7 +43,7 @@ def decrypt(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery decrypt
     """
-    Gallery.decrypt(gallery_folder)
+    encryption.decrypt(gallery_folder)
     _say(gallery_folder, "no longer encrypted; whoever may read its files can read all of it", False, as_json)
 
 

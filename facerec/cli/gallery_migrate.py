@@ -47,15 +47,17 @@ def migrate(
     facerec gallery migrate --model models/new
     """
     from facerec.inference.loading import load_embedder
-    from facerec.recognition.migrate import Report, open_renewal
+    from facerec.recognition.migrate import Report, open_model_change
     from facerec.recognition.migrate import migrate as run
 
     embedder = load_embedder(model)
     detector = common.make_detector(aligned=False, **faces, crop_size=embedder.card.input_size)
     report = None
-    with open_renewal(gallery_folder, embedder) as renewal:
-        steps = run(renewal, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
-        for step in common.show_progress(steps, "Embedding", renewal.templates, lambda s: not isinstance(s, Report)):
+    with open_model_change(gallery_folder, embedder) as change:
+        steps = run(change, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
+        for step in common.show_progress(
+            steps, "Embedding", change.store.templates, lambda s: not isinstance(s, Report)
+        ):
             if isinstance(step, Report):
                 report = step
             elif step.problem is not None:

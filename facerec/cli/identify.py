@@ -51,7 +51,7 @@ def identify(
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
     from facerec.decision.decide import choose_threshold
-    from facerec.gallery.gallery import Gallery
+    from facerec.gallery.archive import require_elsewhere
     from facerec.inference.loading import load_embedder
     from facerec.photos.drawing import ready_folder
     from facerec.recognition.identify import annotate, open_gallery
@@ -61,7 +61,7 @@ def identify(
     for line in empty:
         common.warn(line)
     if pictures is not None:
-        Gallery.require_elsewhere(gallery_folder, pictures, pictures)
+        require_elsewhere(gallery_folder, pictures, pictures)
         ready_folder(pictures)
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)

@@ -156,16 +156,19 @@ def _strangers(count: int, has_threshold: bool) -> str:
 
 def _gallery(folder: Path, card: "ModelCard | None") -> str:
     """card: of the model it is to be used with."""
-    from facerec.gallery.gallery import Gallery
+    from facerec.gallery.encryption import is_encrypted
+    from facerec.gallery.maintenance import check
+    from facerec.gallery.model import require_model
+    from facerec.gallery.store import Store
 
     if not folder.exists():
         return f"none at {common.one_line(folder)} yet; facerec enroll makes it"
     try:
-        with Gallery.open(folder) as gallery:
-            report = gallery.check()
+        with Store.open(folder) as store:
+            report = check(store)
             if card is not None:
-                gallery.require_model(card.fingerprint, card.name, card.embedding_dim)
-        state = "sound, encrypted" if Gallery.is_encrypted(folder) else "sound"
+                require_model(store, card.fingerprint, card.name, card.embedding_dim)
+        state = "sound, encrypted" if is_encrypted(folder) else "sound"
     except FacerecError as error:
         return f"problem: {error}"
     if report.problems:

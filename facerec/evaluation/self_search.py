@@ -20,7 +20,7 @@ from facerec.decision.population import evidence_of
 from facerec.metrics.intervals import rate_interval
 from facerec.search.index import FlatIndex
 from facerec.search.leave_one_out import leave_one_out
-from facerec.search.people import Held, PeopleIndex
+from facerec.search.people import EnrolledPeople, PeopleIndex
 from facerec.types import Threshold
 
 REPLICATES, SEED = 1000, 0
@@ -57,7 +57,7 @@ class SelfSearch:
     fpir_enrolled: Rate | None
 
 
-def search_itself(held: Held) -> SelfSearch:
+def search_itself(held: EnrolledPeople) -> SelfSearch:
     """Search a gallery with its own templates and its strangers. At least one template."""
     index, ids = FlatIndex(held.vectors.shape[1]), np.arange(len(held.vectors))
     index.add(ids, held.vectors)

@@ -1,6 +1,6 @@
-"""People of a gallery in one file, to be taken to another.
+"""An archive: the people of a gallery in one file, to be taken to another gallery.
 
-The file is a zip archive, nothing in it compressed, of two members; NumPy reads it as an .npz:
+The file is a zip file, nothing in it compressed, of two members; NumPy reads it as an .npz:
 
     vectors.npy   (N, D) little-endian float32: the unit vectors of all templates, in the order of the JSON
     people.json   {"format": "facerec-people", "version": 1, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
@@ -9,8 +9,8 @@ The file is a zip archive, nothing in it compressed, of two members; NumPy reads
                                "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
                                               "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...]}, ...]}
 
-An import believes nothing: every name, number and vector is looked at as an enrolment does, and no member can grow,
-since none is compressed.
+Reading an archive believes nothing: every name, number and vector is looked at as an enrolment does, and no member can
+grow, since none is compressed.
 """
 
 import io
@@ -34,6 +34,7 @@ from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
 from facerec.files import replacing
 from facerec.gallery.audit_log import facerec_version, record, utc_now
 from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.model import write_model
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
     consent_of,
@@ -45,6 +46,7 @@ from facerec.gallery.queries import (
     summaries,
     write_consent,
 )
+from facerec.gallery.store import Store
 from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
 
@@ -67,7 +69,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Person:
-    """Somebody in an export; `templates` with the time each was enrolled."""
+    """Somebody in an archive; `templates` with the time each was enrolled."""
 
     name: str
     consent: str | None
@@ -76,8 +78,8 @@ class Person:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Export:
-    """What an export holds: people, and the model their vectors are of."""
+class Archive:
+    """What an archive holds: people, and the model their vectors are of."""
 
     fingerprint: str
     model_name: str
@@ -87,7 +89,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one person of an export; conflicts: one line each, about what was left as the gallery has it."""
+    """What became of one person of an archive; conflicts: one line each, about what was left as the gallery has it."""
 
     person: str
     added: int
@@ -98,7 +100,28 @@ class Imported:
 # ------------------------------------------------------------------------------------------------------------- export
 
 
-def gather(db: sqlite3.Connection, where: Path) -> Export:
+def export(store: Store, path: Path) -> Archive:
+    """Write everybody, with their vectors, to a new file; returns what it holds.
+
+    Removal does not reach that file, so it may not lie in the gallery's folder. GalleryError if it does, is there
+    already or cannot be written, or nobody is enrolled.
+    """
+    require_elsewhere(store.folder, path, path.parent)
+    with store.write() as db:
+        archive = _gather(db, store.folder)
+        record(db, "exported", people=len(archive.people), templates=count_rows(db, "templates"))
+        write_archive(path, archive)
+    return archive
+
+
+def require_elsewhere(gallery: Path, path: Path, folder: Path) -> None:
+    """GalleryError, about `path`, if a folder is that of `gallery`, or in it: removal reaches nothing put there."""
+    place = folder.resolve()
+    if gallery.resolve() in (place, *place.parents):
+        raise GalleryError(f"{path}: in the gallery's own folder, where removal would leave it; give another place")
+
+
+def _gather(db: sqlite3.Connection, where: Path) -> Archive:
     """Everybody in a gallery; GalleryError if nobody is, or somebody's name is one that no gallery takes any more."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
     require_undamaged(db, where)
@@ -116,7 +139,7 @@ def gather(db: sqlite3.Connection, where: Path) -> Export:
         people.append(Person(person.name, person.consent, person.until, templates))
     if not people:
         raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
-    return Export(fingerprint, name, dimension, tuple(people))
+    return Archive(fingerprint, name, dimension, tuple(people))
 
 
 def _require_fit(name: str, where: Path) -> None:
@@ -126,28 +149,28 @@ def _require_fit(name: str, where: Path) -> None:
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
-def write_export(path: Path, export: Export) -> None:
+def write_archive(path: Path, archive: Archive) -> None:
     """Write a new file, owner-only, all or nothing; GalleryError if it is there already or cannot be written."""
-    text = json.dumps(_as_json(export), ensure_ascii=False, indent=1).encode()
+    text = json.dumps(_as_json(archive), ensure_ascii=False, indent=1).encode()
     if len(text) > MAX_JSON:
         raise GalleryError(f"{path}: too many photos for one file ({len(text)} bytes of JSON, {MAX_JSON} allowed)")
     vectors = io.BytesIO()
-    rows = [template.vector for person in export.people for template, _ in person.templates]
+    rows = [template.vector for person in archive.people for template, _ in person.templates]
     np.lib.format.write_array(vectors, np.stack(rows).astype("<f4"), allow_pickle=False)
     try:
         if os.path.lexists(path):  # a link that leads nowhere is somebody's, too
             raise GalleryError(f"{path}: there already; delete it or give another name")
-        with replacing(path, private=True, unique=True) as draft, zipfile.ZipFile(draft, "w") as archive:
-            archive.writestr(_PEOPLE, text)
-            archive.writestr(_VECTORS, vectors.getvalue())
+        with replacing(path, private=True, unique=True) as draft, zipfile.ZipFile(draft, "w") as members:
+            members.writestr(_PEOPLE, text)
+            members.writestr(_VECTORS, vectors.getvalue())
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written ({error.strerror}); give another name or free its disk"
         ) from error
 
 
-def _as_json(export: Export) -> dict[str, Any]:
-    model = {"fingerprint": export.fingerprint, "name": export.model_name, "dimension": export.dimension}
+def _as_json(archive: Archive) -> dict[str, Any]:
+    model = {"fingerprint": archive.fingerprint, "name": archive.model_name, "dimension": archive.dimension}
     people = [
         {
             "name": person.name,
@@ -158,7 +181,7 @@ def _as_json(export: Export) -> dict[str, Any]:
                 for t, when in person.templates
             ],
         }
-        for person in export.people
+        for person in archive.people
     ]
     made = {"format": FORMAT, "version": VERSION, "facerec": facerec_version(), "exported": utc_now()}
     return {**made, "model": model, "people": people}
@@ -167,11 +190,11 @@ def _as_json(export: Export) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- import
 
 
-def read_export(path: Path) -> Export:
-    """Read and check a file of `write_export`'s; GalleryError of one line for any other, and a damaged one."""
+def read_archive(path: Path) -> Archive:
+    """Read and check a file of `write_archive`'s; GalleryError of one line for any other, and a damaged one."""
     with _refused(path):
-        with zipfile.ZipFile(path) as archive:
-            text, array = (_stored(archive, name, path.stat().st_size) for name in (_PEOPLE, _VECTORS))
+        with zipfile.ZipFile(path) as members:
+            text, array = (_stored(members, name, path.stat().st_size) for name in (_PEOPLE, _VECTORS))
         found = _is(dict, json.loads(text.decode()))
         if found.get("format") != FORMAT:
             raise ValueError("another format")
@@ -187,29 +210,34 @@ def read_export(path: Path) -> Export:
         fingerprint, name = _text(model["fingerprint"]), _text(model["name"])
         if not fingerprint or not (fingerprint + name).isprintable():
             raise ValueError("its model has no proper name")
-        return Export(fingerprint, name, dimension, read)
+        return Archive(fingerprint, name, dimension, read)
 
 
-def merge_in(db: sqlite3.Connection, export: Export, where: Path) -> list[Imported]:
-    """Enroll the people of an export, in the caller's transaction.
+def import_archive(store: Store, archive: Archive) -> list[Imported]:
+    """Enroll the people of an archive, in one transaction; returns what became of each.
 
     A photo that its person has already is skipped, one that is enrolled as somebody else is a conflict; so is a consent
-    that differs: the gallery's stays. An empty gallery takes the export's model for its own. ForeignModelError if the
+    that differs: the gallery's stays. An empty gallery takes the archive's model for its own. ForeignModelError if the
     gallery is of another model.
     """
+    with store.write() as db:
+        _take_model(db, archive, store.folder)
+        return [_merge_person(db, person) for person in archive.people]
+
+
+def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
     columns = "model_fingerprint, model_name, dimension"
     fingerprint, name, dimension = db.execute(f"SELECT {columns} FROM gallery").fetchone()
-    if (fingerprint, dimension) != (export.fingerprint, export.dimension):
-        if count_rows(db, "templates"):
-            raise ForeignModelError(
-                f"{where}: made with model {name} ({fingerprint[:12]}), the file with {export.model_name} "
-                f"({export.fingerprint[:12]}); import it into a new gallery (`--gallery DIR`)"
-            )
-        own = (export.fingerprint, export.model_name, export.dimension)
-        db.execute(f"UPDATE gallery SET ({columns}, threshold, threshold_source) = (?, ?, ?, NULL, NULL)", own)
-        db.execute("DELETE FROM strangers")
-        record(db, "model bound", model=export.fingerprint, dimension=export.dimension, cohort=0)
-    return [_merge_person(db, person) for person in export.people]
+    if (fingerprint, dimension) == (archive.fingerprint, archive.dimension):
+        return
+    if count_rows(db, "templates"):
+        raise ForeignModelError(
+            f"{where}: made with model {name} ({fingerprint[:12]}), the file with {archive.model_name} "
+            f"({archive.fingerprint[:12]}); import it into a new gallery (`--gallery DIR`)"
+        )
+    write_model(db, archive.fingerprint, archive.model_name, archive.dimension, None)
+    db.execute("DELETE FROM strangers")
+    record(db, "model bound", model=archive.fingerprint, dimension=archive.dimension, cohort=0)
 
 
 def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
@@ -258,14 +286,14 @@ def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]
     return Template(digest, _text(found["source"]), (x1, y1, x2, y2), quality, vector), enrolled
 
 
-def _stored(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+def _stored(members: zipfile.ZipFile, name: str, most: int) -> bytes:
     """A member's bytes, no more than `most`, the file's own: it is not compressed."""
-    member = archive.getinfo(name)
+    member = members.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
         raise ValueError(f"{name} is compressed")
     if member.file_size > (min(most, MAX_JSON) if name == _PEOPLE else most):
         raise ValueError(f"{name} is too large")
-    return archive.read(member)
+    return members.read(member)
 
 
 def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:

@@ -16,7 +16,7 @@ from facerec.files import draft_of, may_write, put, unlink
 from facerec.gallery import audit_log
 from facerec.gallery.database import Database, connect, explained, require_known, require_sound
 from facerec.gallery.integrity import broken_strangers, broken_vectors, faults
-from facerec.gallery.layout import KINDS, copies_of, copy_of, is_plain, mark_of, new_draft, restoring_of
+from facerec.gallery.layout import KINDS, copies_of, copy_of, database_of, is_plain, mark_of, new_draft, restoring_of
 from facerec.gallery.locking import alone, swap_in
 from facerec.gallery.queries import count_rows
 from facerec.gallery.schema import scalar
@@ -41,7 +41,7 @@ class Copy:
 def keep_copy(database: Database, kind: str = "backup") -> None:
     """Replace the copy of a kind by one of the database as it is now.
 
-    Does nothing while traces of somebody removed wait to be wiped. Raises DamagedGalleryError, and leaves the copy as
+    Does nothing while data of somebody removed wait to be wiped. Raises DamagedGalleryError, and leaves the copy as
     it is, if the database is found to be damaged; GalleryError if the copy cannot be written.
     """
     target = copy_of(database.path, kind)
@@ -58,30 +58,32 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
             draft.unlink(missing_ok=True)
 
 
-def list_copies(path: Path) -> list[Copy]:
-    """The copies of the database `path`, the newest first; GalleryError where there is not even a folder.
+def list_copies(folder: Path) -> list[Copy]:
+    """The copies of the gallery in `folder`, the newest first; GalleryError where there is not even a folder.
 
     PassphraseError where they are encrypted and no passphrase is given: that is no fault of theirs.
     """
-    if not path.parent.is_dir():
-        raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
+    path = database_of(folder)
+    if not folder.is_dir():
+        raise GalleryError(f"{folder}: no gallery here, nor a backup of one")
     with explained(path):
         key_of(path)
         return [_described(copy) for copy in sorted(copies_of(path), key=_state, reverse=True)]
 
 
-def restore(path: Path, kind: str | None = None) -> Copy:
-    """Put a copy in the place of the database `path`; returns what it holds.
+def restore(folder: Path, kind: str | None = None) -> Copy:
+    """Put a copy in the place of the database of the gallery in `folder`; returns what it holds.
 
     kind: which, also in the place of a sound database; unless given, the newest that is whole, and only where the
     database is damaged or missing. What was written after the copy was made is lost. Killed at any moment, the gallery
     is as before or restored. GalleryError if there is no such copy, nothing to restore, or others have it open.
     """
+    path = database_of(folder)
     with explained(path):
-        if not path.parent.is_dir():
-            raise GalleryError(f"{path.parent}: no gallery here, nor a backup of one")
-        with alone(path.parent):
-            writable = may_write(path.parent)
+        if not folder.is_dir():
+            raise GalleryError(f"{folder}: no gallery here, nor a backup of one")
+        with alone(folder):
+            writable = may_write(folder)
             if writable:
                 swap_in(path)
             if kind is None and not restoring_of(path).exists() and is_sound(path):
@@ -112,7 +114,7 @@ def is_sound(path: Path) -> bool:
 
 
 def _chosen(path: Path, kind: str | None) -> Copy:
-    copies = [copy for copy in list_copies(path) if kind in {None, copy.kind}]
+    copies = [copy for copy in list_copies(path.parent) if kind in {None, copy.kind}]
     if not copies:
         others = "`facerec gallery restore --list` shows the copies there are" if copies_of(path) else ""
         raise GalleryError(f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again (`--gallery DIR`)'}")

@@ -17,28 +17,50 @@ from facerec.gallery import sqlcipher
 from facerec.gallery.audit_log import record
 from facerec.gallery.backup import require_whole
 from facerec.gallery.database import connect, explained
-from facerec.gallery.layout import KINDS, SALT_SIZE, copies_of, copy_of, drafts_of, new_draft, restoring_of, salt_of
+from facerec.gallery.layout import (
+    KINDS,
+    SALT_SIZE,
+    copies_of,
+    copy_of,
+    database_of,
+    drafts_of,
+    new_draft,
+    restoring_of,
+    salt_of,
+)
 from facerec.gallery.locking import alone, swap_in
+from facerec.gallery.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def encrypt(path: Path, passphrase: str) -> None:
-    """Encrypt the database `path` and what lies beside it, or give it another passphrase.
+def encrypt(folder: Path, passphrase: str) -> None:
+    """Encrypt the gallery in `folder`, with all of its files, or give it another passphrase.
 
+    An empty gallery is made where there is none. Afterwards `Store.open` finds the passphrase where `passphrase` says.
     GalleryError if others have it open, or anything is wrong with it; PassphraseError if the passphrase is empty.
     """
+    sqlcipher.require_library()
+    Store.open(folder, create=True).close()
+    path = database_of(folder)
     if not passphrase:
         raise PassphraseError(f"{path}: an empty passphrase keeps nothing secret; give another")
-    action = "encrypted" if salt_of(path) is None else "passphrase changed"
+    action = "passphrase changed" if is_encrypted(folder) else "encrypted"
     _rewrite(path, sqlcipher.derive(passphrase, os.urandom(SALT_SIZE)), action)
 
 
-def decrypt(path: Path) -> None:
-    """Write the database `path` in plain SQLite again; GalleryError as `encrypt`, and if it is that already."""
-    if salt_of(path) is None:
+def decrypt(folder: Path) -> None:
+    """Have the gallery in `folder` no longer encrypted; GalleryError as `encrypt`, and if it is not encrypted."""
+    Store.open(folder).close()
+    path = database_of(folder)
+    if not is_encrypted(folder):
         raise GalleryError(f"{path}: not encrypted; nothing to do")
     _rewrite(path, None, "decrypted")
+
+
+def is_encrypted(folder: Path) -> bool:
+    """Whether the gallery in `folder` is encrypted; DamagedGalleryError if its mark is damaged."""
+    return salt_of(database_of(folder)) is not None
 
 
 def _rewrite(path: Path, key: str | None, action: str) -> None:

@@ -1,69 +1,75 @@
-"""What might still hold somebody who was removed: the database's free pages, and its copies."""
+"""Removing people from a gallery, so that no file of its folder holds anything of them any more.
+
+The rows go in one transaction, and with them the search index and every copy; then the database is written anew.
+"""
 
 import sqlite3
-from contextlib import closing
-from pathlib import Path
+from datetime import UTC, datetime
 
-import numpy as np
-
-from facerec.errors import GalleryError
-from facerec.gallery.database import connect, explained
-from facerec.gallery.layout import copies_of, salt_of
-from facerec.gallery.schema import scalar, version_of
-
-
-def pending(db: sqlite3.Connection) -> int:
-    """The log's number of the last removal if its traces may still be in the files, else 0."""
-    if version_of(db) < 3:
-        return 0
-    return scalar(db, "SELECT CASE WHEN removal > wiped THEN removal ELSE 0 END FROM traces")
+from facerec.files import unlink
+from facerec.gallery.audit_log import record
+from facerec.gallery.layout import copies_of, drafts_of
+from facerec.gallery.leftovers import pending, wipe
+from facerec.gallery.queries import PersonSummary, summaries
+from facerec.gallery.schema import scalar
+from facerec.gallery.store import Store
+from facerec.gallery.strangers import forget_strangers
 
 
-def remains(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Everything found that may hold somebody who was removed from the database `path`, one line each."""
-    if version_of(db) < 3:
-        return []
-    found = []
-    if pending(db):
-        found.append(f"{path}: traces of who was removed may be left in it; close what else uses it and check again")
-    found += _free_pages(db, path)
-    return found + _old_copies(path, scalar(db, "SELECT removal FROM traces"))
+def remove(store: Store, name: str) -> int:
+    """Forget a person, leaving nothing of them in the folder's files; return how many templates they had.
+
+    Copies are deleted; closing keeps a new one. Where another process or a full disk keeps data in the database, a
+    warning is logged, `data_may_remain` says so, and whoever opens the gallery next wipes it. UnknownPersonError if
+    nobody is called `name`.
+    """
+    with store.write() as db:
+        count = _forget(store, db, store.person(db, name), "removed")
+    wipe(store.database)
+    return count
 
 
-def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Free pages that hold something; those of an encrypted file cannot be looked at, so all of them."""
-    if salt_of(path) is not None:
-        free = scalar(db, "PRAGMA freelist_count")
-        return [f"{path}: {free} free pages, whatever they hold; run `facerec gallery rebuild`"] if free else []
-    full = full_free_pages(db.serialize())
-    return [f"{path}: {full} free pages still hold something; run `facerec gallery rebuild`"] if full else []
+def expired(store: Store, today: str | None = None) -> list[PersonSummary]:
+    """Return everybody whose last day is before `today` (YYYY-MM-DD; unless given, now in UTC), by name."""
+    with store.read() as db:
+        return _past(db, today)
 
 
-def full_free_pages(content: bytes) -> int:
-    """How many free pages of a SQLite file are not empty (its file format, 1.5): none where it deletes securely."""
-    size = int.from_bytes(content[16:18], "big")
-    size = 65536 if size == 1 else size
-    words = np.frombuffer(content, ">u4").reshape(-1, size // 4)
-    trunk, full, seen = int(words[0, 8]), 0, set()
-    while 0 < trunk <= len(words) and trunk not in seen:
-        seen.add(trunk)
-        following, count = (int(word) for word in words[trunk - 1, :2])
-        leaves = words[trunk - 1, 2 : 2 + count].astype(np.int64)
-        leaves = leaves[(leaves > 0) & (leaves <= len(words))]
-        full += int(words[leaves - 1].any(axis=1).sum())
-        full += bool((words[trunk - 1, 2 + count :] > len(words)).any())  # page numbers once listed there may be left
-        trunk = following
-    return full
+def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
+    """Remove everybody who is `expired`, as `remove` does, in one transaction; return who it was."""
+    with store.write() as db:
+        gone = _past(db, today)
+        for person in gone:
+            _forget(store, db, store.person(db, person.name), "expired")
+    wipe(store.database)
+    return gone
 
 
-def _old_copies(path: Path, removal: int) -> list[str]:
-    found = []
-    for copy in copies_of(path):
-        try:
-            with explained(copy), closing(connect(copy)) as db:
-                if scalar(db, "SELECT removal FROM traces") < removal:
-                    found.append(f"{copy}: older than the last removal; delete it")
-        except GalleryError as error:
-            if copy.exists():  # else another process has removed somebody meanwhile
-                found.append(f"{error}; delete it: the next change keeps a new one")
-    return found
+def data_may_remain(store: Store) -> bool:
+    """Whether data of somebody who was removed may still be in the files."""
+    with store.read() as db:
+        return bool(pending(db))
+
+
+def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
+    """Delete every other file that holds what is being removed from the database by this `entry` of the log.
+
+    The files go before the commit: once somebody is removed no copy can bring them back.
+    """
+    db.execute("UPDATE traces SET removal = ?", (entry,))
+    path = store.database.path
+    unlink([store.index_path, *drafts_of(path), *copies_of(path)])
+
+
+def _forget(store: Store, db: sqlite3.Connection, person: int, action: str) -> int:
+    count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
+    if (strangers := forget_strangers(db, person)) is not None:
+        record(db, "strangers set", strangers=strangers)
+    db.execute("DELETE FROM people WHERE id = ?", (person,))
+    purge(store, db, record(db, action, person, templates=count))
+    return count
+
+
+def _past(db: sqlite3.Connection, today: str | None) -> list[PersonSummary]:
+    day = datetime.now(UTC).date().isoformat() if today is None else today
+    return [person for person in summaries(db) if person.until is not None and person.until < day]

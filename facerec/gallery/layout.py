@@ -4,7 +4,7 @@
     index.faiss                    a cache for searching; none where the gallery is encrypted
     gallery.db.backup, .rollback   whole copies of the database
     gallery.db.restoring           a copy that is taking the database's place
-    gallery.encrypted              only where all of these are encrypted (see `cipher`): their salt, in hexadecimal
+    gallery.encrypted              only where all of these are encrypted (see `sqlcipher`): their salt, in hexadecimal
     *.draft                        what a killed process was writing; under the database's write lock nobody needs it
 
 Whoever opens a gallery shares a lock (flock) on its folder; a restore has the folder to itself.
@@ -20,6 +20,11 @@ KINDS = ("backup", "rollback")  # of copies: after every session that changed th
 SALT_SIZE = 16  # bytes: what an encrypted file begins with (SQLCipher's design)
 _ENDS = ("", "-journal", "-wal", "-shm")  # of a database's name, and of those of SQLite's own files for it
 SQLITE_MAGIC = b"SQLite format 3\0"  # what every other one begins with
+
+
+def database_of(folder: Path) -> Path:
+    """The database of the gallery in `folder`."""
+    return folder / "gallery.db"
 
 
 def index_of(path: Path) -> Path:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,14 @@ from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import unlink
 from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
-from facerec.gallery.database import Database
-from facerec.gallery.erasure import pending
 from facerec.gallery.integrity import require_undamaged
-from facerec.gallery.queries import StoredTemplate, as_text, count_rows, crop_of, insert_crop, owners_of_all
+from facerec.gallery.leftovers import pending
+from facerec.gallery.model import write_model
+from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_crop, owners_of_all
 from facerec.gallery.schema import scalar, sealed
-from facerec.gallery.store import Care
+from facerec.gallery.store import Store
 from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
-from facerec.search.people import Held
+from facerec.search.people import EnrolledPeople
 from facerec.types import Image, Threshold, Vectors
 from facerec.vectors import vector_fault
 
@@ -50,7 +51,7 @@ class Outstanding:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Renewed:
+class NewVector:
     """The vector, (D,) unit float32, of the next model for template `id`; crop: to be kept, if one was made anew."""
 
     id: int
@@ -58,34 +59,52 @@ class Renewed:
     crop: Image | None = None
 
 
-class Renewal(Care):
-    """An open gallery that is given another model. Every method raises a GalleryError of one line if it cannot be."""
+class ModelChange:
+    """An open gallery that is given another model. Every method raises a GalleryError of one line if it cannot be.
 
-    def __init__(self, folder: Path, database: Database) -> None:
-        """Use `Renewal.open`."""
-        super().__init__(folder, database)
-        with database.read() as db:
+    store: its open folder. fingerprint, model_name: of the model it was of when it was opened.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Use `ModelChange.open`."""
+        self.store = store
+        with store.read() as db:
             self.fingerprint, self.model_name = _model_of(db)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the gallery in `folder`; see `Store.open`."""
+        return cls(Store.open(folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files; see `Store.close`."""
+        self.store.close()
 
     def begin(self, model: NextModel) -> int:
         """Throw away what was done towards any other model, and damaged; return how many vectors of this one there are.
 
         GalleryError where nobody is enrolled.
         """
-        with self._database.write() as db:
+        with self.store.write() as db:
             if not count_rows(db, "templates"):
                 raise GalleryError(
-                    f"{self.folder}: nobody is enrolled, so there is nothing to migrate; `facerec enroll` with the new "
-                    "model as --model"
+                    f"{self.store.folder}: nobody is enrolled, so there is nothing to migrate; "
+                    "`facerec enroll` with the new model as --model"
                 )
             sealed_as = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
             other = "model_fingerprint <> ? OR checksum IS NOT"
             db.execute(f"DELETE FROM renewal WHERE {other} {sealed_as}", (model.fingerprint,))
             return count_rows(db, "renewal")
 
-    def changes(self) -> int:
-        """A number that is another after every change of the gallery."""
-        with self._database.read() as db:
+    def revision(self) -> int:
+        """The number of the log's last entry: it is another after every change of the gallery."""
+        with self.store.read() as db:
             return last_number(db)
 
     def outstanding(self, model: NextModel) -> list[Outstanding]:
@@ -95,7 +114,7 @@ class Renewal(Care):
             "JOIN people ON people.id = person WHERE t.id NOT IN "
             "(SELECT template FROM renewal WHERE model_fingerprint = ?) ORDER BY t.id"
         )
-        with self._database.read() as db:
+        with self.store.read() as db:
             self._require_same_model(db)
             return [
                 Outstanding(row[0], row[1], StoredTemplate(row[2], row[3], row[4:8], row[8], row[9]))
@@ -104,15 +123,15 @@ class Renewal(Care):
 
     def crop(self, template: int) -> Image | None:
         """The crop kept of a template, None where there is none that can be read."""
-        with self._database.read() as db:
+        with self.store.read() as db:
             return crop_of(db, template)
 
-    def keep(self, model: NextModel, renewed: Iterable[Renewed]) -> None:
+    def keep(self, model: NextModel, vectors: Iterable[NewVector]) -> None:
         """Keep vectors of the model; those of templates that were removed meanwhile are dropped."""
-        with self._database.write() as db:
-            for each in renewed:
+        with self.store.write() as db:
+            for each in vectors:
                 if fault := vector_fault(each.vector[None], model.dimension):
-                    raise GalleryError(f"{self.folder}: a vector of {model.name} {fault}; check that model")
+                    raise GalleryError(f"{self.store.folder}: a vector of {model.name} {fault}; check that model")
                 if scalar(db, "SELECT count(*) FROM templates WHERE id = ?", each.id):
                     row = (each.id, model.fingerprint, each.vector.astype("<f4").tobytes())
                     checksum = f"(SELECT {sealed('photo_hash', '?3')} FROM templates WHERE id = ?1)"
@@ -121,62 +140,62 @@ class Renewal(Care):
                     if each.crop is not None:
                         insert_crop(db, each.id, each.crop)
 
-    def held(self, model: NextModel, changes: int, lost: int) -> tuple[Held, Held] | None:
-        """What the gallery holds of its model, and will hold of the next; None if it is not `_ready` for that."""
-        with self._database.read() as db:
-            return (self._now(db), self._then(db, model)) if self._ready(db, model, changes, lost) else None
+    def now_and_then(self, model: NextModel, revision: int, lost: int) -> tuple[EnrolledPeople, EnrolledPeople] | None:
+        """The people by the vectors of the present model, and by those of the next; None if it is not `_ready`."""
+        with self.store.read() as db:
+            return (self._now(db), self._then(db, model)) if self._ready(db, model, revision, lost) else None
 
-    def _ready(self, db: sqlite3.Connection, model: NextModel, changes: int, lost: int) -> bool:
-        """Whether the gallery is as it was when it had `changes`, and all but `lost` templates have a new vector.
+    def _ready(self, db: sqlite3.Connection, model: NextModel, revision: int, lost: int) -> bool:
+        """Whether the gallery is as it was at this `revision`, and all but `lost` templates have a new vector.
 
         A migration to another model may have thrown some away.
         """
         self._require_same_model(db)
         new = "SELECT template FROM renewal WHERE model_fingerprint = ?"
         missing = scalar(db, f"SELECT count(*) FROM templates WHERE id NOT IN ({new})", model.fingerprint)
-        return (last_number(db), missing) == (changes, lost)
+        return (last_number(db), missing) == (revision, lost)
 
-    def _now(self, db: sqlite3.Connection) -> Held:
+    def _now(self, db: sqlite3.Connection) -> EnrolledPeople:
         """With all the strangers it is calibrated by."""
         dimension = scalar(db, "SELECT dimension FROM gallery")
-        require_undamaged(db, self.folder)
+        require_undamaged(db, self.store.folder)
         vectors = self._rows(db, dimension, "SELECT vector FROM templates ORDER BY id", ())
         distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         limit = None if distance is None else Threshold(distance, source)
         cohort, given = (read_strangers(db, dimension, kind) for kind in ("cohort", "given"))
         owners = tuple(owners_of_all(db)[1])
-        return Held(vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given)
+        return EnrolledPeople(vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given)
 
-    def _then(self, db: sqlite3.Connection, model: NextModel) -> Held:
+    def _then(self, db: sqlite3.Connection, model: NextModel) -> EnrolledPeople:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "
         query += "WHERE renewal.model_fingerprint = ? ORDER BY t.id"
         owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.fingerprint,)))
         vectors = self._rows(db, model.dimension, f"SELECT renewal.vector {query}", (model.fingerprint,))
         fpir = scalar(db, "SELECT fpir FROM gallery")
-        return Held(vectors, owners, as_stored(model.cohort), fpir, model.threshold)
+        return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold)
 
     def given_strangers(self) -> int:
         """How many strangers of the user's own there are: they are the old model's, and will not be there after."""
-        with self._database.read() as db:
+        with self.store.read() as db:
             found = read_strangers(db, scalar(db, "SELECT dimension FROM gallery") or 1, "given")
         return 0 if found is None else len(found)
 
-    def finish(self, model: NextModel, changes: int, lost: Collection[int]) -> bool:
+    def finish(self, model: NextModel, revision: int, lost: Collection[int]) -> bool:
         """Put the vectors of the model in the place of the old ones, and leave the `lost` templates out.
 
         False, and nothing is changed, if it is not `_ready`. The rollback copy is made before. GalleryError if the copy
         cannot be, or another process gave the gallery a model meanwhile.
         """
-        with self._database.read() as db:
+        with self.store.read() as db:
             if pending(db):
-                raise GalleryError(f"{self.folder}: traces of who was removed are left; run `facerec gallery check`")
-        keep_copy(self._database, "rollback")
-        with self._database.write() as db:
-            if not self._ready(db, model, changes, len(lost)):
+                raise GalleryError(f"{self.store.folder}: data of removed people is left; run `facerec gallery check`")
+        keep_copy(self.store.database, "rollback")
+        with self.store.write() as db:
+            if not self._ready(db, model, revision, len(lost)):
                 return False
             self._leave_out(db, lost)
             self._replace(db, model, len(lost))
-            unlink([self._index_path])  # it holds the old model's vectors, of those who are left out, too
+            unlink([self.store.index_path])  # it holds the old model's vectors, of those who are left out, too
         return True
 
     def _leave_out(self, db: sqlite3.Connection, lost: Collection[int]) -> None:
@@ -192,24 +211,23 @@ class Renewal(Care):
         db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.fingerprint,))
         db.execute("DELETE FROM renewal")
         old = scalar(db, "SELECT model_fingerprint FROM gallery")
-        limit, name = model.threshold, as_text(model.name)
-        values = (model.fingerprint, name, model.dimension, limit and limit.distance, limit and as_text(limit.source))
-        columns = "model_fingerprint, model_name, dimension, threshold, threshold_source"
-        db.execute(f"UPDATE gallery SET ({columns}) = (?, ?, ?, ?, ?)", values)
+        write_model(db, model.fingerprint, model.name, model.dimension, model.threshold)
         db.execute("DELETE FROM strangers")
-        write_strangers(db, "cohort", f"the cohort of {name}", model.cohort)
+        write_strangers(db, "cohort", f"the cohort of {model.name}", model.cohort)
         facts = {"dimension": model.dimension, "cohort": len(model.cohort), "left_out": left_out}
         record(db, "migrated", model=model.fingerprint, before=old, templates=count_rows(db, "templates"), **facts)
 
     def _require_same_model(self, db: sqlite3.Connection) -> None:
         fingerprint, name = _model_of(db)
         if fingerprint != self.fingerprint:
-            raise GalleryError(f"{self.folder}: another process made it a gallery of {name}; look, and run it again")
+            raise GalleryError(
+                f"{self.store.folder}: another process made it a gallery of {name}; look, and run it again"
+            )
 
     def _rows(self, db: sqlite3.Connection, dimension: int, query: str, values: tuple[str, ...]) -> Vectors:
         blobs = [blob for (blob,) in db.execute(query, values)]
         if any(len(blob) != 4 * dimension for blob in blobs):
-            raise DamagedGalleryError(f"{self.folder}: a vector is cut off; `facerec gallery check` names it")
+            raise DamagedGalleryError(f"{self.store.folder}: a vector is cut off; `facerec gallery check` names it")
         return np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
 
 

@@ -14,7 +14,8 @@ from facerec.decision.decide import look_alike, misplaced
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError
 from facerec.faces.detector import Detector
 from facerec.faces.quality import Quality, measure
-from facerec.gallery.gallery import Gallery, clean_name
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.names import clean_name
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.folders import photo_hash

@@ -1,10 +1,10 @@
-"""A gallery of one model -> of another: every template embedded anew, from the crop kept of it, else from its photo.
+"""Give a gallery another model: every template is embedded anew, from the crop kept of it, else from its photo.
 
-    with open_renewal(folder, embedder) as renewal:
-        for each in migrate(renewal, detector, embedder):
+    with open_model_change(folder, embedder) as change:
+        for each in migrate(change, detector, embedder):
             ...                                             # a Step for every template, at the end the Report
 
-Nothing is changed before all is there; a run that was killed is gone on with by the next.
+The gallery changes once all vectors are there. After a run that was killed, the next one goes on where it stopped.
 """
 
 from collections import Counter
@@ -18,7 +18,8 @@ import numpy as np
 from facerec.errors import GalleryError, ImageError
 from facerec.evaluation.self_search import SelfSearch, search_itself
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
-from facerec.gallery.model_change import NextModel, Outstanding, Renewal, Renewed
+from facerec.gallery import enrolled
+from facerec.gallery.model_change import ModelChange, NewVector, NextModel, Outstanding
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH
 from facerec.models.cohort import load_cohort
@@ -72,17 +73,17 @@ class Report:
     strangers_dropped: int = 0
 
 
-def open_renewal(folder: Path, embedder: Embedder) -> Renewal:
+def open_model_change(folder: Path, embedder: Embedder) -> ModelChange:
     """Open a gallery to give it another model; GalleryError where it is of that model already."""
-    renewal = Renewal.open(folder)
-    if renewal.fingerprint == embedder.card.fingerprint:
-        renewal.close()
-        raise GalleryError(f"{folder}: of model {renewal.model_name} already; there is nothing to migrate")
-    return renewal
+    change = ModelChange.open(folder)
+    if change.fingerprint == embedder.card.fingerprint:
+        change.close()
+        raise GalleryError(f"{folder}: of model {change.model_name} already; there is nothing to migrate")
+    return change
 
 
 def migrate(
-    renewal: Renewal,
+    change: ModelChange,
     detector: Detector,
     embedder: Embedder,
     *,
@@ -97,33 +98,35 @@ def migrate(
     where nothing of it can be migrated, or nothing may be written.
     """
     model = _next_model(embedder)
-    reused = renewal.begin(model)
-    faces = _Faces(renewal, detector, embedder.card.input_size, {} if elsewhere is None else _by_content(elsewhere))
+    reused = change.begin(model)
+    faces = _Faces(change, detector, embedder.card.input_size, {} if elsewhere is None else _by_content(elsewhere))
     taken, lost = Counter[str](), set[int]()
     while True:
-        changes = renewal.changes()
-        waiting = renewal.outstanding(model)
-        for template, step in _embed(renewal, model, faces, embedder, [t for t in waiting if t.id not in lost]):
+        revision = change.revision()
+        waiting = change.outstanding(model)
+        for template, step in _embed(change, model, faces, embedder, [t for t in waiting if t.id not in lost]):
             if step.problem is not None:
                 lost.add(template.id)
             taken[step.taken_from or ""] += 1
             yield step
         gone = [t for t in waiting if t.id in lost]
         report = Report(
-            False, renewal.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
-            _losses(renewal, gone),
+            False, change.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
+            _losses(change, gone),
         )  # fmt: skip
         if gone and not (leave_out or dry_run):
             yield report
             return
-        if len(gone) == renewal.templates:
-            raise GalleryError(f"{renewal.folder}: not one of its {len(gone)} photos can be migrated; it is as it was")
-        held = renewal.held(model, changes, len(gone))
-        if held is None:
+        if len(gone) == change.store.templates:
+            raise GalleryError(
+                f"{change.store.folder}: not one of its {len(gone)} photos can be migrated; it is as it was"
+            )
+        people = change.now_and_then(model, revision, len(gone))
+        if people is None:
             continue
-        report = replace(report, before=search_itself(held[0]), after=search_itself(held[1]))
-        report = replace(report, strangers_dropped=renewal.given_strangers())
-        if dry_run or renewal.finish(model, changes, [t.id for t in gone]):
+        report = replace(report, before=search_itself(people[0]), after=search_itself(people[1]))
+        report = replace(report, strangers_dropped=change.given_strangers())
+        if dry_run or change.finish(model, revision, [t.id for t in gone]):
             yield replace(report, migrated=not dry_run)
             return
 
@@ -143,13 +146,13 @@ def _by_content(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _losses(renewal: Renewal, gone: Sequence[Outstanding]) -> tuple[Loss, ...]:
+def _losses(change: ModelChange, gone: Sequence[Outstanding]) -> tuple[Loss, ...]:
     lost = Counter(template.person for template in gone)
-    return tuple(Loss(p.name, lost[p.name], p.templates) for p in renewal.people() if p.name in lost)
+    return tuple(Loss(p.name, lost[p.name], p.templates) for p in enrolled.people(change.store) if p.name in lost)
 
 
 def _embed(
-    renewal: Renewal, model: NextModel, faces: "_Faces", embedder: Embedder, templates: Sequence[Outstanding]
+    change: ModelChange, model: NextModel, faces: "_Faces", embedder: Embedder, templates: Sequence[Outstanding]
 ) -> Iterator[tuple[Outstanding, Step]]:
     """Each batch is kept before its steps are told."""
     for start in range(0, len(templates), BATCH):
@@ -160,7 +163,7 @@ def _embed(
             vectors = embedder.embed(np.stack([each.crop for each in sound]))
             ids = [t.id for t, each in zip(batch, seen, strict=True) if isinstance(each, _Seen)]
             rows = zip(ids, vectors, sound, strict=True)
-            renewal.keep(model, [Renewed(i, v, each.crop if each.origin == "photo" else None) for i, v, each in rows])
+            change.keep(model, [NewVector(i, v, each.crop if each.origin == "photo" else None) for i, v, each in rows])
         for template, each in zip(batch, seen, strict=True):
             if isinstance(each, _Seen):
                 yield template, Step(template.person, template.photo.source, each.origin)
@@ -179,9 +182,9 @@ class _Seen:
 class _Faces:
     """Where the faces of templates are found again."""
 
-    def __init__(self, renewal: Renewal, detector: Detector, size: int, moved: Mapping[str, Path]) -> None:
+    def __init__(self, change: ModelChange, detector: Detector, size: int, moved: Mapping[str, Path]) -> None:
         """size: S of the new model's crops. moved: photo hash -> where to look if it is not where it was enrolled."""
-        self._renewal, self._moved, self._size = renewal, moved, size
+        self._change, self._moved, self._size = change, moved, size
         self._finders = {True: AlignedDetector(size), False: detector}
 
     def of(self, templates: Sequence[Outstanding]) -> list[_Seen | ImageError]:
@@ -189,7 +192,7 @@ class _Faces:
         seen: dict[int, _Seen | ImageError] = {}
         paths: dict[int, Path] = {}
         for template in templates:
-            if (crop := self._renewal.crop(template.id)) is not None:
+            if (crop := self._change.crop(template.id)) is not None:
                 seen[template.id] = _Seen(fitted_crop(crop, self._size), "crop")
             elif isinstance(path := self._located(template), ImageError):
                 seen[template.id] = path

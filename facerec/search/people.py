@@ -53,7 +53,7 @@ class PeopleIndex:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Held:
+class EnrolledPeople:
     """What a gallery holds of one model.
 
     vectors: (T, D) unit rows, whose `owners` says. strangers: (N, D) unit rows of the model's cohort. fpir: the target.

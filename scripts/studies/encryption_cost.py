@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.gallery.archive import Export, Person
+from facerec.gallery.archive import Archive, Person
+from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.types import Template
 from facerec.vectors import unit_rows
@@ -56,7 +57,7 @@ def fill(folder: Path, people: int, photos: int) -> None:
     groups = [Person(f"Person {i}", None, None, tuple(templates[i::people])) for i in range(people)]
     with Gallery.open(folder, create=True) as gallery:
         gallery.bind_model(*MODEL, cohort=made_up_rows(2000, 1))
-        gallery.import_people(Export(MODEL[0], MODEL[1], MODEL[2], tuple(groups)))
+        gallery.import_archive(Archive(MODEL[0], MODEL[1], MODEL[2], tuple(groups)))
         gallery.search(rows[:1], 1)
 
 
@@ -106,7 +107,7 @@ def main() -> None:
         sides = {side: Path(name, side) for side in ("plain", "encrypted")}
         for folder in sides.values():
             fill(folder, options.people, options.photos)
-        Gallery.encrypt(sides["encrypted"], os.environ["FACEREC_PASSPHRASE"])
+        encrypt(sides["encrypted"], os.environ["FACEREC_PASSPHRASE"])
         found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for turn in range(options.rounds):
             for side, folder in sides.items():

@@ -188,21 +188,21 @@ def test_target_and_strangers_of_ones_own(tmp_path: Path) -> None:
     with with_cohort(tmp_path / "gallery") as gallery:
         gallery.add("Ann", template(0))
         before = gallery.calibration()
-        gallery.set_strangers(near.astype(np.float32), "visitors")
+        gallery.set_calibration(strangers=near.astype(np.float32), source="visitors")
         after = gallery.calibration()
         assert before is not None
         assert after is not None
         assert (before.strangers, after.strangers) == (300, 340)
         assert after.distance < before.distance
-        gallery.set_target(0.2)
+        gallery.set_calibration(0.2)
         wider = gallery.calibration()
         assert wider is not None
         assert (wider.fpir, wider.within) == (0.2, 68)
-        gallery.set_strangers(near[:0], "nobody")
-        gallery.set_target(0.01)
+        gallery.set_calibration(strangers=near[:0], source="nobody")
+        gallery.set_calibration(0.01)
         assert gallery.calibration() == before
         with pytest.raises(ConfigError, match="between 0 and 1"):
-            gallery.set_target(1)
+            gallery.set_calibration(1)
 
 
 def test_target_and_strangers_are_set_together_or_not_at_all(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_target_and_strangers_are_set_together_or_not_at_all(tmp_path: Path) -> 
 
     def change(folder: Path) -> None:
         with with_cohort(folder) as gallery:
-            gallery.set_calibration(0.2, STRANGERS[:40], "visitors")
+            gallery.set_calibration(0.2, strangers=STRANGERS[:40], source="visitors")
 
     seen, step, killed = [], 0, True
     while killed:
@@ -235,7 +235,7 @@ def test_a_target_that_is_none_leaves_the_strangers(tmp_path: Path) -> None:
         gallery.add("Ann", template(0))
         for fpir, rows, error in ((2, STRANGERS[:40], ConfigError), (0.2, 2 * STRANGERS[:40], GalleryError)):
             with pytest.raises(error):
-                gallery.set_calibration(fpir, rows, "visitors")
+                gallery.set_calibration(fpir, strangers=rows, source="visitors")
         made = gallery.calibration()
         assert made is not None
         assert (made.fpir, made.strangers) == (0.01, 300)
@@ -243,7 +243,7 @@ def test_a_target_that_is_none_leaves_the_strangers(tmp_path: Path) -> None:
 
 def test_another_model_of_an_empty_gallery_brings_its_own_strangers(tmp_path: Path) -> None:
     with with_cohort(tmp_path / "gallery") as gallery:
-        gallery.set_strangers(STRANGERS[:5], "visitors")
+        gallery.set_calibration(strangers=STRANGERS[:5], source="visitors")
         gallery.bind_model("e" * 64, "other", 16, None, STRANGERS[:50])
         gallery.add("Ann", template(0))
         made = gallery.calibration()

@@ -11,7 +11,7 @@ from facerec.decision.calibration import ENOUGH, Calibration, Evidence, calibrat
 from facerec.decision.population import calibrate_people, evidence_of
 from facerec.evaluation.identification import index_people
 from facerec.evaluation.self_search import search_itself
-from facerec.search.people import Held
+from facerec.search.people import EnrolledPeople
 
 RATES = (1e-5, 0.001, 0.01, 0.05, 0.5, 0.99)
 
@@ -32,7 +32,7 @@ def test_none_of_the_strangers_is_none_also_in_single_precision(count: int) -> N
     assert found.within == 0
     assert not (evidence.distances <= np.float32(found.distance)).any()
     owners = tuple(name for name, rows in own.items() for _ in rows)
-    itself = search_itself(Held(rows_of(own), owners, COHORT[:300], 1e-4, None))
+    itself = search_itself(EnrolledPeople(rows_of(own), owners, COHORT[:300], 1e-4, None))
     assert itself.fpir_strangers is not None
     assert itself.fpir_strangers.errors == 0
 

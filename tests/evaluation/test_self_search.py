@@ -8,7 +8,7 @@ from facerec.decision.population import calibrate_people
 from facerec.evaluation.self_search import search_itself
 from facerec.metrics.intervals import share_interval
 from facerec.search.index import FlatIndex
-from facerec.search.people import Held, PeopleIndex
+from facerec.search.people import EnrolledPeople, PeopleIndex
 from facerec.types import Threshold, Vectors
 
 CARD = Threshold(0.9, "the card's")
@@ -18,7 +18,7 @@ def unit(rows: np.ndarray) -> Vectors:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def some(people: int, most: int, strangers: int = 400, noise: float = 0.5, seed: int = 0) -> Held:
+def some(people: int, most: int, strangers: int = 400, noise: float = 0.5, seed: int = 0) -> EnrolledPeople:
     """Noisy templates, 1 to `most` of each person, in a mixed order."""
     rng = np.random.default_rng(seed)
     owners = [f"P{p}" for p in range(people) for _ in range(1 + p % most)]
@@ -26,7 +26,7 @@ def some(people: int, most: int, strangers: int = 400, noise: float = 0.5, seed:
     order = rng.permutation(len(owners))
     owners = tuple(owners[i] for i in order)
     rows = unit(np.stack([centres[owner] + noise * rng.standard_normal(12) for owner in owners]))
-    return Held(rows, owners, unit(rng.standard_normal((strangers, 12))).astype(np.float16), 0.05, CARD)
+    return EnrolledPeople(rows, owners, unit(rng.standard_normal((strangers, 12))).astype(np.float16), 0.05, CARD)
 
 
 def index_of(vectors: Vectors, owners: list[str]) -> PeopleIndex:
@@ -35,7 +35,7 @@ def index_of(vectors: Vectors, owners: list[str]) -> PeopleIndex:
     return PeopleIndex(index, ids, owners)
 
 
-def oracle(held: Held, limit: float) -> tuple[list[bool], list[bool]]:
+def oracle(held: EnrolledPeople, limit: float) -> tuple[list[bool], list[bool]]:
     """Whether each mated search misses, and each by somebody left out finds: galleries made without them."""
     missed, named = [], []
     for t, owner in enumerate(held.owners):
@@ -50,7 +50,7 @@ def oracle(held: Held, limit: float) -> tuple[list[bool], list[bool]]:
     return missed, named
 
 
-def strangers_within(held: Held, limit: float) -> int:
+def strangers_within(held: EnrolledPeople, limit: float) -> int:
     """How many of the strangers, taken for ones of the people's kind, are within a distance of somebody."""
     assert held.strangers is not None
     rows, people = list(unit(held.strangers.astype(np.float32))), {}
@@ -91,13 +91,13 @@ def test_intervals_are_over_people_and_never_of_no_width() -> None:
     rng = np.random.default_rng(3)
     owners = tuple(name for name in "abcdefghij" for _ in range(8))
     rows = np.stack([(100 if owner > "e" else 1) * np.eye(10)["abcdefghij".index(owner)] for owner in owners])
-    held = Held(unit(rows + 0.8 * rng.standard_normal(rows.shape)), owners, np.zeros((0, 10)), 0.01, CARD)
+    held = EnrolledPeople(unit(rows + 0.8 * rng.standard_normal(rows.shape)), owners, np.zeros((0, 10)), 0.01, CARD)
     fnir = search_itself(held).fnir
     assert fnir is not None
     assert (fnir.searches, fnir.people) == (80, 10)
     independent = share_interval(fnir.errors, 80)
     assert fnir.ci95[1] - fnir.ci95[0] > 1.3 * (independent[1] - independent[0]), "five people have all the misses"
-    sound = search_itself(Held(unit(100 * rows), owners, np.zeros((0, 10)), 0.01, CARD)).fnir
+    sound = search_itself(EnrolledPeople(unit(100 * rows), owners, np.zeros((0, 10)), 0.01, CARD)).fnir
     assert sound is not None
     assert (sound.errors, sound.ci95) == (0, share_interval(0, 10))
 
@@ -122,13 +122,13 @@ def test_without_strangers_the_card_decides_and_without_a_card_nobody() -> None:
     assert figures.fnir is not None
     assert figures.fpir_enrolled is not None
     assert (figures.fnir.errors, figures.fpir_enrolled.errors) == (sum(missed), sum(named))
-    none = search_itself(Held(held.vectors, held.owners, held.strangers, 0.01, None))
+    none = search_itself(EnrolledPeople(held.vectors, held.owners, held.strangers, 0.01, None))
     assert (none.threshold, none.fnir, none.fpir_strangers, none.fpir_enrolled) == (None, None, None, None)
 
 
 def test_templates_that_cancel_out_are_searched_all_the_same() -> None:
     row = unit(np.ones((1, 4)))
-    held = Held(np.concatenate([row, row, -row]), ("a", "a", "a"), np.zeros((0, 4)), 0.01, CARD)
+    held = EnrolledPeople(np.concatenate([row, row, -row]), ("a", "a", "a"), np.zeros((0, 4)), 0.01, CARD)
     fnir = search_itself(held).fnir
     assert fnir is not None
     missed, _ = oracle(held, CARD.distance)

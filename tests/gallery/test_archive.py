@@ -15,6 +15,8 @@ from running import json_lines, run
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import ForeignModelError, GalleryError
+from facerec.gallery.archive import read_archive
+from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
 
 
@@ -76,7 +78,7 @@ def test_everything_arrives_in_a_new_gallery(source: Path, file: Path, tmp_path:
     with opened(source) as old, opened(tmp_path / "new") as new:
         assert photos_in(new) == photos_in(old)
         assert [new.show(p.name) for p in new.people()] == [old.show(p.name) for p in old.people()]
-        assert new.consent("Ann Lee") == ("signed; see drawer 3", "2031-01-31")
+        assert consent(new.store, "Ann Lee") == ("signed; see drawer 3", "2031-01-31")
         assert [nearest(new, n) for n in range(3)] == ["Ann Lee", "Çelik 王", "Ann Lee"]
         assert new.check().problems == ()
         assert [(e.action, e.facts.get("templates")) for e in new.log()[0]][-4:] == [
@@ -114,7 +116,7 @@ def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> 
     assert "photos/0.jpg: already enrolled as 'Eve', so not as 'Ann Lee'" in result.stderr
     with opened(tmp_path / "new") as gallery:
         assert photos_in(gallery) == {"Ann Lee": [2, 7], "Eve": [0], "Çelik 王": [1]}
-        assert gallery.consent("Ann Lee") == ("asked again", None)
+        assert consent(gallery.store, "Ann Lee") == ("asked again", None)
 
 
 def test_another_model_s_people_are_refused(file: Path, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_another_model_s_people_are_refused(file: Path, tmp_path: Path) -> None:
         gallery.bind_model("e" * 64, "sface", DIMENSION, None)
         gallery.add("Eve", template(9))
         with pytest.raises(ForeignModelError, match=r"made with model sface \(e{12}\), the file with toy \(f{12}\)"):
-            gallery.import_people(Gallery.read_export(file))
+            gallery.import_archive(read_archive(file))
         assert len(gallery) == 1
     result = run("gallery", "import", file, gallery=tmp_path / "new")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -178,7 +180,7 @@ def test_a_truncated_or_flipped_file(file: Path, tmp_path: Path) -> None:
     for place in rng.choice(len(whole), 150, replace=False):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << int(rng.integers(8))]) + whole[place + 1 :])
         with suppress(GalleryError):  # or it is harmless, as in the archive's time stamps; no other error gets out
-            Gallery.read_export(path)
+            read_archive(path)
     refuse(tmp_path / "none.npz", tmp_path / "new")
     refuse(tmp_path, tmp_path / "new")
 
@@ -282,7 +284,7 @@ def test_people_and_photos_that_are_in_the_file_twice(file: Path, tmp_path: Path
     ]  # fmt: skip
     with opened(tmp_path / "new") as gallery:
         assert photos_in(gallery) == {"Ann Lee": [0, 2], "Çelik 王": [1]}
-        assert gallery.consent("Ann Lee")[0] == ann["consent"]
+        assert consent(gallery.store, "Ann Lee")[0] == ann["consent"]
         assert gallery.check().problems == ()
 
 

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
         gallery.rename("Ann Lee", "Ann Ray")
         gallery.merge("Cy", "Bob Ray")
         gallery.set_consent("Dee", "said yes on paper", "2020-01-31")
-        gallery.set_target(0.02)
+        gallery.set_calibration(0.02)
         gallery.expire()
         gallery.remove("Bob Ray")
         gallery.add("Eve", template(9))

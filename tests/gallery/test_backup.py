@@ -18,7 +18,7 @@ from toy_gallery import nearest, opened, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import audit_log, locking
-from facerec.gallery.backup import keep_copy
+from facerec.gallery.backup import keep_copy, restore
 from facerec.gallery.database import connect
 from facerec.gallery.gallery import Gallery
 
@@ -93,7 +93,7 @@ def test_a_copy_that_cannot_be_made_undoes_nothing(folder: Path, caplog: pytest.
 def test_restoring(folder: Path, accident: Callable[[Path], None]) -> None:
     with opened(folder) as gallery:  # as a process that was killed before it kept a copy
         gallery.add("Cy", template(3))
-        gallery._database.copy_due = False
+        gallery.store.database.copy_due = False
     accident(folder)
     for command in (["gallery", "list"], ["gallery", "check"], ["gallery", "remove", "Bob"]):
         result = run(*command, gallery=folder)
@@ -118,13 +118,13 @@ def test_restoring(folder: Path, accident: Callable[[Path], None]) -> None:
 def test_a_sound_database_is_not_replaced_unasked(folder: Path) -> None:
     with opened(folder) as gallery:
         gallery.add("Cy", template(3))
-        gallery._database.copy_due = False
+        gallery.store.database.copy_due = False
     result = run("gallery", "restore", gallery=folder)
     assert result.exit_code == 2
     assert "sound, nothing to restore" in result.stderr
     with opened(folder) as gallery:
         assert len(gallery) == 3
-        gallery._database.copy_due = False
+        gallery.store.database.copy_due = False
     assert run("gallery", "restore", "--from", "rollback", gallery=folder).exit_code == 2
     assert json_lines(run("gallery", "restore", "--from", "backup", "--json", gallery=folder))[0]["people"] == 2
     with opened(folder) as gallery:
@@ -135,7 +135,7 @@ def test_a_sound_database_is_not_replaced_unasked(folder: Path) -> None:
 def test_a_rollback_copy_is_restored_by_the_same_command(folder: Path) -> None:
     """As a migration leaves it."""
     with opened(folder) as gallery:
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
         gallery.add("Cy", template(3))
     copies = json_lines(run("gallery", "restore", "--list", "--json", gallery=folder))
     assert [(copy["kind"], copy["people"]) for copy in copies] == [("backup", 3), ("rollback", 2)]
@@ -157,7 +157,7 @@ def test_where_only_the_asked_for_copy_is_missing_the_others_are_pointed_to(fold
 
 def test_damaged_copies_are_passed_over(folder: Path) -> None:
     with opened(folder) as gallery:
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
     (folder / "gallery.db.backup").write_bytes(b"\0" * 5000)
     os.utime(folder / "gallery.db.backup")
     lost(folder)
@@ -176,7 +176,7 @@ def test_the_newest_copy_is_known_by_what_it_holds(folder: Path, monkeypatch: py
     """Whoever copies a gallery's folder gives its files new times, in any order."""
     monkeypatch.setattr(audit_log, "utc_now", lambda: "2031-05-06T07:08:09Z")
     with opened(folder) as gallery:
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
         gallery.add("Cy", template(3))  # within the same second
     for age, kind in enumerate(("rollback", "backup")):
         os.utime(folder / f"gallery.db.{kind}", (1e9 - age, 1e9 - age))
@@ -192,7 +192,7 @@ def test_the_newest_copy_is_known_by_what_it_holds(folder: Path, monkeypatch: py
 @pytest.mark.parametrize("entry", ["x'ff'", "'[1'", "'{}'", """'{"time":"9999"}'""", "NULL"])
 def test_a_copy_whose_log_was_changed_goes_by_its_file_s_time(folder: Path, entry: str) -> None:
     with opened(folder) as gallery:
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
     with closing(connect(folder / "gallery.db.rollback", "mode=rw")) as db:
         db.execute("DROP TRIGGER log_unchanged")
         db.execute("PRAGMA writable_schema = ON")
@@ -246,11 +246,11 @@ def test_a_stale_write_ahead_log_is_not_played_into_the_copy(folder: Path) -> No
     gallery.add("Cy", template(3))
     log = (folder / "gallery.db-wal").read_bytes()
     assert len(log) > 4096
-    gallery._database.copy_due = False
+    gallery.store.database.copy_due = False
     gallery.close()
     damage(folder)
     (folder / "gallery.db-wal").write_bytes(log)
-    Gallery.restore(folder)
+    restore(folder)
     with opened(folder) as gallery:
         assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2]}
         assert gallery.check().problems == ()
@@ -301,13 +301,13 @@ def test_killed_before_any_step(tmp_path: Path, folder: Path, accident: Callable
         step += 1
         copy = tmp_path / str(step)
         shutil.copytree(folder, copy)
-        killed = killed_before(step, lambda copy=copy: Gallery.restore(copy))
+        killed = killed_before(step, lambda copy=copy: restore(copy))
         try:
             opened(copy).close()
             seen.append("restored")
         except DamagedGalleryError as error:
             seen.append("as before" if "`facerec gallery restore`" in str(error) else str(error))
-            Gallery.restore(copy)
+            restore(copy)
         with opened(copy) as gallery:
             assert photos_in(gallery) == {"Ann": [0], "Bob": [1, 2]}
             assert gallery.check().problems == ()

@@ -15,10 +15,14 @@ from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import DamagedGalleryError, ImageError
 from facerec.faces.detector import AlignedDetector
+from facerec.gallery.archive import read_archive
+from facerec.gallery.backup import list_copies
+from facerec.gallery.encryption import encrypt, is_encrypted
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.maintenance import rebuild
 from facerec.photos.crops import decode_png, encode_png
 from facerec.recognition.identify import open_gallery
-from facerec.recognition.migrate import migrate, open_renewal
+from facerec.recognition.migrate import migrate, open_model_change
 
 folder = toy_fixtures.few_people
 
@@ -71,7 +75,7 @@ def test_a_damaged_vector_is_never_searched(folder: Path) -> None:
     (folder / "index.faiss").unlink()
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, COHORT)
-        for look in (lambda: nearest(gallery, 0), gallery.calibration, gallery.rebuild):
+        for look in (lambda: nearest(gallery, 0), gallery.calibration, lambda: rebuild(gallery.store)):
             with pytest.raises(DamagedGalleryError) as error:
                 look()
             assert str(error.value) == f"{folder}: {NAMED}"
@@ -145,11 +149,11 @@ def test_nothing_is_made_of_a_damaged_vector(folder: Path, tmp_path: Path) -> No
             gallery.export(tmp_path / "x.npz")
     assert not (tmp_path / "x.npz").exists()
     with pytest.raises(DamagedGalleryError, match=r"the vector of photos/1.jpg is not what was stored"):
-        Gallery.encrypt(folder, "correct horse")
-    assert not Gallery.is_encrypted(folder)
+        encrypt(folder, "correct horse")
+    assert not is_encrypted(folder)
     assert (folder / "gallery.db.backup").read_bytes() == good
     shutil.copy(folder / "gallery.db", folder / "gallery.db.backup")
-    (copy,) = Gallery.copies(folder)
+    (copy,) = list_copies(folder)
     assert copy.problem == f"{folder / 'gallery.db.backup'}: damaged"
     result = run("gallery", "restore", gallery=folder)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -174,11 +178,11 @@ def test_what_is_sound_stays_so(tmp_path: Path) -> None:
         gallery.merge("Person 0", "Person 1")
         gallery.rename("Person 1", "Both")
         gallery.remove("Person 2")
-        gallery.rebuild()
+        rebuild(gallery.store)
         gallery.export(tmp_path / "out.npz")
         assert gallery.check().problems == ()
     with Gallery.open(tmp_path / "other", create=True) as gallery:
-        gallery.import_people(Gallery.read_export(tmp_path / "out.npz"))
+        gallery.import_archive(read_archive(tmp_path / "out.npz"))
         assert gallery.check().problems == ()
         assert photos_in(gallery) == {"Both": [0, 1, 3, 4]}
 
@@ -210,7 +214,7 @@ def test_damaged_strangers_set_no_threshold(folder: Path) -> None:
         with pytest.raises(DamagedGalleryError) as error:
             gallery.calibration(0.1)
         assert str(error.value) == f"{folder / 'gallery.db'}: {said}"
-        gallery.set_strangers(COHORT[:20] * -1, "visitors/")
+        gallery.set_calibration(strangers=COHORT[:20] * -1, source="visitors/")
         assert gallery.check().problems == ()
         assert gallery.calibration(0.1) == wanted
 
@@ -219,7 +223,7 @@ def test_damaged_strangers_set_no_threshold(folder: Path) -> None:
 def test_a_kept_threshold_that_was_damaged_is_found_again(folder: Path, change: str) -> None:
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, COHORT)
-        gallery.set_target(0.1)
+        gallery.set_calibration(0.1)
         wanted = gallery.calibration()
         assert wanted is not None
         sql(folder, f"UPDATE calibration SET {change}")
@@ -247,8 +251,8 @@ def test_another_models_vectors_bring_their_checksums(tmp_path: Path, old: ByHan
 
 def test_a_vector_damaged_on_its_way_is_found_afterwards(tmp_path: Path, old: ByHand, new: ByHand) -> None:
     folder = fill(tmp_path / "gallery", tmp_path / "photos", old)
-    with open_renewal(folder, new) as renewal:
-        for number, _ in enumerate(migrate(renewal, AlignedDetector(), new)):
+    with open_model_change(folder, new) as change:
+        for number, _ in enumerate(migrate(change, AlignedDetector(), new)):
             if number == 0:  # the whole batch is kept by now
                 sql(
                     folder,

@@ -20,6 +20,7 @@ from toy_gallery import MODEL, nearest, opened, sql, template
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import database
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.maintenance import rebuild
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -180,7 +181,7 @@ def test_a_flipped_bit_is_found_or_harmless(folder: Path) -> None:
 def look_around(folder: Path) -> None:
     with opened(folder) as gallery:
         gallery.check()
-        gallery.rebuild()
+        rebuild(gallery.store)
         nearest(gallery, 0)
         gallery.show("Person 1")
 
@@ -219,7 +220,7 @@ def test_a_full_disk(folder: Path) -> None:
             safe.append(number)
 
     with opened(folder) as gallery:
-        with gallery._database.read() as db:
+        with gallery.store.database.read() as db:
             db.execute("PRAGMA max_page_count = 30")
         with pytest.raises(GalleryError) as error:
             fill(gallery)
@@ -243,7 +244,11 @@ def test_a_gallery_that_may_only_be_read(cached: bool) -> None:
             assert nearest(gallery, 0) == "Ann"
             assert [p.name for p in gallery.people()] == ["Ann"]
             assert gallery.check().problems == ()
-            changes = [lambda: gallery.add("Bob", template(1)), gallery.rebuild, lambda: gallery.remove("Ann")]
+            changes = [
+                lambda: gallery.add("Bob", template(1)),
+                lambda: rebuild(gallery.store),
+                lambda: gallery.remove("Ann"),
+            ]
             for change in changes:
                 with pytest.raises(GalleryError) as error:
                     change()

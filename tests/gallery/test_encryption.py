@@ -14,15 +14,16 @@ import pytest
 import toy_fixtures
 import toy_migration
 from killing import everything_in, killed_before, photos_in
+from remains_of_ann import ann_in
 from running import json_lines, refused, run, run_process
 from surroundings import as_a_user_who_may_only_read
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand
-from traces_of_ann import ann_in
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import locking, sqlcipher
-from facerec.gallery.backup import keep_copy
+from facerec.gallery.backup import keep_copy, list_copies
+from facerec.gallery.encryption import decrypt, encrypt, is_encrypted
 from facerec.gallery.gallery import Gallery
 
 MAGIC = b"SQLite format 3\0"
@@ -54,13 +55,13 @@ def in_clear(folder: Path, passphrase: str) -> bytes:
 
 def test_nothing_is_legible_and_the_files_are_the_owners_alone(folder: Path, encrypted: str) -> None:
     assert len(ann_in(everything_in(folder))) == 21
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     assert sorted(path.name for path in folder.iterdir()) == NAMES
     with opened(folder) as gallery:
         assert nearest(gallery, 0) == "Ann Zebra"
         gallery.add("Cy Zebra", template(100))
         gallery.set_consent("Cy Zebra", "Zebra agreed")
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
         names = {path.name for path in folder.iterdir()}
         assert names == {*NAMES, "gallery.db.rollback", "gallery.db-wal", "gallery.db-shm"}
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
@@ -90,7 +91,7 @@ def test_every_tool_that_knows_sqlcipher_opens_it_by_the_passphrase(
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to decrypt the pages with")
 def test_who_was_removed_is_gone_behind_the_encryption_too(folder: Path, encrypted: str) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     assert len(ann_in(in_clear(folder, encrypted))) == 21
     assert run("gallery", "remove", "Ann Zebra", gallery=folder).exit_code == 0
     assert ann_in(in_clear(folder, encrypted)) == []
@@ -98,14 +99,14 @@ def test_who_was_removed_is_gone_behind_the_encryption_too(folder: Path, encrypt
 
 
 def test_check_leaves_no_free_pages_it_cannot_look_at(folder: Path, encrypted: str) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     make = ("CREATE TABLE t (x)", "INSERT INTO t VALUES (randomblob(50000))", "DROP TABLE t")
     sql(folder, "PRAGMA secure_delete = OFF", *make)
     other = opened(folder)
-    with other._database.read() as db:
+    with other.store.database.read() as db:
         assert db.execute("PRAGMA freelist_count").fetchone()[0] > 10
     assert run("gallery", "check", gallery=folder).exit_code == 0
-    with other._database.read() as db:
+    with other.store.database.read() as db:
         assert db.execute("PRAGMA freelist_count").fetchone()[0] == 0
     other.close()
     with tempfile.TemporaryDirectory() as name:
@@ -118,7 +119,7 @@ def test_check_leaves_no_free_pages_it_cannot_look_at(folder: Path, encrypted: s
 
 def test_check_names_what_is_not_encrypted(folder: Path, encrypted: str) -> None:
     plain = {name: (folder / name).read_bytes() for name in ("gallery.db.backup", "index.faiss")}
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     for name, content in plain.items():
         (folder / name).write_bytes(content)
     result = run("gallery", "check", gallery=folder)
@@ -134,7 +135,7 @@ def test_check_names_what_is_not_encrypted(folder: Path, encrypted: str) -> None
 
 
 def test_decrypting(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     with opened(folder) as gallery:
         head = gallery.log()[1]
     result = run("gallery", "decrypt", gallery=folder)
@@ -159,11 +160,11 @@ def test_every_row_comes_along(folder: Path, encrypted: str) -> None:
     with opened(folder) as gallery:
         gallery.add("Cy", template(100))
         gallery.remove("Cy")  # whose number nobody else is given, afterwards either
-        gallery.set_strangers(vector(7)[None], "strangers/")
-        gallery.set_target(0.001)
+        gallery.set_calibration(strangers=vector(7)[None], source="strangers/")
+        gallery.set_calibration(0.001)
 
     def rows() -> dict[str, list[tuple[object, ...]]]:
-        with opened(folder) as gallery, gallery._database.read() as db:
+        with opened(folder) as gallery, gallery.store.database.read() as db:
             tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             found = {name: db.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in tables}
             made = db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
@@ -175,9 +176,7 @@ def test_every_row_comes_along(folder: Path, encrypted: str) -> None:
     before = rows()
     assert len(before["log"]) == logged, "the ways below only add to it"
     assert ("people", 3) in before["sqlite_sequence"]
-    ways: list[Callable[[], None]] = [lambda: Gallery.encrypt(folder, encrypted)] * 2 + [
-        lambda: Gallery.decrypt(folder)
-    ]
+    ways: list[Callable[[], None]] = [lambda: encrypt(folder, encrypted)] * 2 + [lambda: decrypt(folder)]
     for way in ways:
         way()
         assert rows() == before
@@ -198,21 +197,21 @@ def test_enrolling_and_identifying(crops: Path, toy: Path, tmp_path: Path, encry
 
 def test_another_model_and_back(tmp_path: Path, old: ByHand, new: ByHand, encrypted: str) -> None:
     folder, photos = toy_migration.fill(tmp_path / "g", tmp_path / "photos", old, crops=True), tmp_path / "photos"
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     toy_migration.run_all(folder, new)
     toy_migration.require_of(new, folder, photos)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*NAMES, "gallery.db.rollback"])
     assert toy_migration.ann_in(everything_in(folder), old, new) == []
     assert run("gallery", "restore", "--from", "rollback", gallery=folder).exit_code == 0
     toy_migration.require_of(old, folder, photos)
-    Gallery.decrypt(folder)
+    decrypt(folder)
     toy_migration.require_of(old, folder, photos)
     assert len(toy_migration.ann_in(everything_in(folder), old)) == 7
 
 
 @pytest.mark.usefixtures("quick")
 def test_exports_go_to_and_fro_and_are_not_encrypted(folder: Path, encrypted: str, tmp_path: Path) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     file = tmp_path / "out.npz"
     result = run("gallery", "export", file, gallery=folder)
     assert result.stdout == f"{file} holds 40 photos of 2 people; it is not encrypted. Removal does not reach it.\n"
@@ -220,7 +219,7 @@ def test_exports_go_to_and_fro_and_are_not_encrypted(folder: Path, encrypted: st
     assert len(ann_in(file.read_bytes())) >= 20
     for name in ("encrypted", "plain"):
         if name == "encrypted":
-            Gallery.encrypt(tmp_path / name, encrypted)
+            encrypt(tmp_path / name, encrypted)
         assert run("gallery", "import", file, gallery=tmp_path / name).exit_code == 0
         with opened(tmp_path / name) as gallery:
             assert photos_in(gallery) == {"Ann Zebra": [*range(0, 40, 2)], "Bob Ray": [*range(1, 40, 2)]}
@@ -235,7 +234,7 @@ def test_a_gallery_that_may_only_be_read(encrypted: str) -> None:
                 gallery.bind_model(*MODEL)
                 assert nearest(gallery, 0) == "Ann"
                 assert gallery.check().problems == ()
-            for change in (lambda: Gallery.encrypt(Path(name), "other"), lambda: Gallery.decrypt(Path(name))):
+            for change in (lambda: encrypt(Path(name), "other"), lambda: decrypt(Path(name))):
                 with pytest.raises(GalleryError, match="make the gallery's folder writable"):
                     change()
 
@@ -244,14 +243,14 @@ def test_a_gallery_that_may_only_be_read(encrypted: str) -> None:
 
 
 def encrypting(folder: Path) -> None:
-    Gallery.encrypt(folder, "correct horse")
+    encrypt(folder, "correct horse")
 
 
 def changing(folder: Path) -> None:
-    Gallery.encrypt(folder, "battery staple")
+    encrypt(folder, "battery staple")
 
 
-WAYS = {"encrypted": encrypting, "decrypted": Gallery.decrypt, "passphrase changed": changing}
+WAYS = {"encrypted": encrypting, "decrypted": decrypt, "passphrase changed": changing}
 
 
 @pytest.mark.usefixtures("quick")
@@ -259,7 +258,7 @@ WAYS = {"encrypted": encrypting, "decrypted": Gallery.decrypt, "passphrase chang
 def test_killed_before_any_step(folder: Path, encrypted: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before every third statement or change of a file, one after the other: as before, or as it was to be."""
     if way != "encrypted":
-        Gallery.encrypt(folder, encrypted)
+        encrypt(folder, encrypted)
     seen, step, killed = [], -1, True
     while killed:
         step += 3
@@ -282,9 +281,9 @@ def test_killed_before_any_step(folder: Path, encrypted: str, way: str, monkeypa
             assert gallery.check().problems == ()
             assert nearest(gallery, 0) == "Ann Zebra"
             seen.append(gallery.log()[0][-1].action == way)
-        assert [copy.problem for copy in Gallery.copies(copy)] in ([None], [None, None])
+        assert [copy.problem for copy in list_copies(copy)] in ([None], [None, None])
         assert not [path.name for path in copy.iterdir() if "draft" in path.name or "restoring" in path.name]
-        if Gallery.is_encrypted(copy):
+        if is_encrypted(copy):
             assert ann_in(everything_in(copy)) == []
             assert MAGIC not in everything_in(copy)
             assert not (copy / "index.faiss").exists()
@@ -295,7 +294,7 @@ def test_killed_before_any_step(folder: Path, encrypted: str, way: str, monkeypa
     assert (seen[0], seen[-1]) == (False, True)
 
 
-@pytest.mark.parametrize("change", [encrypting, Gallery.decrypt, changing])
+@pytest.mark.parametrize("change", [encrypting, decrypt, changing])
 def test_not_while_somebody_has_it_open(
     tmp_path: Path, encrypted: str, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,10 +320,10 @@ def test_a_full_disk(folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch) 
     assert "space" in result.stderr
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert {path.name for path in folder.iterdir()} <= {*before, "gallery.db-wal", "gallery.db-shm"}, "no draft"
-    Gallery.encrypt(folder, "correct horse")
+    encrypt(folder, "correct horse")
 
 
 def test_a_damaged_gallery_is_left_as_it_is(folder: Path, encrypted: str) -> None:
     sql(folder, "UPDATE templates SET vector = randomblob(64) WHERE id = 2", "PRAGMA wal_checkpoint(TRUNCATE)")
     refused(folder, "gallery", "encrypt", words="damaged (the vector of photos/1.jpg")
-    assert not Gallery.is_encrypted(folder)
+    assert not is_encrypted(folder)

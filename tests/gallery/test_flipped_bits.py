@@ -19,7 +19,10 @@ from toy_damage import COHORT, flip, places_of, rows
 from toy_gallery import MODEL, nearest, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.gallery.enrolled import consent
+from facerec.gallery.erasure import data_may_remain
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.maintenance import keep_crops
 
 few_people = toy_fixtures.few_people
 NOTE, DAY, TARGET = "agreed on the phone", "2031-12-30", 0.0234
@@ -30,7 +33,7 @@ def folder(few_people: Path) -> Path:
     """Few people, of whom Ann left a note, for a target of their own; nothing waits in the write-ahead log."""
     with Gallery.open(few_people) as gallery:
         gallery.set_consent("Ann", NOTE, DAY)
-        gallery.set_target(TARGET)
+        gallery.set_calibration(TARGET)
     sql(few_people, "PRAGMA wal_checkpoint(TRUNCATE)")
     return few_people
 
@@ -39,8 +42,8 @@ def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
     """What can be read of a gallery, with its index and without, and what `check` finds."""
     with Gallery.open(folder) as gallery:
         people = gallery.people()
-        read: list[Any] = [gallery.model_name, people, gallery.log(), gallery.traces_left]
-        read += [(gallery.show(person.name), gallery.consent(person.name)) for person in people]
+        read: list[Any] = [gallery.store.model_name, people, gallery.log(), data_may_remain(gallery.store)]
+        read += [(gallery.show(person.name), consent(gallery.store, person.name)) for person in people]
         problems = gallery.check().problems
     for _ in range(2):
         with Gallery.open(folder) as gallery:
@@ -105,7 +108,7 @@ def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) ->
     assert run("gallery", "restore", gallery=folder).exit_code == 0
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()
-        assert gallery.consent("Ann") == (NOTE, DAY)
+        assert consent(gallery.store, "Ann") == (NOTE, DAY)
 
 
 def test_every_bit_of_a_kept_threshold(folder: Path) -> None:
@@ -130,7 +133,7 @@ def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
     """Else it would be that of a photo without one: somebody else's face."""
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, COHORT)
-        gallery.keep_crops(True)
+        keep_crops(gallery.store, True)
         gallery.add("Dee", dataclasses.replace(template(4), crop=toy_model.crop(0, 0)))
     sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
     path = folder / "gallery.db"

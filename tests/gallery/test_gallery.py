@@ -20,6 +20,8 @@ from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.maintenance import rebuild
+from facerec.gallery.people_cache import save
 from facerec.search.index import FlatIndex
 from facerec.types import Template, Threshold
 
@@ -99,9 +101,9 @@ def test_a_source_that_is_not_utf8_is_kept_readable(gallery: Gallery) -> None:
     gallery.add("Ann", Template(odd.photo_hash, os.fsdecode(b"caf\xe9.jpg"), odd.box, odd.quality, odd.vector))
     assert gallery.show("Ann")[0].source == "caf\\udce9.jpg"
     gallery.bind_model(MODEL[0], os.fsdecode(b"mod\xe8le"), DIMENSION, Threshold(1.0, os.fsdecode(b"of mod\xe8le")))
-    assert gallery.model_name == "mod\\udce8le"
+    assert gallery.store.model_name == "mod\\udce8le"
     assert gallery.threshold == Threshold(1.0, "of mod\\udce8le")
-    gallery.set_strangers(vector(1)[None], os.fsdecode(b"visitors \xe9/"))
+    gallery.set_calibration(strangers=vector(1)[None], source=os.fsdecode(b"visitors \xe9/"))
     assert gallery.check().problems == ()
 
 
@@ -174,11 +176,11 @@ def test_a_removed_person_leaves_nothing_in_the_files(folder: Path) -> None:
 
 def test_the_gallery_keeps_its_model_and_the_cards_threshold(folder: Path) -> None:
     with Gallery.open(folder, create=True) as gallery:
-        assert (gallery.model_name, gallery.threshold) == (None, None)
+        assert (gallery.store.model_name, gallery.threshold) == (None, None)
         gallery.bind_model(*MODEL)
         gallery.add("Ann", template(0))
     with Gallery.open(folder) as gallery:
-        assert (gallery.model_name, gallery.threshold) == ("toy", MODEL[3])
+        assert (gallery.store.model_name, gallery.threshold) == ("toy", MODEL[3])
         gallery.bind_model(*MODEL[:3], Threshold(1.2, "measured again"))
         assert gallery.threshold == Threshold(1.2, "measured again")
         gallery.bind_model(*MODEL[:3], None)
@@ -196,7 +198,7 @@ def test_another_model_is_refused(folder: Path) -> None:
         for call in (lambda: gallery.add("Bob", template(1)), lambda: gallery.search(vector(0)[None], 1)):
             with pytest.raises(GalleryError, match="no model chosen"):
                 call()
-        assert (gallery.model_name, gallery.threshold) == ("toy", MODEL[3])
+        assert (gallery.store.model_name, gallery.threshold) == ("toy", MODEL[3])
 
 
 def test_an_empty_gallery_may_change_its_model_but_not_under_another_process(folder: Path) -> None:
@@ -232,7 +234,7 @@ def test_the_index_is_a_cache(folder: Path) -> None:
     with opened(folder) as gallery:
         assert nearest(gallery, 3) == "Ann"
         assert cache.stat().st_mtime_ns == stamp
-        assert gallery.rebuild() == 5
+        assert rebuild(gallery.store) == 5
         assert cache.stat().st_mtime_ns > stamp
 
 
@@ -257,9 +259,9 @@ def test_a_slow_reader_does_not_write_removed_vectors_back(folder: Path) -> None
     with opened(folder) as gallery, opened(folder) as slow:
         gallery.add("Ann", template(0))
         assert nearest(slow, 0) == "Ann"
-        seen = slow._current().index, slow._generation
+        seen = slow._bound().current().index, slow._bound().generation
         gallery.remove("Ann")
-        slow._save(*seen)
+        save(slow.store, *seen)
         assert not (folder / "index.faiss").exists()
 
 
@@ -290,7 +292,7 @@ def test_check_names_what_is_wrong(folder: Path) -> None:
             (generation,) = db.execute("SELECT generation FROM gallery").fetchone()
         index.save(folder / "index.faiss", generation)
         assert "not the vectors of the database; run `facerec gallery rebuild`" in gallery.check().problems[0]
-        assert gallery.rebuild() == 3
+        assert rebuild(gallery.store) == 3
         assert gallery.check().problems == ()
         sql(
             folder, "UPDATE templates SET vector = x'0000' WHERE id = 1", "UPDATE templates SET person = 7 WHERE id = 2"
@@ -299,7 +301,7 @@ def test_check_names_what_is_wrong(folder: Path) -> None:
         assert "templates: row 2 refers to nobody" in problems
         assert "the vector of photos/0.jpg has 0 numbers instead of 16" in problems
         with pytest.raises(DamagedGalleryError, match="a vector is cut off or nobody's; `facerec gallery check`"):
-            gallery.rebuild()
+            rebuild(gallery.store)
 
 
 class GalleryMachine(RuleBasedStateMachine):

@@ -19,9 +19,9 @@ from kills import Deed, World
 from toy_gallery import sql
 from victims import Process, left_alone
 
-from facerec.gallery import store
-from facerec.gallery.archive import Export, Imported
-from facerec.gallery.store import Care
+from facerec.gallery import archive, erasure
+from facerec.gallery.archive import Archive, Imported
+from facerec.gallery.store import Store
 
 
 def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
@@ -32,24 +32,24 @@ def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
 
 
 def test_an_import_that_is_done_by_halves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Care.import_people
+    whole = archive.import_archive
 
-    def person_by_person(self: Care, export: Export) -> list[Imported]:
-        parts = [dataclasses.replace(export, people=(person,)) for person in export.people]
+    def person_by_person(store: Store, content: Archive) -> list[Imported]:
+        parts = [dataclasses.replace(content, people=(person,)) for person in content.people]
         imported = []
         for part in parts:
-            imported += whole(self, part)
+            imported += whole(store, part)
             time.sleep(0.02)
         return imported
 
-    monkeypatch.setattr(Care, "import_people", person_by_person)
+    monkeypatch.setattr(archive, "import_archive", person_by_person)
     monkeypatch.setattr(kills, "OPERATIONS", {name: kills.OPERATIONS[name] for name in ("import", "expire")})
     with pytest.raises(AssertionError, match="half-done"):
         kills.kill_many(tmp_path, 40, seed=0)
 
 
-def test_a_removal_that_leaves_traces_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "copies_of", lambda path: [])
+def test_a_removal_that_leaves_a_copy_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "copies_of", lambda path: [])
     monkeypatch.setattr(kills, "OPERATIONS", {name: kills.OPERATIONS[name] for name in ("remove", "enroll")})
     with pytest.raises(AssertionError, match="older than the last removal"):
         kills.kill_many(tmp_path, 40, seed=0)
@@ -103,7 +103,7 @@ def test_what_was_done_to_the_files_is_seen(world: World) -> None:
     assert "has no template" in damaged(lambda folder: sql(folder, "DELETE FROM templates WHERE person = 1"))
     assert "unfinished: {'gallery.db.x'}" in damaged(lambda folder: (folder / "gallery.db.x").write_bytes(b"x"))
     assert "5 photos, by the log 6" in damaged(lambda folder: sql(folder, "DELETE FROM templates WHERE id = 3"))
-    left_alone(world.care("rebuild"))
+    left_alone(world.command("rebuild"))
     assert "index.faiss" in damaged(lambda folder: sql(folder, "DROP TRIGGER template_changed", swap))
     assert kills.look(world) == world.state
 

@@ -8,7 +8,8 @@ import pytest
 from toy_gallery import nearest, opened, template, vector
 
 from facerec.errors import GalleryError
-from facerec.gallery.gallery import Gallery
+from facerec.gallery.backup import restore
+from facerec.gallery.enrolled import name_of
 
 UNFIT = {
     **dict.fromkeys(
@@ -40,7 +41,7 @@ def test_a_name_is_nothing_but_a_name(tmp_path: Path, name: str) -> None:
     """No path, option or format; right-to-left scripts, joined letters and emoji are as good as any."""
     with opened(tmp_path / "g") as gallery:
         gallery.add(name, template(0))
-        assert nearest(gallery, 0) == gallery.name_of(name)
+        assert nearest(gallery, 0) == name_of(gallery.store, name)
         gallery.rename(name, "Ann")
         gallery.rename("Ann", name)
     assert {path.name for path in tmp_path.rglob("*")} == {"g", "gallery.db", "gallery.db.backup", "index.faiss"}
@@ -56,14 +57,14 @@ def test_a_gallery_lies_in_a_folder_of_any_name(tmp_path: Path, name: bytes) -> 
     with opened(folder) as gallery:
         for number, person in enumerate(("Ann", "Bob")):
             gallery.add(person, template(number))
-        gallery.set_strangers(np.stack([vector(n) for n in range(50, 70)]), "visitors")
+        gallery.set_calibration(strangers=np.stack([vector(n) for n in range(50, 70)]), source="visitors")
         calibration = gallery.calibration()
         assert calibration is not None
         assert calibration.strangers == 20
         gallery.remove("Bob")
         assert gallery.check().problems == ()
     (folder / "gallery.db").unlink()
-    Gallery.restore(folder)
+    restore(folder)
     with opened(folder) as gallery:
         assert nearest(gallery, 0) == "Ann"
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]

@@ -20,6 +20,7 @@ from toy_gallery import MODEL, make_format_4, make_format_5, nearest, template, 
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import GalleryError
+from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.schema import VERSION
 from facerec.recognition.identify import open_gallery
@@ -54,7 +55,7 @@ def look_at_old(folder: Path, version: int) -> None:
         assert made is not None
         assert rows(folder, "SELECT distance, worth FROM calibration") == [(made.distance, made.worth)]
         assert [entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded"] == [version]
-        assert gallery.consent("Ann") == ("agreed on the phone", "2031-12-30")
+        assert consent(gallery.store, "Ann") == ("agreed on the phone", "2031-12-30")
     assert rows(folder, "PRAGMA user_version") == [(VERSION,)]
     for photo, blob, checksum in rows(folder, "SELECT photo_hash, vector, checksum FROM templates"):
         assert checksum == zlib.crc32(photo.encode() + blob)
@@ -144,7 +145,7 @@ def test_a_gallery_that_may_only_be_read(folder: Path) -> None:
             gallery.bind_model(*MODEL, COHORT)
             assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
             assert gallery.calibration() is not None
-            assert gallery.consent("Ann") == ("agreed on the phone", "2031-12-30")
+            assert consent(gallery.store, "Ann") == ("agreed on the phone", "2031-12-30")
             assert gallery.check().problems == ()
             with pytest.raises(GalleryError, match="make the gallery's folder writable"):
                 gallery.add("Dee", template(4))

@@ -13,6 +13,8 @@ from running import ROOT, json_lines, refused, run
 from toy_gallery import nearest, opened, template
 
 from facerec.errors import PassphraseError
+from facerec.gallery.backup import list_copies
+from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.passphrase import new_passphrase, present_passphrase
 
@@ -29,7 +31,7 @@ COMMANDS = [
 def test_a_wrong_or_missing_passphrase_changes_nothing(
     folder: Path, encrypted: str, crops: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     monkeypatch.setenv("FACEREC_NEW_PASSPHRASE", "other")
     photo = (crops / "ann.png", "--aligned", "--model", toy)
     commands = [["gallery", *command] for command in COMMANDS] + [
@@ -116,7 +118,7 @@ def test_a_file_whose_first_line_is_empty_holds_none(
 
 def test_an_empty_passphrase_is_none(tmp_path: Path) -> None:
     with pytest.raises(PassphraseError, match="an empty passphrase"):
-        Gallery.encrypt(tmp_path / "g", "")
+        encrypt(tmp_path / "g", "")
 
 
 def at_a_terminal(answers: list[str], *arguments: object) -> tuple[int, str]:
@@ -158,7 +160,7 @@ def test_asked_at_a_terminal_and_not_shown(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_another_passphrase(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     refused(
         folder, "gallery", "encrypt", words="encrypted already, and no new passphrase is given; set $FACEREC_NEW_PASS"
     )
@@ -172,12 +174,12 @@ def test_another_passphrase(folder: Path, encrypted: str, monkeypatch: pytest.Mo
         assert nearest(gallery, 0) == "Ann Zebra"
         assert gallery.check().problems == ()
         assert gallery.log()[0][-1].action == "passphrase changed"
-    assert [copy.templates for copy in Gallery.copies(folder)] == [40]
+    assert [copy.templates for copy in list_copies(folder)] == [40]
     assert salt not in everything_in(folder), "no file of the old key is left"
 
 
 def test_without_the_library(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     monkeypatch.setitem(sys.modules, "sqlcipher3.dbapi2", None)
     assert run("gallery", "list", gallery=folder).stderr.endswith("`pip install facerec[encryption]`\n")
     result = run("gallery", "encrypt", gallery=folder.parent / "new")
@@ -190,7 +192,7 @@ def test_without_the_library(folder: Path, encrypted: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("content", [None, b"", b"zz", b"00" * 15])
 def test_the_mark_can_be_made_again(folder: Path, encrypted: str, content: bytes | None) -> None:
-    Gallery.encrypt(folder, encrypted)
+    encrypt(folder, encrypted)
     mark = folder / "gallery.encrypted"
     if content is None:
         mark.unlink()

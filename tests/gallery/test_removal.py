@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from killing import everything_in, killed_after, killed_before, photos_in
+from remains_of_ann import ANN, ann_in
 from running import json_lines, run
 from toy_gallery import make_format_4, opened, sql, template, vector
-from traces_of_ann import ANN, ann_in
 
 from facerec.gallery import database
 from facerec.gallery.backup import keep_copy
-from facerec.gallery.erasure import full_free_pages
+from facerec.gallery.erasure import data_may_remain, expired
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.leftovers import full_free_pages
+from facerec.gallery.maintenance import rebuild
 from facerec.gallery.strangers import _same_photos
 from facerec.types import Template
 
@@ -33,7 +35,7 @@ def fill(folder: Path) -> None:
             gallery.add("Ann Zebra" if number in ANN else "Bob Ray", photo("Zebra" if number in ANN else "Ray", number))
         gallery.set_consent("Ann Zebra", "Zebra agreed", "2020-01-31")
         gallery.search(vector(0)[None], 1)
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
 
 
 @pytest.mark.parametrize("how", ["remove", "expire", "after a rename", "after a merge", "beside another process"])
@@ -60,7 +62,7 @@ def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
             assert gallery.remove("Anna Zebra" if how == "after a rename" else "Ann Zebra") == 20
         assert ann_in(everything_in(folder)) == []
         assert gallery.check().problems == ()
-        assert not gallery.traces_left
+        assert not data_may_remain(gallery.store)
     if other is not None:
         assert other.search(vector(0)[None], 1)[0][0].person == "Bob Ray"
         other.close()
@@ -77,7 +79,7 @@ def test_their_photos_among_the_strangers_go_too(tmp_path: Path, damage: str | N
     folder = tmp_path / "gallery"
     fill(folder)
     with opened(folder) as gallery:
-        gallery.set_strangers(np.stack([vector(n) for n in (*ANN[:3], 1, 100, 101)]), "visitors")
+        gallery.set_calibration(strangers=np.stack([vector(n) for n in (*ANN[:3], 1, 100, 101)]), source="visitors")
     assert "float16 0" in ann_in(everything_in(folder))
     if damage == "strangers":
         sql(folder, "UPDATE strangers SET checksum = checksum + 1")
@@ -100,7 +102,7 @@ def test_strangers_cut_off_before_there_were_checksums_keep_nobody_from_being_re
     folder = tmp_path / "gallery"
     fill(folder)
     with opened(folder) as gallery:
-        gallery.set_strangers(np.stack([vector(n) for n in (0, 100)]), "visitors")
+        gallery.set_calibration(strangers=np.stack([vector(n) for n in (0, 100)]), source="visitors")
     make_format_4(folder)
     sql(folder, "UPDATE strangers SET vectors = substr(vectors, 1, 37)")
     with opened(folder) as gallery:
@@ -127,7 +129,7 @@ def test_strangers_who_are_nobody_stay_as_they_were_given(tmp_path: Path) -> Non
     folder = tmp_path / "gallery"
     fill(folder)
     with opened(folder) as gallery:
-        gallery.set_strangers(np.stack([vector(n) for n in (1, 100, 101)]), "visitors")
+        gallery.set_calibration(strangers=np.stack([vector(n) for n in (1, 100, 101)]), source="visitors")
         gallery.remove("Ann Zebra")
         assert [entry.action for entry in gallery.log()[0][-2:]] == ["strangers set", "removed"]
         assert gallery.log()[0][-2].facts == {"strangers": 3}
@@ -141,8 +143,8 @@ def test_expire_names_them_and_goes_by_the_day(tmp_path: Path) -> None:
         for number, (name, until) in enumerate((("Ann", "2026-02-28"), ("Bob", "2026-03-01"), ("Cy", ""))):
             gallery.add(name, template(number))
             gallery.set_consent(name, until=until)
-        assert [p.name for p in gallery.expired("2026-03-01")] == ["Ann"]
-        assert [p.name for p in gallery.expired("2026-03-02")] == ["Ann", "Bob"]
+        assert [p.name for p in expired(gallery.store, "2026-03-01")] == ["Ann"]
+        assert [p.name for p in expired(gallery.store, "2026-03-02")] == ["Ann", "Bob"]
         assert gallery.expire("2026-02-28") == []
         assert [(p.name, p.templates, p.until) for p in gallery.expire("2026-03-01")] == [("Ann", 1, "2026-02-28")]
         assert [p.name for p in gallery.people()] == ["Bob", "Cy"]
@@ -155,7 +157,7 @@ def test_expire_names_them_and_goes_by_the_day(tmp_path: Path) -> None:
     assert json_lines(run("gallery", "list", "--json", gallery=folder))[0]["person"] == "Cy"
 
 
-def test_a_reader_that_keeps_traces_alive_is_reported_and_the_next_wipes_them(
+def test_a_reader_that_keeps_data_alive_is_reported_and_the_next_wipes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "gallery"
@@ -168,7 +170,7 @@ def test_a_reader_that_keeps_traces_alive_is_reported_and_the_next_wipes_them(
         assert result.exit_code == 1
         assert "another process is reading it" in caplog.text
         checked = run("gallery", "check", gallery=folder)
-        assert "traces of who was removed" in checked.stderr
+        assert "data of removed people" in checked.stderr
         assert checked.stdout.endswith(": 1 problem.\n")
         assert not (folder / "gallery.db.backup").exists(), "no copy of what is not wiped"
     assert run("gallery", "list", gallery=folder).exit_code == 0
@@ -207,7 +209,7 @@ def test_free_pages_that_hold_something_are_found(tmp_path: Path) -> None:
     with opened(folder) as gallery:
         (problem,) = gallery.check().problems
         assert "free pages still hold something; run `facerec gallery rebuild`" in problem
-        gallery.rebuild()
+        rebuild(gallery.store)
         assert gallery.check().problems == ()
     sql(folder, "PRAGMA secure_delete = ON", *make, "DROP TABLE t")
     with opened(folder) as gallery:

@@ -13,6 +13,8 @@ from surroundings import as_a_user_who_may_only_read
 from toy_gallery import MODEL, nearest, opened, sql, template, vector
 
 from facerec.errors import GalleryError, UnknownPersonError
+from facerec.gallery.enrolled import consent
+from facerec.gallery.erasure import data_may_remain, expired
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.schema import VERSION
 
@@ -55,7 +57,7 @@ def test_merging_keeps_the_earlier_day(folder: Path, source: tuple, target: tupl
         gallery.set_consent("Ann", *source)
         gallery.set_consent("Bob", *target)
         gallery.merge("Ann", "Bob")
-        assert gallery.consent("Bob") == merged
+        assert consent(gallery.store, "Bob") == merged
 
 
 def test_merge_by_command(folder: Path) -> None:
@@ -227,8 +229,8 @@ def test_an_older_gallery_that_may_only_be_read(version: int) -> None:
             assert nearest(gallery, 2) == "Cy"
             assert gallery.check().problems == ()
             assert gallery.log() == ([], "0" * 64)
-            assert gallery.consent("Ann") == (None, None)
-            assert (gallery.expired(), gallery.traces_left, gallery.threshold) == ([], False, MODEL[3])
+            assert consent(gallery.store, "Ann") == (None, None)
+            assert (expired(gallery.store), data_may_remain(gallery.store), gallery.threshold) == ([], False, MODEL[3])
             for change in (
                 lambda: gallery.remove("Ann"),
                 lambda: gallery.add("Bob", template(1)),
@@ -253,4 +255,4 @@ def test_a_gallery_that_may_only_be_read_after_a_removal_was_killed(folder: Path
         with as_a_user_who_may_only_read(Path(name)), Gallery.open(Path(name)) as gallery:
             assert [p.name for p in gallery.people()] == ["Bob"]
             (problem,) = gallery.check().problems
-            assert "traces of who was removed" in problem
+            assert "data of removed people" in problem

@@ -22,9 +22,10 @@ from surroundings import as_a_user_who_may_only_read, limited
 from toy_gallery import nearest, opened, sql, template
 
 from facerec.errors import GalleryError
-from facerec.gallery import database
+from facerec.gallery import database, maintenance
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import copy_of, draft_of
+from facerec.gallery.store import Store
 
 BEFORE = {f"Person {n}": [4 * n + k for k in range(4)] for n in range(6)}
 
@@ -80,8 +81,8 @@ def test_a_disk_that_is_full_sooner_or_later(name: str, folder: Path) -> None:
         assert found == after if stdout else found in (BEFORE, after), stderr
         assert code == 0 or "space" in stderr
         if code == 1:
-            assert "traces of who was removed are left" in stderr
-            assert "`facerec gallery check` wipes them" in stderr
+            assert "data of removed people is left" in stderr
+            assert "`facerec gallery check` wipes it" in stderr
     assert ended == ({0, 1, 2} if name in {"remove", "expire"} else {0, 2})
 
 
@@ -119,12 +120,12 @@ def test_a_disk_that_is_truly_full(folder: Path, tmp_path: Path) -> None:
     command = ["unshare", "--mount", "sh", "-c", TINY, "sh", str(tmp_path / "disk"), str(folder), sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    refused, code, before, traces, removed, traced, after, again, sound = done.stdout.splitlines()
+    refused, code, before, left, removed, told, after, again, sound = done.stdout.splitlines()
     assert "check its space and health" in refused
     assert (code, before) == ("exit 2", "24 photos of 6 people: sound.")
-    assert "the disk is full; free some space" in traces
-    assert traces.endswith("After that `facerec gallery check` wipes them")
-    assert (removed, traced) == ("Person 2 and 4 photos are removed.", "exit 1")
+    assert "the disk is full; free some space" in left
+    assert left.endswith("After that `facerec gallery check` wipes it")
+    assert (removed, told) == ("Person 2 and 4 photos are removed.", "exit 1")
     assert (again, after, sound) == (removed, "20 photos of 5 people: sound.", after)
 
 
@@ -135,21 +136,21 @@ def test_a_copy_that_another_process_is_writing_is_not_left_unfinished(
     draft, began = draft_of(copy_of(folder / "gallery.db", "backup")), threading.Event()
 
     def write_copy() -> None:
-        with Gallery.open(folder) as other, other._database.write():
+        with Gallery.open(folder) as other, other.store.database.write():
             draft.touch()
             began.set()
             time.sleep(0.3)
             draft.unlink()
 
     writer = threading.Thread(target=write_copy)
-    look = Gallery._drop_free_pages
+    look = maintenance._drop_free_pages
 
-    def and_meanwhile(gallery: Gallery) -> None:
-        look(gallery)
+    def and_meanwhile(store: Store) -> None:
+        look(store)
         writer.start()
         began.wait()
 
-    monkeypatch.setattr(Gallery, "_drop_free_pages", and_meanwhile)
+    monkeypatch.setattr(maintenance, "_drop_free_pages", and_meanwhile)
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()
         writer.join()

@@ -16,13 +16,14 @@ from toy_migration import PEOPLE, ByHand, fill, photos_of, require_of, run_all, 
 from facerec.errors import ForeignModelError, GalleryError
 from facerec.faces.alignment import template
 from facerec.faces.detector import AlignedDetector
+from facerec.gallery.enrolled import crops
 from facerec.gallery.gallery import Gallery
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
 from facerec.photos.folders import photo_hash
 from facerec.photos.reading import read_image
 from facerec.recognition.identify import open_gallery
-from facerec.recognition.migrate import migrate, open_renewal
+from facerec.recognition.migrate import migrate, open_model_change
 from facerec.types import Box, Face, Image, Template
 
 # -------------------------------------------------------------------------------------------------- there and back
@@ -65,25 +66,25 @@ def test_a_gallery_of_another_model_says_how_to_migrate(folder: Path, old: ByHan
     with pytest.raises(ForeignModelError, match=r"made with model new .* not with old .*`facerec gallery migrate"):
         open_gallery(folder, old)
     with pytest.raises(GalleryError, match="of model new already; there is nothing to migrate"):
-        open_renewal(folder, new)
+        open_model_change(folder, new)
 
 
 def test_what_cannot_be_migrated_is_one_line(tmp_path: Path, new: ByHand, old: ByHand) -> None:
     with pytest.raises(GalleryError, match="no gallery here"):
-        open_renewal(tmp_path / "none", new)
+        open_model_change(tmp_path / "none", new)
     open_gallery(tmp_path / "empty", old, create=True).close()
-    with open_renewal(tmp_path / "empty", new) as renewal, pytest.raises(GalleryError, match="nobody is enrolled"):
-        next(migrate(renewal, AlignedDetector(), new))
+    with open_model_change(tmp_path / "empty", new) as change, pytest.raises(GalleryError, match="nobody is enrolled"):
+        next(migrate(change, AlignedDetector(), new))
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as models:
         fill(Path(name), tmp_path / "photos", old)
         Path(models).chmod(0o755)  # pytest's own folders let nobody else in
         open_model = ByHand(Path(models), "new", 8, strangers=0)
         with (
             as_a_user_who_may_only_read(Path(name)),
-            open_renewal(Path(name), open_model) as renewal,
+            open_model_change(Path(name), open_model) as change,
             pytest.raises(GalleryError, match="make the gallery's folder writable"),
         ):
-            next(migrate(renewal, AlignedDetector(), open_model))
+            next(migrate(change, AlignedDetector(), open_model))
 
 
 def test_a_dry_run_shows_the_figures_and_changes_nothing(folder: Path, new: ByHand, tmp_path: Path) -> None:
@@ -100,8 +101,9 @@ def test_a_dry_run_shows_the_figures_and_changes_nothing(folder: Path, new: ByHa
 
 def test_the_gallerys_own_strangers_are_the_old_models(folder: Path, old: ByHand, new: ByHand) -> None:
     with open_gallery(folder, old) as gallery:
-        gallery.set_strangers(old.embed(np.stack([toy_model.crop(500 + i, 0) for i in range(7)])), "visitors")
-        gallery.set_target(0.2)
+        visitors = old.embed(np.stack([toy_model.crop(500 + i, 0) for i in range(7)]))
+        gallery.set_calibration(strangers=visitors, source="visitors")
+        gallery.set_calibration(0.2)
         limit = gallery.threshold
     _, report = run_all(folder, new)
     assert report.strangers_dropped == 7
@@ -352,7 +354,7 @@ def test_the_command_takes_moved_photos_and_kept_crops(models: tuple[Path, Path]
         gallery=shop,
     )
     with Gallery.open(shop) as gallery:
-        assert gallery.crops("Bob Ray") == [None, None]
+        assert crops(gallery.store, "Bob Ray") == [None, None]
 
 
 def test_photos_that_are_no_folder_are_one_line(shop: Path, models: tuple[Path, Path], tmp_path: Path) -> None:

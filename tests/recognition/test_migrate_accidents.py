@@ -23,18 +23,19 @@ from toy_migration import (
 
 from facerec.errors import ForeignModelError, GalleryError
 from facerec.faces.detector import AlignedDetector
+from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
 from facerec.recognition.enroll import enrol
 from facerec.recognition.identify import open_gallery
-from facerec.recognition.migrate import Report, Step, migrate, open_renewal
+from facerec.recognition.migrate import Report, Step, migrate, open_model_change
 
 # -------------------------------------------------------------------------------------------------- other processes
 
 
 def step_by_step(folder: Path, model: ByHand, meanwhile: Callable[[], None]) -> Report:
     """Do something between the first template and the rest."""
-    with open_renewal(folder, model) as renewal:
-        steps: Iterator[Step | Report] = migrate(renewal, AlignedDetector(), model)
+    with open_model_change(folder, model) as change:
+        steps: Iterator[Step | Report] = migrate(change, AlignedDetector(), model)
         next(steps)
         meanwhile()
         *_, report = steps
@@ -68,7 +69,7 @@ def test_who_is_removed_or_renamed_meanwhile_stays_so(folder: Path, old: ByHand,
     assert [*vectors_in(folder)] == ["Rob Ray", "Çelik 王"]
     assert ann_in(everything_in(folder), old, new) == []
     with open_gallery(folder, new) as gallery:
-        assert gallery.consent("Rob Ray") == ("agreed", None)
+        assert consent(gallery.store, "Rob Ray") == ("agreed", None)
 
 
 def test_an_enrolment_after_the_change_is_refused_with_one_line(folder: Path, old: ByHand, new: ByHand) -> None:
@@ -155,7 +156,7 @@ def test_killed_before_any_step(
 
 def model_now(folder: Path) -> str:
     with Gallery.open(folder) as gallery:
-        name = gallery.model_name
+        name = gallery.store.model_name
     assert name is not None
     return name
 
@@ -182,12 +183,12 @@ def test_killed_anywhere(
 def test_a_full_disk_changes_nothing(folder: Path, tmp_path: Path, old: ByHand) -> None:
     large = ByHand(tmp_path / "models", "large", 56)
     before = state_of(folder)
-    with open_renewal(folder, large) as renewal:
-        with renewal._database.read() as db:
+    with open_model_change(folder, large) as change:
+        with change.store.database.read() as db:
             pages = db.execute("PRAGMA page_count").fetchone()[0]
             db.execute(f"PRAGMA max_page_count = {pages + 40}")
         with pytest.raises(GalleryError, match="the disk is full"):
-            list(migrate(renewal, AlignedDetector(), large))
+            list(migrate(change, AlignedDetector(), large))
     assert state_of(folder) == before
     require_of(old, folder, tmp_path / "photos")
 

@@ -116,12 +116,12 @@ class World:
         """The guests, as the gallery's model has them."""
         return self.root / f"guests of {self.model.stem}.npz"
 
-    def care(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         """The words of `facerec gallery`."""
         return ["gallery", *arguments, "--gallery", str(self.gallery), "--json"]
 
     def _export_guests(self) -> State:
-        """For each model an export of people who may be kept until a day in the past."""
+        """For each model an archive of people who may be kept until a day in the past."""
         folder, guests = self.new_people(4, 3)
         for fingerprint, path in self.fingerprints.items():
             self.found(fingerprint)
@@ -145,26 +145,26 @@ def remove(world: World) -> Deed | None:
     people = sorted({person for person, _ in world.state - world.guests})
     if len(people) < 2:
         return None
-    return Deed(world.care("remove", people[0]), frozenset(pair for pair in world.state if pair[0] != people[0]))
+    return Deed(world.command("remove", people[0]), frozenset(pair for pair in world.state if pair[0] != people[0]))
 
 
 def expire(world: World) -> Deed | None:
-    return Deed(world.care("expire"), world.state - world.guests) if world.guests <= world.state else None
+    return Deed(world.command("expire"), world.state - world.guests) if world.guests <= world.state else None
 
 
 def import_guests(world: World) -> Deed | None:
     missing = not world.guests & world.state
-    return Deed(world.care("import", str(world.guest_file)), world.state | world.guests) if missing else None
+    return Deed(world.command("import", str(world.guest_file)), world.state | world.guests) if missing else None
 
 
 def rebuild(world: World) -> Deed:
-    return Deed(world.care("rebuild"), world.state)
+    return Deed(world.command("rebuild"), world.state)
 
 
 def migrate(world: World) -> Deed | None:
     if not world.state:
         return None
-    return Deed(world.care("migrate", "--model", str(world.other)), world.state, model=world.other)
+    return Deed(world.command("migrate", "--model", str(world.other)), world.state, model=world.other)
 
 
 OPERATIONS: dict[str, tuple[Callable[[World], Deed | None], str]] = {

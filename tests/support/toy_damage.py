@@ -20,7 +20,7 @@ def few_people(folder: Path) -> Path:
         gallery.bind_model(*MODEL, COHORT)
         for number, name in enumerate(("Ann", "Bob", "Bob", "Cy")):
             gallery.add(name, template(number))
-        gallery.set_strangers(COHORT[:20] * -1, "visitors/")
+        gallery.set_calibration(strangers=COHORT[:20] * -1, source="visitors/")
         assert nearest(gallery, 1) == "Bob"
     return folder
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import connect
+from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.types import Template, Threshold
 
@@ -35,7 +36,7 @@ def template(number: int) -> Template:
 def opened(folder: Path) -> Gallery:
     """The gallery in `folder`, made if need be, with the toy model; encrypted where there is a passphrase."""
     if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not (folder / "gallery.db").exists():
-        Gallery.encrypt(folder, passphrase)
+        encrypt(folder, passphrase)
     gallery = Gallery.open(folder, create=True)
     gallery.bind_model(*MODEL)
     return gallery
@@ -72,7 +73,7 @@ def two_people(folder: Path) -> Path:
         for number in range(40):
             gallery.add("Bob Ray" if number % 2 else "Ann Zebra", template(number))
         assert nearest(gallery, 0) == "Ann Zebra"
-        keep_copy(gallery._database, "rollback")
+        keep_copy(gallery.store.database, "rollback")
     return folder
 
 

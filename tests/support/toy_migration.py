@@ -10,13 +10,14 @@ import toy_model
 from facerec.evaluation.identification import gallery_calibration
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.database import connect
+from facerec.gallery.maintenance import keep_crops
 from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, save_cohort
 from facerec.photos.crops import encode_png
 from facerec.photos.reading import read_image
 from facerec.recognition.enroll import enrol
 from facerec.recognition.identify import open_gallery
-from facerec.recognition.migrate import Report, Step, migrate, open_renewal
+from facerec.recognition.migrate import Report, Step, migrate, open_model_change
 from facerec.types import Vectors
 
 PEOPLE = {"Ann Zebra": 3, "Bob Ray": 2, "Çelik 王": 1}
@@ -54,7 +55,7 @@ def photos_of(folder: Path, *names: str) -> dict[str, list[Path]]:
 
 def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> Path:
     with open_gallery(folder, model, create=True) as gallery:
-        gallery.keep_crops(crops)
+        keep_crops(gallery.store, crops)
         results = list(enrol(gallery, photos_of(photos), AlignedDetector(), model, force=True))
         assert {result.status for result in results} == {"added"}
     return folder
@@ -76,8 +77,8 @@ def expected(model: ByHand, photos: Path) -> dict[str, list[bytes]]:
 
 
 def run_all(folder: Path, model: ByHand, **rules) -> tuple[list[Step], Report]:
-    with open_renewal(folder, model) as renewal:
-        *steps, report = migrate(renewal, rules.pop("detector", AlignedDetector()), model, **rules)
+    with open_model_change(folder, model) as change:
+        *steps, report = migrate(change, rules.pop("detector", AlignedDetector()), model, **rules)
     assert isinstance(report, Report)
     return [step for step in steps if isinstance(step, Step)], report
 

@@ -1,0 +1,108 @@
+"""What a removal or a killed process may have left in a gallery's files: how it is found, and how it is wiped.
+
+Somebody who was removed may still be on the database's free pages, in its write-ahead log and in its copies.
+"""
+
+import logging
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+
+from facerec.errors import GalleryError
+from facerec.files import unlink
+from facerec.gallery.database import Database, connect, explained
+from facerec.gallery.layout import copies_of, drafts_of, salt_of
+from facerec.gallery.schema import scalar, version_of
+
+log = logging.getLogger(__name__)
+
+
+def finish(database: Database) -> None:
+    """Finish what killed processes left undone, where anything may be written."""
+    drop_drafts(database)
+    if database.writable:
+        wipe(database)
+
+
+def drop_drafts(database: Database) -> list[Path]:
+    """Delete the drafts that killed processes left; returns those that cannot be deleted."""
+    path = database.path
+    if not drafts_of(path) or not database.writable:
+        return drafts_of(path)
+    with suppress(GalleryError), database.write():  # whoever is writing a draft holds this lock
+        unlink(drafts_of(path))
+        return []
+    return drafts_of(path)
+
+
+def wipe(database: Database) -> None:
+    """Write the database anew if somebody was removed since it last was; a warning is logged where that fails."""
+    try:
+        with database.read() as db:
+            removal = pending(db)
+        if removal and not database.compact():
+            raise GalleryError(f"{database.path.parent}: another process is reading it; wait until it is done")
+        if removal:
+            with database.write() as db:
+                db.execute("UPDATE traces SET wiped = max(wiped, ?)", (removal,))
+    except GalleryError as error:
+        log.warning("data of removed people is left: %s. After that `facerec gallery check` wipes it", error)
+
+
+def pending(db: sqlite3.Connection) -> int:
+    """The log's number of the last removal, if data of who was removed may still be in the files; else 0."""
+    if version_of(db) < 3:
+        return 0
+    return scalar(db, "SELECT CASE WHEN removal > wiped THEN removal ELSE 0 END FROM traces")
+
+
+def remains(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Everything found that may hold somebody who was removed from the database `path`, one line each."""
+    if version_of(db) < 3:
+        return []
+    found = []
+    if pending(db):
+        found.append(f"{path}: data of removed people may be left in it; close what else uses it and check again")
+    found += _free_pages(db, path)
+    return found + _old_copies(path, scalar(db, "SELECT removal FROM traces"))
+
+
+def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Free pages that hold something; those of an encrypted file cannot be looked at, so all of them."""
+    if salt_of(path) is not None:
+        free = scalar(db, "PRAGMA freelist_count")
+        return [f"{path}: {free} free pages, whatever they hold; run `facerec gallery rebuild`"] if free else []
+    full = full_free_pages(db.serialize())
+    return [f"{path}: {full} free pages still hold something; run `facerec gallery rebuild`"] if full else []
+
+
+def full_free_pages(content: bytes) -> int:
+    """How many free pages of a SQLite file are not empty (its file format, 1.5): none where it deletes securely."""
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    words = np.frombuffer(content, ">u4").reshape(-1, size // 4)
+    trunk, full, seen = int(words[0, 8]), 0, set()
+    while 0 < trunk <= len(words) and trunk not in seen:
+        seen.add(trunk)
+        following, count = (int(word) for word in words[trunk - 1, :2])
+        leaves = words[trunk - 1, 2 : 2 + count].astype(np.int64)
+        leaves = leaves[(leaves > 0) & (leaves <= len(words))]
+        full += int(words[leaves - 1].any(axis=1).sum())
+        full += bool((words[trunk - 1, 2 + count :] > len(words)).any())  # page numbers once listed there may be left
+        trunk = following
+    return full
+
+
+def _old_copies(path: Path, removal: int) -> list[str]:
+    found = []
+    for copy in copies_of(path):
+        try:
+            with explained(copy), closing(connect(copy)) as db:
+                if scalar(db, "SELECT removal FROM traces") < removal:
+                    found.append(f"{copy}: older than the last removal; delete it")
+        except GalleryError as error:
+            if copy.exists():  # else another process has removed somebody meanwhile
+                found.append(f"{error}; delete it: the next change keeps a new one")
+    return found

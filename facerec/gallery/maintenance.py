@@ -1,0 +1,78 @@
+"""Looking after a gallery: is it sound, its search index made anew, and whether it keeps the crops of photos."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from facerec.gallery import audit_log, people_cache
+from facerec.gallery.audit_log import record
+from facerec.gallery.erasure import purge
+from facerec.gallery.integrity import broken_crops, broken_people, broken_strangers, broken_vectors, faults
+from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
+from facerec.gallery.queries import count_rows, generation_of, keeps_crops
+from facerec.gallery.schema import scalar
+from facerec.gallery.store import Store
+from facerec.search.index import FlatIndex
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` looked at and, one line each, what is wrong; no problems: the gallery is sound."""
+
+    people: int
+    templates: int
+    problems: tuple[str, ...]
+
+
+def check(store: Store) -> CheckReport:
+    """Look at every page, row and vector, the log, the index file if it claims to be up to date, and for leftovers."""
+    finish(store.database)
+    _drop_free_pages(store)
+    with store.read() as db:
+        problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
+        problems += [*_broken_index(store, db), *audit_log.faults(db), *remains(db, store.database.path)]
+        people, templates = count_rows(db, "people"), count_rows(db, "templates")
+    problems += [f"{draft}: left unfinished by a killed process; delete it" for draft in drop_drafts(store.database)]
+    return CheckReport(people, templates, tuple(problems))
+
+
+def rebuild(store: Store) -> int:
+    """Write the database anew, and the index again from it; return how many templates it holds."""
+    store.database.compact()
+    with store.read() as db:
+        generation = generation_of(db)
+        people = people_cache.from_database(db, store.folder, scalar(db, "SELECT dimension FROM gallery") or 0)
+    people_cache.save(store, people.index, generation)
+    return len(people.ids)
+
+
+def keep_crops(store: Store, keep: bool) -> None:
+    """From now on keep the aligned crops of enrolled photos; or keep none, and delete those there are, as a removal."""
+    with store.write() as db:
+        if keep != keeps_crops(db):
+            number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
+            db.execute("UPDATE keeping SET crops = ?", (keep,))
+            if not keep:
+                db.execute("DELETE FROM crops")
+                purge(store, db, number)
+    wipe(store.database)
+
+
+def _drop_free_pages(store: Store) -> None:
+    """What is on the free pages of an encrypted file cannot be seen: `check` wants none there."""
+    with store.read() as db:
+        free = scalar(db, "PRAGMA freelist_count")
+    if free and store.database.encrypted and store.database.writable:
+        store.database.compact()
+
+
+def _broken_index(store: Store, db: sqlite3.Connection) -> list[str]:
+    path = store.index_path
+    if store.database.encrypted and path.exists():
+        return [f"{path}: not encrypted, as the gallery is; delete it"]
+    index = FlatIndex.load(path, generation_of(db))
+    if index is None:
+        return []  # the next search makes it again
+    stored = dict(db.execute("SELECT id, vector FROM templates ORDER BY id"))
+    if list(stored) == index.ids.tolist() and b"".join(stored.values()) == index.vectors(index.ids).tobytes():
+        return []
+    return [f"{path}: not the vectors of the database; run `facerec gallery rebuild`"]

@@ -1,0 +1,71 @@
+"""Which model a gallery's vectors are of."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from facerec.errors import ForeignModelError
+from facerec.gallery.audit_log import record
+from facerec.gallery.queries import as_text, count_rows
+from facerec.gallery.store import Store
+from facerec.gallery.strangers import holds_strangers, write_strangers
+from facerec.types import Threshold, Vectors
+
+_COLUMNS = "model_fingerprint, model_name, dimension, threshold, threshold_source"
+
+
+def bind_model(
+    store: Store, fingerprint: str, name: str, dimension: int, threshold: Threshold | None, cohort: Vectors | None
+) -> None:
+    """Have the gallery be of a model; see `Gallery.bind_model`."""
+    name, limit = as_text(name), threshold and threshold.distance
+    wanted = (fingerprint, name, dimension, limit, threshold and as_text(threshold.source))
+    given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
+    with store.read() as db:
+        stored = db.execute(f"SELECT {_COLUMNS} FROM gallery").fetchone()
+        _refuse_other(db, store.folder, fingerprint, name, dimension)
+        known = holds_strangers(db, "cohort", given)
+    if stored != wanted or not known:
+        with store.write() as db:
+            _refuse_other(db, store.folder, fingerprint, name, dimension)
+            write_model(db, fingerprint, name, dimension, threshold)
+            if stored[0] != fingerprint:
+                db.execute("DELETE FROM strangers")
+            write_strangers(db, "cohort", f"the cohort of {name}", given)
+            record(db, "model bound", model=fingerprint, dimension=dimension, cohort=len(given))
+
+
+def write_model(
+    db: sqlite3.Connection, fingerprint: str, name: str, dimension: int, threshold: Threshold | None
+) -> None:
+    """Put a model in the place of the gallery's; threshold: its card's."""
+    limit = threshold and threshold.distance
+    values = (fingerprint, as_text(name), dimension, limit, threshold and as_text(threshold.source))
+    db.execute(f"UPDATE gallery SET ({_COLUMNS}) = (?, ?, ?, ?, ?)", values)
+
+
+def require_model(store: Store, fingerprint: str, name: str, dimension: int) -> None:
+    """ForeignModelError where `bind_model` would raise it; nothing is changed."""
+    with store.read() as db:
+        _refuse_other(db, store.folder, fingerprint, name, dimension)
+
+
+def dimension_of(db: sqlite3.Connection, folder: Path, fingerprint: str) -> int:
+    """The numbers in a vector of the gallery's model; ForeignModelError unless that still is the one expected."""
+    query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
+    stored, name, dimension = db.execute(query).fetchone()
+    if stored != fingerprint:
+        raise ForeignModelError(f"{folder}: now of model {name}; give that one as --model and run the command again")
+    return dimension
+
+
+def _refuse_other(db: sqlite3.Connection, folder: Path, fingerprint: str, name: str, dimension: int) -> None:
+    query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
+    stored, stored_name, stored_dimension = db.execute(query).fetchone()
+    if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
+        raise ForeignModelError(
+            f"{folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
+            f"give that model's folder or file as --model, another gallery (`--gallery DIR`), or have this one "
+            f"changed by `facerec gallery migrate --model NEW`"
+        )
