@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -34,8 +35,9 @@ _NAMES = {"database or disk is full": "SQLITE_FULL", "disk I/O error": "SQLITE_I
 class Database:
     """An open gallery database. Every SQLite or file error leaves it as a GalleryError of one line.
 
-    path: its file. encrypted: whether it is, as is all beside it. copy_due: whether a copy should be kept: a
-    transaction added to the log, or there is no copy.
+    It may be used from several threads at once. They share one connection: while one of them has the `lock`, as it has
+    in a transaction, the others wait. path: its file. encrypted: whether it is, as is all beside it. copy_due: whether
+    a copy should be kept: a transaction added to the log, or there is no copy.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
@@ -45,7 +47,9 @@ class Database:
         if it is no gallery, encrypted with another passphrase, or missing where there are copies of it.
         """
         self.path = path
+        self.lock = threading.RLock()
         self.copy_due = False
+        self._closed = False
         with explained(path), ExitStack() as opening:
             if create:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +72,8 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file; the last process to do so folds the write-ahead log into it."""
-        with explained(self.path):
+        with self.lock, explained(self.path):
+            self._closed = True
             self._open.close()
 
     @property
@@ -79,29 +84,40 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """One consistent view, whatever other processes write meanwhile."""
-        with explained(self.path), self._db:
-            self._db.execute("BEGIN")
-            yield self._db
+        with self._transaction("DEFERRED") as db:
+            yield db
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction: on disk as a whole when the block ends, undone as a whole when it raises."""
         if not self.writable:  # of an old format that cannot be brought up to date there are not all tables to say so
             raise GalleryError(f"{self.path}: {_MEANINGS['SQLITE_READONLY'][1]}")
-        with explained(self.path):
+        with self._transaction("IMMEDIATE") as db:
+            before = audit_log.last_number(db)
+            yield db
+            logged = audit_log.last_number(db) != before
+        if logged:
+            self.copy_due = True
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with self.lock, explained(self.path):
+            self._require_open()
             with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                before = audit_log.last_number(self._db)
+                self._db.execute(f"BEGIN {kind}")
                 yield self._db
-                logged = audit_log.last_number(self._db) != before
-            self.copy_due = self.copy_due or logged
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise GalleryError(f"{self.path}: closed by this program; open the gallery again")
 
     def compact(self) -> bool:
         """Write the file anew from its rows and empty the write-ahead log: what was removed is then in neither.
 
         While another process reads, this waits; past BUSY_SECONDS it gives up and returns False.
         """
-        with explained(self.path):
+        with self.lock, explained(self.path):
+            self._require_open()
             self._db.execute("VACUUM")
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
@@ -138,8 +154,10 @@ class Database:
                 audit_log.record(db, "created")
 
     def _upgrade(self) -> None:
-        """What was removed before there was a log (format 3) may have left traces: the file is to be written anew, and
-        copies go."""
+        """Bring an older format up to date.
+
+        Before there was a log (format 3) a removal did not wipe: the file is then written anew, and its copies deleted.
+        """
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
                 upgrade(db)

@@ -38,6 +38,7 @@ from facerec.vectors import vector_fault
 class Gallery:
     """An open gallery. Every method raises a GalleryError of one line if the folder or database fails it.
 
+    One object may be used from several threads at once; the answers are those of the calls one after the other.
     store: its open folder, for the functions of the other modules.
     """
 
@@ -86,8 +87,9 @@ class Gallery:
         later the same model may bring a new name, threshold (its card's) or cohort. Raises ForeignModelError if the
         gallery holds vectors of another model.
         """
-        bind_model(self.store, fingerprint, name, dimension, threshold, cohort)
-        self._cache = PeopleCache(self.store, fingerprint)
+        with self.store.lock:
+            bind_model(self.store, fingerprint, name, dimension, threshold, cohort)
+            self._cache = PeopleCache(self.store, fingerprint)
 
     def _bound(self) -> PeopleCache:
         """What is kept in memory of the gallery, once a model is bound."""
@@ -116,7 +118,10 @@ class Gallery:
         fpir: the gallery's own target unless given. None where nobody is enrolled or no strangers are known. What was
         found for the target is kept until the gallery changes. Raises ConfigError for a rate not between 0 and 1.
         """
-        cache = self._bound()
+        with self.store.lock:
+            return self._calibration(self._bound(), fpir)
+
+    def _calibration(self, cache: PeopleCache, fpir: float | None) -> Calibration | None:
         people, generation = cache.current(), cache.generation
         with self.store.read() as db:
             cohort, given = (read_strangers(db, people.index.dimension, kind) for kind in ("cohort", "given"))
@@ -184,14 +189,16 @@ class Gallery:
         near people the one whose photo was enrolled first comes first. People other processes enrolled a moment ago are
         found. Nobody enrolled: N empty lists.
         """
-        people = self._bound().current()
-        _require_unit(vectors, people.index.dimension, str(self.folder))
-        return people.nearest(vectors, top)
+        with self.store.lock:
+            people = self._bound().current()
+            _require_unit(vectors, people.index.dimension, str(self.folder))
+            return people.nearest(vectors, top)
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
         """Return everybody's name and the (P, D) unit float32 rows they are searched at."""
-        people = self._bound().current()
-        return people.names, people.means
+        with self.store.lock:
+            people = self._bound().current()
+            return people.names, people.means
 
     # ------------------------------------------------------------------------------------------------ who is in it
 

@@ -22,6 +22,7 @@ from facerec.search.people import PeopleIndex
 class PeopleCache:
     """The people of a gallery of one model, kept in memory and brought up to date when the gallery changed.
 
+    Whoever uses what `current` returns has the store's lock: the next call changes it in place.
     fingerprint: the model's. generation: the state of the database that what is in memory was read at.
     """
 

@@ -39,9 +39,12 @@ def derive(passphrase: str, salt: bytes) -> str:
 
 
 def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
-    """Open a database file that is there, by SQLite, or with a key by SQLCipher, whose connections are the same."""
+    """Open a database file that is there, by SQLite, or with a key by SQLCipher, whose connections are the same.
+
+    Any thread may use the connection, one at a time.
+    """
     if key is None:
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
     else:
         db = _connect(uri, key, timeout)
     know_checksums(db)
@@ -82,7 +85,7 @@ def require_library() -> Any:
 
 
 def _connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
-    db = require_library().connect(uri, uri=True, isolation_level=None, timeout=timeout)
+    db = require_library().connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
     db.execute("PRAGMA cipher_log_level = NONE")  # on stderr; what it says comes as an error, too
     if key is not None:
         db.execute(f'PRAGMA key = "{key}"')

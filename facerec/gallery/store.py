@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 class Store:
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails it.
 
-    folder: the gallery's. database: its SQLite file, open. index_path: where the search index is, if there is one.
+    It may be used from several threads at once. folder: the gallery's. database: its SQLite file, open. index_path:
+    where the search index is, if there is one. lock: whoever has it keeps other threads from reading and writing.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
@@ -31,6 +32,7 @@ class Store:
         self.folder = folder
         self.database = database
         self.index_path = index_of(database.path)
+        self.lock = database.lock
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False) -> Self:
@@ -55,14 +57,15 @@ class Store:
 
         A copy that cannot be made undoes nothing of what was done before: it is logged as a warning.
         """
-        try:
-            if self.database.copy_due:
-                self.database.copy_due = False
-                keep_copy(self.database)
-        except GalleryError as error:
-            log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
-        finally:
-            self.database.close()
+        with self.lock:
+            try:
+                if self.database.copy_due:
+                    self.database.copy_due = False
+                    keep_copy(self.database)
+            except GalleryError as error:
+                log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
+            finally:
+                self.database.close()
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """See `Database.read`."""
