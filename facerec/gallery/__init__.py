@@ -1,1 +1,1 @@
-"""The people somebody enrolled, in a folder that survives crashes and forgets who is removed."""
+"""The gallery: enrolled people in a folder that survives crashes and keeps nothing of people who were removed."""

@@ -297,7 +297,7 @@ def _stored(members: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 
 def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:
-    """The rows of an .npy file; its header is held against the numbers there must be before anything is made of it."""
+    """The rows of an .npy file; its header is compared with the expected numbers before any row is read."""
     stream = io.BytesIO(array)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not the array facerec writes")

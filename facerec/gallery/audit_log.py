@@ -1,4 +1,4 @@
-"""The gallery's audit log: what was done to whom, in a chain of hashes in which nothing can be changed unseen.
+"""The gallery's audit log: what was done to whom. The entries form a chain of hashes, so that a change is seen.
 
 An entry is canonical JSON (keys sorted, no spaces, ASCII) of its number, the time (UTC), facerec's version, the action,
 the number of the person where it is about one, and counts. It holds neither names nor anything of a face. Its hash is

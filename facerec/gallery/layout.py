@@ -1,11 +1,11 @@
-"""The files of a gallery's folder: their names, who has the folder open, and how a copy takes the database's place.
+"""The files of a gallery's folder, by name.
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
     index.faiss                    a cache for searching; none where the gallery is encrypted
     gallery.db.backup, .rollback   whole copies of the database
     gallery.db.restoring           a copy that is taking the database's place
     gallery.encrypted              only where all of these are encrypted (see `sqlcipher`): their salt, in hexadecimal
-    *.draft                        what a killed process was writing; under the database's write lock nobody needs it
+    *.draft                        left by a killed process; whoever has the database's write lock may delete it
 
 Whoever opens a gallery shares a lock (flock) on its folder; a restore has the folder to itself.
 """

@@ -1,4 +1,4 @@
-"""What people, notes and days may be called in a gallery."""
+"""Which names of people, notes and last days a gallery takes."""
 
 import unicodedata
 from datetime import date

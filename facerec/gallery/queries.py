@@ -1,4 +1,4 @@
-"""What is asked of a gallery's tables, and put into them: each function runs in a transaction of its caller's."""
+"""Reading and writing a gallery's tables. Each function runs in the transaction of its caller."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
 
 
 def insert_template(db: sqlite3.Connection, name: str, template: Template, enrolled: str | None = None) -> int:
-    """Enrol a photo, and its person where they are new; returns their number. enrolled: when, now unless given.
+    """Enroll a photo, and its person where they are new; returns their number. enrolled: when, now unless given.
 
     Its crop is kept where the gallery keeps crops.
     """

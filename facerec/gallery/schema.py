@@ -19,12 +19,13 @@ _PEOPLE = f"""(
 )"""
 # `generation` is drawn anew, by the triggers, inside every transaction that changes what a search can find. It is
 # random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
-# `traces`: the log's number of the last removal, and of the last one whose traces are gone from the files.
-# `keeping`: whether crops of what is enrolled are kept. `renewal`: vectors of a model the gallery is to have next.
+# `traces`: the log's number of the last removal, and of the last one that is wiped from the files.
+# `keeping`: whether the crops of enrolled photos are kept. `renewal`: vectors of a model the gallery is to have next.
 # `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). A
-# crop's PNG has checksums of its own. All else stands in an index, too (`*_twice`, UNIQUE): SQLite's integrity check,
-# at every opening, compares the two, and so finds a bit that flipped in either. (One that makes a number of the index
-# no number equals every number to it; so nothing is read from there: `WHERE only = 1` keeps the planner from it.)
+# crop's PNG has checksums of its own. All other columns stand in an index, too (`*_twice`, UNIQUE): at every opening
+# SQLite's integrity check compares table and index, and so finds a bit that flipped in either. It overlooks one case: a
+# flipped bit can turn a number in the index into NaN, which the check takes for equal to every number. So `gallery` is
+# never read from its index: `WHERE only = 1` in the index keeps the query planner from it.
 # `template_sealed` stops older facerecs that had the gallery open before it was brought up to date.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (

@@ -1,4 +1,4 @@
-"""The strangers a gallery calibrates its threshold by."""
+"""The strangers by whom a gallery sets its threshold: vectors of people who are not enrolled."""
 
 import os
 import sqlite3
