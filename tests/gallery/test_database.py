@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_fixtures
 import toy_gallery
 from surroundings import as_a_user_who_may_only_read
 from toy_gallery import MODEL, nearest, opened, sql, template
@@ -23,6 +24,7 @@ from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import rebuild
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+folder = toy_fixtures.not_made_yet
 
 
 # ------------------------------------------------------------------------------------------- company and accidents

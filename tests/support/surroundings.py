@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import toy_fixtures
 from running import run
-
-folder = toy_fixtures.not_made_yet
 
 
 @contextmanager
