@@ -138,7 +138,7 @@ def test_frozen_imagenet_features_tell_ants_from_bees(shared_data: Path, tmp_pat
 @pytest.mark.real
 @pytest.mark.usefixtures("imagenet_weights")
 def test_a_support_vector_machine_on_imagenet_features_tells_ants_from_bees(shared_data: Path, tmp_path: Path) -> None:
-    """Without any training of the network; README has 92.8 % and 0.988, of the last stage."""
+    """Without any training of the network; the study `stages` has 92.8 % and 0.988, of the last stage."""
     insects, output = shared_data / "hymenoptera", tmp_path / "insects.npz"
     options = ["--model", "mobilenet_v2", "--classifier", "svm", "--test", insects / "val", "--output", output]
     result = run("features", insects / "train", *options, "--json")
@@ -170,7 +170,7 @@ def few_dozen(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_fine_tuning_on_a_few_dozen_people_does_not_make_the_shipped_model_worse(
     few_dozen: Path, shared_data: Path, tmp_path: Path
 ) -> None:
-    """README's recipe. Looked at is the last epoch: the run itself keeps the best, which could be where it began."""
+    """The recipe in facerec/training/README.md. Looked at is the last epoch: the run itself keeps the best, which could be where it began."""
     words = ["train", few_dozen, "--aligned", "--splits", shared_data / "splits", "--output", tmp_path / "run"]
     words += ["--init", "default", "--strategy", "frozen", "--head-lr", 3e-5, "--epochs", 4]
     words += ["--teacher", "default", "--teacher-loss", "direct + 10*relational", "--teacher-weight", 3]

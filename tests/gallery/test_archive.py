@@ -38,7 +38,7 @@ def file(source: Path, tmp_path: Path) -> Path:
 
 
 def parts(file: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """As README documents the format, by NumPy and json alone."""
+    """As the gallery's README documents the format, by NumPy and json alone."""
     with np.load(file, allow_pickle=False) as archive:
         return json.loads(archive["people.json"]), archive["vectors"]
 
