@@ -170,7 +170,7 @@ def few_dozen(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_fine_tuning_on_a_few_dozen_people_does_not_make_the_shipped_model_worse(
     few_dozen: Path, shared_data: Path, tmp_path: Path
 ) -> None:
-    """The recipe in facerec/training/README.md. Looked at is the last epoch: the run itself keeps the best, which could be where it began."""
+    """The recipe in facerec/training/README.md; the last epoch is looked at, since the best could be the start."""
     words = ["train", few_dozen, "--aligned", "--splits", shared_data / "splits", "--output", tmp_path / "run"]
     words += ["--init", "default", "--strategy", "frozen", "--head-lr", 3e-5, "--epochs", 4]
     words += ["--teacher", "default", "--teacher-loss", "direct + 10*relational", "--teacher-weight", 3]
