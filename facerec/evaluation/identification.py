@@ -20,7 +20,6 @@ from facerec.decision.posterior import PRIOR, Posterior
 from facerec.errors import DataError
 from facerec.evaluation.reliability import reliability
 from facerec.metrics.intervals import Nest, Tally, measured, rates, tally
-from facerec.search.index import FlatIndex
 from facerec.search.people import PeopleIndex
 from facerec.types import Candidate, Decision, Floats, Threshold, Vectors
 
@@ -187,9 +186,7 @@ def index_people(enrolled: Mapping[str, Sequence[FaceVector]]) -> PeopleIndex:
     if not owners:
         return PeopleIndex.nobody(1)
     vectors = np.stack([row for rows in enrolled.values() for row in rows if row is not None]).astype(np.float32)
-    index, ids = FlatIndex(vectors.shape[1]), np.arange(len(vectors))
-    index.add(ids, vectors)
-    return PeopleIndex(index, ids, owners)
+    return PeopleIndex(np.arange(len(vectors)), owners, vectors)
 
 
 def gallery_threshold(

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from facerec.decision.calibration import calibrate_by
 from facerec.decision.population import evidence_of
 from facerec.metrics.intervals import rate_interval
-from facerec.search.index import FlatIndex
 from facerec.search.leave_one_out import leave_one_out
 from facerec.search.people import EnrolledPeople, PeopleIndex
 from facerec.types import Threshold
@@ -59,9 +58,7 @@ class SelfSearch:
 
 def search_itself(held: EnrolledPeople) -> SelfSearch:
     """Search a gallery with its own templates and its strangers. At least one template."""
-    index, ids = FlatIndex(held.vectors.shape[1]), np.arange(len(held.vectors))
-    index.add(ids, held.vectors)
-    people = PeopleIndex(index, ids, held.owners)
+    people = PeopleIndex(np.arange(len(held.vectors)), held.owners, held.vectors)
     evidence = evidence_of(people, held.strangers, held.given)
     made = calibrate_by(evidence, held.fpir, len(people.names))
     threshold = held.fallback if made is None else made.threshold

@@ -14,6 +14,7 @@ gallery that was changed is closed. Several processes may enroll and identify at
 `enrolled`, `erasure`, `maintenance`, `archive`. `backup` and `encryption` work on the folder of a closed gallery.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +28,7 @@ from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
 from facerec.gallery.names import clean_name
 from facerec.gallery.people_cache import PeopleCache
-from facerec.gallery.queries import PersonSummary, StoredTemplate, insert_template, owner_of
+from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of, insert_template, owner_of
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import read_strangers, write_strangers
@@ -124,7 +125,7 @@ class Gallery:
     def _calibration(self, cache: PeopleCache, fpir: float | None) -> Calibration | None:
         people, generation = cache.current(), cache.generation
         with self.store.read() as db:
-            cohort, given = (read_strangers(db, people.index.dimension, kind) for kind in ("cohort", "given"))
+            cohort, given = (read_strangers(db, people.dimension, kind) for kind in ("cohort", "given"))
             if not people.names or all(rows is None or not len(rows) for rows in (cohort, given)):
                 return None
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
@@ -166,18 +167,22 @@ class Gallery:
         The name is stripped and NFC-normalised. Raises GalleryError for an unfit name, a vector that is not finite,
         of unit length (within 1e-3) and of the model's dimension, or a photo that is enrolled as somebody else.
         """
-        name = clean_name(person)
-        with self.store.write() as db:
-            dimension = dimension_of(db, self.folder, self._bound().fingerprint)
-            _require_unit(template.vector[None], dimension, template.source)
-            owner = owner_of(db, template.photo_hash)
-            if owner is None:
-                record(db, "enrolled", insert_template(db, name, template), templates=1)
-            elif owner != name:
-                raise GalleryError(
-                    f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
-                    "`facerec gallery rename` or `remove` if that was wrong"
-                )
+        name, cache = clean_name(person), self._bound()
+        with self.store.lock:
+            with self.store.write() as db:
+                dimension = dimension_of(db, self.folder, cache.fingerprint)
+                _require_unit(template.vector[None], dimension, template.source)
+                owner, before = owner_of(db, template.photo_hash), generation_of(db)
+                if owner is None:
+                    record(db, "enrolled", insert_template(db, name, template), templates=1)
+                elif owner != name:
+                    raise GalleryError(
+                        f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
+                        "`facerec gallery rename` or `remove` if that was wrong"
+                    )
+                after, last = generation_of(db), scalar(db, "SELECT max(id) FROM templates")
+            if owner is None:  # and safely on disk
+                cache.add(before, after, last, name, template.vector)
         return owner is None
 
     # ------------------------------------------------------------------------------------------------ searching
@@ -191,14 +196,30 @@ class Gallery:
         """
         with self.store.lock:
             people = self._bound().current()
-            _require_unit(vectors, people.index.dimension, str(self.folder))
+            _require_unit(vectors, people.dimension, str(self.folder))
             return people.nearest(vectors, top)
+
+    def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
+        """Return, for each of (N, D) unit float32 rows, the nearest person and the person `names` has for that row.
+
+        The nearer of the two comes first. One candidate where they are the same person, or the named one is not
+        enrolled; none where nobody is.
+        """
+        with self.store.lock:
+            people = self._bound().current()
+            _require_unit(vectors, people.dimension, str(self.folder))
+            return people.nearest_and_named(vectors, names)
+
+    def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
+        """Return the pairs of people within a distance of whom one at least is in `names`; see `PeopleIndex.alike`."""
+        with self.store.lock:
+            return self._bound().current().alike(names, limit)
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
         """Return everybody's name and the (P, D) unit float32 rows they are searched at."""
         with self.store.lock:
             people = self._bound().current()
-            return people.names, people.means
+            return tuple(people.names), people.means.copy()
 
     # ------------------------------------------------------------------------------------------------ who is in it
 

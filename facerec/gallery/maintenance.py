@@ -41,7 +41,7 @@ def rebuild(store: Store) -> int:
     with store.read() as db:
         generation = generation_of(db)
         people = people_cache.from_database(db, store.folder, scalar(db, "SELECT dimension FROM gallery") or 0)
-    people_cache.save(store, people.index, generation)
+    people_cache.save(store, people, generation)
     return len(people.ids)
 
 

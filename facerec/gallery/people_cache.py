@@ -9,14 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.model import dimension_of
 from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
-from facerec.search.index import FlatIndex, Index
+from facerec.search.index import FlatIndex
 from facerec.search.people import PeopleIndex
+from facerec.types import Vectors
 
 
 class PeopleCache:
@@ -48,8 +50,17 @@ class PeopleCache:
         self._people, self.generation = people, generation
         if known is None and cached is None:
             with suppress(GalleryError):  # a cache that cannot be written costs time, not truth
-                save(store, people.index, generation)
+                save(store, people, generation)
         return people
+
+    def add(self, before: str, after: str, template: int, person: str, vector: NDArray[np.float32]) -> None:
+        """Take note of a template that was added in a transaction which led from one generation to another.
+
+        template: its number in the database. Where others changed the gallery since it was read, `current` sees to it.
+        """
+        if self._people is not None and self.generation == before:
+            self._people.add(np.array([template]), [person], vector[None])
+            self.generation = after
 
 
 def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> PeopleIndex:
@@ -57,10 +68,12 @@ def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> Peopl
     return _refreshed(db, folder, PeopleIndex.nobody(dimension))
 
 
-def save(store: Store, index: Index, generation: str) -> None:
-    """Write the index file, if the gallery is still of the index's generation. An encrypted gallery keeps none."""
+def save(store: Store, people: PeopleIndex, generation: str) -> None:
+    """Write the index file, if the gallery is still of the people's generation. An encrypted gallery keeps none."""
     if store.database.encrypted:
         return
+    index = FlatIndex(people.dimension)
+    index.add(people.ids, people.vectors)
     with store.write() as db:  # the lock keeps vectors that are just being removed from coming back
         if generation_of(db) == generation:
             index.save(store.index_path, generation)
@@ -71,18 +84,33 @@ def _from_file(store: Store, db: sqlite3.Connection, generation: str) -> PeopleI
     if store.database.encrypted:  # nothing of it is kept in the open
         return None
     index, (ids, owners) = FlatIndex.load(store.index_path, generation), owners_of_all(db)
-    return PeopleIndex(index, ids, owners) if index is not None and np.array_equal(index.ids, ids) else None
+    if index is None or not np.array_equal(index.ids, ids):
+        return None
+    return PeopleIndex(ids, owners, index.vectors(ids))
 
 
 def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> PeopleIndex:
-    """Bring an index up to date, in place. Ids are never used twice, so new templates have higher ones."""
+    """Bring people up to date, in place where some were only added. Ids are never used twice: new ones are higher."""
     ids, owners = owners_of_all(db)
     last = int(known.ids[-1]) if len(known.ids) else 0
+    new, kept = _vectors_after(db, folder, last, known.dimension), int((ids <= last).sum())
+    if len(new) != len(ids) - kept:
+        raise _cut_off(folder)
+    if np.array_equal(ids[:kept], known.ids) and owners[:kept] == known.owners():
+        known.add(ids[kept:], owners[kept:], new)
+        return known
+    old = known.vectors[np.searchsorted(known.ids, ids[:kept])]
+    return PeopleIndex(ids, owners, np.concatenate([old, new]))
+
+
+def _vectors_after(db: sqlite3.Connection, folder: Path, last: int, dimension: int) -> Vectors:
+    """(N, D): the vectors of the templates whose numbers are above `last`, in their order."""
     blobs = [blob for (blob,) in db.execute("SELECT vector FROM templates WHERE id > ? ORDER BY id", (last,))]
-    if len(blobs) != (ids > last).sum() or any(len(blob) != 4 * known.index.dimension for blob in blobs):
-        raise DamagedGalleryError(f"{folder}: a vector is cut off or nobody's; `facerec gallery check` names it")
+    if any(len(blob) != 4 * dimension for blob in blobs):
+        raise _cut_off(folder)
     require_undamaged(db, folder, last)
-    known.index.remove(np.setdiff1d(known.ids, ids))
-    new = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), known.index.dimension)
-    known.index.add(ids[ids > last], new)
-    return PeopleIndex(known.index, ids, owners)
+    return np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
+
+
+def _cut_off(folder: Path) -> DamagedGalleryError:
+    return DamagedGalleryError(f"{folder}: a vector is cut off or nobody's; `facerec gallery check` names it")

@@ -101,10 +101,7 @@ class FlatIndex:
 
     def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
         """See `Index.search`."""
-        distances, ids = self._index.search(self._rows(vectors), k)
-        distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may fall below zero
-        order = np.lexsort((ids, distances), axis=-1)
-        return np.take_along_axis(distances, order, axis=-1), np.take_along_axis(ids, order, axis=-1)
+        return _in_order(*self._index.search(self._rows(vectors), k))
 
     def save(self, path: Path, stamp: str) -> None:
         """See `Index.save`: a header line of format, stamp and SHA-256 of the rest, then FAISS's bytes."""
@@ -138,3 +135,20 @@ class FlatIndex:
                 "use the model the gallery was made with"
             )
         return np.ascontiguousarray(vectors, np.float32)
+
+
+def nearest_rows(vectors: Vectors, rows: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+    """Return distances and row numbers, both (N, k), of the k >= 1 nearest of (R, D) rows to each of (N, D) vectors.
+
+    Sorted by distance, then row number. Where R is less than k they end in distance inf and number -1.
+    """
+    if not len(rows) or not len(vectors):
+        shape = (len(vectors), k)
+        return np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int64)
+    return _in_order(*_faiss().knn(np.ascontiguousarray(vectors, np.float32), rows, k))
+
+
+def _in_order(distances: NDArray[np.float32], ids: Ids) -> tuple[NDArray[np.float32], Ids]:
+    distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may fall below zero
+    order = np.lexsort((ids, distances), axis=-1)
+    return np.take_along_axis(distances, order, axis=-1), np.take_along_axis(ids, order, axis=-1)

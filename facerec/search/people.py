@@ -1,55 +1,174 @@
-"""The nearest people: an index whose vectors belong to somebody."""
+"""The nearest people: vectors that belong to somebody, and each person's mean."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.search.index import FlatIndex, Ids, Index
+from facerec.search.growing import GrowingArray
+from facerec.search.index import Ids, nearest_rows
 from facerec.types import Candidate, Threshold, Vectors
-from facerec.vectors import unit_means
+from facerec.vectors import paired_distances, squared_distances, unit_means
+
+Places = NDArray[np.intp]
+Marks = NDArray[np.uint64]
+_BLOCK = 64  # people compared with everybody at once
+
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio: its multiples lie evenly among the 64-bit numbers (Knuth, TAOCP 3, 6.4)."""
 
 
 class PeopleIndex:
-    """An index whose vectors belong to people, each of whom is searched at the mean of theirs, of length 1 again.
+    """People and their vectors. Each person is searched at the mean of their vectors, scaled to length 1.
 
     The mean misses fewer people than the nearest of the vectors does (scripts/studies/template_means.py), and somebody
-    with many photos does not come nearer to strangers than somebody with one.
+    with many photos does not come nearer to strangers than somebody with one. People stand in the order of their lowest
+    id. `add` changes the index in place, and only the means of the people it adds vectors to.
     """
 
-    def __init__(self, index: Index, ids: Ids, owners: Sequence[str]) -> None:
-        """`ids`: all of the index's, (T,) ascending; `owners`: whose each of them is."""
-        self.index = index
-        self.ids = ids
-        self.names = tuple(dict.fromkeys(owners))  # by their lowest id
-        self._means = FlatIndex(index.dimension)
-        places = {name: place for place, name in enumerate(self.names)}
-        self.places = np.array([places[owner] for owner in owners], np.intp)  # (T,) in `names`, of each vector's owner
-        means = unit_means(index.vectors(ids), self.places)
-        self._means.add(np.arange(len(means)), means)
+    def __init__(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
+        """Hold (T, D) unit float32 rows; `ids`: (T,) int64, ascending; `owners`: whose each row is."""
+        self.names = list(dict.fromkeys(owners))
+        self._place = {name: place for place, name in enumerate(self.names)}
+        places = np.array([self._place[owner] for owner in owners], np.intp)
+        self._ids, self._places = GrowingArray(ids), GrowingArray(places)
+        self._vectors = GrowingArray(np.ascontiguousarray(vectors, np.float32))
+        self._means = GrowingArray(unit_means(self.vectors, places))
 
     @classmethod
     def nobody(cls, dimension: int) -> Self:
         """No people and no vectors of `dimension` numbers yet."""
-        return cls(FlatIndex(dimension), np.empty(0, np.int64), [])
+        return cls(np.empty(0, np.int64), [], np.empty((0, dimension), np.float32))
+
+    @property
+    def dimension(self) -> int:
+        """D, the numbers in a vector."""
+        return self.vectors.shape[1]
+
+    @property
+    def ids(self) -> Ids:
+        """(T,) ascending int64 ids of the vectors."""
+        return self._ids.rows
+
+    @property
+    def vectors(self) -> Vectors:
+        """(T, D) unit rows, in the order of `ids`."""
+        return self._vectors.rows
+
+    @property
+    def places(self) -> Places:
+        """(T,) the place in `names` of each vector's owner."""
+        return self._places.rows
 
     @property
     def means(self) -> Vectors:
-        """(P, D) unit rows: what each of the people is searched at, in the order of `names`."""
-        return self._means.vectors(np.arange(len(self.names)))
+        """(P, D) unit rows: what each person is searched at, in the order of `names`."""
+        return self._means.rows
+
+    @property
+    def first(self) -> Places:
+        """(P,) the row in `vectors` of each person's vector with the lowest id."""
+        return np.unique(self.places, return_index=True)[1]
+
+    @property
+    def lowest_ids(self) -> Ids:
+        """(P,) ascending: the lowest id of each person, which nobody else ever has."""
+        return self.ids[self.first]
+
+    def owners(self) -> list[str]:
+        """Return the name of each vector's owner, in the order of `ids`."""
+        return [self.names[place] for place in self.places]
+
+    def add(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
+        """Add (N, D) unit rows, in place. `ids` are ascending, and above all those known."""
+        assert not len(ids) or not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
+        known = len(self.names)
+        for owner in owners:
+            if self._place.setdefault(owner, len(self.names)) == len(self.names):
+                self.names.append(owner)
+        places = np.array([self._place[owner] for owner in owners], np.intp)
+        self._ids.append(ids)
+        self._places.append(places)
+        self._vectors.append(vectors)
+        self._means.append(np.empty((len(self.names) - known, self.dimension), np.float32))
+        self._set_means(np.unique(places))
+
+    def _set_means(self, changed: Places) -> None:
+        """Make these people's means again, each from all of their vectors: no error can pile up."""
+        mine = np.flatnonzero(np.isin(self.places, changed))
+        self.means[changed] = unit_means(self.vectors[mine], np.searchsorted(changed, self.places[mine]))
 
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
 
         Of equally near people the one with the lower id comes first.
         """
-        distances, places = self._means.search(vectors, min(top, max(len(self.names), 1)))
+        distances, places = self.nearest_places(vectors, top)
         return [
             [Candidate(self.names[p], float(d)) for d, p in zip(*found, strict=True) if p >= 0]
             for found in zip(distances, places, strict=True)
         ]
+
+    def nearest_places(self, vectors: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+        """Return distances and places in `names`, both (N, K), of the K = min(`top`, P) nearest people of each row.
+
+        Where nobody is enrolled K is 1, the distance inf and the place -1.
+        """
+        return nearest_rows(vectors, self.means, min(top, max(len(self.names), 1)))
+
+    def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
+        """Return for each of (N, D) rows the nearest person and the person `names` has for the row, nearest first.
+
+        One candidate where both are the same person, or the named one is not enrolled.
+        """
+        found: list[int] = self.nearest_places(vectors, 1)[1][:, 0].tolist()
+        named = [self._place.get(name, place) for name, place in zip(names, found, strict=True)]
+        pairs = zip(vectors, found, named, strict=True)
+        return [self._ranked(vector, dict.fromkeys((nearest, own))) for vector, nearest, own in pairs]
+
+    def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
+        """Return every pair of people at most `limit` apart of whom one, at least, is in `names`; nearest first.
+
+        A pair is two names and their distance: who has fewer vectors first, of equally many who has the lower id. Names
+        nobody has are ignored.
+        """
+        searched = np.array(sorted(self._place[name] for name in names if name in self._place), np.intp)
+        blocks = [searched[i : i + _BLOCK] for i in range(0, len(searched), _BLOCK)]
+        pairs = np.concatenate([np.empty((0, 2), np.intp), *(self._pairs_within(some, limit) for some in blocks)])
+        first, second = np.unique(np.sort(pairs), axis=0).T
+        distances, counts = paired_distances(self.means[first], self.means[second]), np.bincount(self.places)
+        turned = counts[first] > counts[second]
+        fewer, more = np.where(turned, second, first), np.where(turned, first, second)
+        order = np.argsort(distances, kind="stable")
+        found = zip(fewer[order].tolist(), more[order].tolist(), distances[order].tolist(), strict=True)
+        return [(self.names[one], self.names[other], distance) for one, other, distance in found]
+
+    def _pairs_within(self, places: Places, limit: float) -> Places:
+        """Return (N, 2) places of these people and of others at most `limit` from them."""
+        near = squared_distances(self.means[places], self.means) <= limit
+        near[np.arange(len(places)), places] = False
+        rows, others = np.nonzero(near)
+        return np.stack([places[rows], others], axis=1)
+
+    def _ranked(self, vector: NDArray[np.float32], places: Iterable[int]) -> list[Candidate]:
+        """Compare a vector with people in one and the same way, so that equally near people are equally near here."""
+        enrolled = [place for place in places if place >= 0]
+        distances = paired_distances(self.means[enrolled], vector)
+        candidates = [Candidate(self.names[p], float(d)) for p, d in zip(enrolled, distances, strict=True)]
+        return sorted(candidates, key=lambda candidate: candidate.distance)
+
+    def marks(self) -> Marks:
+        """Return (P,) numbers that change with a person's mean; no two people have the same."""
+        return marks_of(self.means) + self.lowest_ids.astype(np.uint64) * SPREAD
+
+
+def marks_of(rows: Vectors) -> Marks:
+    """Return (N,) 64-bit hashes of the bytes of (N, D) float32 rows, the same in every process."""
+    odd = np.random.default_rng(0).integers(0, 2**63, rows.shape[1], np.uint64) * 2 + 1
+    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32)
+    return np.einsum("nd,d->n", bits, odd, dtype=np.uint64, casting="safe")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,7 +7,6 @@ import pytest
 from facerec.decision.population import calibrate_people
 from facerec.evaluation.self_search import search_itself
 from facerec.metrics.intervals import share_interval
-from facerec.search.index import FlatIndex
 from facerec.search.people import EnrolledPeople, PeopleIndex
 from facerec.types import Threshold, Vectors
 
@@ -30,9 +29,7 @@ def some(people: int, most: int, strangers: int = 400, noise: float = 0.5, seed:
 
 
 def index_of(vectors: Vectors, owners: list[str]) -> PeopleIndex:
-    index, ids = FlatIndex(vectors.shape[1]), np.arange(len(vectors))
-    index.add(ids, vectors)
-    return PeopleIndex(index, ids, owners)
+    return PeopleIndex(np.arange(len(vectors)), owners, vectors)
 
 
 def oracle(held: EnrolledPeople, limit: float) -> tuple[list[bool], list[bool]]:

@@ -259,7 +259,7 @@ def test_a_slow_reader_does_not_write_removed_vectors_back(folder: Path) -> None
     with opened(folder) as gallery, opened(folder) as slow:
         gallery.add("Ann", template(0))
         assert nearest(slow, 0) == "Ann"
-        seen = slow._bound().current().index, slow._bound().generation
+        seen = slow._bound().current(), slow._bound().generation
         gallery.remove("Ann")
         save(slow.store, *seen)
         assert not (folder / "index.faiss").exists()

@@ -1,4 +1,4 @@
-"""One suite for every Index, held against brute force; then the file FlatIndex writes; then people."""
+"""One suite for every Index, held against brute force; then the file FlatIndex writes."""
 
 import os
 import stat
@@ -9,26 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import nearest_by_loop, nearest_people_by_loop
+from oracles import nearest_by_loop
+from toy_vectors import lattice, units
 
 from facerec.errors import GalleryError
 from facerec.files import draft_of
 from facerec.search.index import FlatIndex, Index
-from facerec.search.people import PeopleIndex
 
 every_index = pytest.mark.parametrize("kind", [FlatIndex])
 TOLERANCE = 4e-6
-
-
-def units(seed: int, count: int, dimension: int = 16) -> np.ndarray:
-    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def lattice(numbers: list[int], dimension: int = 4) -> np.ndarray:
-    """Axis vectors, both ways: their distances are 0, 2 or 4 exactly, so ties are everywhere."""
-    axes = np.eye(dimension, dtype=np.float32)
-    return np.concatenate([axes, -axes])[np.array(numbers, int) % (2 * dimension)].reshape(-1, dimension)
 
 
 def ids(*numbers: int) -> np.ndarray:
@@ -164,32 +153,3 @@ def test_an_index_that_cannot_be_written_leaves_the_old_one(saved: Path) -> None
     index = FlatIndex.load(saved, "now")
     assert index is not None
     assert len(index) == 3
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    owners=st.lists(st.sampled_from("abcde"), max_size=40), top=st.integers(1, 7), queries=st.sampled_from([0, 1, 25])
-)
-def test_the_nearest_people_agree_with_brute_force(owners: list[str], top: int, queries: int) -> None:
-    index, rows = FlatIndex(8), units(0, len(owners), 8)
-    numbers = np.arange(len(owners), dtype=np.int64) * 2 + 1
-    index.add(numbers, rows)
-    people = {o: [r.tolist() for r, owner in zip(rows, owners, strict=True) if owner == o] for o in owners}
-    found = PeopleIndex(index, numbers, owners).nearest(units(1, queries, 8), top)
-    assert len(found) == queries
-    for query, candidates in zip(units(1, queries, 8).tolist(), found, strict=True):
-        expected = nearest_people_by_loop(people, query, top)
-        assert [c.distance for c in candidates] == pytest.approx(expected, abs=TOLERANCE)
-        assert len({c.person for c in candidates}) == len(candidates)
-        for c in candidates:
-            assert nearest_people_by_loop({c.person: people[c.person]}, query, 1) == pytest.approx(
-                [c.distance], abs=TOLERANCE
-            )
-
-
-def test_equally_near_people_come_in_the_order_of_enrolment() -> None:
-    index = FlatIndex(4)
-    index.add(np.arange(6, dtype=np.int64), lattice([0, 1, 1, 0, 0, 2]))
-    people = PeopleIndex(index, np.arange(6, dtype=np.int64), ["Zoe", "Bob", "Bob", "Ann", "Ann", "Cy"])
-    for top in range(1, 5):
-        assert [c.person for c in people.nearest(lattice([0]), top)[0]] == ["Zoe", "Ann", "Bob", "Cy"][:top]

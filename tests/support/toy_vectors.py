@@ -1,0 +1,14 @@
+"""Made-up unit vectors."""
+
+import numpy as np
+
+
+def units(seed: int, count: int, dimension: int = 16) -> np.ndarray:
+    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def lattice(numbers: list[int], dimension: int = 4) -> np.ndarray:
+    """Axis vectors, both ways: their distances are 0, 2 or 4 exactly, so ties are everywhere."""
+    axes = np.eye(dimension, dtype=np.float32)
+    return np.concatenate([axes, -axes])[np.array(numbers, int) % (2 * dimension)].reshape(-1, dimension)
