@@ -1,0 +1,97 @@
+"""facerec.search.standing: whatever happens to the people, what is remembered is what a new search finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_vectors import lattice, units
+
+from facerec.search import standing
+from facerec.search.people import PeopleIndex
+from facerec.search.standing import StandingSearch
+
+DIMENSION = 8
+STRANGERS = units(7, 30, DIMENSION)
+
+
+def index_of(people: dict[str, dict[int, np.ndarray]]) -> PeopleIndex:
+    rows = sorted((number, name, vector) for name, own in people.items() for number, vector in own.items())
+    vectors = np.array([vector for *_, vector in rows], np.float32).reshape(-1, DIMENSION)
+    return PeopleIndex(np.array([number for number, *_ in rows], np.int64), [name for _, name, _ in rows], vectors)
+
+
+def asked(index: PeopleIndex, strangers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strangers, and everybody's first photo."""
+    owners = np.concatenate([np.full(len(strangers), -1), np.arange(len(index.names))])
+    return np.concatenate([strangers, index.vectors[index.first]]), owners
+
+
+def by_loop(index: PeopleIndex, vectors: np.ndarray, owners: np.ndarray) -> list[float]:
+    return [
+        min((float(np.square(v - m).sum()) for p, m in enumerate(index.means) if p != owner), default=np.inf)
+        for v, owner in zip(vectors, owners, strict=True)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_sequence_of_changes_leads_to_what_a_new_search_finds(data: st.DataObject) -> None:
+    people: dict[str, dict[int, np.ndarray]] = {}
+    search = StandingSearch()
+    for number in range(data.draw(st.integers(1, 12))):
+        a, b = data.draw(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")))
+        what = data.draw(st.sampled_from(["enroll", "enroll", "copy", "remove", "rename", "merge", "nothing"]))
+        if what == "enroll":
+            people.setdefault(a, {})[number] = units(number, 1, DIMENSION)[0]
+        elif what == "copy" and a in people:
+            people.setdefault(b, {})[number] = next(iter(people[a].values()))
+        elif what == "remove" and a in people:
+            photo = data.draw(st.sampled_from(sorted(people[a])))
+            del people[a][photo]
+            if not people[a]:
+                del people[a]
+        elif a in people and (what == "merge" or (what == "rename" and b not in people)):
+            people[b] = people.pop(a) | people.get(b, {})
+        index = index_of(people)
+        vectors, owners = asked(index, STRANGERS[data.draw(st.integers(0, 3)) : data.draw(st.integers(3, 30))])
+        found = search.update(index, vectors, owners)
+        assert found == pytest.approx(by_loop(index, vectors, owners), abs=4e-6)
+        if data.draw(st.booleans()):
+            search = StandingSearch.of(search.arrays())
+
+
+def test_nobody_and_nothing_to_search() -> None:
+    search, nobody, one = StandingSearch(), PeopleIndex.nobody(4), PeopleIndex(np.arange(1), ["Ann"], lattice([0]))
+    for index in (nobody, one, nobody):
+        found = search.update(index, lattice([1, 2]), np.array([-1, -1]))
+        np.testing.assert_array_equal(found, np.inf if index is nobody else 2)
+        assert search.update(index, lattice([]), np.empty(0, np.intp)).shape == (0,)
+    assert search.update(one, lattice([0]), np.array([0])).tolist() == [np.inf], "nobody but the vector's own person"
+
+
+def test_only_what_changed_is_searched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of vectors, and of people they are compared with."""
+    searched: list[tuple[int, int]] = []
+    real = standing.nearest_rows
+
+    def counting(vectors, rows, k):
+        searched.append((len(vectors), len(rows)))
+        return real(vectors, rows, k)
+
+    monkeypatch.setattr(standing, "nearest_rows", counting)
+    index, search = PeopleIndex(np.arange(500), [str(n) for n in range(500)], units(1, 500, 16)), StandingSearch()
+    strangers, nobody = units(2, 200, 16), np.full(200, -1)
+
+    def compared() -> int:
+        searched.clear()
+        search.update(index, strangers, nobody)
+        return sum(vectors * people for vectors, people in searched)
+
+    assert compared() == 200 * 500
+    assert compared() == 0
+    index.add(np.array([500]), ["new"], units(3, 1, 16))
+    assert compared() == 200
+    nearest = index.nearest(strangers, 1)
+    index.add(np.array([501]), ["7"], units(4, 1, 16))
+    assert compared() == 200 + sum(found[0].person == "7" for found in nearest) * (501 - 1)
+    assert compared() == 0
