@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
-from facerec.search.leave_one_out import nearest_others
-from facerec.search.people import PeopleIndex
+from facerec.search.people import SPREAD, PeopleIndex
+from facerec.search.standing import StandingSearch
 from facerec.types import Floats, Vectors
 from facerec.vectors import unit_rows
 
@@ -35,9 +35,10 @@ STRETCH = 0.04
 EQUAL = 100
 """Strangers of the right kind of whom one weighs as much as one of the cohort; of twice as many twice as much."""
 MOST = 2000
-"""People who are searched among all others; of more enrolled, so many at even steps: it takes a second."""
+"""People who are searched among all others; of more enrolled, so many drawn as by lot: it takes a second."""
 TINY = 1e-12
 """The least variance of the cohort's similarities: those of one stranger to one person have none."""
+_BLOCK = 8192  # rows
 
 Strangers = NDArray[np.floating] | None  # (N, D) rows, unit but for what half precision takes from them
 
@@ -69,41 +70,60 @@ class Population:
 
 
 def calibrate_people(
-    people: PeopleIndex, cohort: Strangers, fpir: float, given: Strangers = None
+    people: PeopleIndex, cohort: Strangers, fpir: float, given: Strangers = None, search: StandingSearch | None = None
 ) -> Calibration | None:
     """The threshold of a gallery of these people at which strangers of their kind are let through at rate `fpir`.
 
-    given: strangers who are of the right kind and count as they are, beside the cohort. None without either, or without
+    given: strangers who are of the right kind and count as they are, beside the cohort. search: what the calibration
+    before found; it is brought up to date, and the result is the same as without. None without strangers, or without
     people. Raises ConfigError for what is no rate between 0 and 1.
     """
-    return calibrate_by(evidence_of(people, cohort, given), fpir, len(people.names))
+    return calibrate_by(evidence_of(people, cohort, given, search), fpir, len(people.names))
 
 
-def evidence_of(people: PeopleIndex, cohort: Strangers, given: Strangers = None) -> Evidence:
+def evidence_of(
+    people: PeopleIndex, cohort: Strangers, given: Strangers = None, search: StandingSearch | None = None
+) -> Evidence:
     """What there is to set these people's threshold by: the cohort as strangers of their kind, the given, themselves.
 
     They count themselves beside a cohort only: a model without one may have been trained on these very people, and then
     they are farther from each other than strangers are.
     """
-    given_nearest = _nearest(people, given)
-    if not people.names or cohort is None or not len(cohort):
-        return Evidence(given_nearest, np.ones(len(given_nearest)), np.zeros(len(given_nearest)))
-    population = fit(people, unit_rows(cohort))
-    corrected, own = population.distances(_nearest(people, cohort)), _among_others(people)
-    right = np.concatenate([given_nearest, own])
+    if not people.names:
+        return Evidence(np.empty(0, np.float32), np.empty(0), np.empty(0))
+    of_cohort, of_given = (_unit(rows, people.dimension) for rows in (cohort, given))
+    searched = sampled(people) if len(of_cohort) and len(people.names) > 1 else np.empty(0, np.intp)
+    rows = np.concatenate([of_cohort, of_given, people.vectors[people.first[searched]]])
+    owners = np.concatenate([np.full(len(of_cohort) + len(of_given), -1), searched])
+    nearest = (search or StandingSearch()).update(people, rows, owners)
+    strange, right = nearest[: len(of_cohort)], nearest[len(of_cohort) :]
+    if not len(strange):
+        return Evidence(right, np.ones(len(right)), np.zeros(len(right)))
+    population = fit(people, of_cohort)
+    corrected = population.distances(strange)
     weights = np.repeat([1.0, len(right) / EQUAL], [len(corrected), len(right)])
     errors = np.concatenate([population.errors(corrected), np.zeros(len(right))])
-    return Evidence(np.concatenate([corrected, right]), weights, errors, len(own))
+    return Evidence(np.concatenate([corrected, right]), weights, errors, len(searched))
+
+
+def sampled(people: PeopleIndex) -> NDArray[np.intp]:
+    """Places of the people who are searched among all others, ascending: everybody, or MOST drawn as by lot.
+
+    Who is drawn depends on each person's lowest id only, so that one person more or fewer changes one of them at most.
+    """
+    lots = people.lowest_ids.astype(np.uint64) * SPREAD
+    return np.sort(np.argsort(lots, kind="stable")[:MOST])
 
 
 def fit(people: PeopleIndex, cohort: Vectors) -> Population:
     """What the people, one at least, say about strangers of their kind, weighed against the cohort."""
-    means = people.means.astype(np.float64)
-    centre, spread = _moments(cohort.astype(np.float64).mean(0), _squares(cohort, 1 / len(cohort)), means)
-    pairs = len(means) * (len(means) - 1) / 2
+    count, total, squares = len(people.names), people.means.sum(0, dtype=np.float64), _squares(people.means)
+    strangers = cohort.mean(0, dtype=np.float64), _squares(cohort) / len(cohort)
+    centre, spread = _moments(strangers[0] @ total / count, (strangers[1] * squares).sum() / count, TINY)
+    pairs = count * (count - 1) / 2
     if not pairs:
         return Population(centre, spread, 0.0, 1.0, SHIFT, STRETCH)
-    own_centre, own_spread = _among_themselves(people, means)
+    own_centre, own_spread = _among_themselves(people, total, squares)
     of_stretch = 0.5 / pairs  # the sampling variance of a ratio of spreads, and below of a mean
     sure = STRETCH**2 / (STRETCH**2 + of_stretch)
     stretch = 1 + sure * (own_spread / spread - 1)
@@ -113,41 +133,34 @@ def fit(people: PeopleIndex, cohort: Vectors) -> Population:
     return Population(centre, spread, known * (own_centre - centre), stretch, *errors)
 
 
-def _among_themselves(people: PeopleIndex, means: Floats) -> tuple[float, float]:
-    """Mean and standard deviation of the similarities of everybody's photos, each person's as one, to others' means."""
-    templates = people.index.vectors(people.ids).astype(np.float64)
+def _among_themselves(people: PeopleIndex, total: Floats, squares: Floats) -> tuple[float, float]:
+    """Mean and standard deviation of the similarities of everybody's photos, each person's as one, to others' means.
+
+    total: (D,) the sum of everybody's means. squares: (D, D) the sum of their outer products.
+    """
     weights = 1 / np.bincount(people.places)[people.places]  # (T,)
-    own = (templates * means[people.places]).sum(1)  # of each to its own person: not a stranger's
-    weighted, pairs = templates * weights[:, None], len(means) * (len(means) - 1)
-    centre = (weighted.sum(0) @ means.sum(0) - weights @ own) / pairs
-    square = ((weighted.T @ templates * (means.T @ means)).sum() - weights @ own**2) / pairs
-    return float(centre), math.sqrt(max(square - centre**2, 0.0))
+    own = np.einsum("td,td->t", people.vectors, people.means[people.places], dtype=np.float64)  # not a stranger's
+    pairs = len(people.names) * (len(people.names) - 1)
+    centre = np.einsum("t,td->d", weights, people.vectors) @ total - weights @ own
+    square = (_squares(people.vectors, weights) * squares).sum() - weights @ own**2
+    return _moments(centre / pairs, square / pairs, 0.0)
 
 
-def _squares(rows: Vectors, weight: float) -> Floats:
-    """(D, D) of (N, D) rows: the sum of their outer products, times a weight."""
-    return rows.T.astype(np.float64) @ rows.astype(np.float64) * weight
+def _squares(rows: Vectors, weights: Floats | float = 1.0) -> Floats:
+    """(D, D) of (N, D) rows: the sum of their outer products, each times its weight."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    weights = np.broadcast_to(weights, len(rows))
+    for start in range(0, len(rows), _BLOCK):  # a block of rows in double precision, not all of them
+        some = rows[start : start + _BLOCK].astype(np.float64)
+        total += (some * weights[start : start + _BLOCK, None]).T @ some
+    return total
 
 
-def _moments(mean: Floats, squares: Floats, means: Floats) -> tuple[float, float]:
-    """Mean and standard deviation of the similarities of all strangers to all people, by the strangers' moments."""
-    centre = mean @ means.mean(0)
-    square = (squares * (means.T @ means)).sum() / len(means)
-    return float(centre), math.sqrt(max(square - centre**2, TINY))
+def _moments(centre: float, square: float, least: float) -> tuple[float, float]:
+    """Mean and standard deviation by the mean and the mean square; least: the least variance."""
+    return float(centre), math.sqrt(max(square - centre**2, least))
 
 
-def _nearest(people: PeopleIndex, strangers: Strangers) -> NDArray[np.float32]:
-    if not people.names or strangers is None or not len(strangers):
-        return np.zeros(0, np.float32)
-    return np.array([found[0].distance for found in people.nearest(unit_rows(strangers), 1)], np.float32)
-
-
-def _among_others(people: PeopleIndex) -> NDArray[np.float32]:
-    """Distance of one photo of everybody, or of MOST of them, to the nearest of the others."""
-    count = len(people.names)
-    if count < 2:
-        return np.zeros(0, np.float32)
-    searched = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
-    first = np.unique(people.places, return_index=True)[1]
-    rows = people.index.vectors(people.ids[first[searched]])
-    return nearest_others(rows, searched, people.means)[0]
+def _unit(rows: Strangers, dimension: int) -> Vectors:
+    """(N, dimension) unit rows; N is 0 where there are none."""
+    return np.empty((0, dimension), np.float32) if rows is None or not len(rows) else unit_rows(rows)

@@ -1,5 +1,8 @@
 """facerec.decision.population: strangers of the model are taken for strangers of the kind of those who are enrolled."""
 
+import dataclasses
+from collections.abc import Iterator
+
 import numpy as np
 import oracles
 import pytest
@@ -7,8 +10,10 @@ from toy_population import COHORT, people, rows_of
 
 from facerec.decision import population
 from facerec.decision.calibration import calibrate
-from facerec.decision.population import EQUAL, SHIFT, STRETCH, calibrate_people, evidence_of, fit
+from facerec.decision.population import EQUAL, SHIFT, STRETCH, calibrate_people, evidence_of, fit, sampled
 from facerec.evaluation.identification import index_people
+from facerec.search.people import PeopleIndex
+from facerec.search.standing import StandingSearch
 
 
 @pytest.mark.parametrize(("count", "common"), [(1, 0.3), (2, 0.0), (5, 0.3), (30, 0.5)])
@@ -109,9 +114,65 @@ def test_of_more_people_than_can_be_searched_some_are(monkeypatch: pytest.Monkey
     index = index_people(people(8, 40, common=0.4))
     whole = evidence_of(index, COHORT)
     monkeypatch.setattr(population, "MOST", 4)
-    some = evidence_of(index, COHORT)
+    some, places = evidence_of(index, COHORT), sampled(index)
     assert some.own == 4
-    np.testing.assert_array_equal(some.distances[-4:], whole.distances[-40:][[0, 13, 26, 39]])
+    np.testing.assert_array_equal(some.distances[-4:], whole.distances[-40:][places])
+    assert (np.diff(places) >= 5).all(), "evenly spread"
+
+
+def test_one_person_more_or_fewer_changes_one_of_the_sample_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(population, "MOST", 20)
+    rng, rows, drawn = np.random.default_rng(0), rows_of(people(8, 300, 1)), []
+    for numbers in ([*range(100)], [*range(101)], [*range(300)], sorted(rng.choice(300, 200, replace=False).tolist())):
+        index = PeopleIndex(np.array(numbers), [str(n) for n in numbers], rows[numbers])
+        drawn.append({index.names[place] for place in sampled(index)})
+        assert len(drawn[-1]) == 20
+        for gone in range(0, len(numbers), 7):
+            fewer = numbers[:gone] + numbers[gone + 1 :]
+            left = PeopleIndex(np.array(fewer), [str(n) for n in fewer], rows[fewer])
+            assert len(drawn[-1] - {left.names[place] for place in sampled(left)}) <= 1
+    assert drawn[0] != drawn[2]
+
+
+def steps(seed: int) -> Iterator[dict[str, list[np.ndarray]]]:
+    """A gallery after each of some days: on each people are enrolled, given further photos, removed and merged."""
+    rng, fresh, gallery = np.random.default_rng(seed), people(20 + seed, 400, 2, 0.3), {}
+    names = list(fresh)
+    rng.shuffle(names)
+    for day in range(8):
+        today, names = names[: 50 >> day % 3], names[50 >> day % 3 :]
+        gallery = gallery | {name: fresh[name] for name in today}
+        for name in rng.choice(list(gallery), 5, replace=False):
+            gallery[name] = [*gallery[name], *fresh[names.pop()]]
+        for name in rng.choice(list(gallery), day, replace=False):
+            del gallery[name]
+        if day % 2:
+            one, two = rng.choice(list(gallery), 2, replace=False)
+            gallery[one] = gallery[one] + gallery.pop(two)
+        yield gallery
+
+
+@pytest.mark.parametrize(("seed", "most", "fpir"), [(0, 2000, 0.05), (1, 30, 0.05), (2, 2000, 1e-4)])
+def test_what_is_kept_leads_to_the_threshold_that_a_new_calibration_finds(
+    seed: int, most: int, fpir: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(population, "MOST", most)
+    search, given, numbers = StandingSearch(), rows_of(people(99, 40, 1, 0.3)), {}
+    index = PeopleIndex.nobody(64)
+    for gallery in steps(seed):
+        rows = [
+            (numbers.setdefault(row.tobytes(), len(numbers)), name, row) for name in gallery for row in gallery[name]
+        ]
+        rows.sort(key=lambda row: row[0])
+        index = PeopleIndex(
+            np.array([number for number, *_ in rows]), [r[1] for r in rows], np.stack([r[2] for r in rows])
+        )
+        kept, new = calibrate_people(index, COHORT, fpir, given, search), calibrate_people(index, COHORT, fpir, given)
+        assert kept is not None
+        assert new is not None
+        assert kept.distance == pytest.approx(new.distance, abs=1e-6)
+        assert dataclasses.replace(kept, distance=new.distance) == new
+    assert calibrate_people(index, COHORT[:500], fpir, None, search) == calibrate_people(index, COHORT[:500], fpir)
 
 
 def test_many_people_who_are_alike_set_the_threshold_themselves() -> None:
