@@ -118,8 +118,8 @@ def _elsewhere(others: Sequence[Candidate]) -> str:
 def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> str | None:
     """Why a photo is likely to be of somebody else than the `person` it is said to be of; None when it is not.
 
-    candidates: everybody enrolled. It is when the nearest of them is another within the threshold, and `person` has
-    photos to compare with, which are farther.
+    candidates: the nearest person and, where enrolled, `person`; more do no harm. It is when the nearest is another
+    within the threshold, and `person` has photos to compare with, which are farther.
     """
     _check(threshold)
     best, own = nearest_and_own(person, candidates)

@@ -20,8 +20,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.folders import photo_hash
 from facerec.text import printable
-from facerec.types import Candidate, Photo, Template
-from facerec.vectors import paired_distances, squared_distances
+from facerec.types import Candidate, Photo, Template, Threshold
 
 SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces
 
@@ -58,8 +57,8 @@ class Alike:
 class Review:
     """What a look back at an enrolment suggests.
 
-    alike: people who may be one, the nearest first. misplaced: photos that were enrolled, and why each of them is
-    likely to be of somebody else who was enrolled after it.
+    alike: pairs of people who may be one, of whom one at least had photos enrolled; the nearest first. misplaced:
+    photos that were enrolled, and why each of them is likely to be of somebody else who was enrolled after it.
     """
 
     alike: tuple[Alike, ...]
@@ -84,7 +83,7 @@ def enrol(
     if several not in SEVERAL:
         raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
     owners = [(person, path) for person, paths in people.items() for path in paths]
-    admit = partial(_admit, gallery, several=several, force=force)
+    admit = partial(_admit, gallery, _RunningThreshold(gallery), several=several, force=force)
     for start in range(0, len(owners), BATCH):
         yield from _enrol_batch(gallery, owners[start : start + BATCH], detector, embedder, admit)
 
@@ -115,7 +114,32 @@ def _enrol_batch(
         yield admit(person, digest, photo)
 
 
-def _admit(gallery: Gallery, person: str, digest: str, photo: Photo, *, several: str, force: bool) -> Enrolment:
+class _RunningThreshold:
+    """The gallery's threshold while photos are enrolled.
+
+    It is the one at the beginning, made anew each time as many photos were added as there were people when it was made
+    last. So it follows a gallery that begins empty, and a large one does not make it anew for a photo more.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._threshold: Threshold | None = None
+        self._photos_left = 0  # to be added before it is made anew
+
+    def current(self) -> Threshold | None:
+        """Return the threshold; None where the gallery has none."""
+        if self._photos_left <= 0:
+            self._threshold, self._photos_left = self._gallery.threshold, max(len(self._gallery), 1)
+        return self._threshold
+
+    def count_photo(self) -> None:
+        """Take note that a photo was added."""
+        self._photos_left -= 1
+
+
+def _admit(
+    gallery: Gallery, limit: _RunningThreshold, person: str, digest: str, photo: Photo, *, several: str, force: bool
+) -> Enrolment:
     """Enrol one photo, or say why not."""
     path = photo.path
     if photo.error is not None:
@@ -123,17 +147,18 @@ def _admit(gallery: Gallery, person: str, digest: str, photo: Photo, *, several:
     if gallery.find_photo(digest) is not None:  # there twice, or another process was faster
         return _known(gallery, person, path, digest)
     quality, notes = measure(photo.faces[0]), []
-    candidates = gallery.search(photo.vectors, max(len(gallery), 1))[0]
+    candidates = gallery.nearest_and_named(photo.vectors, [person])[0]
     fault = _several(photo) if several == "refuse" and photo.others else None
-    if fault is None and not force and (doubts := quality.faults or _held_back(gallery, person, candidates)):
+    if fault is None and not force and (doubts := quality.faults or _held_back(limit, person, candidates)):
         fault = f"{'; '.join(doubts)}; `force` enrolls it"
     if fault is not None:
         return Enrolment(path, person, "failed", f"{printable(path)}: {fault}", quality)
     if photo.others:
         notes.append(f"the main one of {photo.others + 1} faces, {photo.others} left out")
-    notes += _resembles(gallery, person, candidates)
+    notes += _resembles(limit, person, candidates)
     if not _added(gallery, person, path, digest, photo):
         return _known(gallery, person, path, digest)
+    limit.count_photo()
     return Enrolment(path, person, "added", "; ".join(notes), quality, photo.vectors[0])
 
 
@@ -143,19 +168,19 @@ def _several(photo: Photo) -> str:
     )
 
 
-def _held_back(gallery: Gallery, person: str, candidates: Sequence[Candidate]) -> list[str]:
-    """Why the photo is likely to be of somebody else; the threshold is only made where the nearest is another."""
-    limit = gallery.threshold if candidates and candidates[0].person != person else None
-    reason = misplaced(person, candidates, limit) if limit is not None else None
+def _held_back(limit: _RunningThreshold, person: str, candidates: Sequence[Candidate]) -> list[str]:
+    """Why the photo is likely to be of somebody else."""
+    threshold = limit.current() if candidates and candidates[0].person != person else None
+    reason = misplaced(person, candidates, threshold) if threshold is not None else None
     return [f"held back: {reason}"] if reason else []
 
 
-def _resembles(gallery: Gallery, person: str, candidates: Sequence[Candidate]) -> list[str]:
+def _resembles(limit: _RunningThreshold, person: str, candidates: Sequence[Candidate]) -> list[str]:
     """That a new person may be somebody who is enrolled."""
     if not candidates or any(candidate.person == person for candidate in candidates):
         return []
-    limit = gallery.threshold
-    like = look_alike(person, candidates, limit) if limit is not None else None
+    threshold = limit.current()
+    like = look_alike(person, candidates, threshold) if threshold is not None else None
     return [f"{person} looks like {like.person}, at {like.distance:.2f}"] if like else []
 
 
@@ -180,28 +205,29 @@ def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo)
         return False
 
 
-def review(gallery: Gallery, added: Sequence[Enrolment]) -> Review:
-    """Look back at a gallery, and the photos that were `added` to it just now.
+def review(gallery: Gallery, results: Sequence[Enrolment]) -> Review:
+    """Look back at the photos of an enrolment, those that were added and those that were enrolled already.
 
     A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
     """
-    limit, people = gallery.threshold, len(gallery)
-    if limit is None or people < 2:
+    limit = gallery.threshold
+    if limit is None or len(gallery) < 2:
         return Review((), ())
-    names, means = gallery.mean_templates()
-    rows, columns = np.nonzero(np.triu(squared_distances(means, means) <= limit.distance, 1))
-    distances = paired_distances(means[rows], means[columns])
-    photos = {person.name: person.templates for person in gallery.people()}
-    alike = []
-    for a, b, distance in zip(rows, columns, distances, strict=True):
-        fewer, more = sorted((names[a], names[b]), key=lambda name: photos.get(name, 0))
-        alike.append(Alike(fewer, more, float(distance)))
-    wrong = []
-    for result in added:
-        if result.vector is not None:
-            reason = misplaced(result.person, gallery.search(result.vector[None], people)[0], limit)
-            wrong += [(result.path, reason)] if reason is not None else []
-    return Review(tuple(sorted(alike, key=lambda pair: pair.distance)), tuple(wrong))
+    people = dict.fromkeys(result.person for result in results if result.status != "failed")
+    alike = tuple(Alike(*pair) for pair in gallery.alike(people, limit.distance))
+    return Review(alike, tuple(_misplaced(gallery, results, limit)))
+
+
+def _misplaced(gallery: Gallery, results: Sequence[Enrolment], limit: Threshold) -> Iterator[tuple[Path, str]]:
+    """The photos that were added and are likely to be of somebody else, and why."""
+    added = [(result.path, result.person, result.vector) for result in results if result.vector is not None]
+    if not added:
+        return
+    paths, people, vectors = zip(*added, strict=True)
+    found = gallery.nearest_and_named(np.stack(vectors), people)
+    for path, person, candidates in zip(paths, people, found, strict=True):
+        if reason := misplaced(person, candidates, limit):
+            yield path, reason
 
 
 def enrol_group(

@@ -195,7 +195,12 @@ def test_review_names_people_who_may_be_one(gallery: Gallery, enrolled, photo) -
     (pair,) = found.alike
     assert (pair.person, pair.other) == ("Zed", "Ann"), "who has fewer photos first"
     assert pair.distance == pytest.approx(((zed - ann) ** 2).sum(), abs=1e-5)
-    assert review(gallery, []).alike == found.alike, "whoever was enrolled when"
+    again = enrolled(people)
+    assert {result.status for result in again} == {"skipped"}
+    assert review(gallery, again) == found, "photos that were enrolled already count, too"
+    for person, pairs in (("Zed", found.alike), ("Ann", found.alike), ("Bob", ())):
+        assert review(gallery, [r for r in again if r.person == person]).alike == pairs, "either of the two will do"
+    assert review(gallery, []).alike == (), "nobody else is looked for"
 
 
 def test_review_finds_what_was_enrolled_before_its_own_person(gallery: Gallery, enrolled, photo) -> None:
