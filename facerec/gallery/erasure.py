@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from facerec.files import unlink
 from facerec.gallery.audit_log import record
-from facerec.gallery.layout import copies_of, drafts_of
+from facerec.gallery.layout import caches_of, copies_of, drafts_of
 from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.queries import PersonSummary, summaries
 from facerec.gallery.schema import scalar
@@ -58,7 +58,7 @@ def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
     """
     db.execute("UPDATE traces SET removal = ?", (entry,))
     path = store.database.path
-    unlink([store.index_path, *drafts_of(path), *copies_of(path)])
+    unlink([*caches_of(path), *drafts_of(path), *copies_of(path)])
 
 
 def _forget(store: Store, db: sqlite3.Connection, person: int, action: str) -> int:

@@ -131,9 +131,9 @@ class Gallery:
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
             if (known := calibration_cache.load(db, generation, rate)) is not None:
                 return known
-        made = calibrate_people(people, cohort, rate, given)
+        made = calibrate_people(people, cohort, rate, given, cache.search())
         if fpir is None and made is not None:
-            calibration_cache.keep(self.store, generation, made)
+            calibration_cache.keep(self.store, generation, made, cache.search())
         return made
 
     def set_calibration(self, fpir: float | None = None, *, strangers: Vectors | None = None, source: str = "") -> None:

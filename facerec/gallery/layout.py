@@ -1,7 +1,9 @@
 """The files of a gallery's folder, by name.
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
-    index.faiss                    a cache for searching; none where the gallery is encrypted
+    index.faiss                    a cache: the vectors, for searching
+    calibration.cache              a cache: what the calibration before found
+                                   (no caches where the gallery is encrypted)
     gallery.db.backup, .rollback   whole copies of the database
     gallery.db.restoring           a copy that is taking the database's place
     gallery.encrypted              only where all of these are encrypted (see `sqlcipher`): their salt, in hexadecimal
@@ -30,6 +32,16 @@ def database_of(folder: Path) -> Path:
 def index_of(path: Path) -> Path:
     """The search index beside the database `path`."""
     return path.with_name("index.faiss")
+
+
+def search_of(path: Path) -> Path:
+    """What the calibration before found, beside the database `path`."""
+    return path.with_name("calibration.cache")
+
+
+def caches_of(path: Path) -> list[Path]:
+    """The files beside the database `path` that can be made again, and hold something of the people in it."""
+    return [index_of(path), search_of(path)]
 
 
 def copy_of(path: Path, kind: str) -> Path:
@@ -80,8 +92,8 @@ def is_plain(path: Path) -> bool:
 def drafts_of(path: Path) -> list[Path]:
     """What killed processes left unfinished beside the database `path`, SQLite's own files for them included."""
     kinds = (*KINDS, "restoring")
-    drafts = (draft_of(index_of(path)), draft_of(mark_of(path)), *(draft_of(copy_of(path, kind)) for kind in kinds))
-    found = (Path(f"{draft}{end}") for draft in drafts for end in _ENDS)
+    written = (*caches_of(path), mark_of(path), *(copy_of(path, kind) for kind in kinds))
+    found = (Path(f"{draft_of(file)}{end}") for file in written for end in _ENDS)
     return [draft for draft in found if draft.is_file()]
 
 

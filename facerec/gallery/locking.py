@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facerec.errors import GalleryError
 from facerec.files import fcntl, may_write, put, unlink, write_text
-from facerec.gallery.layout import SALT_SIZE, SQLITE_MAGIC, index_of, mark_of, restoring_of
+from facerec.gallery.layout import SALT_SIZE, SQLITE_MAGIC, caches_of, mark_of, restoring_of
 
 PATIENCE = 5.0  # seconds to wait for the folder
 
@@ -54,7 +54,7 @@ def swap_in(path: Path) -> None:
     """
     waiting = restoring_of(path)
     if waiting.exists():
-        unlink([Path(f"{path}-wal"), Path(f"{path}-shm"), index_of(path)])
+        unlink([Path(f"{path}-wal"), Path(f"{path}-shm"), *caches_of(path)])
         _mark(path, waiting)
         put(waiting, path)
 

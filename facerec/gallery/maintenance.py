@@ -7,6 +7,7 @@ from facerec.gallery import audit_log, people_cache
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
 from facerec.gallery.integrity import broken_crops, broken_people, broken_strangers, broken_vectors, faults
+from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
 from facerec.gallery.queries import count_rows, generation_of, keeps_crops
 from facerec.gallery.schema import scalar
@@ -66,9 +67,10 @@ def _drop_free_pages(store: Store) -> None:
 
 
 def _broken_index(store: Store, db: sqlite3.Connection) -> list[str]:
+    if store.database.encrypted:
+        caches = [path for path in caches_of(store.database.path) if path.exists()]
+        return [f"{path}: not encrypted, as the gallery is; delete it" for path in caches]
     path = store.index_path
-    if store.database.encrypted and path.exists():
-        return [f"{path}: not encrypted, as the gallery is; delete it"]
     index = FlatIndex.load(path, generation_of(db))
     if index is None:
         return []  # the next search makes it again

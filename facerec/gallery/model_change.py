@@ -19,6 +19,7 @@ from facerec.files import unlink
 from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import pending
 from facerec.gallery.model import write_model
 from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_crop, owners_of_all
@@ -195,7 +196,7 @@ class ModelChange:
                 return False
             self._leave_out(db, lost)
             self._replace(db, model, len(lost))
-            unlink([self.store.index_path])  # it holds the old model's vectors, of those who are left out, too
+            unlink(caches_of(self.store.database.path))  # of the old model's vectors, of those who are left out, too
         return True
 
     def _leave_out(self, db: sqlite3.Connection, lost: Collection[int]) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.gallery.calibration_cache import load_search
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.model import dimension_of
 from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
 from facerec.search.index import FlatIndex
 from facerec.search.people import PeopleIndex
+from facerec.search.standing import StandingSearch
 from facerec.types import Vectors
 
 
@@ -34,6 +36,7 @@ class PeopleCache:
         self.fingerprint = fingerprint
         self.generation = ""
         self._people: PeopleIndex | None = None
+        self._search: StandingSearch | None = None
 
     def current(self) -> PeopleIndex:
         """Return everybody as of the database's present generation, reading only what is new.
@@ -52,6 +55,12 @@ class PeopleCache:
             with suppress(GalleryError):  # a cache that cannot be written costs time, not truth
                 save(store, people, generation)
         return people
+
+    def search(self) -> StandingSearch:
+        """Return the search by which the threshold is set, with what this process or an earlier one found."""
+        if self._search is None:
+            self._search = load_search(self._store)
+        return self._search
 
     def add(self, before: str, after: str, template: int, person: str, vector: NDArray[np.float32]) -> None:
         """Take note of a template that was added in a transaction which led from one generation to another.

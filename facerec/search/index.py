@@ -3,7 +3,6 @@
 Distances are d = |a - b|^2 = 2 - 2 cos, which is what FAISS calls squared L2; in float32, so good to about 2e-6.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
-from facerec.files import write_bytes
+from facerec.search.cache_file import read_cache, write_cache
 from facerec.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -104,25 +103,14 @@ class FlatIndex:
         return _in_order(*self._index.search(self._rows(vectors), k))
 
     def save(self, path: Path, stamp: str) -> None:
-        """See `Index.save`: a header line of format, stamp and SHA-256 of the rest, then FAISS's bytes."""
-        payload = _faiss().serialize_index(self._index).tobytes()
-        header = f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}\n".encode()
-        try:
-            write_bytes(path, header + payload, private=True)
-        except OSError as error:
-            raise GalleryError(
-                f"{path}: cannot be written ({error.strerror}); make its folder writable or free its disk"
-            ) from error
+        """See `Index.save`: FAISS's bytes as `write_cache` writes them."""
+        write_cache(path, f"{MAGIC} {stamp}", _faiss().serialize_index(self._index).tobytes())
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Self | None:
         """Read what `save` wrote under the same stamp; None if missing, unreadable, damaged or of another stamp."""
-        try:
-            header, _, payload = path.read_bytes().partition(b"\n")
-        except OSError:  # a cache that cannot be read is a cache to be made again
-            return None
         # Checked before FAISS sees it: FAISS may crash on, or believe, bytes that are not what it wrote.
-        if header.decode("ascii", "replace") != f"{MAGIC} {stamp} {hashlib.sha256(payload).hexdigest()}":
+        if (payload := read_cache(path, f"{MAGIC} {stamp}")) is None:
             return None
         index = cls.__new__(cls)
         index._index = _faiss().deserialize_index(np.frombuffer(payload, np.uint8))

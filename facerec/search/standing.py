@@ -1,14 +1,18 @@
 """A search that is kept: asked again, only what changed is searched anew."""
 
+import io
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.search.cache_file import read_cache, write_cache
 from facerec.search.index import nearest_rows
 from facerec.search.people import Marks, PeopleIndex, Places, marks_of
 from facerec.types import Vectors
 
+MAGIC = "facerec-search-1"
 _NO_MARKS = np.empty(0, np.uint64)
 
 
@@ -27,21 +31,20 @@ class StandingSearch:
         self._nearest = _NO_MARKS  # (N,) the mark of each vector's nearest person; 0 without one
         self._distances = np.empty(0, np.float32)  # (N,) to that person
 
-    def arrays(self) -> dict[str, NDArray]:
-        """Return what is remembered, to be stored."""
-        return {
-            "people": self._people,
-            "vectors": self._vectors,
-            "nearest": self._nearest,
-            "distances": self._distances,
-        }
+    def save(self, path: Path) -> None:
+        """Write what is remembered to one file, all or nothing. Raises GalleryError if it cannot be written."""
+        content = io.BytesIO()
+        np.savez(content, people=self._people, vectors=self._vectors, nearest=self._nearest, distances=self._distances)
+        write_cache(path, MAGIC, content.getvalue())
 
     @classmethod
-    def of(cls, arrays: dict[str, NDArray]) -> Self:
-        """Return a search that remembers what `arrays` gave."""
+    def load(cls, path: Path) -> Self:
+        """Return a search that remembers what `save` wrote; nothing where the file is missing or damaged."""
         made = cls()
-        made._people, made._vectors = arrays["people"], arrays["vectors"]
-        made._nearest, made._distances = arrays["nearest"], arrays["distances"]
+        if (content := read_cache(path, MAGIC)) is not None:
+            with np.load(io.BytesIO(content)) as arrays:
+                made._people, made._vectors = arrays["people"], arrays["vectors"]
+                made._nearest, made._distances = arrays["nearest"], arrays["distances"]
         return made
 
     def update(self, people: PeopleIndex, vectors: Vectors, owners: Places) -> NDArray[np.float32]:
@@ -49,7 +52,8 @@ class StandingSearch:
 
         owners: (N,) the place in `people` of each vector's own person, who does not count; -1: of a stranger.
         """
-        marks, asked = people.marks(), _marks_of(people, vectors, owners)
+        marks = people.marks()
+        asked = _marks_of(vectors, owners, marks)
         distances, nearest = self._remembered(asked, marks)
         known = nearest != 0
         new = np.flatnonzero(~np.isin(marks, self._people))
@@ -74,10 +78,10 @@ class StandingSearch:
         return distances, nearest
 
 
-def _marks_of(people: PeopleIndex, vectors: Vectors, owners: Places) -> Marks:
+def _marks_of(vectors: Vectors, owners: Places, people: Marks) -> Marks:
     """Return (N,) marks of vectors, others for the same vector of another person."""
     marks, owned = marks_of(vectors), owners >= 0
-    marks[owned] += people.marks()[owners[owned]]
+    marks[owned] += people[owners[owned]]
     return marks
 
 

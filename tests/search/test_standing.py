@@ -1,8 +1,10 @@
 """facerec.search.standing: whatever happens to the people, what is remembered is what a new search finds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_vectors import lattice, units
 
@@ -12,6 +14,11 @@ from facerec.search.standing import StandingSearch
 
 DIMENSION = 8
 STRANGERS = units(7, 30, DIMENSION)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "search"
 
 
 def index_of(people: dict[str, dict[int, np.ndarray]]) -> PeopleIndex:
@@ -33,9 +40,9 @@ def by_loop(index: PeopleIndex, vectors: np.ndarray, owners: np.ndarray) -> list
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_sequence_of_changes_leads_to_what_a_new_search_finds(data: st.DataObject) -> None:
+def test_any_sequence_of_changes_leads_to_what_a_new_search_finds(file: Path, data: st.DataObject) -> None:
     people: dict[str, dict[int, np.ndarray]] = {}
     search = StandingSearch()
     for number in range(data.draw(st.integers(1, 12))):
@@ -57,7 +64,8 @@ def test_any_sequence_of_changes_leads_to_what_a_new_search_finds(data: st.DataO
         found = search.update(index, vectors, owners)
         assert found == pytest.approx(by_loop(index, vectors, owners), abs=4e-6)
         if data.draw(st.booleans()):
-            search = StandingSearch.of(search.arrays())
+            search.save(file)
+            search = StandingSearch.load(file)
 
 
 def test_nobody_and_nothing_to_search() -> None:
@@ -69,23 +77,34 @@ def test_nobody_and_nothing_to_search() -> None:
     assert search.update(one, lattice([0]), np.array([0])).tolist() == [np.inf], "nobody but the vector's own person"
 
 
+class Counting:
+    """Counts the comparisons of a vector with a mean."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._searched: list[tuple[int, int]] = []
+        self._real = standing.nearest_rows
+        monkeypatch.setattr(standing, "nearest_rows", self._search)
+
+    def _search(self, vectors: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self._searched.append((len(vectors), len(rows)))
+        return self._real(vectors, rows, k)
+
+    def comparisons(self) -> int:
+        """Since it was asked last."""
+        count = sum(vectors * people for vectors, people in self._searched)
+        self._searched.clear()
+        return count
+
+
 def test_only_what_changed_is_searched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers of vectors, and of people they are compared with."""
-    searched: list[tuple[int, int]] = []
-    real = standing.nearest_rows
-
-    def counting(vectors, rows, k):
-        searched.append((len(vectors), len(rows)))
-        return real(vectors, rows, k)
-
-    monkeypatch.setattr(standing, "nearest_rows", counting)
+    counted = Counting(monkeypatch)
     index, search = PeopleIndex(np.arange(500), [str(n) for n in range(500)], units(1, 500, 16)), StandingSearch()
     strangers, nobody = units(2, 200, 16), np.full(200, -1)
 
     def compared() -> int:
-        searched.clear()
         search.update(index, strangers, nobody)
-        return sum(vectors * people for vectors, people in searched)
+        return counted.comparisons()
 
     assert compared() == 200 * 500
     assert compared() == 0
@@ -95,3 +114,25 @@ def test_only_what_changed_is_searched_anew(monkeypatch: pytest.MonkeyPatch) -> 
     index.add(np.array([501]), ["7"], units(4, 1, 16))
     assert compared() == 200 + sum(found[0].person == "7" for found in nearest) * (501 - 1)
     assert compared() == 0
+
+
+def test_a_damaged_file_is_not_believed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, search, counted = (
+        PeopleIndex(np.arange(9), list("abcdefghi"), units(1, 9)),
+        StandingSearch(),
+        Counting(monkeypatch),
+    )
+    strangers, nobody = units(2, 5), np.full(5, -1)
+    expected = search.update(index, strangers, nobody)
+    search.save(file)
+    counted.comparisons()
+    whole = file.read_bytes()
+    damaged = [whole[:end] for end in range(0, len(whole), 7)] + [b"x" + whole, whole + b"\0", b""]
+    damaged += [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(0, len(whole), 5)]
+    for content in (whole, *damaged):
+        file.write_bytes(content)
+        found = StandingSearch.load(file).update(index, strangers, nobody)
+        np.testing.assert_array_equal(found, expected)
+        assert counted.comparisons() == (0 if content is whole else 5 * 9)
+    file.unlink()
+    assert StandingSearch.load(file).update(index, strangers, nobody).tolist() == expected.tolist()

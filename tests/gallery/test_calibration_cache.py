@@ -1,0 +1,96 @@
+"""What a calibration found is kept for the next one, in a file that is only a cache."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_fixtures
+from toy_damage import COHORT
+from toy_gallery import MODEL, template, vector
+
+from facerec.gallery.calibration_cache import keep
+from facerec.gallery.encryption import encrypt
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import database_of, search_of
+from facerec.gallery.maintenance import check
+from facerec.search import standing
+
+folder = toy_fixtures.not_made_yet
+
+
+def opened(folder: Path) -> Gallery:
+    gallery = Gallery.open(folder, create=True)
+    gallery.bind_model(*MODEL, COHORT)
+    return gallery
+
+
+def distance(folder: Path, *people: int) -> float:
+    """The threshold in a process of its own, that enrolls these people first."""
+    with opened(folder) as gallery:
+        for number in people:
+            gallery.add(f"Person {number}", template(number))
+        made = gallery.calibration()
+    assert made is not None
+    return made.distance
+
+
+def test_the_next_process_goes_on_where_the_last_one_was(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    real = standing.nearest_rows
+
+    def counting(vectors: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        searched.append(len(vectors) * len(rows))
+        return real(vectors, rows, k)
+
+    distance(folder, *range(50))
+    monkeypatch.setattr(standing, "nearest_rows", counting)
+    more = distance(folder, 50)
+    assert 0 < sum(searched) < len(COHORT) * 51 / 2
+    assert more == pytest.approx(distance(tmp_path / "at once", *range(51)), abs=1e-6)
+
+
+def test_a_cache_that_is_gone_or_damaged_is_made_again(folder: Path) -> None:
+    distance(folder, *range(10))
+    cache = search_of(database_of(folder))
+    sound, expected = cache.read_bytes(), []
+    for content in (sound, None, b"", sound[:-1], sound[:200] + b"\xff" + sound[201:]):
+        if content is not None:
+            cache.write_bytes(content)
+        expected.append(distance(folder, 10))
+        with Gallery.open(folder) as gallery:
+            gallery.remove("Person 10")
+        assert not cache.exists()
+    assert expected == pytest.approx([expected[0]] * 5, abs=1e-6)
+
+
+def test_no_cache_outlives_whom_it_was_made_of(folder: Path) -> None:
+    with opened(folder) as gallery, opened(folder) as slow:
+        for number in range(5):
+            gallery.add(f"Person {number}", template(number))
+        assert slow.calibration() is not None
+        cache = slow._bound()
+        search, generation, made = cache.search(), cache.generation, slow.calibration()
+        assert made is not None
+        gallery.remove("Person 0")
+        assert not search_of(database_of(folder)).exists()
+        keep(slow.store, generation, made, search)
+        assert not search_of(database_of(folder)).exists(), "a slow process does not write it back"
+        assert slow.calibration() is not None
+        assert search_of(database_of(folder)).exists()
+
+
+def test_an_encrypted_gallery_keeps_no_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = distance(folder, *range(10))
+    assert search_of(database_of(folder)).exists()
+    encrypt(folder, "a passphrase")
+    monkeypatch.setenv("FACEREC_PASSPHRASE", "a passphrase")
+    assert not search_of(database_of(folder)).exists()
+    assert distance(folder) == plain
+    assert distance(folder, 10) != plain
+    assert not search_of(database_of(folder)).exists()
+    search_of(database_of(folder)).write_bytes(vector(0).tobytes())
+    with opened(folder) as gallery:
+        (problem,) = check(gallery.store).problems
+        assert problem.endswith("calibration.cache: not encrypted, as the gallery is; delete it")
