@@ -2,6 +2,7 @@
 
     scripts/bench train     # triplet + teacher training of ResNet-50: facerec's loop against a plain one
     scripts/bench cache     # `frozen` ResNet-50, epochs after the first: cached prefix against computing it every time
+    scripts/bench enroll    # one photo more, in galleries of 100, 10,000 and 100,000 people (see bench_enroll.py)
 
 DATA (default ../shared/data) holds `faces/`, `splits/` and `teacher/sface.npz`.
 train: both sides make the same steps on the same crops (112x112, 16 people x 4, semi-hard triplets + SFace's
@@ -21,6 +22,8 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+
+import bench_enroll
 
 WARM_UP, STEPS = 3, 12
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,9 +152,10 @@ def _print_side(name: str, values: list[float], unit: str) -> None:
 def main() -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "cache"))
+    parser.add_argument("what", choices=("train", "cache", "enroll"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--rounds", type=int, default=0, help="turns each side takes (default 3, cache 1)")
+    parser.add_argument("--rounds", type=int, default=0, help="turns each side takes (default 3, cache 1, enroll 7)")
+    parser.add_argument("--json", action="store_true", help="of enroll: one JSON object instead of a table")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -162,7 +166,9 @@ def main() -> None:
             print(json.dumps(time_epochs(options.data, options.output, options.side == "cached")))
         return
     with tempfile.TemporaryDirectory() as folder:
-        if options.what == "train":
+        if options.what == "enroll":
+            bench_enroll.run(options.rounds or 7, Path(folder), options.json)
+        elif options.what == "train":
             bench_train(options.data, options.rounds or 3, Path(folder))
         else:
             bench_cache(options.data, options.rounds or 1, Path(folder))

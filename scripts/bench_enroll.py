@@ -1,0 +1,236 @@
+"""What one photo more costs in galleries of 100, 10,000 and 100,000 people:  scripts/bench enroll [--rounds N] [--json]
+
+It needs nothing but the clone. The galleries are filled with made-up people, one vector each, drawn from a normal
+distribution with the mean and covariance of the shipped model's cohort; the photos are those of gallery/, each cut,
+scaled and mirrored a little differently every time. Each gallery is first opened and calibrated as an earlier command
+would have left it, its caches written. Then one `enrol` runs in each of them, as one command does. They take turns of
+16 photos (one batch of the pipeline), the same photos in each; the first turn warms up and is not counted.
+
+A photo's time is a turn's by 16: hashing and reading the file, detection, embedding, quality, search, and the
+transaction that enrolls it, on disk. `gallery` is that without the time inside the detector and the embedder. `in all`
+adds what the end of the command costs (calibration and review), shared among the photos of the command. Not in it, and
+shown apart: opening the gallery (SQLite checks all of it), and closing it (a copy of the database is kept).
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+SIZES = (100, 10_000, 100_000)
+TURN = 16  # photos: facerec.inference.pipeline.BATCH
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("numpy", "faiss-cpu", "openvino", "torch", "pillow")
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
+
+
+class Stopwatch:
+    """Passes calls on and adds up the time they take; what it was not asked to time it passes on as it is."""
+
+    def __init__(self, timed: Any, *methods: str) -> None:
+        self.seconds = 0.0
+        self._timed, self._methods = timed, methods
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._timed, name)
+        return self._clocked(found) if name in self._methods else found
+
+    def _clocked(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def clocked(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return call(*arguments)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return clocked
+
+
+@dataclass
+class Side:
+    """A gallery of one size. Milliseconds per photo of each turn; seconds of what is done once in a command."""
+
+    people: int
+    gallery: Any
+    enrolling: Iterator[Any]
+    open_seconds: float
+    photo_ms: list[float] = field(default_factory=list)
+    gallery_ms: list[float] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    end: dict[str, float] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------ galleries and photos
+
+
+def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Callable[..., Any]) -> None:
+    """Fill a gallery and calibrate it: what an earlier command would have left."""
+    from facerec.gallery.audit_log import record
+    from facerec.gallery.queries import insert_template
+    from facerec.types import Template
+
+    rng = np.random.default_rng(people)
+    rows = rng.multivariate_normal(cohort.mean(0), np.cov(cohort.T), people, method="cholesky").astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    with open_gallery(folder, create=True) as gallery:
+        with gallery.store.write() as db:
+            for number, row in enumerate(rows):
+                template = Template(f"{number:064x}", f"made-up/{number}.jpg", (0.0, 0.0, 112.0, 112.0), 1.0, row)
+                insert_template(db, f"Made-up {number:06}", template)
+            record(db, "imported", templates=people)
+        gallery.calibration()
+
+
+def make_photos(folder: Path, count: int) -> dict[str, list[Path]]:
+    """So many photos of the people of the sample gallery, every one of them another."""
+    rng = np.random.default_rng(0)
+    originals = sorted((ROOT / "gallery" / "people").rglob("*.jpg"))
+    people: dict[str, list[Path]] = {}
+    for number in range(count):
+        original = originals[number % len(originals)]
+        path = folder / f"{number:04}.jpg"
+        vary(PIL.Image.open(original).convert("RGB"), rng, number // len(originals) % 2).save(path, quality=92)
+        people.setdefault(original.parent.name, []).append(path)
+    return people
+
+
+def vary(image: PIL.Image.Image, rng: np.random.Generator, mirrored: int) -> PIL.Image.Image:
+    """Cut up to a twentieth off each side, scale by up to a tenth, and perhaps mirror."""
+    width, height = image.size
+    left, top, right, bottom = rng.uniform(0, 0.05, 4) * (width, height, width, height)
+    scale = rng.uniform(0.9, 1.0)
+    size = (round(width * scale), round(height * scale))
+    cut = image.resize(size, PIL.Image.Resampling.BICUBIC, (left, top, width - right, height - bottom))
+    return PIL.Image.fromarray(np.ascontiguousarray(np.asarray(cut)[:, ::-1])) if mirrored else cut
+
+
+# ------------------------------------------------------------------------------------------ turns, and the end
+
+
+def take_turn(side: Side, inside: list[Stopwatch]) -> None:
+    """Enroll TURN photos more."""
+    before, began = sum(watch.seconds for watch in inside), time.perf_counter()
+    side.results += [next(side.enrolling) for _ in range(TURN)]
+    seconds = time.perf_counter() - began
+    side.photo_ms.append(1000 * seconds / TURN)
+    side.gallery_ms.append(1000 * (seconds - (sum(watch.seconds for watch in inside) - before)) / TURN)
+
+
+def end_command(side: Side) -> None:
+    """What `facerec enroll` does after the last photo, each part timed."""
+    from facerec.recognition.enroll import review
+
+    for name, step in (
+        ("calibration", lambda: side.gallery.calibration()),
+        ("review", lambda: review(side.gallery, side.results)),
+        ("close", lambda: side.gallery.close()),
+    ):
+        began = time.perf_counter()
+        step()
+        side.end[name] = time.perf_counter() - began
+
+
+def measure(rounds: int, folder: Path) -> list[Side]:
+    """All sides, in turns."""
+    from facerec.faces.mtcnn import MTCNNDetector
+    from facerec.inference.loading import load_embedder
+    from facerec.models.cohort import load_cohort
+    from facerec.recognition.enroll import enrol
+    from facerec.recognition.identify import open_gallery
+
+    embedder = load_embedder(None)
+    cohort = load_cohort(embedder.path, embedder.card)
+    inside = [Stopwatch(MTCNNDetector(crop_size=embedder.card.input_size), "detect"), Stopwatch(embedder, "embed")]
+    photos = make_photos(folder, TURN * (rounds + 1))
+    sides = []
+    for people in SIZES:
+        say(f"making a gallery of {people:,} people")
+        make_gallery(folder / str(people), people, cohort, lambda path, **how: open_gallery(path, embedder, **how))
+        began = time.perf_counter()
+        gallery = open_gallery(folder / str(people), embedder)
+        enrolling = enrol(gallery, photos, *inside)  # type: ignore[arg-type]  # they pass on what those can do
+        sides.append(Side(people, gallery, enrolling, time.perf_counter() - began))
+    for turn in range(rounds + 1):
+        say(f"turn {turn} of {rounds}")
+        for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:
+            take_turn(side, inside)
+    for side in sides:
+        end_command(side)
+    return sides
+
+
+def say(line: str) -> None:
+    """Progress, where nobody reads figures."""
+    print(line, file=sys.stderr, flush=True)
+
+
+# ------------------------------------------------------------------------------------------ figures
+
+
+def figures(side: Side) -> dict[str, Any]:
+    """Medians over the turns after the first."""
+    photo, own = statistics.median(side.photo_ms[1:]), statistics.median(side.gallery_ms[1:])
+    share = 1000 * (side.end["calibration"] + side.end["review"]) / len(side.results)
+    added = sum(result.status == "added" for result in side.results)
+    return {
+        "people": side.people, "photos": len(side.results), "added": added, "in_all_ms": photo + share,
+        "photo_ms": photo, "gallery_ms": own, "end_share_ms": share, "photo_ms_turns": side.photo_ms[1:],
+        "gallery_ms_turns": side.gallery_ms[1:], "open_s": side.open_seconds,
+        "end_s": side.end,
+    }  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and with."""
+    name, flags = platform.processor() or platform.machine(), set()
+    if (facts := Path("/proc/cpuinfo")).exists():
+        lines = dict(line.split(":", 1) for line in facts.read_text().splitlines() if ":" in line)
+        words = {key.strip(): value.strip() for key, value in lines.items()}
+        name = words.get("model name", name)
+        flags = set((words.get("flags") or words.get("Features") or "").split())
+    return {
+        "cpu": name,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instructions": [feature for feature in FEATURES if feature in flags],
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def show(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
+    """The table."""
+    print("  people  photos  added  in all ms  photo ms  gallery ms  end's share ms   times the smallest")
+    for row in rows:
+        ratio = row["in_all_ms"] / rows[0]["in_all_ms"]
+        print(
+            f"{row['people']:>8,}{row['photos']:>8}{row['added']:>7}{row['in_all_ms']:>11.1f}{row['photo_ms']:>10.1f}"
+            f"{row['gallery_ms']:>12.1f}{row['end_share_ms']:>16.1f}{ratio:>21.2f}"
+        )
+    for row in rows:
+        once = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in row["end_s"].items())
+        print(f"once in a command at {row['people']:,} people: open {row['open_s']:.2f} s, {once}")
+    print(", ".join(f"{name} {' '.join(fact) if isinstance(fact, list) else fact}" for name, fact in facts.items()))
+
+
+def run(rounds: int, folder: Path, as_json: bool) -> None:
+    """Measure and print."""
+    rows = [figures(side) for side in measure(rounds, folder)]
+    ratio = max(row["in_all_ms"] for row in rows) / min(row["in_all_ms"] for row in rows)
+    facts = machine()
+    if as_json:
+        print(json.dumps({"sizes": rows, "largest_ratio": ratio, "machine": facts}))
+    else:
+        show(rows, facts)
+        print(f"the dearest size costs {ratio:.2f} times the cheapest")
