@@ -1,5 +1,6 @@
 """What enrolment refuses, holds back and remarks, and that nobody is in a photo twice, on made-up people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from running import json_lines, run
 
 from facerec.errors import ConfigError
 from facerec.faces.detector import AlignedDetector
+from facerec.gallery import gallery as gallery_module
 from facerec.gallery.gallery import Gallery
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.photos.folders import photo_hash
 from facerec.recognition.enroll import Enrolment, Review, enrol, review
 from facerec.recognition.identify import identify, open_gallery
+from facerec.search.people import PeopleIndex
 from facerec.types import Face, Image, Threshold
 
 LIMIT = Threshold(0.5, "made up for tests")
@@ -221,6 +224,47 @@ def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
     for mean, (person, count) in zip(means, ((CY, 1), (ANN, 3), (BOB, 2)), strict=True):
         total = sum(toy_model.vector(toy_model.crop(person, n)) for n in range(count))
         np.testing.assert_allclose(mean, total / np.linalg.norm(total), atol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------- what it costs
+
+
+def test_one_photo_more_reads_no_table_as_a_whole(gallery: Gallery, embedder: OpenVINOEmbedder, photo) -> None:
+    people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)], "Cy": [photo(CY, 0)]}
+    enrolling, db, asked = enrol(gallery, people, AlignedDetector(), embedder), gallery.store.database._db, []
+    first, searched = next(enrolling), gallery._bound().current()
+    db.set_trace_callback(asked.append)
+    rest = list(enrolling)
+    db.set_trace_callback(None)
+    assert [result.status for result in (first, *rest)] == ["added"] * 4
+    assert gallery._bound().current() is searched, "brought up to date in place"
+    assert searched.names == ["Ann", "Bob", "Cy"]
+    queries = [sql for sql in asked if sql.lstrip().startswith("SELECT")]
+    plans = [step for sql in queries for *_, step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert any(step.startswith("SEARCH templates") for step in plans)
+    scanned = Counter(step.split()[1] for step in plans if step.startswith("SCAN"))
+    assert scanned["templates"] == scanned["t"] == 0
+    assert scanned["people"] <= 2, "counted where the threshold is made anew"
+
+
+def test_the_threshold_is_made_anew_when_the_gallery_has_doubled(
+    gallery: Gallery, enrolled, photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_at: list[int] = []
+    real = gallery_module.calibrate_people
+
+    def noting(people: PeopleIndex, *strangers):
+        made_at.append(len(people.names))
+        return real(people, *strangers)
+
+    monkeypatch.setattr(gallery_module, "calibrate_people", noting)
+    strangers = np.stack([toy_model.vector(toy_model.crop(n, 0)) for n in range(40, 60)]).astype(np.float32)
+    gallery.set_calibration(strangers=strangers, source="visitors/")
+    results = enrolled({f"Person {n}": [photo(n, 0)] for n in range(20)}, force=True)
+    assert made_at == [1, 2, 4, 8, 16]
+    review(gallery, results)
+    assert gallery.threshold is not None
+    assert made_at == [1, 2, 4, 8, 16, 20], "once at the end"
 
 
 # ---------------------------------------------------------------------------------------------------- identify
