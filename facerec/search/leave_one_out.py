@@ -48,12 +48,16 @@ def nearest_others(vectors: Vectors, places: Places, means: Vectors) -> tuple[ND
     """Distance (N,) of each of (N, D) unit rows to the nearest of P people who is not its own, and that person's
     number.
 
-    places: (N,) whose each row is. means: (P, D) unit rows. Where there is no other person, the distance is +inf.
+    places: (N,) whose each row is, -1 for a stranger's. means: (P, D) unit rows. Where there is no other person, the
+    distance is +inf and the number means nothing.
     """
     nearest = np.zeros(len(vectors), np.intp)
-    for rows in _blocks(len(vectors), max(1, BLOCK // max(1, len(means)))):
+    if not len(means):
+        return np.full(len(vectors), np.inf, np.float32), nearest
+    for rows in _blocks(len(vectors), max(1, BLOCK // len(means))):
         found = squared_distances(vectors[rows], means)  # (block, P)
-        found[np.arange(len(found)), places[rows]] = np.inf
+        own = np.flatnonzero(places[rows] >= 0)
+        found[own, places[rows][own]] = np.inf
         nearest[rows] = found.argmin(axis=1)
     distances = paired_distances(vectors, means[nearest])  # the same to the last bit, whatever the blocks
     distances[nearest == places] = np.inf

@@ -41,6 +41,17 @@ def test_nobody_has_no_other() -> None:
     assert distances.shape == (0,)
 
 
+def test_a_stranger_is_compared_with_everybody() -> None:
+    vectors, places = crowd([3, 2, 4])
+    means = unit_means(vectors, places)
+    distances, nearest = nearest_others(vectors, np.where(places == 1, -1, places), means)
+    by_hand = np.square(vectors[:, None] - means).sum(axis=2)
+    assert nearest[places == 1].tolist() == by_hand[places == 1].argmin(axis=1).tolist()
+    np.testing.assert_allclose(distances[places == 1], by_hand[places == 1].min(axis=1), atol=1e-6)
+    assert not (nearest == places)[places != 1].any()
+    assert np.isinf(nearest_others(vectors, places, means[:0])[0]).all(), "of nobody"
+
+
 def test_where_the_others_cancel_out_the_first_of_them_stands_for_them() -> None:
     x, y = np.eye(2, dtype=np.float32)
     vectors, places = np.stack([y, x, -x, x]), np.array([0, 0, 0, 1])
