@@ -1,0 +1,39 @@
+"""The table of settings in facerec/training/README.md; run as a program it writes the table anew:
+
+PYTHONPATH=. .venv/bin/python tests/support/settings_table.py
+"""
+
+import dataclasses
+from pathlib import Path
+
+from facerec.training.settings import TrainSettings
+
+PAGE = Path(__file__).resolve().parents[2] / "facerec" / "training" / "README.md"
+BEGIN, END = "<!-- settings -->\n", "<!-- end of settings -->"
+
+
+def settings_table() -> str:
+    """Every field of TrainSettings with its default and its words, as a Markdown table."""
+    rows = [
+        f"| `{field.name}` | {_shown(field.default)} | {_words(field)} |" for field in dataclasses.fields(TrainSettings)
+    ]
+    return "\n".join(["| setting | default | what |", "|---|---|---|", *rows, ""])
+
+
+def _shown(default: object) -> str:
+    return "" if default in (None, "", ()) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _words(field: "dataclasses.Field[object]") -> str:
+    return field.metadata["help"].replace("|", "\\|")
+
+
+def main() -> None:
+    """Put the table in the place of the one on the page."""
+    page = PAGE.read_text("utf-8")
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(before + BEGIN + settings_table() + END + rest.split(END)[1], "utf-8")
+
+
+if __name__ == "__main__":
+    main()
