@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": "facerec.cli.models:doctor",
     "enroll": "facerec.cli.enroll:enroll",
     "evaluate": "facerec.cli.evaluate:evaluate",
+    "export": "facerec.cli.export:export",
     "features": "facerec.cli.features:features",
     "gallery": "facerec.cli.gallery:gallery",
     "identify": "facerec.cli.identify:identify",

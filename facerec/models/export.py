@@ -1,11 +1,20 @@
-"""A model folder's network as an int8 file for OpenVINO: a quarter of the size, and many times as fast on a CPU.
+"""A network as a file that runs without torch: ONNX or OpenVINO in float32, or OpenVINO in 8 bits.
 
-NNCF quantises the trained network: weights and activations get 8 bits, with ranges measured on calibration crops. The
-first stages, the sum at the end of each residual block, and the head's convolution stay in floating point. The file's
-distances differ a little from the original's. So it is a model of its own, with its own fingerprint and threshold.
+The file takes raw pixels and normalises them itself, as the network does. The runtime divides its output by the length
+and averages over the mirror image (`facerec.inference.openvino_runtime`); the card beside the file says so. A file is a
+model of its own, with its own fingerprint. `facerec.inference.export` makes one of a model folder and checks it.
+
+An int8 file is a quarter of the size and many times as fast on a CPU. NNCF quantises the trained network: weights and
+activations get 8 bits, with ranges measured on calibration crops. The first stages, the sum at the end of each residual
+block, and the head's convolution stay in floating point. The file's distances differ a little from the original's.
 """
 
 import dataclasses
+import importlib
+import logging
+import sys
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +29,7 @@ from facerec.models.network import Network
 from facerec.vectors import squared_distances
 
 FLOAT_STAGES = 2  # first stages in floating point: in 8 bits their few, wide channels cause most of the error
+OPSET = 17  # of ONNX: read by every OpenVINO that facerec supports
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # in the file's card: the network normalises its input itself
 
 
@@ -34,33 +44,69 @@ class _Vectors(nn.Module):
         return self.network.head(self.network.prefix(pixels, len(self.network.stages)))
 
 
+def export_onnx(network: Network, card: ModelCard, path: Path) -> None:
+    """Write FILE.onnx and FILE.json, in float32. Raises ConfigError where the package onnx is not installed."""
+    _require("onnx", "ONNX export needs onnx")
+    crops = torch.zeros(2, 3, network.input_size, network.input_size)
+    with warnings.catch_warnings():  # the exporter of torch that needs no further package is called deprecated
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Vectors(network.eval()), (crops,), str(path), dynamo=False, opset_version=OPSET, input_names=["faces"],
+            output_names=["vectors"], dynamic_axes={"faces": {0: "N"}, "vectors": {0: "N"}},
+        )  # fmt: skip
+    _write_card(card, f"{card.name}-onnx", path)
+
+
+def export_openvino(network: Network, card: ModelCard, path: Path) -> None:
+    """Write FILE.xml, FILE.bin and FILE.json, in float32."""
+    import openvino
+
+    openvino.save_model(openvino.convert_model(_traced(network)), path.with_suffix(".xml"), compress_to_fp16=False)
+    _write_card(card, f"{card.name}-openvino", path)
+
+
 def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], path: Path) -> None:
-    """Write FILE.xml, FILE.bin and FILE.json, the card without what was measured with the original.
+    """Write FILE.xml, FILE.bin and FILE.json, in 8 bits.
 
     crops: (N, S, S, 3) uint8 RGB to calibrate with, some hundred faces like those to be embedded. Raises ConfigError if
     NNCF is not installed.
     """
-    try:
-        import nncf
-    except ImportError as error:
-        raise ConfigError("int8 export needs NNCF: pip install facerec[export]") from error
+    require_nncf()
+    import nncf
     import openvino
 
+    nncf.set_log_level(logging.ERROR)
     model = openvino.convert_model(_traced(network))
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)  # (N, 3, S, S)
     # Rounded sums pass their error on to all later blocks. In floating point they halve the error of the distances.
     exact = nncf.IgnoredScope(names=_exact_convolutions(model, network), types=["Add"])
     options: dict[str, Any] = {"subset_size": len(pixels), "preset": nncf.QuantizationPreset.MIXED}
-    quantised = nncf.quantize(model, nncf.Dataset([crop[None] for crop in pixels]), ignored_scope=exact, **options)
+    with redirect_stdout(sys.stderr):  # NNCF draws progress bars
+        quantised = nncf.quantize(model, nncf.Dataset([crop[None] for crop in pixels]), ignored_scope=exact, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
-    measured = {"threshold": {}, "probability": {}, "results": {}}
-    own = {"name": f"{card.name}-int8", "fingerprint": "", "training": {}, **measured}
+    _write_card(card, f"{card.name}-int8", path)
+
+
+def require_nncf() -> None:
+    """Raise ConfigError where NNCF, which makes int8 files, is not installed."""
+    _require("nncf", "int8 export needs NNCF")
+
+
+def _require(module: str, fault: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{fault}: pip install facerec[export]") from error
+
+
+def _write_card(card: ModelCard, name: str, path: Path) -> None:
+    """The card of a file: the network's, less what describes its inside and what was measured with it."""
+    own: dict[str, Any] = {"name": name, "fingerprint": "", "training": {}}
+    own |= {"threshold": {}, "probability": {}, "results": {}}
     own |= {"attribute": "", "attribute_values": []}  # the file has no second head
-    write_card(
-        dataclasses.replace(card, backbone="", kept_stages=0, dropped_blocks=[], pooling="mean", **own, **RAW),
-        path.with_suffix(".json"),
-    )
+    own |= {"backbone": "", "kept_stages": 0, "dropped_blocks": [], "pooling": "mean", **RAW}
+    write_card(dataclasses.replace(card, **own), path.with_suffix(".json"))
 
 
 def _traced(network: Network) -> torch.export.ExportedProgram:
