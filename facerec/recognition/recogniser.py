@@ -149,7 +149,7 @@ class Recogniser:
         )
 
     def remove(self, name: str) -> int:
-        """Forget a person, and leave no trace of them in the gallery's files; returns how many photos they had.
+        """Forget a person, and leave nothing of them in the gallery's files; returns how many photos they had.
 
         Raises UnknownPersonError where nobody has the name.
         """
@@ -165,7 +165,7 @@ class Recogniser:
         """
         vectors = None if strangers is None else self._vectors_of(strangers)
         if fpir is not None or vectors is not None:
-            self.gallery.set_calibration(fpir, vectors, "" if vectors is None else "given from Python")
+            self.gallery.set_calibration(fpir, strangers=vectors, source="given from Python")
         return self.gallery.calibration()
 
     # ------------------------------------------------------------------------------------------------ questions
