@@ -13,6 +13,7 @@ its validation on 80 people, and writing the model and the checkpoint. The histo
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -38,17 +39,19 @@ def time_steps(data: Path, plain: bool) -> float:
 
     from facerec.training import distributed
     from facerec.training.learner import Learner
+    from facerec.training.plan import make_plan
     from facerec.training.settings import TrainSettings
     from facerec.training.state import State
     from facerec.training.tasks import read_task
 
     settings = TrainSettings(strategy="full", teacher=(str(data / "teacher" / "sface.npz"),), limit_people=200)
     if plain:
-        settings = TrainSettings(**{**_fields(settings), "precision": "fp32"})
+        settings = dataclasses.replace(settings, precision="fp32")
     else:
         distributed.keep_freed_memory()
-    task = read_task(data / "faces", settings, data / "splits", None, None)
-    learner = Learner(settings, task)
+    plan = dataclasses.replace(make_plan(settings), splits=data / "splits")
+    task = read_task(data / "faces", plan)
+    learner = Learner(plan, task)
     if plain:
         learner.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     step = plain_step(learner) if plain else lambda given: learner.step(given, State(), 1)
@@ -81,6 +84,7 @@ def plain_step(learner):  # type: ignore[no-untyped-def]
 
 def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
     """Seconds of each epoch after the first."""
+    from facerec.training.plan import plan_run
     from facerec.training.settings import TrainSettings
     from facerec.training.train import Progress, train
 
@@ -92,15 +96,9 @@ def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
     settings = TrainSettings(
         strategy="frozen", limit_people=200, views=1, epochs=6, cache_gb=4.0 if cached else 0.0, checkpoint_minutes=60.0
     )
-    train(data / "faces", output, settings, splits=data / "splits", watch=watch)
+    train(data / "faces", output, plan_run(output, settings, splits=data / "splits"), watch=watch)
     times = [starts[epoch] for epoch in sorted(starts)] + [time.perf_counter()]
     return [end - start for start, end in pairwise(times[1:])]
-
-
-def _fields(settings):  # type: ignore[no-untyped-def]
-    import dataclasses
-
-    return dataclasses.asdict(settings)
 
 
 # ------------------------------------------------------------------------------------------ both sides, in turns

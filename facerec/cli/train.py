@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,16 +77,17 @@ def train(
     facerec train insects/ --mode classify --backbone mobilenet_v2 --strategy frozen --output models/insects
     """
     given = {key: value for key, value in options.items() if value not in (None, ())}
-    settings = _settings(given, config, output if resume else None)
+    settings, chosen = _settings(given, config, output if resume else None)
     from facerec.datasets.prepare import align_folder
-    from facerec.training.train import check_run
+    from facerec.training.plan import plan_run
     from facerec.training.train import train as fine_tune
 
-    check_run(output, settings, resume)  # before the photos, which may take hours
+    data = {"splits": splits, "validation": validation, "exclude": exclude}
+    plan = plan_run(output, settings, chosen=chosen, resume=resume, **data)  # before the photos, which may take hours
     if _is_first():
         logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # a line on stderr at the end of every epoch
     failures: list[str] = []
-    if settings.mode == "metric" and not aligned:
+    if plan.settings.mode == "metric" and not aligned:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
         detector = common.make_detector(False, min_face_size, min_confidence, crop_size=128)
@@ -94,8 +95,7 @@ def train(
         for failure in failures:
             common.warn(failure)
     with _Bar() as bar:
-        data = {"splits": splits, "validation": validation, "exclude": exclude}
-        card = fine_tune(folder, output, settings, **data, resume=resume, watch=bar)
+        card = fine_tune(folder, output, plan, resume=resume, watch=bar)
     if _is_first():
         _report(output, card, as_json)
     common.finish(len(failures), 1)
@@ -128,23 +128,21 @@ def _strangers(output: Path, card: "ModelCard") -> str:
     return f"no strangers: its galleries rest on {rests}, until `facerec calibrate --strangers DIR`"
 
 
-def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) -> TrainSettings:
-    """Options over the file's settings, over the form of the model a run starts from.
+def _settings(
+    given: dict[str, Any], config: Path | None, resumed: Path | None
+) -> tuple[TrainSettings, Collection[str] | None]:
+    """Options over the file's settings, and which of them somebody chose.
 
     A resumed run keeps its own and may not be given others.
     """
-    if resumed is not None and config is not None:
-        raise ConfigError(f"{resumed}: keeps the settings it was started with; resume it without --config")
-    from facerec.training.train import settings_of, start_form
-
     if resumed is None:
         values = dataclasses.asdict(read_settings(TrainSettings, config)) if config else {}
-        settings = build_settings(TrainSettings, values | given, "options")
         chosen = given.keys() | (read_values(config).keys() if config else set())
-        form = start_form(settings)
-        if any(key in chosen and getattr(settings, key) != form.get(key) for key in ("backbone", "kept_stages")):
-            form.pop("drop_blocks", None)  # blocks of another network; that it is another is said when it is made
-        return dataclasses.replace(settings, **{key: value for key, value in form.items() if key not in chosen})
+        return build_settings(TrainSettings, values | given, "options"), chosen
+    if config is not None:
+        raise ConfigError(f"{resumed}: keeps the settings it was started with; resume it without --config")
+    from facerec.training.run_folder import settings_of
+
     settings = settings_of(resumed)
     for key, value in given.items():
         if getattr(settings, key) != value:
@@ -152,7 +150,7 @@ def _settings(given: dict[str, Any], config: Path | None, resumed: Path | None) 
             if before is None:
                 raise ConfigError(f"{resumed}: was started without --{name}; resume it so")
             raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
-    return settings
+    return settings, None
 
 
 def _bar(photos: Iterator[T], total: int) -> Iterator[T]:

@@ -8,7 +8,7 @@ long the student learns the teacher's own coordinates, and nothing is hidden fro
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facerec.errors import ConfigError, DataError
+from facerec.inference.embedder import require_metric
+from facerec.inference.loading import model_card, model_path
 from facerec.types import Vectors
 from facerec.vectors import are_unit, unit_rows
 
@@ -39,6 +41,31 @@ class Teacher(Protocol):
     def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
         """(B, T) float32 unit rows for the photos at `positions`, whose augmented pixels are (B, 3, S, S) uint8."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSource:
+    """A teacher before any photo is read: as it was named, its file or folder, and T, the length of its embeddings.
+
+    stored: its embeddings lie in an .npz; else it is a network to run.
+    """
+
+    name: str
+    path: Path
+    stored: bool
+    dim: int
+
+
+def find_teacher(name: str) -> TeacherSource:
+    """The teacher of that name; raises ConfigError, DataError or ModelError where there is none or it cannot teach."""
+    if not name.endswith(".npz"):
+        card, path = model_card(name), model_path(name)
+        require_metric(card, path)
+        return TeacherSource(name, path, False, card.embedding_dim)
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError(f"{name}: no such file; give a teacher's .npz, a FILE.onnx or a model folder")
+    return TeacherSource(name, path, True, _read_table(path)[1].shape[1])
 
 
 class StoredTeacher:
@@ -79,15 +106,7 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
 
     path: an .npz with `names` (N,) and `embeddings` (N, T). Raises DataError naming what is missing.
     """
-    try:
-        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as arrays:
-            names, embeddings = arrays["names"], arrays["embeddings"]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; give a teacher's .npz") from error
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a teacher's .npz with `names` and `embeddings` ({error})") from error
-    if embeddings.ndim != 2 or names.shape != embeddings.shape[:1] or embeddings.dtype.kind != "f":
-        raise DataError(f"{path}: `embeddings` must be (N, T) floats with one row per name, not {embeddings.shape}")
+    names, embeddings = _read_table(path)
     rows = {str(name): row for row, name in enumerate(names)}
     missing = [key for key in keys if key not in rows]
     if missing:
@@ -100,18 +119,28 @@ def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
     return torch.from_numpy(chosen)
 
 
+def _read_table(path: Path) -> tuple[NDArray[np.str_], NDArray[np.floating]]:
+    """(N,) names and (N, T) embeddings of an .npz; raises DataError naming the file."""
+    try:
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as arrays:
+            names, embeddings = arrays["names"], arrays["embeddings"]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; give a teacher's .npz") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a teacher's .npz with `names` and `embeddings` ({error})") from error
+    if embeddings.ndim != 2 or names.shape != embeddings.shape[:1] or embeddings.dtype.kind != "f":
+        raise DataError(f"{path}: `embeddings` must be (N, T) floats with one row per name, not {embeddings.shape}")
+    return names, embeddings
+
+
 class TeacherLoss(nn.Module):
     """The weighted terms against one teacher, cosine and mse through a learned projection."""
 
-    def __init__(self, student_dim: int, teacher_dim: int, weights: dict[str, float]) -> None:
-        """weights: of each of TERMS in use. Raises ConfigError for `direct` between embeddings of unequal length."""
-        if "direct" in weights and student_dim != teacher_dim:
-            raise ConfigError(
-                f"the teacher's embedding has {teacher_dim} numbers, the student's {student_dim}: "
-                f"`direct` needs as many; give --embedding-dim {teacher_dim}, or cosine"
-            )
+    def __init__(self, student_dim: int, teacher_dim: int, weights: Mapping[str, float]) -> None:
+        """weights: of each of TERMS in use; `direct` needs embeddings of one length."""
+        assert "direct" not in weights or student_dim == teacher_dim, (student_dim, teacher_dim)
         super().__init__()
-        self.weights = weights
+        self.weights = dict(weights)
         self.projection = nn.Linear(student_dim, teacher_dim, bias=False)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:

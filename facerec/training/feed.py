@@ -14,8 +14,8 @@ from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
 from facerec.models.network import METRIC, Network
 from facerec.training.distributed import own_share
+from facerec.training.plan import TrainPlan
 from facerec.training.prefix_cache import RowStore, store_key
-from facerec.training.settings import TrainSettings
 from facerec.training.tasks import Labels, Rows, Task
 from facerec.vectors import mean_of_views
 
@@ -39,14 +39,11 @@ class Given:
 class Feed:
     """The photos of a run as the first `count` stages, which are frozen, leave them."""
 
-    def __init__(
-        self, network: Network, task: Task, settings: TrainSettings, *, autocast: bool, needs_pixels: bool
-    ) -> None:
-        """needs_pixels: a teacher looks at them, so that every view has to be decoded anyway."""
+    def __init__(self, network: Network, task: Task, plan: TrainPlan) -> None:
         self.count = -1  # nothing is set up yet
-        self._network, self._task, self._settings = network, task, settings
-        self._autocast, self._needs_pixels = autocast, needs_pixels
-        self._size = settings.train_size or network.input_size
+        self._network, self._task = network, task
+        self._size, self._autocast, self._cache_gb = plan.train_size, plan.bf16, plan.settings.cache_gb
+        self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # so every view is decoded anyway
         self._train_store: RowStore | None = None
         self._still_store: RowStore | None = None
 
@@ -56,11 +53,11 @@ class Feed:
             return
         self.close()
         self.count = count
-        if not count or not self._settings.cache_gb:
+        if not count or not self._cache_gb:
             return
         views = self._task.views
         self._still_store = self._store(self._task.validation, 2, views.faces, views.size)
-        if self._settings.views and not self._needs_pixels:
+        if views.count and not self._needs_pixels:
             self._train_store = self._store(self._task.train, views.count, views, self._size, self._autocast)
 
     def close(self) -> None:
@@ -141,7 +138,7 @@ class Feed:
 
     def _store(self, photos: PhotoSet, views: int, *facts: object) -> RowStore:
         key = store_key(self._network, self.count, photos.hashes(), *facts)
-        return RowStore(key, views * len(photos), self._settings.cache_gb)
+        return RowStore(key, views * len(photos), self._cache_gb)
 
 
 def still_shares(count: int) -> list[Batch]:

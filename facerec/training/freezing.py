@@ -10,55 +10,56 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from facerec.errors import ConfigError
-from facerec.models.backbones import find_backbone, find_stages
 from facerec.models.network import Network
-from facerec.training.settings import TrainSettings
 
 Factors = list[float]
 
 
-def _partial(stages: int, settings: TrainSettings, epoch: int) -> Factors:
-    if stages < 2:
-        raise ConfigError("partial needs two stages or more; keep more of them, or use full or frozen")
-    cut = settings.frozen_stages
-    if cut is None:
-        cut = min(find_backbone(settings.backbone).default_cut, stages - 1)
-    if not 0 < cut < stages:
-        raise ConfigError(
-            f"partial freezes between 1 and {stages - 1} stages of {settings.backbone}, not {cut}; "
-            f"use full or frozen for the ends"
-        )
-    return [0.0 if i < cut else 1.0 for i in range(stages)]
+@dataclass(frozen=True, slots=True)
+class Freezing:
+    """Which stages train in which epoch, and at which share of the rate.
 
-
-def _gradual(stages: int, settings: TrainSettings, epoch: int) -> Factors:
-    """Howard and Ruder 2018 (ULMFiT), section 3.3: the head alone first, then a stage more at a time."""
-    trained = epoch // settings.unfreeze_epochs
-    return [0.0 if i < stages - trained else 1.0 for i in range(stages)]
-
-
-STRATEGIES: dict[str, Callable[[int, TrainSettings, int], Factors]] = {
-    "full": lambda n, s, epoch: [1.0] * n,
-    "frozen": lambda n, s, epoch: [0.0] * n,
-    "partial": _partial,
-    "discriminative": lambda n, s, epoch: [s.stage_decay ** (n - 1 - i) for i in range(n)],
-    "gradual": _gradual,
-    "scratch": lambda n, s, epoch: (
-        [1.0] * n
-    ),  # that the weights start at random is training.learner.start_network's part
-}
-
-
-def stage_factors(settings: TrainSettings, epoch: int = 0) -> dict[str, float]:
-    """Stage name -> learning-rate factor in an epoch (from 0); a stage that trains never stops to.
-
-    Raises ConfigError for an unknown strategy or backbone, or an unfit cut.
+    strategy: one of STRATEGIES. stages: their names, first layers first.
+    cut: how many first stages `partial` freezes. stage_decay, unfreeze_epochs: as in TrainSettings.
     """
-    if settings.strategy not in STRATEGIES:
-        raise ConfigError(f"no strategy '{settings.strategy}'; known are {', '.join(STRATEGIES)}")
-    names = [name for name, _ in find_stages(settings.backbone, settings.kept_stages or None)]
-    return dict(zip(names, STRATEGIES[settings.strategy](len(names), settings, epoch), strict=True))
+
+    strategy: str
+    stages: tuple[str, ...]
+    cut: int
+    stage_decay: float
+    unfreeze_epochs: int
+
+    def factors(self, epoch: int = 0) -> dict[str, float]:
+        """Stage name -> learning-rate factor in an epoch (from 0). A stage that trains never stops training."""
+        return dict(zip(self.stages, STRATEGIES[self.strategy](self, epoch), strict=True))
+
+
+def _constant(factor: float) -> Callable[[Freezing, int], Factors]:
+    return lambda freezing, epoch: [factor] * len(freezing.stages)
+
+
+def _partial(freezing: Freezing, epoch: int) -> Factors:
+    return [0.0 if i < freezing.cut else 1.0 for i in range(len(freezing.stages))]
+
+
+def _discriminative(freezing: Freezing, epoch: int) -> Factors:
+    return [freezing.stage_decay**above for above in reversed(range(len(freezing.stages)))]
+
+
+def _gradual(freezing: Freezing, epoch: int) -> Factors:
+    """Howard and Ruder 2018 (ULMFiT), section 3.3: the head alone first, then a stage more at a time."""
+    asleep = len(freezing.stages) - epoch // freezing.unfreeze_epochs
+    return [0.0 if i < asleep else 1.0 for i in range(len(freezing.stages))]
+
+
+STRATEGIES: dict[str, Callable[[Freezing, int], Factors]] = {
+    "full": _constant(1.0),
+    "frozen": _constant(0.0),
+    "partial": _partial,
+    "discriminative": _discriminative,
+    "gradual": _gradual,
+    "scratch": _constant(1.0),  # as `full`; initialisation.py makes the weights random
+}
 
 
 def freeze(network: Network, factors: dict[str, float]) -> None:
@@ -76,21 +77,21 @@ def frozen_prefix(factors: dict[str, float]) -> int:
     return next(i for i, factor in enumerate(values) if factor > 0)
 
 
-def parameter_groups(network: Network, factors: dict[str, float], settings: TrainSettings) -> list[dict[str, object]]:
+def parameter_groups(network: Network, factors: dict[str, float], lr: float, head_lr: float) -> list[dict[str, object]]:
     """One optimiser group per training stage and one for each head: `name`, `params`, `lr`, `base_lr`.
 
     A stage without parameters (fully connected layers cut off, say) has no group.
     """
     parts: list[tuple[str, nn.Module, float]] = [
-        (name, stage, settings.lr * factors[name]) for name, stage in network.named_stages() if factors[name] > 0
+        (name, stage, lr * factors[name]) for name, stage in network.named_stages() if factors[name] > 0
     ]
-    parts += [(name, head, settings.head_lr) for name, head in _heads(network).items()]
+    parts += [(name, head, head_lr) for name, head in _heads(network).items()]
     groups = [{"name": name, "params": list(part.parameters()), "lr": lr, "base_lr": lr} for name, part, lr in parts]
     return [group for group in groups if group["params"]]
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRow:
+class StageRow:
     """One stage of a run: its learning rate before the schedule, and the first epoch it trains in (None: never)."""
 
     stage: str
@@ -107,15 +108,15 @@ class PlanRow:
         return f"{self.stage:<12} {self.parameters:>12,} parameters  {fate}"
 
 
-def plan(network: Network, settings: TrainSettings) -> list[PlanRow]:
-    """Stage by stage what a run will do, the heads last."""
-    by_epoch = [stage_factors(settings, epoch) for epoch in range(settings.epochs)]
+def stage_rows(network: Network, freezing: Freezing, epochs: int, lr: float, head_lr: float) -> list[StageRow]:
+    """Stage by stage what a run of so many epochs will do, the heads last."""
+    by_epoch = [freezing.factors(epoch) for epoch in range(epochs)]
     rows = []
     for name, stage in network.named_stages():
         first = next((epoch for epoch, factors in enumerate(by_epoch) if factors[name] > 0), None)
-        lr = 0.0 if first is None else settings.lr * by_epoch[first][name]
-        rows.append(PlanRow(name, _count(stage), lr, first))
-    return rows + [PlanRow(name, _count(head), settings.head_lr, 0) for name, head in _heads(network).items()]
+        rate = 0.0 if first is None else lr * by_epoch[first][name]
+        rows.append(StageRow(name, _count(stage), rate, first))
+    return rows + [StageRow(name, _count(head), head_lr, 0) for name, head in _heads(network).items()]
 
 
 def _heads(network: Network) -> dict[str, nn.Module]:

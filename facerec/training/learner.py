@@ -15,14 +15,14 @@ from facerec.inference.loading import load_embedder
 from facerec.models.checkpoint import load_module, load_state, save_state
 from facerec.models.network import METRIC, Network
 from facerec.training import distributed
-from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, Teacher, TeacherLoss
+from facerec.training.distillation import LiveTeacher, StoredTeacher, Teacher, TeacherLoss, TeacherSource
 from facerec.training.feed import Feed, Given, rows_of_views
-from facerec.training.freezing import freeze, frozen_prefix, parameter_groups, stage_factors
-from facerec.training.initialisation import start_folder, start_network
-from facerec.training.losses import Objective, read_terms
+from facerec.training.freezing import freeze, frozen_prefix, parameter_groups
+from facerec.training.initialisation import start_network
+from facerec.training.losses import Objective
+from facerec.training.plan import TrainPlan
 from facerec.training.run_folder import CHECKPOINT
-from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
-from facerec.training.settings import TrainSettings
+from facerec.training.schedule import OPTIMIZERS, lr_factor
 from facerec.training.state import State
 from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
@@ -30,40 +30,38 @@ from facerec.training.tasks import Labels, Rows, SecondTask, Task
 class Learner:
     """What a run learns with; a step is all that differs from one batch to the next."""
 
-    def __init__(self, settings: TrainSettings, task: Task) -> None:
-        torch.manual_seed(settings.seed)
-        self.settings, self.task = settings, task
+    def __init__(self, plan: TrainPlan, task: Task) -> None:
+        torch.manual_seed(plan.settings.seed)
+        self.plan, self.task = plan, task
         self.device = distributed.own_device()
-        self.autocast = use_bf16(settings.precision, self.device)
         self.labels = torch.from_numpy(task.train.labels)
-        self.network = start_network(settings, task.classes, task.second)
-        self.objective = Objective(settings, len(task.train.names)).to(self.device)
-        self.teachers = [read_teacher(given, task, self.autocast) for given in settings.teacher]
+        self.network = start_network(plan, task.classes, task.second)
+        self.objective = Objective(plan.loss, len(task.train.names)).to(self.device)
+        self.teachers = [load_teacher(source, task, plan.bf16) for source in plan.teachers]
         self.teacher_losses = self._teacher_losses().to(self.device)
         self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = self._optimizer()
         self.average = None
-        if settings.ema:
-            average = get_ema_multi_avg_fn(settings.ema)
+        if plan.settings.ema:
+            average = get_ema_multi_avg_fn(plan.settings.ema)
             self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
-        live = any(isinstance(teacher, LiveTeacher) for teacher in self.teachers)
-        self.feed = Feed(self.network, task, settings, autocast=self.autocast, needs_pixels=live)
+        self.feed = Feed(self.network, task, plan)
         self._waiting = 0  # batches whose gradients no step has used yet
         self.start_epoch(State())
 
     def _teacher_losses(self) -> nn.ModuleList:
-        weights = read_terms(self.settings.teacher_loss, TERMS, "teacher loss")
-        student = self.network.dim if self.settings.mode == METRIC else self.network.width
-        teacher_losses = nn.ModuleList(TeacherLoss(student, teacher.dim, weights) for teacher in self.teachers)
-        if len(teacher_losses) and (start := start_folder(self.settings)):
-            load_module(start / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
+        student = self.network.dim if self.network.mode == METRIC else self.network.width
+        terms = self.plan.teacher_terms
+        teacher_losses = nn.ModuleList(TeacherLoss(student, teacher.dim, terms) for teacher in self.teachers)
+        if len(teacher_losses) and self.plan.start is not None:
+            load_module(self.plan.start.folder / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
         return teacher_losses
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Over everything that will ever train: what is still frozen has no gradient, and no step moves it."""
-        settings = self.settings
-        factors = stage_factors(settings, settings.epochs - 1)
-        groups = parameter_groups(self.network, factors, settings)
+        settings = self.plan.settings
+        factors = self.plan.freezing.factors(settings.epochs - 1)
+        groups = parameter_groups(self.network, factors, settings.lr, settings.head_lr)
         for name, module in (("loss", self.objective), ("teacher", self.teacher_losses)):
             if params := list(module.parameters()):
                 groups.append({"name": name, "params": params, "lr": settings.head_lr, "base_lr": settings.head_lr})
@@ -71,7 +69,7 @@ class Learner:
 
     def start_epoch(self, state: State) -> None:
         """Freeze what the strategy freezes in this epoch."""
-        factors = stage_factors(self.settings, state.epoch)
+        factors = self.plan.freezing.factors(state.epoch)
         freeze(self.network, factors)
         self.feed.freeze(frozen_prefix(factors))
 
@@ -85,10 +83,10 @@ class Learner:
 
         Returns what there is to watch, and how many photos, of all processes, it was.
         """
-        settings = self.settings
+        settings = self.plan.settings
         place = (settings.seed, state.epoch, state.batch)
         distributed.seed_step(*place, own=True)  # dropout
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
             features = self.network.suffix(given.x, self.feed.count)  # (b, width)
             outputs = self.network.output(features)  # (b, dim)
             logits = self.network.attribute(features)  # (b, A)
@@ -125,7 +123,7 @@ class Learner:
     def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
         """The mean over the teachers, of the embedding, or of the features' direction where there are classes."""
         student = outputs
-        if self.settings.mode != METRIC:
+        if self.network.mode != METRIC:
             student = distributed.gather_rows(F.normalize(features.float(), dim=1))
         parts = []
         for teacher, loss in zip(self.teachers, self.teacher_losses, strict=True):
@@ -138,9 +136,9 @@ class Learner:
         distributed.average_buffers(self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = rates[group["name"]]
-        if self.settings.clip_norm:
+        if self.plan.settings.clip_norm:
             params = [p for group in self.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(params, self.settings.clip_norm)
+            nn.utils.clip_grad_norm_(params, self.plan.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._waiting = 0
@@ -149,7 +147,7 @@ class Learner:
 
     def rates(self, progress: float, scores: Sequence[float] = ()) -> dict[str, float]:
         """Learning rate of each parameter group after `progress` epochs with these scores; 0 while it is frozen."""
-        factor = lr_factor(self.settings, progress, scores)
+        factor = lr_factor(self.plan.schedule, progress, scores)
         return {
             group["name"]: 0.0 if group["name"] in self.network.frozen else group["base_lr"] * factor
             for group in self.optimizer.param_groups
@@ -205,9 +203,9 @@ class Learner:
         return state
 
 
-def read_teacher(given: str, task: Task, bf16: bool) -> Teacher:
+def load_teacher(source: TeacherSource, task: Task, bf16: bool) -> Teacher:
     """A teacher's stored embeddings of the training photos, or a network to run on them, in bfloat16 or not."""
-    if given.endswith(".npz"):
-        return StoredTeacher(Path(given), task.train.keys())
-    embedder = load_embedder(given, bf16=bf16)
+    if source.stored:
+        return StoredTeacher(source.path, task.train.keys())
+    embedder = load_embedder(source.name, bf16=bf16)
     return LiveTeacher(embedder.embed, embedder.card.embedding_dim, embedder.card.input_size)

@@ -7,7 +7,8 @@ cosines take those: cos = 1 - d / 2.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,10 +18,33 @@ from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triple
 from torch import Tensor, nn
 
 from facerec.errors import ConfigError
-from facerec.training.settings import TrainSettings
+from facerec.models.network import CLASSIFY, METRIC
 
 MINING = ("all", "semihard", "hard", "distance")
 _TERM = re.compile(r"(?:([0-9.eE+-]+?)\s*\*\s*)?([a-z-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class LossPlan:
+    """What a run learns from besides teachers.
+
+    terms: the parsed `loss`, name -> weight; none where only a teacher is learned from.
+    mode: metric or classify. dim: D, the length of an embedding.
+    mining, margin, memory, label_smoothing: as in TrainSettings.
+    """
+
+    terms: Mapping[str, float]
+    mode: str
+    dim: int
+    mining: str
+    margin: float
+    memory: int
+    label_smoothing: float
+
+    @property
+    def compares_photos(self) -> bool:
+        """Whether a term needs several photos of a person in a batch."""
+        return self.mode == METRIC and any(name in PAIR_LOSSES for name in self.terms)
 
 
 def squared_euclidean() -> LpDistance:
@@ -54,29 +78,23 @@ def _weight(text: str, term: str, setting: str) -> float:
 # ---------------------------------------------------------------------------------------- losses over the batch's pairs
 
 
-def _triplet(settings: TrainSettings) -> nn.Module:
+def _triplet(plan: LossPlan) -> nn.Module:
     """Averaged over the triplets that violate the margin; margin 0 is the soft margin log(1 + exp(d_ap - d_an))."""
-    if not 0 <= settings.margin < math.inf:
-        raise ConfigError(f"the margin must be 0 (soft) or positive, not {settings.margin}")
-    return losses.TripletMarginLoss(settings.margin, smooth_loss=settings.margin == 0, distance=squared_euclidean())
+    return losses.TripletMarginLoss(plan.margin, smooth_loss=plan.margin == 0, distance=squared_euclidean())
 
 
-def _triplet_miner(settings: TrainSettings) -> nn.Module | None:
+def _triplet_miner(plan: LossPlan) -> nn.Module | None:
     """Which triplets count, by `mining`.
 
     `all` of the batch (batch-all, non-zero mean of Hermans et al. 2017), `semihard` (negatives farther than the
     positive but within the margin, FaceNet 3.2), `hard` (per anchor the farthest positive and the nearest negative),
     `distance` (a negative per positive pair, drawn evenly over distances; Wu et al. 2017, section 3.2).
     """
-    if settings.mining not in MINING:
-        raise ConfigError(f"no mining '{settings.mining}'; known are {', '.join(MINING)}")
-    if settings.mining == "semihard":
-        if settings.margin == 0:
-            raise ConfigError("semihard mining needs a margin above 0; use --mining hard or all with the soft margin")
-        return miners.TripletMarginMiner(settings.margin, "semihard", distance=squared_euclidean())
-    if settings.mining == "hard":
+    if plan.mining == "semihard":
+        return miners.TripletMarginMiner(plan.margin, "semihard", distance=squared_euclidean())
+    if plan.mining == "hard":
         return miners.BatchHardMiner(distance=squared_euclidean())
-    return DistanceWeightedMiner() if settings.mining == "distance" else None
+    return DistanceWeightedMiner() if plan.mining == "distance" else None
 
 
 class DistanceWeightedMiner(miners.BaseMiner):
@@ -98,19 +116,19 @@ class DistanceWeightedMiner(miners.BaseMiner):
         return get_random_triplet_indices(labels, ref_labels=ref_labels, weights=log_odds.softmax(1))
 
 
-def _contrastive(settings: TrainSettings) -> nn.Module:
+def _contrastive(plan: LossPlan) -> nn.Module:
     """Hadsell et al. 2006: positives to d = 0, negatives beyond d = 1."""
     return losses.ContrastiveLoss(pos_margin=0, neg_margin=1, distance=squared_euclidean())
 
 
-Miner = Callable[[TrainSettings], nn.Module | None]
+Miner = Callable[[LossPlan], nn.Module | None]
 
-PAIR_LOSSES: dict[str, tuple[Callable[[TrainSettings], nn.Module], Miner]] = {
+PAIR_LOSSES: dict[str, tuple[Callable[[LossPlan], nn.Module], Miner]] = {
     "triplet": (_triplet, _triplet_miner),
-    "contrastive": (_contrastive, lambda settings: None),
+    "contrastive": (_contrastive, lambda plan: None),
     # Wang et al. 2019, with its own miner; Khosla et al. 2020 (temperature 0.1).
-    "multi-similarity": (lambda settings: losses.MultiSimilarityLoss(), lambda settings: miners.MultiSimilarityMiner()),
-    "supcon": (lambda settings: losses.SupConLoss(), lambda settings: None),
+    "multi-similarity": (lambda plan: losses.MultiSimilarityLoss(), lambda plan: miners.MultiSimilarityMiner()),
+    "supcon": (lambda plan: losses.SupConLoss(), lambda plan: None),
 }
 
 
@@ -138,11 +156,11 @@ class Memory(losses.CrossBatchMemory):
         self.queue_idx, self.has_been_filled = int(state[0]), bool(state[1])
 
 
-def _pair_loss(name: str, settings: TrainSettings) -> nn.Module:
-    loss, miner = (part(settings) for part in PAIR_LOSSES[name])
+def _pair_loss(name: str, plan: LossPlan) -> nn.Module:
+    loss, miner = (part(plan) for part in PAIR_LOSSES[name])
     assert loss is not None
-    if settings.memory:
-        return Memory(loss, settings.embedding_dim, settings.memory, miner)
+    if plan.memory:
+        return Memory(loss, plan.dim, plan.memory, miner)
     return Mined(loss, miner)
 
 
@@ -156,48 +174,43 @@ CLASS_LOSSES: dict[str, Callable[[int, int], Any]] = {  # (classes, D) -> a loss
 }
 
 
-def _class_loss(name: str, settings: TrainSettings, classes: int) -> nn.Module:
-    loss = CLASS_LOSSES[name](classes, settings.embedding_dim)
+def _class_loss(name: str, plan: LossPlan, classes: int) -> nn.Module:
+    loss = CLASS_LOSSES[name](classes, plan.dim)
     if name != "proxy-anchor":
-        loss.cross_entropy = nn.CrossEntropyLoss(reduction="none", label_smoothing=settings.label_smoothing)
+        loss.cross_entropy = nn.CrossEntropyLoss(reduction="none", label_smoothing=plan.label_smoothing)
     return loss
 
 
-# ---------------------------------------------------------------------------------------- what train.py asks for
+# ---------------------------------------------------------------------------------------- what a run asks for
 
 
-def loss_terms(settings: TrainSettings) -> dict[str, float]:
-    """The terms of `settings.loss` and their weights, none for `none`; raises ConfigError for what is not known."""
-    if settings.loss == "none":
+def loss_terms(text: str, mode: str) -> dict[str, float]:
+    """The terms of the setting `loss` and their weights, none for `none`; raises ConfigError for an unknown term."""
+    if text == "none":
         return {}
-    if settings.mode == "classify":
-        return read_terms(settings.loss or "cross-entropy", ("cross-entropy",), "loss")
-    return read_terms(settings.loss or "triplet", (*PAIR_LOSSES, *CLASS_LOSSES), "loss")
-
-
-def compares_photos(settings: TrainSettings) -> bool:
-    """Whether a term needs several photos of a person in a batch."""
-    return any(name in PAIR_LOSSES for name in loss_terms(settings)) and settings.mode == "metric"
+    if mode == CLASSIFY:
+        return read_terms(text or "cross-entropy", ("cross-entropy",), "loss")
+    return read_terms(text or "triplet", (*PAIR_LOSSES, *CLASS_LOSSES), "loss")
 
 
 class Objective(nn.Module):
-    """All terms of `settings.loss`. What they learn (class vectors) and remember (earlier batches) is their state."""
+    """All terms of a plan. What they learn (class vectors) and remember (earlier batches) is their state."""
 
-    def __init__(self, settings: TrainSettings, classes: int) -> None:
-        """Raises ConfigError for a term, a mining or a margin that cannot be."""
+    def __init__(self, plan: LossPlan, classes: int) -> None:
+        """classes: the people or classes that are trained on."""
         super().__init__()
-        self.weights = loss_terms(settings)
-        self.terms = nn.ModuleDict({name: _term(name, settings, classes) for name in self.weights})
+        self.weights = dict(plan.terms)
+        self.terms = nn.ModuleDict({name: _term(name, plan, classes) for name in plan.terms})
 
     def forward(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """(B, D) unit rows or (B, C) logits, (B,) int64 labels -> each term's loss, not yet weighted."""
         return {name: term(outputs, labels) for name, term in self.terms.items()}
 
 
-def _term(name: str, settings: TrainSettings, classes: int) -> nn.Module:
-    if settings.mode == "classify":
-        return nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-    return _pair_loss(name, settings) if name in PAIR_LOSSES else _class_loss(name, settings, classes)
+def _term(name: str, plan: LossPlan, classes: int) -> nn.Module:
+    if plan.mode == CLASSIFY:
+        return nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
+    return _pair_loss(name, plan) if name in PAIR_LOSSES else _class_loss(name, plan, classes)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,10 +15,10 @@ import torch
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import TrainingError
 from facerec.files import replacing, write_json
-from facerec.inference.loading import model_path
 from facerec.models.card import read_card
 from facerec.photos.folders import photo_hash
 from facerec.settings import build_settings
+from facerec.training.distillation import TeacherSource
 from facerec.training.distributed import is_first, process_count
 from facerec.training.settings import TrainSettings
 
@@ -36,11 +36,13 @@ SAME = ("settings", "teachers", "train", "validation")  # what a resumed run mus
 PARTS = (*SAME, "versions", "threads", "processes")
 
 
-def describe_run(settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> dict[str, Any]:
+def describe_run(
+    settings: TrainSettings, teachers: Sequence[TeacherSource], train: PhotoSet, validation: PhotoSet
+) -> dict[str, Any]:
     """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
     return {
         "settings": _as_json(settings),
-        "teachers": {teacher: _fingerprint(teacher) for teacher in settings.teacher},
+        "teachers": {teacher.name: _fingerprint(teacher.path) for teacher in teachers},
         "train": _describe_photos(train, settings.mode),
         "validation": _describe_photos(validation, settings.mode),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
@@ -54,9 +56,8 @@ def _as_json(settings: TrainSettings) -> dict[str, Any]:
     return dataclasses.asdict(settings) | {"teacher": list(settings.teacher)}
 
 
-def _fingerprint(teacher: str) -> str:
+def _fingerprint(path: Path) -> str:
     """Of a file's content, or of the model in a folder."""
-    path = Path(teacher) if teacher.endswith(".npz") else model_path(teacher)
     return read_card(path / "model.json").fingerprint if path.is_dir() else photo_hash(path)[:16]
 
 

@@ -1,15 +1,17 @@
-"""How fast a run learns, in which precision, and which settings no run can have."""
+"""How fast a run learns, by which optimiser, and in which precision."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import optim
 
 from facerec.errors import ConfigError
-from facerec.training.settings import TrainSettings
 
+SCHEDULES = ("step", "cosine", "plateau")
+PRECISIONS = ("auto", "bf16", "fp32")
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,
     "adamw": optim.AdamW,
@@ -18,18 +20,26 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 }
 
 
-def lr_factor(settings: TrainSettings, progress: float, scores: Sequence[float] = ()) -> float:
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the learning rates change. The fields are those of TrainSettings; name: its `schedule`, one of SCHEDULES."""
+
+    name: str
+    epochs: int
+    step_epochs: int
+    warmup: float
+
+
+def lr_factor(schedule: Schedule, progress: float, scores: Sequence[float] = ()) -> float:
     """The share of its base rate every group learns at, after `progress` epochs with these validation scores."""
-    if settings.schedule == "step":
-        return 0.1 ** (int(progress) // settings.step_epochs)
-    if settings.schedule == "plateau":
-        return _plateau_factor(scores, settings.step_epochs)
-    if settings.schedule == "cosine":
-        share = progress / settings.epochs
-        if share < settings.warmup:
-            return (share + 1e-3) / (settings.warmup + 1e-3)
-        return 0.5 * (1 + math.cos(math.pi * (share - settings.warmup) / (1 - settings.warmup)))
-    raise ConfigError(f"no schedule '{settings.schedule}'; known are step, cosine, plateau")
+    if schedule.name == "step":
+        return 0.1 ** (int(progress) // schedule.step_epochs)
+    if schedule.name == "plateau":
+        return _plateau_factor(scores, schedule.step_epochs)
+    share = progress / schedule.epochs
+    if share < schedule.warmup:
+        return (share + 1e-3) / (schedule.warmup + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (share - schedule.warmup) / (1 - schedule.warmup)))
 
 
 def _plateau_factor(scores: Sequence[float], epochs: int) -> float:
@@ -43,8 +53,8 @@ def _plateau_factor(scores: Sequence[float], epochs: int) -> float:
 
 def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16; `auto` asks the hardware. Raises ConfigError for an unknown precision."""
-    if precision not in ("auto", "bf16", "fp32"):
-        raise ConfigError(f"no precision '{precision}'; known are auto, bf16, fp32")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"no precision '{precision}'; known are {', '.join(PRECISIONS)}")
     if precision == "auto":
         return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return precision == "bf16"

@@ -1,6 +1,5 @@
 """The two tasks a network is trained for: what it is shown in which batches, how it is judged, what its card says."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facerec import metrics
-from facerec.datasets.attributes import read_attribute
+from facerec.datasets.attributes import Attribute
 from facerec.datasets.augmentation import Views
 from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import limit_names, split_classes, split_people
-from facerec.errors import ConfigError, DataError
-from facerec.models.backbones import find_backbone
-from facerec.models.network import FACE_SIZE, METRIC
-from facerec.training.losses import batch_facts, compares_photos
+from facerec.errors import DataError
+from facerec.models.network import METRIC
+from facerec.training.losses import batch_facts
+from facerec.training.plan import BatchShape, TrainPlan
 from facerec.training.run_folder import Entry
-from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 
 VALIDATION_FMR = 1e-3
 
@@ -33,13 +31,14 @@ Labels = NDArray[np.int64]  # (N,)
 
 
 class Task(Protocol):
-    """score: the key of `measure` by which epochs are compared, larger is better. classes: the names of the logits.
+    """What a network is trained for.
 
-    settings: of the run; what nobody asked for and the photos decide is settled. second: what else is learned of the
-    same photos, if anything.
+    score: the key of `measure` by which epochs are compared; larger is better. classes: the names of the logits.
+    batch: the plan's batches, as many people as there are. second: what else is learned of the same photos, if
+    anything.
     """
 
-    settings: TrainSettings
+    batch: BatchShape
     train: PhotoSet
     validation: PhotoSet
     views: Views
@@ -64,32 +63,31 @@ class Task(Protocol):
         ...
 
 
-def read_task(
-    folder: Path, settings: TrainSettings, splits: Path | None, validation: Path | None, exclude: Path | None
-) -> Task:
-    """The task on the photos in `folder`, less those that the list `exclude` names; raises DataError, ConfigError."""
-    task = _first_task(folder, settings, splits, validation, exclude)
-    if settings.attribute:
-        task.second = read_second(Path(settings.attribute), task.train, task.validation)
+def read_task(folder: Path, plan: TrainPlan) -> Task:
+    """The task of a plan on the photos in `folder`; raises DataError.
+
+    plan.exclude: a list of photos to leave out, see `read_exclusions`. plan.splits: people to validate on, see
+    `split_people`. plan.validation: photos of the classes to validate on, see `split_classes`.
+    """
+    task = _people_task(folder, plan) if plan.settings.mode == METRIC else _class_task(folder, plan)
+    if plan.attribute is not None:
+        task.second = find_second(plan.attribute, task.train, task.validation)
     return task
 
 
-def _first_task(
-    folder: Path, settings: TrainSettings, splits: Path | None, validation: Path | None, exclude: Path | None
-) -> Task:
-    photos = read_photos(folder, exclude)
-    if settings.mode == METRIC:
-        if validation is not None:
-            raise ConfigError("--validation is for --mode classify; people to validate on are named by --splits")
-        return PeopleTask(settings, *split_people(photos, splits, settings.seed))
-    if splits is not None:
-        raise ConfigError("--splits is for --mode metric; classes to validate on are given by --validation")
-    others = read_photos(validation) if validation else None
-    train, held_back = split_classes(photos, others, settings.seed)
-    if settings.limit_people:
-        train = limit_names(train, settings.limit_people, settings.seed)
+def _people_task(folder: Path, plan: TrainPlan) -> "PeopleTask":
+    photos = read_photos(folder, plan.exclude)
+    return PeopleTask(plan, *split_people(photos, plan.splits, plan.settings.seed))
+
+
+def _class_task(folder: Path, plan: TrainPlan) -> "ClassTask":
+    photos = read_photos(folder, plan.exclude)
+    others = read_photos(plan.validation) if plan.validation else None
+    train, held_back = split_classes(photos, others, plan.settings.seed)
+    if plan.settings.limit_people:
+        train = limit_names(train, plan.settings.limit_people, plan.settings.seed)
         held_back = held_back.only(train.names)
-    return ClassTask(settings, train, held_back)
+    return ClassTask(plan, train, held_back)
 
 
 class PeopleTask:
@@ -99,24 +97,22 @@ class PeopleTask:
     classes: tuple[str, ...] = ()
     second: "SecondTask | None" = None
 
-    def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
-        count = settings.limit_people
-        self.train = limit_names(train, count, settings.seed) if count else train
+    def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
+        count, self._seed, self._margin = plan.settings.limit_people, plan.settings.seed, plan.settings.margin
+        self.train = limit_names(train, count, self._seed) if count else train
         self.validation = validation
-        self.views = _views(settings, settings.input_size or FACE_SIZE)
-        self.settings = _settle_batches(settings, self.train.labels)
+        self.views = _views(plan)
+        self.batch = plan.batch.settled(self.train.labels)
 
     def batches(self, epoch: int) -> list[Batch]:
         """P x K batches for the losses that compare photos, else batches of anybody; all of a small folder are one."""
-        s = self.settings
-        if compares_photos(s):
-            people = s.people_per_batch or PEOPLE_PER_BATCH
-            return identity_batches(self.train.labels, people, s.photos_per_person, s.seed, epoch)
-        return _batches_of_any(self.train, s, epoch)
+        if self.batch.people is not None:
+            return identity_batches(self.train.labels, self.batch.people, self.batch.photos, self._seed, epoch)
+        return _batches_of_any(self.train, self.batch, self._seed, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
-        return batch_facts(outputs, labels, self.settings.margin)
+        return batch_facts(outputs, labels, self._margin)
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
         """AUC, TAR@FMR 1e-3 and the threshold it is reached at, over all pairs of validation photos."""
@@ -170,15 +166,15 @@ class ClassTask:
     score = "validation_accuracy"
     second: "SecondTask | None" = None
 
-    def __init__(self, settings: TrainSettings, train: PhotoSet, validation: PhotoSet) -> None:
+    def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
         self.train, self.validation = train, validation
         self.classes = train.names
-        self.views = _views(settings, settings.input_size or find_backbone(settings.backbone).input_size)
-        self.settings = settings
+        self.views = _views(plan)
+        self.batch, self._seed = plan.batch, plan.settings.seed
 
     def batches(self, epoch: int) -> list[Batch]:
         """Batches of photos of any class; all of a small folder are one."""
-        return _batches_of_any(self.train, self.settings, epoch)
+        return _batches_of_any(self.train, self.batch, self._seed, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -217,9 +213,9 @@ class SecondTask:
         return {"name": self.attribute, "values": counts, "fingerprint": digest}
 
 
-def read_second(path: Path, train: PhotoSet, validation: PhotoSet) -> SecondTask:
-    """The attribute in a file, of the photos of a task; raises DataError where it cannot be learned, or judged."""
-    attribute = read_attribute(path)
+def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> SecondTask:
+    """The attribute of a task's photos; raises DataError where it cannot be learned, or judged."""
+    path = attribute.path
     values, others = (attribute.values(_within(photos)) for photos in (train, validation))
     classes = sorted(set(values))
     if len(classes) < 2:
@@ -255,18 +251,10 @@ def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]
     return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
 
 
-def _settle_batches(settings: TrainSettings, labels: Labels) -> TrainSettings:
-    """P is what was asked for, else PEOPLE_PER_BATCH or all who have K photos, but for a single one."""
-    if settings.people_per_batch is not None or not compares_photos(settings):
-        return settings
-    enough = int(np.count_nonzero(np.bincount(labels) >= settings.photos_per_person))
-    return dataclasses.replace(settings, people_per_batch=min(PEOPLE_PER_BATCH, max(2, enough)))
+def _batches_of_any(photos: PhotoSet, batch: BatchShape, seed: int, epoch: int) -> list[Batch]:
+    return shuffled_batches(len(photos), min(batch.photos, len(photos)), seed, epoch)
 
 
-def _batches_of_any(photos: PhotoSet, settings: TrainSettings, epoch: int) -> list[Batch]:
-    return shuffled_batches(len(photos), min(settings.batch_size, len(photos)), settings.seed, epoch)
-
-
-def _views(settings: TrainSettings, size: int) -> Views:
-    faces = settings.mode == METRIC
-    return Views(faces, size, settings.strong_augmentation, settings.views, settings.seed, settings.mix)
+def _views(plan: TrainPlan) -> Views:
+    s = plan.settings
+    return Views(s.mode == METRIC, plan.input_size, s.strong_augmentation, s.views, s.seed, s.mix)

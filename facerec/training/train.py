@@ -10,6 +10,7 @@ the model it began from while no epoch is better.
 
 import dataclasses
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,31 +18,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facerec.datasets.batches import Batch
 from facerec.errors import TrainingError
-from facerec.models.card import ModelCard, read_card
-from facerec.models.checkpoint import CARD, describe, load_model, save_model
+from facerec.models.card import ModelCard
+from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.cohort import cohort_path, load_cohort, save_cohort
 from facerec.models.network import Network
 from facerec.training import distributed
-from facerec.training.checks import check_run as check_run
-from facerec.training.freezing import plan
-from facerec.training.initialisation import start_folder, starts_whole
-from facerec.training.initialisation import start_form as start_form
+from facerec.training.freezing import stage_rows
+from facerec.training.initialisation import starts_whole
 from facerec.training.learner import Learner
+from facerec.training.plan import TrainPlan
 from facerec.training.run_folder import (
     CHECKPOINT,
     Entry,
     describe_run,
     hold_folder,
     plot_history,
+    require_free,
     start_run,
     write_history,
 )
-from facerec.training.run_folder import settings_of as settings_of
-from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 from facerec.training.state import State
 from facerec.training.tasks import Task, read_task
-from facerec.training.tensorboard import open_board
+from facerec.training.tensorboard import Board, open_board
 
 log = logging.getLogger(__name__)
 
@@ -62,87 +62,114 @@ class Progress:
     photos_per_second: float
 
 
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same from one epoch to the next. record: what run.json says."""
+
+    output: Path
+    plan: TrainPlan
+    task: Task
+    learner: Learner
+    record: dict[str, Any]
+    watch: Watch
+
+
 def train(
     folder: Path,
     output: Path,
-    settings: TrainSettings,
+    plan: TrainPlan,
     *,
-    splits: Path | None = None,
-    validation: Path | None = None,
-    exclude: Path | None = None,
     resume: bool = False,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Watch = lambda progress: None,
 ) -> ModelCard:
     """Fine-tune on the aligned crops in the identity folders, or the pictures in the class folders, of `folder`.
 
-    splits: of people, see data.split_people; validation: of classes, see data.split_classes. exclude: a list of photos
-    to leave out, see data.read_exclusions. resume: go on from the checkpoint in `output`, to the same numbers as a run
-    that was never interrupted. Returns the card of the best model. Raises DataError, ConfigError, ModelError, and
-    TrainingError when stopped by SIGINT (a checkpoint is written first) or when there is nothing to resume.
+    output: the run's folder; `plan.plan_run` makes the plan for it. resume: go on from the checkpoint in it, to the
+    same numbers as a run that was never interrupted. Returns the card of the best model. Raises DataError, ModelError,
+    and TrainingError when stopped by SIGINT (a checkpoint is written first) or when there is nothing to resume.
     """
     # ---- data, network, losses, optimiser
-    check_run(output, settings, resume)
+    require_free(output, resume)
     distributed.join_processes()
     distributed.keep_freed_memory()
-    task = read_task(folder, settings, splits, validation, exclude)
-    settings = _settled(settings, task)
+    task = read_task(folder, plan)
     distributed.require_shares(len(task.batches(0)[0]))
-    goes_on = resume and (output / CHECKPOINT).exists()  # it holds all weights: what they began as may be gone
-    learner = Learner(dataclasses.replace(settings, init="random") if goes_on else settings, task)
-    measured = {} if goes_on else learner.validate()[0]  # refused before hours of training
-    run = _describe(settings, task)
-    _tell_plan(learner.network, settings, goes_on)
+    learner = Learner(plan, task)
+    goes_on = resume and (output / CHECKPOINT).exists()
+    measured = {} if goes_on else learner.validate()[0]  # what cannot be validated is refused before it is trained
+    run = Run(output, plan, task, learner, _record(plan, task), watch)
+    _tell_plan(run)
 
     with hold_folder(output), closing(learner.feed), distributed.note_interrupts() as interrupted:
-        start_run(output, run, resume)
+        # ---- where it starts
+        start_run(output, run.record, resume)
         state = learner.load(output / CHECKPOINT) if goes_on else State()
-        if not goes_on and starts_whole(settings, task.classes, task.second):
+        if not goes_on and starts_whole(plan, task.classes, task.second):
             state.start = measured[task.score]
-            _keep_start(learner, output, task, run, {"epoch": -1, **measured})
-        board = open_board(output, learner.network, state.epoch) if settings.tensorboard else None
-        while state.epoch < settings.epochs and not state.has_stalled(settings.early_stopping):
-            # ---- one epoch
-            learner.start_epoch(state)
-            batches = task.batches(state.epoch)
-            clock = Clock()
-            for given in learner.feed.train(batches[state.batch :], state.epoch):
-                facts, photos = learner.step(given, state, len(batches))
-                state.count(facts, photos)
-                rate = clock.rate(photos)
-                watch(Progress(state.epoch, settings.epochs, state.batch, len(batches), facts["loss"], rate))
-                stop = distributed.agree(interrupted.is_set())
-                if learner.may_pause and (stop or clock.minutes() > settings.checkpoint_minutes):
-                    learner.save(output / CHECKPOINT, state)
-                    clock = Clock()
-                    if stop:
-                        raise TrainingError(f"{output}: stopped in epoch {state.epoch + 1}; go on with --resume")
+            _keep_start(run, {"epoch": -1, **measured})
+        board = open_board(output, learner.network, state.epoch) if plan.settings.tensorboard else None
 
-            # ---- validation, best weights, checkpoint
-            measured, rows, labels, positions = learner.validate()
-            rates = learner.rates(state.epoch + (state.batch - 1) / len(batches), state.scores)
-            entry = {"epoch": state.epoch, **state.means(), **measured, "lr": rates}
-            _warn_of_collapse(entry)
-            best = state.is_best(entry[task.score])
-            if best:
-                _keep(learner, output, task, run, entry)
-            if board:
-                board.epoch(entry)
-                if best:
-                    board.projector(rows, labels, positions, task, state.epoch)
-            state.close_epoch(entry, entry[task.score])
-            learner.save(output / CHECKPOINT, state)
-            write_history(output, state.history)
+        # ---- epoch after epoch
+        while state.epoch < plan.settings.epochs and not state.has_stalled(plan.settings.early_stopping):
+            batches = task.batches(state.epoch)
+            clock = _train_epoch(run, state, batches, interrupted)
+            _close_epoch(run, state, len(batches), board)
             if clock.minutes() > PLOT_MINUTES:
                 plot_history(output, state.history)
-            log.info("epoch %d of %d: %s", state.epoch, settings.epochs, _shown(entry))
+
+        # ---- what is left of it
         write_history(output, state.history)  # a kill may have come between checkpoint and history
         plot_history(output, state.history)
-        if state.has_stalled(settings.early_stopping):
-            log.info("stopped: the last %d epochs were no better", settings.early_stopping)
+        if state.has_stalled(plan.settings.early_stopping):
+            log.info("stopped: the last %d epochs were no better", plan.settings.early_stopping)
         if board:
             board.close()
     distributed.wait_for_all()
     return load_model(output)[1]
+
+
+# ------------------------------------------------------------------------------------------------- one epoch
+
+
+def _train_epoch(run: Run, state: State, batches: list[Batch], interrupted: threading.Event) -> "Clock":
+    """The batches that are left of an epoch; now and then a checkpoint. Returns the time since the last one."""
+    learner, settings, clock = run.learner, run.plan.settings, Clock()
+    learner.start_epoch(state)
+    for given in learner.feed.train(batches[state.batch :], state.epoch):
+        facts, photos = learner.step(given, state, len(batches))
+        state.count(facts, photos)
+        rate = clock.rate(photos)
+        run.watch(Progress(state.epoch, settings.epochs, state.batch, len(batches), facts["loss"], rate))
+        stop = distributed.agree(interrupted.is_set())
+        if learner.may_pause and (stop or clock.minutes() > settings.checkpoint_minutes):
+            learner.save(run.output / CHECKPOINT, state)
+            clock = Clock()
+            if stop:
+                raise TrainingError(f"{run.output}: stopped in epoch {state.epoch + 1}; go on with --resume")
+    return clock
+
+
+def _close_epoch(run: Run, state: State, batches: int, board: Board | None) -> None:
+    """Validate, keep the best weights, write a checkpoint and the history."""
+    learner, task = run.learner, run.task
+    measured, rows, labels, positions = learner.validate()
+    rates = learner.rates(state.epoch + (state.batch - 1) / batches, state.scores)
+    entry = {"epoch": state.epoch, **state.means(), **measured, "lr": rates}
+    _warn_of_collapse(entry)
+    best = state.is_best(entry[task.score])
+    if best:
+        _keep(run, entry)
+    if board:
+        board.epoch(entry)
+        if best:
+            board.projector(rows, labels, positions, task, state.epoch)
+    state.close_epoch(entry, entry[task.score])
+    learner.save(run.output / CHECKPOINT, state)
+    write_history(run.output, state.history)
+    log.info("epoch %d of %d: %s", state.epoch, run.plan.settings.epochs, _shown(entry))
 
 
 class Clock:
@@ -159,40 +186,47 @@ class Clock:
         return self.photos / (time.monotonic() - self.began)
 
 
-def _describe(settings: TrainSettings, task: Task) -> dict[str, Any]:
-    """`describe_run`, and the attribute of the photos."""
-    run = describe_run(settings, task.train, task.validation)
+# ------------------------------------------------------------------------------------------------- what is kept
+
+
+def _record(plan: TrainPlan, task: Task) -> dict[str, Any]:
+    """What run.json says: `describe_run` with the P that is used, and the attribute of the photos."""
+    settings = plan.settings
+    if task.batch.people is not None:
+        settings = dataclasses.replace(settings, people_per_batch=task.batch.people)
+    record = describe_run(settings, plan.teachers, task.train, task.validation)
     if task.second is not None:
         for part, labels in (("train", task.second.train), ("validation", task.second.validation)):
-            run[part]["attribute"] = task.second.describe(labels)
-    return run
+            record[part]["attribute"] = task.second.describe(labels)
+    return record
 
 
-def _keep(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
+def _keep(run: Run, entry: Entry) -> None:
     """Make the run folder the model folder of this epoch; of several processes the first does."""
     if distributed.is_first():
-        network = learner.best_network
-        cohort_path(output).unlink(missing_ok=True)  # of the model it began from
-        save_model(network, output, make_card(network, task, output.name, run, entry))
+        network = run.learner.best_network
+        cohort_path(run.output).unlink(missing_ok=True)  # of the model it began from
+        save_model(network, run.output, make_card(network, run.task, run.output.name, run.record, entry))
 
 
-def _keep_start(learner: Learner, output: Path, task: Task, run: dict[str, Any], entry: Entry) -> None:
-    """`_keep` the model it begins from, with its licence, threshold and strangers, which more people than these made.
+def _keep_start(run: Run, entry: Entry) -> None:
+    """`_keep` the start model, with its licence, threshold and strangers, which more people than these made.
 
-    Unless it begins in another form (another input size, without some blocks), which makes it another model.
+    A run that changes its form (another input size, without some blocks) makes another model of it: it is kept like
+    any other.
     """
-    start = start_folder(learner.settings)
-    assert start is not None, "it begins from a model"
+    start, output, network = run.plan.start, run.output, run.learner.best_network
+    assert start is not None, "it starts from a model"
     if not distributed.is_first():
         return
-    known, card = read_card(start / CARD), make_card(learner.best_network, task, output.name, run, entry)
+    known, card = start.card, make_card(network, run.task, output.name, run.record, entry)
     if any(getattr(known, part) != getattr(card, part) for part in FORM):
-        return _keep(learner, output, task, run, entry)
+        return _keep(run, entry)
     facts = {part: getattr(known, part) for part in ("probability", "licence", "source")}
     facts["threshold"] = known.threshold or card.threshold
-    strangers = load_cohort(start, known)
+    strangers = load_cohort(start.folder, known)
     cohort_path(output).unlink(missing_ok=True)  # of a model that was here before
-    card = save_model(learner.best_network, output, dataclasses.replace(card, **facts))
+    card = save_model(network, output, dataclasses.replace(card, **facts))
     if len(strangers):
         save_cohort(output, card, strangers, f"those of {known.name}, which it is")
 
@@ -204,27 +238,25 @@ def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entr
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
 
 
-def _tell_plan(network: Network, settings: TrainSettings, goes_on: bool) -> None:
-    """What the network goes without, and since when, then what of it trains."""
-    if network.dropped_blocks:
-        start = None if goes_on else start_folder(settings)  # which may be gone by then
-        before = [] if start is None else read_card(start / CARD).dropped_blocks
-        since = f"; {settings.init}, which it begins from, is without {', '.join(before)}" if before else ""
-        log.info("without the residual blocks %s%s", ", ".join(network.dropped_blocks), since)
-    for row in plan(network, settings):
-        log.info("%s", row)
+# ------------------------------------------------------------------------------------------------- what is said
 
 
-def _settled(asked: TrainSettings, task: Task) -> TrainSettings:
-    """The settings with what the photos decide; says where that is another than the usual."""
-    settings = task.settings
-    if settings != asked and settings.people_per_batch != PEOPLE_PER_BATCH:
-        people, photos = settings.people_per_batch, settings.photos_per_person
+def _tell_plan(run: Run) -> None:
+    """Log smaller batches than usual, the dropped blocks, and stage by stage what trains."""
+    plan, network = run.plan, run.learner.network
+    usual, used = plan.batch, run.task.batch
+    if usual.people != used.people:
         log.info(
             "batches of %d people x %d photos instead of %d x %d: no more people to train on have %d photos",
-            *(people, photos, PEOPLE_PER_BATCH, photos, photos),
+            *(used.people, used.photos, usual.people, usual.photos, usual.photos),
         )
-    return settings
+    if network.dropped_blocks:
+        before = plan.start.card.dropped_blocks if plan.start else []
+        since = f"; {plan.settings.init}, which it begins from, is without {', '.join(before)}" if before else ""
+        log.info("without the residual blocks %s%s", ", ".join(network.dropped_blocks), since)
+    settings = plan.settings
+    for row in stage_rows(network, plan.freezing, settings.epochs, settings.lr, settings.head_lr):
+        log.info("%s", row)
 
 
 def _warn_of_collapse(entry: Entry) -> None:

@@ -31,6 +31,7 @@ from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.cohort import load_cohort, save_cohort
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
+from facerec.training.plan import make_plan
 from facerec.training.run_folder import HISTORY
 from facerec.training.settings import TrainSettings
 from facerec.training.tasks import PeopleTask
@@ -75,7 +76,7 @@ def history_of(run: Path) -> list[dict[str, Any]]:
 
 def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
     """`threshold`, `probability` and `results` of a model's card, measured on the validation people, by its cohort."""
-    task = PeopleTask(TrainSettings(), validation, validation)  # to judge, not to train
+    task = PeopleTask(make_plan(TrainSettings()), validation, validation)  # to judge, not to train
     embedder = load_embedder(str(model))
     vectors = embed(validation.paths, embedder)
     rows = {name: list(vectors[validation.labels == label]) for label, name in enumerate(validation.names)}

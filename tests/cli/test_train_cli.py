@@ -13,7 +13,7 @@ from toy_faces import some_people, write_teacher
 from toy_runs import CLASSES, SMALL, Data, classes, command, make_classes, make_people, read_history, read_run, start
 
 from facerec.models.checkpoint import load_model
-from facerec.training.train import settings_of
+from facerec.training.run_folder import settings_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

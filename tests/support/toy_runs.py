@@ -24,6 +24,7 @@ from facerec.models.checkpoint import read_facts
 from facerec.models.network import Network
 from facerec.training.feed import Given, photo_rows
 from facerec.training.learner import Learner
+from facerec.training.plan import TrainPlan, make_plan, plan_run
 from facerec.training.run_folder import CHECKPOINT, HISTORY, RUN
 from facerec.training.settings import TrainSettings
 from facerec.training.tasks import Task, read_task
@@ -71,15 +72,33 @@ class Data:
 
     def train(self, output: Path, settings: TrainSettings, **options: Any) -> ModelCard:
         """A run on it."""
-        return train(self.folder, output, settings, splits=self.splits, **options)
+        return run_of(self.folder, output, settings, splits=self.splits, **options)
+
+    def plan(self, settings: TrainSettings) -> TrainPlan:
+        """The plan of that run."""
+        return dataclasses.replace(make_plan(settings), splits=self.splits)
 
     def task(self, settings: TrainSettings) -> Task:
         """The task of that run."""
-        return read_task(self.folder, settings, self.splits, None, None)
+        return read_task(self.folder, self.plan(settings))
 
     def learner(self, settings: TrainSettings) -> Learner:
         """The learner of that run."""
-        return Learner(settings, self.task(settings))
+        plan = self.plan(settings)
+        return Learner(plan, read_task(self.folder, plan))
+
+
+def run_of(
+    folder: Path,
+    output: Path,
+    settings: TrainSettings,
+    *,
+    resume: bool = False,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    **data: Any,
+) -> ModelCard:
+    """Plan a run, and train; data: `splits`, `validation`, `exclude`."""
+    return train(folder, output, plan_run(output, settings, resume=resume, **data), resume=resume, watch=watch)
 
 
 def make_people(folder: Path, people: int, photos: int) -> Data:

@@ -1,5 +1,6 @@
 """Teachers, stored and run, and the losses against them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.training.distillation import TERMS, LiveTeacher, StoredTeacher, TeacherLoss, read_teacher
 from facerec.training.losses import read_terms
+from facerec.training.plan import make_plan
 from facerec.training.settings import TrainSettings
 
 KEYS = ["faces/b/1.webp", "faces/a/2.webp"]
@@ -225,8 +227,14 @@ def test_the_direct_part_has_no_projection_to_learn() -> None:
     assert student.grad is not None
     assert student.grad.abs().sum() > 0
     assert loss.projection.weight.grad is None
-    with pytest.raises(ConfigError, match=r"has 4 numbers, the student's 6: .* give --embedding-dim 4"):
-        TeacherLoss(6, 4, {"direct": 1.0, "relational": 1.0})
+
+
+def test_the_direct_part_is_refused_between_embeddings_of_unequal_length(tmp_path: Path) -> None:
+    stored = write(tmp_path / "t.npz", names=NAMES, embeddings=ROWS)
+    settings = TrainSettings(teacher=(str(stored),), teacher_loss="direct + relational", embedding_dim=6)
+    with pytest.raises(ConfigError, match=r"has 3 numbers, the student's 6: .* give --embedding-dim 3"):
+        make_plan(settings)
+    assert make_plan(dataclasses.replace(settings, embedding_dim=3)).teachers[0].dim == 3
 
 
 def test_the_relational_part_sees_what_the_projection_hides() -> None:

@@ -11,9 +11,10 @@ from facerec.errors import ConfigError, ModelError
 from facerec.models.backbones import BACKBONES
 from facerec.models.network import Network
 from facerec.training.feed import Given
-from facerec.training.freezing import STRATEGIES, freeze, frozen_prefix, parameter_groups, plan, stage_factors
+from facerec.training.freezing import STRATEGIES, freeze, frozen_prefix, parameter_groups, stage_rows
 from facerec.training.initialisation import start_network
 from facerec.training.learner import Learner
+from facerec.training.plan import TrainPlan, make_plan
 from facerec.training.settings import TrainSettings
 from facerec.training.state import State
 from facerec.training.tasks import ClassTask, PeopleTask
@@ -36,16 +37,16 @@ def frozen_count(backbone: str, strategy: str, epoch: int) -> int:
     return frozen.get(strategy, 0)
 
 
-def settings_of(backbone: str, strategy: str, **others: object) -> TrainSettings:
+def plan_of(backbone: str, strategy: str, **others: object) -> TrainPlan:
     """By the soft margin all triplets count, so that every trainable tensor gets a gradient."""
     values = {"mining": "all", "margin": 0.0, "weight_decay": 0.1, "init": "random", "precision": "fp32", **others}
-    return TrainSettings(backbone=backbone, strategy=strategy, embedding_dim=16, cache_gb=0.0, **values)  # type: ignore[arg-type]
+    return make_plan(TrainSettings(backbone=backbone, strategy=strategy, embedding_dim=16, cache_gb=0.0, **values))  # type: ignore[arg-type]
 
 
 def learner_of(backbone: str, strategy: str, **others: object) -> Learner:
-    settings = settings_of(backbone, strategy, **others)
-    kind = ClassTask if settings.mode == "classify" else PeopleTask
-    return Learner(settings, kind(settings, FACES, FACES))
+    plan = plan_of(backbone, strategy, **others)
+    kind = ClassTask if plan.settings.mode == "classify" else PeopleTask
+    return Learner(plan, kind(plan, FACES, FACES))
 
 
 def pixels(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -70,8 +71,7 @@ def test_every_strategy_trains_exactly_the_stages_it_says(network: Network) -> N
     """By the flags, the modes and the optimiser's groups, in the epoch and over the run."""
     for strategy, epoch in WHEN:
         count = frozen_count(network.backbone, strategy, epoch)
-        settings = settings_of(network.backbone, strategy, epochs=epoch + 1)
-        factors = stage_factors(settings, epoch)
+        factors = plan_of(network.backbone, strategy, epochs=epoch + 1).freezing.factors(epoch)
         freeze(network, factors)
         stages = [stage for _, stage in network.named_stages()]
         assert frozen_prefix(factors) == count
@@ -81,7 +81,7 @@ def test_every_strategy_trains_exactly_the_stages_it_says(network: Network) -> N
         assert [{m.training for m in stage.modules()} for stage in stages] == [{i >= count} for i in range(len(stages))]
         assert all(p.requires_grad for p in network.head.parameters())
         assert all(m.training for m in network.head.modules())
-        groups = parameter_groups(network, factors, settings)
+        groups = parameter_groups(network, factors, 1e-3, 1e-3)
         grouped = [id(p) for group in groups for p in group["params"]]  # type: ignore[attr-defined]
         assert grouped == [id(p) for part in (*stages[count:], network.head) for p in part.parameters()]
 
@@ -167,9 +167,9 @@ def test_scratch_starts_at_random_weights_whatever_init_says(tmp_path: Path, mon
         monkeypatch.setenv(proxy, "http://127.0.0.1:1")
     for strategy in sorted(set(STRATEGIES) - {"scratch"}):
         with pytest.raises(ModelError, match="squeezenet1_1 cannot be downloaded"):
-            start_network(settings_of("squeezenet1_1", strategy, init="imagenet"), ())
+            start_network(plan_of("squeezenet1_1", strategy, init="imagenet"), ())
     first, second = (
-        start_network(settings_of("squeezenet1_1", "scratch", init=init), ()).state_dict()
+        start_network(plan_of("squeezenet1_1", "scratch", init=init), ()).state_dict()
         for init in ("imagenet", "random")
     )
     assert not torch.equal(first["stages.stage0.0.weight"], second["stages.stage0.0.weight"])
@@ -227,19 +227,19 @@ def test_partial_freezes_as_many_stages_as_asked() -> None:
 
 @pytest.mark.parametrize("kept", [2, 3, 4, 5])
 def test_of_a_cut_network_partial_always_leaves_a_stage_to_train(kept: int) -> None:
-    factors = stage_factors(settings_of("resnet18", "partial", kept_stages=kept))
+    factors = plan_of("resnet18", "partial", kept_stages=kept).freezing.factors()
     assert list(factors.values()) == [0.0] * min(2, kept - 1) + [1.0] * (kept - min(2, kept - 1))
 
 
 def test_another_strategy_can_follow_on_the_same_network() -> None:
     """Frozen first, then full: nothing of the first freezing is left."""
     network = Network("squeezenet1_1", 16)
-    freeze(network, stage_factors(TrainSettings(backbone="squeezenet1_1", strategy="frozen")))
-    factors = stage_factors(TrainSettings(backbone="squeezenet1_1", strategy="full"))
+    freeze(network, plan_of("squeezenet1_1", "frozen").freezing.factors())
+    factors = plan_of("squeezenet1_1", "full").freezing.factors()
     freeze(network, factors)
     assert network.frozen == frozenset()
     assert all(p.requires_grad for p in network.parameters())
-    assert sum(len(g["params"]) for g in parameter_groups(network, factors, TrainSettings())) == len(  # type: ignore[arg-type]
+    assert sum(len(g["params"]) for g in parameter_groups(network, factors, 1e-3, 1e-3)) == len(  # type: ignore[arg-type]
         list(network.parameters())
     )
 
@@ -270,10 +270,8 @@ def test_partial_must_leave_something_on_either_side(count: int) -> None:
     ],
 )
 def test_the_plan_says_stage_by_stage_what_a_run_will_do(strategy: str, fates: list[str]) -> None:
-    settings = TrainSettings(
-        backbone="squeezenet1_1", strategy=strategy, lr=0.01, head_lr=0.02, stage_decay=0.5, unfreeze_epochs=2, epochs=6
-    )
-    lines = [str(row) for row in plan(Network("squeezenet1_1", 16), settings)]
+    freezing = plan_of("squeezenet1_1", strategy, stage_decay=0.5, unfreeze_epochs=2).freezing
+    lines = [str(row) for row in stage_rows(Network("squeezenet1_1", 16), freezing, 6, lr=0.01, head_lr=0.02)]
     stages = [("stage0", "1,792"), ("stage1", "23,840"), ("stage2", "94,784"), ("stage3", "602,080")]
     parameters = [*stages, ("head", "8,224")]  # 16 x 512 weights, a scale and a shift for each of the 16
     for line, (name, number), fate in zip(lines, parameters, [*fates, "trains at 0.02"], strict=True):
@@ -282,5 +280,6 @@ def test_the_plan_says_stage_by_stage_what_a_run_will_do(strategy: str, fates: l
 
 def test_the_plan_counts_every_parameter_once() -> None:
     network = Network("mobilenet_v3_small", 16, head_layers=2)
-    rows = plan(network, TrainSettings(backbone="mobilenet_v3_small"))
+    freezing = plan_of("mobilenet_v3_small", "partial").freezing
+    rows = stage_rows(network, freezing, 10, lr=3e-4, head_lr=1e-3)
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in network.parameters())

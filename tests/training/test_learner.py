@@ -17,6 +17,7 @@ from facerec.models.checkpoint import load_model
 from facerec.training.distillation import LiveTeacher
 from facerec.training.learner import Learner
 from facerec.training.losses import Objective
+from facerec.training.plan import make_plan
 from facerec.training.run_folder import CHECKPOINT
 from facerec.training.settings import TrainSettings
 from facerec.training.state import State
@@ -252,4 +253,4 @@ def test_the_same_seed_begins_with_the_same_weights(some_faces: Data) -> None:
 
     assert torch.equal(weights(SMALL), weights(SMALL))
     assert not torch.equal(weights(SMALL), weights(small(seed=1)))
-    assert list(Objective(SMALL, 5).parameters()) == [], "triplets have nothing to learn of their own"
+    assert list(Objective(make_plan(SMALL).loss, 5).parameters()) == [], "triplets have nothing to learn of their own"

@@ -27,14 +27,15 @@ from facerec.training.losses import (
     CLASS_LOSSES,
     MINING,
     PAIR_LOSSES,
+    LossPlan,
     Mined,
     Objective,
     batch_facts,
-    compares_photos,
     loss_terms,
     read_terms,
     squared_euclidean,
 )
+from facerec.training.plan import make_plan
 from facerec.training.settings import TrainSettings
 
 LABELINGS = {
@@ -64,9 +65,13 @@ def unit_rows(count: int, seed: int, dimension: int = 6) -> torch.Tensor:
     return F.normalize(torch.from_numpy(rows), dim=1)
 
 
+def loss_plan(**values: Any) -> LossPlan:
+    return make_plan(TrainSettings(**values)).loss
+
+
 def objective_of(loss: str, classes: int = 8, dimension: int = 6, **values: Any) -> Objective:
     torch.manual_seed(0)
-    return Objective(TrainSettings(loss=loss, embedding_dim=dimension, **values), classes)
+    return Objective(loss_plan(loss=loss, embedding_dim=dimension, **values), classes)
 
 
 def loss_of(mining: str, margin: float, vectors: torch.Tensor, labels: list[int]) -> torch.Tensor:
@@ -295,7 +300,7 @@ def test_memory_goes_on_from_its_state_with_the_same_losses(name: str, steps: in
 )
 def test_terms_are_joined_by_plus_and_weighted_by_times(text: str, terms: dict[str, float]) -> None:
     assert read_terms(text, (*PAIR_LOSSES, *CLASS_LOSSES), "loss") == terms
-    assert loss_terms(TrainSettings(loss=text)) == objective_of(text).weights == terms
+    assert loss_terms(text, "metric") == objective_of(text).weights == terms
 
 
 @pytest.mark.parametrize(
@@ -323,14 +328,14 @@ def test_what_is_no_sum_of_terms_is_one_line(text: str, message: str) -> None:
 
 
 def test_the_modes_have_their_terms() -> None:
-    assert loss_terms(TrainSettings()) == {"triplet": 1}
-    assert loss_terms(TrainSettings(mode="classify")) == {"cross-entropy": 1}
-    assert loss_terms(TrainSettings(loss="none")) == loss_terms(TrainSettings(mode="classify", loss="none")) == {}
-    assert compares_photos(TrainSettings(loss="arcface + 0.1*supcon"))
-    assert not compares_photos(TrainSettings(loss="arcface"))
-    assert not compares_photos(TrainSettings(mode="classify"))
+    assert loss_terms("", "metric") == {"triplet": 1}
+    assert loss_terms("", "classify") == {"cross-entropy": 1}
+    assert loss_terms("none", "metric") == loss_terms("none", "classify") == {}
+    assert loss_plan(loss="arcface + 0.1*supcon").compares_photos
+    assert not loss_plan(loss="arcface").compares_photos
+    assert not loss_plan(mode="classify").compares_photos
     with pytest.raises(ConfigError, match="no loss 'triplet'; known are cross-entropy"):
-        loss_terms(TrainSettings(mode="classify", loss="triplet"))
+        loss_terms("triplet", "classify")
 
 
 def test_several_terms_are_each_what_they_are_alone() -> None:
@@ -352,8 +357,8 @@ def test_only_losses_with_a_vector_per_class_learn_something_themselves() -> Non
     ("values", "message"),
     [
         ({"mining": "easy"}, "no mining 'easy'; known are all, semihard, hard"),
-        ({"margin": -0.1}, "must be 0 .soft. or positive, not -0.1"),
-        ({"margin": float("inf")}, "must be 0 .soft. or positive, not inf"),
+        ({"margin": -0.1}, "must be 0 .soft. or a number above 0, not -0.1"),
+        ({"margin": float("inf")}, "must be 0 .soft. or a number above 0, not inf"),
         ({"mining": "semihard", "margin": 0.0}, "semihard mining needs a margin above 0"),
     ],
 )

@@ -29,9 +29,8 @@ from toy_runs import (
 
 from facerec.errors import TrainingError
 from facerec.models.checkpoint import load_model, read_facts
-from facerec.training.run_folder import CHECKPOINT, HISTORY
+from facerec.training.run_folder import CHECKPOINT, HISTORY, settings_of
 from facerec.training.settings import TrainSettings
-from facerec.training.train import settings_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,6 +1,7 @@
 """How fast a run learns, how it is optimised, in which precision."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -8,18 +9,23 @@ from torch import optim
 from toy_runs import Data, given_photos, small
 
 from facerec.errors import ConfigError
-from facerec.training.schedule import OPTIMIZERS, lr_factor, use_bf16
+from facerec.training.plan import make_plan
+from facerec.training.schedule import OPTIMIZERS, Schedule, lr_factor, use_bf16
 from facerec.training.settings import TrainSettings
 from facerec.training.state import State
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def schedule(name: str, **changes: Any) -> Schedule:
+    return make_plan(TrainSettings(schedule=name, **changes)).schedule
+
+
 @pytest.mark.parametrize(
     ("progress", "factor"), [(0, 1), (1, 1), (6.99, 1), (7, 0.1), (13.99, 0.1), (14, 0.01), (21, 0.001)]
 )
 def test_steps_of_the_step_schedule(progress: float, factor: float) -> None:
-    assert lr_factor(TrainSettings(schedule="step", step_epochs=7), progress) == pytest.approx(factor)
+    assert lr_factor(schedule("step", step_epochs=7), progress) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +33,11 @@ def test_steps_of_the_step_schedule(progress: float, factor: float) -> None:
 )
 def test_points_of_the_cosine_schedule(progress: float, factor: float) -> None:
     """10 epochs, the first warms up; 3.25 is a quarter of the way down: (1 + cos 45 degrees) / 2."""
-    settings = TrainSettings(schedule="cosine", epochs=10, warmup=0.1)
-    assert lr_factor(settings, progress) == pytest.approx(factor, abs=1e-6)
+    assert lr_factor(schedule("cosine", epochs=10, warmup=0.1), progress) == pytest.approx(factor, abs=1e-6)
 
 
 def test_cosine_without_warm_up_begins_at_the_top() -> None:
-    assert lr_factor(TrainSettings(schedule="cosine", warmup=0.0), 0) == 1
+    assert lr_factor(schedule("cosine", warmup=0.0), 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -51,10 +56,9 @@ def test_cosine_without_warm_up_begins_at_the_top() -> None:
     ],
 )
 def test_a_plateau_of_two_epochs_is_a_tenth_of_the_rate(scores: list[float], steps: int) -> None:
-    settings = TrainSettings(schedule="plateau", step_epochs=2)
     assert plateau_by_hand(scores, 2) == pytest.approx(0.1**steps)
     for progress in (0, 3.5):
-        assert lr_factor(settings, progress, scores) == pytest.approx(0.1**steps)
+        assert lr_factor(schedule("plateau", step_epochs=2), progress, scores) == pytest.approx(0.1**steps)
 
 
 def plateau_by_hand(scores: Sequence[float], epochs: int) -> float:

@@ -30,21 +30,24 @@ from toy_runs import (
     read_history,
     read_run,
     repeat_first_photo,
+    run_of,
     small,
     write_lamp,
 )
 
+from facerec.datasets.attributes import read_attribute
 from facerec.errors import ConfigError, DataError, FacerecError, ModelError, TrainingError
 from facerec.inference.loading import load_classifier, load_embedder
 from facerec.inference.pipeline import classify
 from facerec.models.checkpoint import describe, load_model, load_module, save_model
 from facerec.models.network import Network
 from facerec.training.initialisation import starts_whole
+from facerec.training.learner import Learner
+from facerec.training.plan import make_plan
 from facerec.training.run_folder import CHECKPOINT, RUN
 from facerec.training.settings import TrainSettings
 from facerec.training.state import State
-from facerec.training.tasks import read_second
-from facerec.training.train import check_run, train
+from facerec.training.tasks import find_second, read_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,9 +126,10 @@ def test_classes_and_an_attribute_are_learned_together(lit_classes: Data, tmp_pa
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 3.0])
 def test_the_loss_is_the_first_tasks_and_weight_times_the_cross_entropy(weight: float, lit_faces: Data) -> None:
-    """0 is refused on the command line; here it shows that nothing else is added."""
-    settings = both(lit_faces, attribute_weight=weight)
-    learner = lit_faces.learner(settings)
+    """A plan refuses the weight 0; put into a plan here, it shows that nothing else is added."""
+    plan = lit_faces.plan(both(lit_faces))
+    plan = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, attribute_weight=weight))
+    learner = Learner(plan, read_task(lit_faces.folder, plan))
     learner.network.eval()
     given = given_photos(learner)[0]
     second = learner.task.second
@@ -211,9 +215,9 @@ def test_a_head_is_taken_over_for_the_same_attribute_alone(two_heads: Path, lit_
         after = learner.network.state_dict()
         assert torch.equal(after["attribute_head.weight"], before["attribute_head.weight"]) == same
         assert torch.equal(after["head.0.weight"], before["head.0.weight"])
-        assert starts_whole(settings, (), learner.task.second) == same, "else its new head would be kept untrained"
+        assert starts_whole(learner.plan, (), learner.task.second) == same, "else its new head would be kept untrained"
     without = small(init=str(two_heads))
-    assert starts_whole(without, (), None)
+    assert starts_whole(make_plan(without), (), None)
     assert "attribute_head.weight" not in lit_faces.learner(without).network.state_dict()
 
 
@@ -237,7 +241,7 @@ def test_a_model_that_no_epoch_makes_better_keeps_both_heads(tmp_path: Path) -> 
 
 def refused(match: str, kind: type[FacerecError], data: Data, output: Path, settings: TrainSettings) -> None:
     with pytest.raises(kind, match=match) as caught:
-        train(data.folder, output, settings, splits=data.splits)
+        run_of(data.folder, output, settings, splits=data.splits)
     assert "\n" not in str(caught.value)
     assert not output.exists()
 
@@ -264,7 +268,7 @@ def test_values_that_cannot_be_learned_or_judged_are_one_line(lit_faces: Data, t
 
 def test_what_is_wrong_with_the_file_is_said_before_photos_are_aligned(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
-        check_run(tmp_path / "run", small(attribute=str(tmp_path / "none.csv")), resume=False)
+        make_plan(small(attribute=str(tmp_path / "none.csv")))
 
 
 def test_faces_of_nobody_have_no_attribute(lit_faces: Data, tmp_path: Path) -> None:
@@ -283,7 +287,7 @@ def test_a_weight_of_nothing_and_an_attribute_alone_are_refused(lit_faces: Data,
 
 def test_labels_stand_in_the_order_of_the_photos(lit_faces: Data) -> None:
     task = lit_faces.task(SMALL)
-    second = read_second(Path(lamp(lit_faces)), task.train, task.validation)
+    second = find_second(read_attribute(Path(lamp(lit_faces))), task.train, task.validation)
     for photos, labels in ((task.train, second.train), (task.validation, second.validation)):
         assert [second.classes[label] for label in labels] == [lamp_of(path) for path in photos.paths]
 

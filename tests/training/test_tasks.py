@@ -14,6 +14,7 @@ from toy_runs import CLASSES, SMALL, Data, classes, make_classes, make_people, s
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
 from facerec.models.network import Network
+from facerec.training.plan import BatchShape, make_plan
 from facerec.training.tasks import ClassTask, PeopleTask, read_task
 from facerec.training.train import make_card
 
@@ -39,18 +40,18 @@ def test_unless_asked_for_a_batch_is_of_16_people_or_of_all_there_are(
     write_people(data.folder, {"single": 1})
     settings = small(people_per_batch=None, photos_per_person=photos)
     task = data.task(settings)
-    assert task.settings == dataclasses.replace(settings, people_per_batch=expected)
+    assert task.batch == BatchShape(expected, photos)
     assert {len(batch) for batch in task.batches(0)} == {expected * photos}
 
 
 def test_what_was_asked_for_stays_and_two_people_are_the_least(some_faces: Data) -> None:
     for asked in (4, 16):
-        assert some_faces.task(small(people_per_batch=asked)).settings.people_per_batch == asked
+        assert some_faces.task(small(people_per_batch=asked)).batch.people == asked
     with pytest.raises(DataError, match="wants 16 people with 2 photos each and only 8 have"):
         some_faces.task(small(people_per_batch=16)).batches(0)
     with pytest.raises(DataError, match="wants 2 people with 9 photos each and only 0 have"):
         some_faces.task(small(people_per_batch=None, photos_per_person=9)).batches(0)
-    assert some_faces.task(small(people_per_batch=None, loss="arcface")).settings.people_per_batch is None
+    assert some_faces.task(small(people_per_batch=None, loss="arcface")).batch.people is None
 
 
 def test_other_losses_get_batches_of_anybody(some_faces: Data) -> None:
@@ -95,7 +96,8 @@ def test_only_some_classes_take_part(some_classes: Data) -> None:
 def test_photos_of_a_list_are_in_neither_part(some_classes: Data, tmp_path: Path) -> None:
     out = ["colours/c0/00.png", "colours/c2/03.png"]
     (tmp_path / "out.txt").write_text("\n".join(out), "utf-8")
-    task = read_task(some_classes.folder, CLASSES, None, None, tmp_path / "out.txt")
+    plan = dataclasses.replace(make_plan(CLASSES), exclude=tmp_path / "out.txt")
+    task = read_task(some_classes.folder, plan)
     keys = task.train.keys() + task.validation.keys()
     assert len(keys) == 13
     assert not set(out) & set(keys)
@@ -106,7 +108,7 @@ def test_photos_of_a_list_are_in_neither_part(some_classes: Data, tmp_path: Path
 
 def class_task(count: int) -> ClassTask:
     photos = PhotoSet(Path("kinds"), tuple(f"c{i}" for i in range(count)), (), np.zeros(0, np.int64))
-    return ClassTask(CLASSES, photos, photos)
+    return ClassTask(make_plan(CLASSES), photos, photos)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -133,7 +135,7 @@ def test_one_class_alone_has_no_auc() -> None:
 def test_people_are_measured_over_all_pairs() -> None:
     """Two people of two photos: genuine pairs at d = 0.4 and 2, impostors at 2, 2, 0.4 and 1.2, say."""
     photos = PhotoSet(Path("faces"), ("a", "b"), (), np.zeros(0, np.int64))
-    task = PeopleTask(SMALL, photos, photos)
+    task = PeopleTask(make_plan(SMALL), photos, photos)
     rows = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
     labels = np.array([0, 0, 1, 1])
     d = ((rows[:, None] - rows[None]) ** 2).sum(2)

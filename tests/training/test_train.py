@@ -27,8 +27,8 @@ from facerec.inference.loading import load_classifier
 from facerec.inference.pipeline import classify
 from facerec.models.checkpoint import load_model, save_model
 from facerec.models.network import Network
-from facerec.training.run_folder import CHECKPOINT, HISTORY, PLOT, RUN
-from facerec.training.train import Progress, make_card, settings_of
+from facerec.training.run_folder import CHECKPOINT, HISTORY, PLOT, RUN, settings_of
+from facerec.training.train import Progress, make_card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

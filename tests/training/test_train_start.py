@@ -26,8 +26,8 @@ from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import CARD, load_model, save_model
 from facerec.models.cohort import cohort_path, load_cohort, save_cohort
 from facerec.training.initialisation import starts_whole
+from facerec.training.plan import make_plan, plan_run
 from facerec.training.run_folder import CHECKPOINT
-from facerec.training.train import check_run, start_form
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,17 +127,17 @@ def test_a_model_with_broken_strangers_is_refused_before_any_work(whole_run: Pat
     known = well_known(tmp_path / "known", whole_run)
     cohort_path(known).write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"cohort.safetensors: broken or unreadable .* copy the model again"):
-        check_run(tmp_path / "run", small(init=str(known)), False)
-    check_run(tmp_path / "run", classes(init=str(known)), False)  # which has no use for them
-    check_run(whole_run, small(init=str(known)), True)  # nor, perhaps, has a run that goes on
+        make_plan(small(init=str(known)))
+    make_plan(classes(init=str(known)))  # which has no use for them
+    plan_run(whole_run, small(init=str(known)), resume=True)  # nor, perhaps, has a run that goes on
     assert not (tmp_path / "run").exists()
 
 
 def test_a_flat_head_is_refused_pictures_of_another_size(some_classes: Data, tmp_path: Path) -> None:
-    facts = start_form(small(init="default"))
+    settings = small(init="default", train_size=0)
     with pytest.raises(ConfigError, match="flat pooling, which knows the places of 112 pixels; give --input-size 112"):
-        check_run(tmp_path / "run", small(init="default", train_size=0, **{**facts, "input_size": 96}), False)
-    check_run(tmp_path / "run", small(init="default", train_size=0, **facts), False)
+        make_plan(dataclasses.replace(settings, input_size=96), chosen=("input_size",))
+    assert make_plan(settings, chosen=()).input_size == 112
     some_classes.train(tmp_path / "flat", classes(pooling="flat", input_size=48, epochs=1))
     with pytest.raises(ConfigError, match="knows the places of 48 pixels; give --input-size 48"):
         some_classes.learner(classes(pooling="flat", input_size=64, init=str(tmp_path / "flat")))
@@ -174,10 +174,10 @@ def test_of_another_model_it_knows_nothing(
 
 
 def test_a_run_that_starts_from_half_a_model_has_nothing_to_keep(whole_run: Path, some_classes: Data) -> None:
-    assert not starts_whole(classes(init=str(whole_run)), some_classes.task(CLASSES).classes)
-    assert not starts_whole(small(), ())
-    assert starts_whole(small(init=str(whole_run)), ())
-    assert starts_whole(small(init="default"), ())
+    assert not starts_whole(make_plan(classes(init=str(whole_run))), some_classes.task(CLASSES).classes)
+    assert not starts_whole(make_plan(SMALL), ())
+    assert starts_whole(make_plan(small(init=str(whole_run))), ())
+    assert starts_whole(make_plan(small(init="default", train_size=0), chosen=()), ())
 
 
 def test_training_goes_on_from_the_shipped_model(some_faces: Data) -> None:
