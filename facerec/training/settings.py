@@ -5,143 +5,146 @@ from dataclasses import dataclass
 from facerec.settings import setting
 
 PEOPLE_PER_BATCH = 16
-"""P where nobody asks for another, and there are so many people."""
+"""P of the P x K batches, unless another is given or fewer people have K photos."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """One training run. Every field is also an option of `facerec train`."""
+    """One training run. Every field is also an option of `facerec train`.
+
+    `facerec.training.plan.make_plan` checks the values and refuses bad ones.
+    """
 
     # ---- the network, and what of it trains
-    mode: str = setting("metric", "`metric` learns to tell people apart, `classify` the classes of a folder.")
-    backbone: str = setting("resnet50", "A name of the backbone table (`facerec models`).")
+    mode: str = setting("metric", "`metric` learns to tell people apart; `classify` learns the classes of a folder.")
+    backbone: str = setting("resnet50", "The network to start from; `facerec models` lists them.")
     strategy: str = setting(
         "partial",
-        "What trains: full, frozen, partial, discriminative, gradual, or scratch (full, from random weights).",
+        "Which stages train: full, frozen, partial, discriminative, gradual, or scratch (full, from random weights).",
     )
     frozen_stages: int | None = setting(
-        None, "`partial`: how many of the first stages stay as they are; the backbone's own cut unless given."
+        None, "`partial`: how many of the first stages do not train; unless given, the backbone's usual number."
     )
-    stage_decay: float = setting(
-        0.4, "`discriminative`: each stage learns at this share of the rate of the stage above it."
-    )
+    stage_decay: float = setting(0.4, "`discriminative`: each stage learns at this share of the next stage's rate.")
     unfreeze_epochs: int = setting(
-        1, "`gradual`: after every so many epochs the next stage towards the first layers begins to train."
+        1, "`gradual`: epochs until one more stage begins to train, from the last stage to the first."
     )
     kept_stages: int = setting(
-        0, "Only this many first stages of the backbone are used, for data unlike ImageNet; 0: all of them."
+        0, "How many first stages of the backbone are used; fewer suit data unlike ImageNet. 0: all of them."
     )
     drop_blocks: str = setting(
         "",
-        "Residual blocks that a ResNet goes without, joined by commas: `layer1.1,layer3.2`; the shortcut around them "
-        "stays.",
+        "Residual blocks to leave out of a ResNet, joined by commas: `layer1.1,layer3.2`. Their shortcuts stay.",
     )
-    head_layers: int = setting(1, "New layers in place of the last ones; more than one are 512 wide in between.")
+    head_layers: int = setting(1, "Linear layers of the new head; all but the last are 512 wide.")
     pooling: str = setting(
         "mean",
-        "How the last feature maps become features: `mean`, each map's mean, or `flat`, every place of every map, for "
-        "pictures in which places have a meaning, as in aligned faces.",
+        "How the last feature maps become features. `mean`: the mean of each map. `flat`: every value of every map, "
+        "for pictures in which places have a meaning, such as aligned faces.",
     )
     embedding_dim: int = setting(512, "D, the length of an embedding.")
     input_size: int = setting(
-        0, "Side of the pixels the network sees; 0: 112 for faces, to classify what the backbone was made for."
+        0, "Side of the network's input in pixels; 0: 112 for faces, and to classify the backbone's own size."
     )
     init: str = setting(
         "imagenet",
-        "Where the weights start: `imagenet`, `random`, `default` (the shipped model) or a model folder to go on from, "
-        "which stays what it was where no epoch does better.",
+        "Where the weights start: `imagenet`, `random`, `default` (the shipped model) or a model folder. If no epoch "
+        "is better than that model, the run keeps it unchanged.",
     )
 
     # ---- what it learns from
     loss: str = setting(
         "",
-        "Terms joined by +, each with a weight or without: `triplet + 0.1*arcface`. To tell people apart: triplet "
-        "(default), contrastive, multi-similarity, supcon, arcface, cosface, proxy-anchor, cross-entropy; to classify: "
-        "cross-entropy. `none`: the teacher alone.",
+        "Terms joined by +, with or without a weight: `triplet + 0.1*arcface`. To tell people apart: triplet "
+        "(default), contrastive, multi-similarity, supcon, arcface, cosface, proxy-anchor, cross-entropy. To classify: "
+        "cross-entropy. `none`: learn from teachers only.",
     )
-    mining: str = setting("semihard", "Which triplets of a batch count: all, semihard, hard (batch-hard), distance.")
+    mining: str = setting("semihard", "Which triplets of a batch are used: all, semihard, hard (batch-hard), distance.")
     margin: float = setting(
-        0.2, "alpha of the triplet loss, in squared Euclidean distance; 0 asks for the soft margin log(1 + exp(.))."
+        0.2, "alpha of the triplet loss, in squared Euclidean distance; 0: the soft margin log(1 + exp(.))."
     )
     memory: int = setting(
-        0, "Embeddings of earlier batches that pairs and triplets are also formed with (cross-batch memory); 0: none."
+        0, "Cross-batch memory: how many embeddings of earlier batches also form pairs and triplets; 0: none."
     )
-    label_smoothing: float = setting(0.0, "Share of the label spread over all classes in cross-entropy, 0..1.")
+    label_smoothing: float = setting(
+        0.0, "Cross-entropy: share of the label that is spread over all classes, from 0 to below 1."
+    )
     attribute: str = setting(
         "",
-        "A second task: a CSV `photo,NAME` or `person,NAME` (photos as person/file), whose values a second head on the "
-        "same features learns to tell apart. The best epoch is still that of the first task.",
+        "A second task: a CSV `photo,NAME` or `person,NAME` (photos as person/file). A second head on the same "
+        "features learns its values. The first task alone decides which epoch is best.",
     )
-    attribute_weight: float = setting(1.0, "Weight of the attribute's cross-entropy beside `loss`.")
+    attribute_weight: float = setting(1.0, "Weight of the second task's cross-entropy; `loss` has weight 1.")
     teacher: tuple[str, ...] = setting(
         (),
-        "Who the student is pulled towards: an .npz of `names` and `embeddings` (see facerec.training.distillation), "
-        "or a FILE.onnx, model folder or `default` that is run on the augmented crops. May be given several times.",
+        "A teacher whose embeddings the network imitates: an .npz of `names` and `embeddings`, or a FILE.onnx, a model "
+        "folder or `default`, which is run on the augmented crops. May be given several times.",
     )
     teacher_loss: str = setting(
         "cosine + 10*relational",
-        "Terms joined by +: cosine, mse, relational, direct (see facerec.training.distillation).",
+        "What is imitated, terms joined by +: cosine, mse, relational, direct.",
     )
-    teacher_weight: float = setting(1.0, "Weight of the teachers' loss, averaged over them, beside `loss`.")
+    teacher_weight: float = setting(1.0, "Weight of the teachers' mean loss; `loss` has weight 1.")
 
     # ---- how it is shown the photos
     people_per_batch: int | None = setting(
         None,
-        f"P of the P x K batches, for the losses that compare photos of a batch; unless given {PEOPLE_PER_BATCH}, or "
-        "all people with K photos, where those are fewer.",
+        f"P: people per batch, for losses that compare photos. Unless given: {PEOPLE_PER_BATCH}, or fewer where fewer "
+        "people have K photos.",
     )
-    photos_per_person: int = setting(4, "K of the P x K batches; people with fewer photos are left out of them.")
-    batch_size: int = setting(64, "Photos per batch for all other losses.")
+    photos_per_person: int = setting(4, "K: photos of each person in a batch; people with fewer photos are left out.")
+    batch_size: int = setting(64, "Photos per batch, for losses that do not compare photos.")
     train_size: int = setting(
-        0, "Pixels training photos are scaled to: 80 costs half of 112. Validation is at the full size. 0: that, too."
+        0,
+        "Side of training photos in pixels: 80 costs half as much as 112. Validation uses `input_size`. 0: the same.",
     )
     strong_augmentation: bool = setting(
         False,
-        "Besides shift and mirror: faces turned and stretched; light, colour, grey, low resolution, blur, parts "
-        "covered. Against overfitting.",
+        "Augment more than by shift and mirror: turn, stretch, change light and colour, blur, lower the resolution, "
+        "cover parts. Against overfitting.",
     )
     mix: float = setting(
         0.0,
-        "Share of the crops of a batch that are mixed with another one, blended or cut along a line: faces of nobody, "
-        "which only a teacher that is run can tell something about (--loss none).",
+        "Share of a batch's crops that are mixed with another crop, blended or cut along a line. Nobody looks like the "
+        "result, so only a teacher that is run can label it: needs `loss` none.",
     )
-    views: int = setting(0, "Differently augmented views of a photo, shown epoch by epoch in turn; 0: always new ones.")
+    views: int = setting(
+        0, "How many augmented views of each photo there are, shown in turn; 0: a new view in every epoch."
+    )
     cache_gb: float = setting(
         10.0,
-        "Disk space (in $FACEREC_CACHE) for what frozen stages make of the photos, so that it is computed once: of the "
-        "validation photos, and with `views` of the training photos; 0: it is computed every time.",
+        "Disk space in GB, in $FACEREC_CACHE, for the output of frozen stages, which is then computed once: for the "
+        "validation photos and, with `views`, for the training photos. 0: nothing is kept.",
     )
 
     # ---- how it is optimised
     epochs: int = setting(10, "Passes over the training photos.")
-    early_stopping: int = setting(0, "Stop after so many epochs that bring no better validation score; 0: never.")
+    early_stopping: int = setting(0, "Stop after so many epochs without a better validation score; 0: never.")
     optimizer: str = setting("adamw", "adam, adamw, sgd (with momentum 0.9) or adagrad.")
     lr: float = setting(3e-4, "Learning rate of the backbone's last stage.")
     head_lr: float = setting(1e-3, "Learning rate of the new layers (head, proxies, teacher projection).")
     weight_decay: float = setting(0.0, "Weight decay; adamw's is decoupled.")
     schedule: str = setting(
         "step",
-        "`step`: x 0.1 every `step_epochs`; `plateau`: x 0.1 after as many epochs without a better validation score; "
-        "`cosine`: down to zero after a linear warm-up.",
+        "How the learning rates change. `step`: x 0.1 every `step_epochs`. `plateau`: x 0.1 after `step_epochs` "
+        "without a better validation score. `cosine`: a linear warm-up, then down to 0.",
     )
-    step_epochs: int = setting(7, "Epochs between the steps of `step`; epochs `plateau` waits.")
-    warmup: float = setting(0.05, "Share of all steps spent warming up under `cosine`.")
-    accumulate: int = setting(1, "Batches whose gradients are averaged into one step.")
-    clip_norm: float = setting(0.0, "Largest norm of a step's gradient, longer ones are scaled down; 0: no limit.")
+    step_epochs: int = setting(7, "`step`: epochs between steps. `plateau`: epochs to wait.")
+    warmup: float = setting(0.05, "`cosine`: share of the run that is warm-up.")
+    accumulate: int = setting(1, "How many batches' gradients are averaged into one step.")
+    clip_norm: float = setting(0.0, "Largest norm of a step's gradient; a larger one is scaled down. 0: no limit.")
     ema: float = setting(
-        0.0, "Decay per step of a moving average of the weights, which is then what is validated and kept; 0: none."
+        0.0, "Decay per step of a moving average of the weights; the average is validated and kept. 0: no average."
     )
     precision: str = setting(
         "auto",
-        "fp32, bf16 (autocast), or auto: bf16 where the hardware computes it; where it is emulated it is slow.",
+        "fp32, bf16 (autocast), or auto: bf16 if the hardware has it. Emulated bf16 is slow.",
     )
 
     # ---- the run
     checkpoint_minutes: float = setting(
         3.0, "A checkpoint is written at least this often, and at the end of each epoch."
     )
-    limit_people: int | None = setting(
-        None, "Train on this many people (or classes) only, a seeded choice, for trials."
-    )
+    limit_people: int | None = setting(None, "Train on so many people or classes only, chosen by the seed; for trials.")
     tensorboard: bool = setting(False, "Also write the run for TensorBoard (pip install facerec[tensorboard]).")
-    seed: int = setting(0, "Everything random follows from it: the same seed gives the same run on one machine.")
+    seed: int = setting(0, "Seed of everything random: the same seed gives the same run on the same machine.")
