@@ -1,1 +1,1 @@
-"""Parts of train.py: the learner, what it is fed, how it goes on, what it leaves."""
+"""Fine-tuning a network on identity folders or class folders: settings, plan, one straight loop, run folder."""

@@ -1,4 +1,4 @@
-"""What a training run refuses of its settings. Only `plan.make_plan` asks; nothing here reads a photo or a weight."""
+"""Which settings are refused: single values, and values that do not go together. Called only by `plan.make_plan`."""
 
 import math
 from collections.abc import Callable
@@ -54,17 +54,17 @@ def check_values(settings: TrainSettings) -> None:
 def _require(settings: TrainSettings, name: str, what: str, holds: Callable[[Any], bool]) -> None:
     value = getattr(settings, name)
     if not holds(value):
-        raise ConfigError(f"{name} must be {what}, not {value}")
+        raise ConfigError(f"`{name}` must be {what}, not {value}")
 
 
 def check_combinations(settings: TrainSettings, loss: LossPlan) -> None:
     """Raise ConfigError for values that are each possible, but not together."""
     if settings.pooling == FLAT and settings.train_size not in (0, settings.input_size):
-        raise ConfigError("flat pooling knows the places of one size; leave --train-size out")
+        raise ConfigError("flat pooling needs pixels of one size; leave `train_size` out")
     if settings.strategy == "scratch" and settings.init not in ("imagenet", "random"):
-        raise ConfigError("the strategy scratch starts from random weights; leave --init out, or train full")
+        raise ConfigError("the strategy scratch starts from random weights; leave `init` out, or give `strategy=full`")
     if settings.mode == METRIC and settings.input_size == STORED_SIZE:
-        raise ConfigError(f"input_size {STORED_SIZE} is that of stored crops, which have a margin; give another")
+        raise ConfigError(f"`input_size={STORED_SIZE}` is the size of stored crops, which have a margin; give another")
     _check_loss(settings, loss)
     _check_mix(settings, loss)
 
@@ -72,21 +72,23 @@ def check_combinations(settings: TrainSettings, loss: LossPlan) -> None:
 def _check_loss(settings: TrainSettings, loss: LossPlan) -> None:
     if not loss.terms and not settings.teacher:
         what = "cross-entropy" if settings.mode == CLASSIFY else "triplet"
-        raise ConfigError(f"nothing to learn from: give --loss {what}, or --teacher FILE.npz with --loss none")
+        raise ConfigError(f"nothing to learn from; give `loss={what}`, or `teacher=FILE.npz` with `loss=none`")
     if "triplet" in loss.terms and settings.mining == "semihard" and settings.margin == 0:
-        raise ConfigError("semihard mining needs a margin above 0; use --mining hard or all with the soft margin")
+        raise ConfigError("semihard mining needs a `margin` above 0; with 0 give `mining=hard` or `mining=all`")
     if loss.compares_photos and settings.photos_per_person < 2:
-        raise ConfigError(f"photos_per_person must be at least 2, not {settings.photos_per_person}")
+        raise ConfigError(f"`photos_per_person` must be at least 2, not {settings.photos_per_person}")
     if settings.memory and not loss.compares_photos:
-        raise ConfigError("memory is for losses that compare photos: triplet, contrastive, multi-similarity, supcon")
+        raise ConfigError("`memory` is for losses that compare photos: triplet, contrastive, multi-similarity, supcon")
     batch = (settings.people_per_batch or PEOPLE_PER_BATCH) * settings.photos_per_person
     if settings.memory and settings.memory < batch:
-        raise ConfigError("memory must hold a whole batch, people_per_batch x photos_per_person embeddings")
+        raise ConfigError("`memory` must hold a whole batch: `people_per_batch` x `photos_per_person` embeddings")
 
 
 def _check_mix(settings: TrainSettings, loss: LossPlan) -> None:
     """A mixed crop shows nobody: it has no label and no attribute, and no stored embedding fits it."""
     if settings.mix and (loss.terms or any(teacher.endswith(".npz") for teacher in settings.teacher)):
-        raise ConfigError("mix makes faces of nobody: give --loss none, and a --teacher that is run (FILE.onnx)")
+        raise ConfigError(
+            "a mixed crop shows nobody; `mix` needs `loss=none` and a teacher to run: `teacher=FILE.onnx`"
+        )
     if settings.mix and settings.attribute:
-        raise ConfigError("mix makes faces of nobody, which have no attribute: leave --mix or --attribute out")
+        raise ConfigError("a mixed crop shows nobody and has no attribute; leave `mix` or `attribute` out")

@@ -1,10 +1,10 @@
-"""Learning from teachers that only give embeddings.
+"""Learning from teachers, of which only the embeddings are needed.
 
-The student's embedding is pulled, through a linear projection, towards the teacher's direction (`cosine`) or
-vector (`mse`), and the similarities within a batch towards the teacher's similarities
-(`relational` distillation, Park et al. 2019). The last part matters: the projection has a null space the others cannot
-see, and distances are taken without it. `direct` is `cosine` without a projection: where both embeddings are equally
-long the student learns the teacher's own coordinates, and nothing is hidden from the loss.
+`cosine` and `mse` send the student's embedding through a learned linear projection and compare it with the teacher's,
+by direction or by squared difference. `relational` compares the cosines of all pairs in a batch with the teacher's
+(Park et al. 2019). It matters because distances are taken before the projection: `cosine` and `mse` do not see the part
+of the embedding that the projection drops. `direct` is `cosine` without a projection, for embeddings of equal length:
+the student learns the teacher's own coordinates.
 """
 
 import zlib
@@ -31,7 +31,7 @@ TERMS = ("cosine", "mse", "relational", "direct")
 
 
 class Teacher(Protocol):
-    """Whoever gives embeddings of the photos in a batch."""
+    """Gives embeddings of the photos in a batch."""
 
     @property
     def dim(self) -> int:
@@ -69,10 +69,10 @@ def find_teacher(name: str) -> TeacherSource:
 
 
 class StoredTeacher:
-    """Embeddings computed before, whatever the augmentation; an .npz of `names` (N,) and `embeddings` (N, T)."""
+    """Embeddings from an .npz of `names` (N,) and `embeddings` (N, T); the same for every augmented view of a photo."""
 
     def __init__(self, path: Path, keys: Sequence[str]) -> None:
-        """keys: folder/person/file of each photo. Raises DataError naming what is missing."""
+        """keys: folder/person/file of each photo. Raises DataError for a photo without an embedding."""
         self._table = read_teacher(path, keys)
         self.dim = self._table.shape[1]
 
@@ -83,7 +83,7 @@ class StoredTeacher:
 
 @dataclass(frozen=True, slots=True)
 class LiveTeacher:
-    """A network run on the very pixels the student sees (Beyer et al. 2022: teacher and student see one view).
+    """A network that is run on the pixels the student sees (Beyer et al. 2022: teacher and student see the same view).
 
     embed: (B, size, size, 3) uint8 crops -> (B, dim) unit rows.
     """
@@ -104,7 +104,7 @@ class LiveTeacher:
 def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:
     """The teacher's rows for `keys` (folder/person/file) -> (len(keys), T) float32 of length 1.
 
-    path: an .npz with `names` (N,) and `embeddings` (N, T). Raises DataError naming what is missing.
+    path: an .npz with `names` (N,) and `embeddings` (N, T). Raises DataError for a broken file or a missing photo.
     """
     names, embeddings = _read_table(path)
     rows = {str(name): row for row, name in enumerate(names)}
@@ -134,7 +134,7 @@ def _read_table(path: Path) -> tuple[NDArray[np.str_], NDArray[np.floating]]:
 
 
 class TeacherLoss(nn.Module):
-    """The weighted terms against one teacher, cosine and mse through a learned projection."""
+    """The weighted sum of terms against one teacher."""
 
     def __init__(self, student_dim: int, teacher_dim: int, weights: Mapping[str, float]) -> None:
         """weights: of each of TERMS in use; `direct` needs embeddings of one length."""

@@ -1,11 +1,11 @@
-"""The process, or processes, a run lives in.
+"""One run in several processes.
 
     torchrun --nproc-per-node 2 -m facerec.cli.train crops/ --aligned --output runs/two
 
-Each process takes its share of every batch, the loss is computed over the gathered outputs of all of them, and the
-gradients are summed: what one process with the whole batch would compute. Only BatchNorm in train mode differs, whose
-statistics are of each process's own share (the running ones are averaged, so that all processes hold one network).
-Alone, everything here does nothing.
+Each process takes its share of every batch. The loss is computed over the outputs of all processes and the gradients
+are summed, so the result is that of one process with the whole batch. Only BatchNorm in train mode differs: its
+statistics come from each process's own share. The running statistics are averaged, so all processes hold one network.
+In a single process everything here does nothing.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from facerec.errors import ConfigError
 
 
 def join_processes() -> None:
-    """Find the other processes, where torchrun started this one as one of several."""
+    """Connect to the other processes if torchrun started several."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(own_device())  # nccl gathers on the current one
@@ -35,17 +35,17 @@ def join_processes() -> None:
 
 
 def process_count() -> int:
-    """How many processes share the run."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def process_number() -> int:
-    """Which of them this is, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes the files."""
+    """Whether this is the first process, which writes the files."""
     return process_number() == 0
 
 
@@ -57,24 +57,24 @@ def own_device() -> torch.device:
 
 
 def own_share(batch: Batch) -> Batch:
-    """This process's part of a batch; in the order of the processes the parts are the batch."""
+    """This process's part of a batch. The parts of all processes, in their order, are the batch."""
     return np.array_split(batch, process_count())[process_number()]
 
 
 def require_shares(batch: int) -> None:
-    """Raise ConfigError for batches of which a process would get fewer than two photos: BatchNorm needs two."""
+    """Raise ConfigError if a process would get fewer than two photos of a batch: BatchNorm needs two."""
     if process_count() > 1 and batch < 2 * process_count():
-        raise ConfigError(f"batches of {batch} are too small for {process_count()} processes; give larger batches")
+        raise ConfigError(f"batches of {batch} are too small for {process_count()} processes; give a larger batch")
 
 
 def wait_for_all() -> None:
-    """Go on when all processes are here."""
+    """Wait until all processes are here."""
     if process_count() > 1:
         dist.barrier()
 
 
 def agree(flag: bool) -> bool:
-    """Whether the flag is up in any process."""
+    """Whether the flag is set in any process."""
     return any(gather_objects(flag)) if process_count() > 1 else flag
 
 
@@ -88,10 +88,9 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """(b, ...) rows, of which every process may have another number, -> (B, ...) of all, in their order.
+    """(b, ...) rows of this process -> (B, ...) rows of all processes, in their order; b may differ between them.
 
-    The gradient flows to this process's own rows only: its network's gradients are its share of the whole gradient,
-    and `sum_gradients` makes them that.
+    Gradients flow to this process's own rows only. `sum_gradients` adds up the processes' gradients.
     """
     if process_count() == 1:
         return rows
@@ -106,7 +105,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def sum_gradients(shared: nn.Module, whole: Iterable[nn.Module]) -> None:
-    """Sum the gradients of `shared`, which saw this process's rows; average those of `whole`, which saw them all."""
+    """Sum the gradients of `shared`, which saw this process's rows; average those of `whole`, which saw all rows."""
     if process_count() == 1:
         return
     _reduce([p.grad for p in shared.parameters() if p.grad is not None], 1)
@@ -114,7 +113,7 @@ def sum_gradients(shared: nn.Module, whole: Iterable[nn.Module]) -> None:
 
 
 def average_buffers(network: nn.Module) -> None:
-    """Make the running statistics of BatchNorm the mean over the processes; what is frozen, or constant, stays."""
+    """Average the running statistics of BatchNorm over the processes, but for frozen stages."""
     if process_count() == 1:
         return
     moving = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
@@ -122,7 +121,7 @@ def average_buffers(network: nn.Module) -> None:
 
 
 def _reduce(tensors: list[Tensor], divisor: int) -> None:
-    """Sum the tensors over the processes, in place, all in one message."""
+    """Sum the tensors over the processes and divide, in place, in one message."""
     if not tensors:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -132,19 +131,19 @@ def _reduce(tensors: list[Tensor], divisor: int) -> None:
 
 
 def seed_step(*numbers: int, own: bool) -> None:
-    """Begin torch's random numbers anew, for what these say: a resumed run draws what the whole one drew.
+    """Seed torch from these numbers, so that a resumed run draws what an uninterrupted one draws.
 
-    own: each process draws others; else all draw what one alone would.
+    own: every process draws other numbers; else all draw those of a single process.
     """
     place = process_number() if own else 0
     torch.manual_seed(int(np.random.SeedSequence((*numbers, place)).generate_state(1)[0]))
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep what is freed instead of giving it back to the system (`man 3 mallopt`).
+    """Make glibc keep freed memory instead of giving it back to the system (`man 3 mallopt`).
 
-    Every step frees and allocates the same gigabytes of activations; as fresh pages from the system they cost more
-    than half of a step on the CPU. Does nothing elsewhere than on Linux with glibc.
+    Every step frees and allocates the same gigabytes of activations. Fetched from the system each time, they cost more
+    than half of a step on the CPU. Does nothing except on Linux with glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -154,7 +153,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def note_interrupts() -> Iterator[threading.Event]:
-    """An event that the first SIGINT sets; the second one interrupts at once."""
+    """An event that the first SIGINT sets; a second SIGINT interrupts at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,4 @@
-"""What the part of a network that trains is given: photos, through the frozen stages or out of their cache."""
+"""The input of the stages that train: photos, sent through the frozen stages or taken from their cache."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from facerec.training.prefix_cache import RowStore, store_key
 from facerec.training.tasks import Labels, Rows, Task
 from facerec.vectors import mean_of_views
 
-STILL_BATCH = 64  # photos that are validated together
+STILL_BATCH = 64  # photos in a validation batch
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Given:
     """One batch, or this process's share of it.
 
-    x: (b, ...) what `Network.prefix` gives for the frozen stages, the normalised pixels where none is frozen.
-    positions: (b,) of the photos.
-    pixels: (b, 3, S, S) uint8 of the same photos, or None where x came out of the cache.
+    x: (b, ...) output of `Network.prefix` for the frozen stages; normalised pixels if none is frozen.
+    positions: (b,) of the photos in their set.
+    pixels: (b, 3, S, S) uint8 of the same photos, or None if some of x came from the cache.
     """
 
     x: Tensor
@@ -37,18 +37,18 @@ class Given:
 
 
 class Feed:
-    """The photos of a run as the first `count` stages, which are frozen, leave them."""
+    """The photos of a run, as they come out of the first `count` stages, which are frozen."""
 
     def __init__(self, network: Network, task: Task, plan: TrainPlan) -> None:
         self.count = -1  # nothing is set up yet
         self._network, self._task = network, task
         self._size, self._autocast, self._cache_gb = plan.train_size, plan.bf16, plan.settings.cache_gb
-        self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # so every view is decoded anyway
+        self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # then every view is decoded anyway
         self._train_store: RowStore | None = None
         self._still_store: RowStore | None = None
 
     def freeze(self, count: int) -> None:
-        """From now on the first `count` stages do not change: what they give is kept."""
+        """Keep the output of the first `count` stages, which no longer change."""
         if count == self.count:
             return
         self.close()
@@ -61,16 +61,16 @@ class Feed:
             self._train_store = self._store(self._task.train, views.count, views, self._size, self._autocast)
 
     def close(self) -> None:
-        """Leave the stores to other processes."""
+        """Close the stores, so that other processes can use them."""
         for store in (self._train_store, self._still_store):
             if store is not None:
                 store.close()
         self._train_store = self._still_store = None
 
     def train(self, batches: Sequence[Batch], epoch: int) -> Iterator[Given]:
-        """This process's shares of the batches, in the views of the epoch.
+        """This process's shares of the batches, in the views of an epoch.
 
-        Raises DataError when fewer than two photos of a batch can be read.
+        Raises DataError when fewer than two photos of a share can be read.
         """
         photos, store = self._task.train, self._train_store
         first = self._task.views.number(epoch) * len(photos) if store else 0
@@ -87,7 +87,7 @@ class Feed:
             store.flush()
 
     def _keep_the_rest(self, store: RowStore, first: int, shown: Batch, epoch: int) -> None:
-        """Also keep what P x K batches left over of the people `shown`: another epoch's batches leave over others."""
+        """Also keep the photos of people `shown` that no batch held; the next epoch's batches hold others of them."""
         photos = self._task.train
         positions = np.flatnonzero(np.isin(photos.labels, photos.labels[shown]))
         positions = own_share(positions[store.lacks(first + positions)])
@@ -97,7 +97,7 @@ class Feed:
                 store.put(first + readable, self._prefix(pixels, self._size, self._autocast))
 
     def validation(self, *, mirrored: bool = False) -> Iterator[Given]:
-        """This process's share of the validation photos (mirror images), without augmentation and in float32."""
+        """This process's share of the validation photos, or of their mirror images, in float32 without augmentation."""
         photos, store = self._task.validation, self._still_store
         first = len(photos) if mirrored else 0
         shares = still_shares(len(photos))
@@ -114,7 +114,7 @@ class Feed:
     def _given(
         self, share: Batch, fresh: Pixels, store: RowStore | None, first: int, size: int, autocast: bool
     ) -> Given:
-        """The share's rows in its order: the fresh ones computed (and kept), the others out of the store."""
+        """The rows of a share, in its order. Rows the store lacks are computed from `fresh` and kept."""
         pixels, positions = fresh
         x = self._prefix(pixels, size, autocast) if len(positions) else None
         if store is None:
@@ -142,12 +142,12 @@ class Feed:
 
 
 def still_shares(count: int) -> list[Batch]:
-    """This process's part of each batch of `count` photos in order."""
+    """This process's part of each batch of photos 0 to `count` - 1."""
     return [own_share(np.arange(i, min(i + STILL_BATCH, count))) for i in range(0, count, STILL_BATCH)]
 
 
 def scale_pixels(pixels: Tensor, size: int) -> Tensor:
-    """(N, 3, S, S) -> (N, 3, size, size): uint8, or float32 0..255 where they had to be scaled."""
+    """(N, 3, S, S) uint8 -> (N, 3, size, size): the same, or scaled and float32 0..255."""
     if pixels.shape[-1] == size:
         return pixels
     return F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
@@ -155,9 +155,9 @@ def scale_pixels(pixels: Tensor, size: int) -> Tensor:
 
 @torch.inference_mode()
 def network_rows(network: Network, batches: Iterable[Given], count: int) -> tuple[Rows, Rows, Batch]:
-    """(n, dim) float32 output in eval mode for what the first `count` stages gave, and (n,) positions.
+    """(n, dim) float32 output in eval mode, (n, A) logits of the attribute, and (n,) positions.
 
-    Between them the (n, A) logits of the attribute, A 0 where the network has no head for one.
+    batches: output of the first `count` stages. A is 0 for a network without a second head.
     """
     was_training = network.training
     network.eval()
@@ -173,7 +173,7 @@ def network_rows(network: Network, batches: Iterable[Given], count: int) -> tupl
 
 
 def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], count: int) -> tuple[Rows, Rows, Batch]:
-    """`network_rows` as whoever uses the network reads photos: of faces also the mirror images, `batches(True)`."""
+    """`network_rows` of `batches(False)`; for faces averaged with those of the mirror images, `batches(True)`."""
     rows, logits, positions = network_rows(network, batches(False), count)
     if network.mode == METRIC:
         others, mirrored, _ = network_rows(network, batches(True), count)
@@ -182,7 +182,7 @@ def rows_of_views(network: Network, batches: Callable[[bool], Iterable[Given]], 
 
 
 def photo_rows(network: Network, views: Views, photos: PhotoSet) -> tuple[Rows, Labels]:
-    """(N, dim) float32 output and (N,) labels of this process's share of the photos, of those that can be read."""
+    """(N, dim) float32 output and (N,) labels of this process's share of the photos; unreadable ones are left out."""
 
     def batches(mirrored: bool) -> Iterator[Given]:
         for pixels, positions in still_batches(views, photos.paths, still_shares(len(photos))):

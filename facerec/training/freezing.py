@@ -1,8 +1,8 @@
-"""What trains, and how fast: the strategies of the lectures.
+"""Which stages train, and how fast: the strategies of the lectures.
 
-A strategy maps the number of stages and the epoch to one learning-rate factor per stage, first layers first; 0 means
-frozen. The new head always trains at its own rate. A frozen stage takes no gradient and keeps its BatchNorm in eval
-mode, so none of its tensors moves (Network.train sees to the second half).
+A strategy gives one learning-rate factor per stage and epoch, first layers first; 0 means frozen. The new head always
+trains, at its own rate. A frozen stage gets no gradient, and its BatchNorm stays in eval mode (Network.train does
+that), so none of its tensors changes.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def _discriminative(freezing: Freezing, epoch: int) -> Factors:
 
 
 def _gradual(freezing: Freezing, epoch: int) -> Factors:
-    """Howard and Ruder 2018 (ULMFiT), section 3.3: the head alone first, then a stage more at a time."""
+    """Howard and Ruder 2018 (ULMFiT), section 3.3: first the head alone, then one more stage at a time."""
     asleep = len(freezing.stages) - epoch // freezing.unfreeze_epochs
     return [0.0 if i < asleep else 1.0 for i in range(len(freezing.stages))]
 
@@ -72,7 +72,7 @@ def freeze(network: Network, factors: dict[str, float]) -> None:
 
 
 def frozen_prefix(factors: dict[str, float]) -> int:
-    """How many of the first stages are frozen, up to the first that trains."""
+    """How many stages are frozen before the first that trains."""
     values = [*factors.values(), 1.0]
     return next(i for i, factor in enumerate(values) if factor > 0)
 

@@ -28,7 +28,7 @@ from facerec.training.tasks import Labels, Rows, SecondTask, Task
 
 
 class Learner:
-    """What a run learns with; a step is all that differs from one batch to the next."""
+    """Everything a run learns with. `step` learns from a batch, `validate` judges, `save` writes a checkpoint."""
 
     def __init__(self, plan: TrainPlan, task: Task) -> None:
         torch.manual_seed(plan.settings.seed)
@@ -46,7 +46,7 @@ class Learner:
             average = get_ema_multi_avg_fn(plan.settings.ema)
             self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.feed = Feed(self.network, task, plan)
-        self._waiting = 0  # batches whose gradients no step has used yet
+        self._waiting = 0  # batches since the last update
         self.start_epoch(State())
 
     def _teacher_losses(self) -> nn.ModuleList:
@@ -54,11 +54,13 @@ class Learner:
         terms = self.plan.teacher_terms
         teacher_losses = nn.ModuleList(TeacherLoss(student, teacher.dim, terms) for teacher in self.teachers)
         if len(teacher_losses) and self.plan.start is not None:
-            load_module(self.plan.start.folder / CHECKPOINT, "teacher", teacher_losses)  # from there it goes on
+            load_module(
+                self.plan.start.folder / CHECKPOINT, "teacher", teacher_losses
+            )  # go on with the projections of that run
         return teacher_losses
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        """Over everything that will ever train: what is still frozen has no gradient, and no step moves it."""
+        """An optimiser of everything that ever trains. A stage that is still frozen gets no gradient and stays."""
         settings = self.plan.settings
         factors = self.plan.freezing.factors(settings.epochs - 1)
         groups = parameter_groups(self.network, factors, settings.lr, settings.head_lr)
@@ -68,20 +70,20 @@ class Learner:
         return OPTIMIZERS[settings.optimizer](groups, weight_decay=settings.weight_decay)
 
     def start_epoch(self, state: State) -> None:
-        """Freeze what the strategy freezes in this epoch."""
+        """Freeze the stages that the strategy freezes in this epoch."""
         factors = self.plan.freezing.factors(state.epoch)
         freeze(self.network, factors)
         self.feed.freeze(frozen_prefix(factors))
 
     @property
     def may_pause(self) -> bool:
-        """Whether a checkpoint would hold everything: no gradients are waiting for others."""
+        """Whether a checkpoint would hold everything: no gradients are still being accumulated."""
         return self._waiting == 0
 
     def step(self, given: Given, state: State, batches: int) -> tuple[dict[str, float], int]:
-        """Learn from one batch of the epoch's `batches`; every `accumulate` of them, and the last, end in an update.
+        """Learn from one of the epoch's `batches`; update the weights every `accumulate` batches and after the last.
 
-        Returns what there is to watch, and how many photos, of all processes, it was.
+        Returns what there is to watch, and the number of photos over all processes.
         """
         settings = self.plan.settings
         place = (settings.seed, state.epoch, state.batch)
@@ -103,7 +105,7 @@ class Learner:
             weights["attribute_loss"], facts["attribute_accuracy"] = settings.attribute_weight, right
         loss = torch.stack([weights[name] * part for name, part in losses.items()]).sum()
         if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {loss.item()}; lower --lr or --head-lr")
+            raise TrainingError(f"the loss became {loss.item()}; lower `lr` or `head_lr`")
         begun = state.batch - self._waiting
         (loss / min(settings.accumulate, batches - begun)).backward()
         self._waiting += 1
@@ -115,13 +117,13 @@ class Learner:
         return distributed.gather_rows(self.labels[given.positions].to(self.device))
 
     def _attribute_loss(self, given: Given, logits: Tensor, second: SecondTask) -> tuple[Tensor, float]:
-        """Cross-entropy of all processes' (b, A) logits, and the share of right answers."""
+        """Cross-entropy of (b, A) logits, gathered over the processes, and the share of right answers."""
         values = distributed.gather_rows(torch.from_numpy(second.train[given.positions]).to(self.device))
         logits = distributed.gather_rows(logits)
         return F.cross_entropy(logits, values), (logits.argmax(1) == values).float().mean().item()
 
     def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
-        """The mean over the teachers, of the embedding, or of the features' direction where there are classes."""
+        """The mean loss over the teachers, for the embeddings, or to classify for the features made unit-length."""
         student = outputs
         if self.network.mode != METRIC:
             student = distributed.gather_rows(F.normalize(features.float(), dim=1))
@@ -146,7 +148,7 @@ class Learner:
             self.average.update_parameters(self.network)
 
     def rates(self, progress: float, scores: Sequence[float] = ()) -> dict[str, float]:
-        """Learning rate of each parameter group after `progress` epochs with these scores; 0 while it is frozen."""
+        """Learning rate of each parameter group after `progress` epochs with these scores; 0 while frozen."""
         factor = lr_factor(self.plan.schedule, progress, scores)
         return {
             group["name"]: 0.0 if group["name"] in self.network.frozen else group["base_lr"] * factor
@@ -155,11 +157,11 @@ class Learner:
 
     @property
     def best_network(self) -> Network:
-        """What is validated and kept: the moving average of the weights, where there is one."""
+        """The network that is validated and kept: the moving average, if there is one."""
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
     def validate(self) -> tuple[dict[str, float], Rows, Labels, Labels]:
-        """What the validation photos say of all tasks, and the first three of `validation_rows`."""
+        """The measures of all tasks on the validation photos, and the first three of `validation_rows`."""
         rows, labels, positions, logits = self.validation_rows()
         measured = self.task.measure(rows, labels)
         if self.task.second is not None:
@@ -167,18 +169,18 @@ class Learner:
         return measured, rows, labels, positions
 
     def validation_rows(self) -> tuple[Rows, Labels, Labels, Rows]:
-        """(N, dim) output, (N,) labels and positions of all validation photos that can be read, in their order.
+        """(N, dim) output, (N,) labels, (N,) positions and (N, A) attribute logits of the readable validation photos.
 
-        And the (N, A) logits of the attribute, A 0 where there is none.
-        In float32 however the network trains, as the threshold is for vectors that are computed so.
+        In the photos' order; A is 0 without an attribute. Computed in float32 whatever the training precision, because
+        the threshold is for vectors that are computed so.
         """
         validation = self.task.validation
         own = rows_of_views(self.best_network, lambda m: self.feed.validation(mirrored=m), self.feed.count)
         rows, logits, positions = (np.concatenate(part) for part in zip(*distributed.gather_objects(own), strict=True))
         if not len(rows):
-            raise DataError(f"{validation.root}: not one validation photo can be read; check the folder")
+            raise DataError(f"{validation.root}: no validation photo can be read; check the folder")
         if not (np.isfinite(rows).all() and np.isfinite(logits).all()):
-            raise TrainingError("the network no longer gives finite numbers; lower --lr or --head-lr")
+            raise TrainingError("the network no longer gives finite numbers; lower `lr` or `head_lr`")
         order = np.argsort(positions)
         return rows[order], validation.labels[positions[order]], positions[order], logits[order]
 
@@ -187,18 +189,18 @@ class Learner:
         return modules if self.average is None else {**modules, "average": self.average}
 
     def save(self, path: Path, state: State) -> None:
-        """Write a checkpoint; of several processes the first does."""
+        """Write a checkpoint; only the first process does."""
         if distributed.is_first():
             save_state(path, self._modules(), self.optimizer, dataclasses.asdict(state))
 
     def load(self, path: Path) -> State:
-        """Go back to a checkpoint."""
+        """Restore a checkpoint; raises TrainingError where it is broken."""
         try:
             state = State(**load_state(path, self._modules(), self.optimizer))
-        except (TypeError, ValueError) as error:  # its JSON part is not what `save` wrote
-            raise TrainingError(f"{path}: cannot be resumed from (broken); give another --output") from error
+        except (TypeError, ValueError) as error:  # `save` did not write its JSON part
+            raise TrainingError(f"{path}: cannot be resumed from (broken); give another `output`") from error
         self.feed.close()
-        self.feed.count = -1  # the stores were those of the weights it began with
+        self.feed.count = -1  # the open stores belong to the weights before
         self.start_epoch(state)
         return state
 

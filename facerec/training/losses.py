@@ -1,4 +1,4 @@
-"""The few lines that choose distance, miner and loss (pytorch-metric-learning does the work).
+"""The losses a network learns from: distance, miner and loss, all from pytorch-metric-learning.
 
 The distance is the project's: squared Euclidean between unit vectors, d = |a - b|^2, so the triplet loss is the
 lecture's max(|a - p|^2 - |a - n|^2 + alpha, 0) (Schroff et al. 2015, FaceNet, eq. 3). Losses that are defined by
@@ -48,7 +48,7 @@ class LossPlan:
 
 
 def squared_euclidean() -> LpDistance:
-    """d = |a - b|^2 of rows that are unit-length already."""
+    """d = |a - b|^2 of rows that already have length 1."""
     return LpDistance(normalize_embeddings=False, p=2, power=2)
 
 
@@ -59,7 +59,7 @@ def read_terms(text: str, known: "dict[str, Any] | tuple[str, ...]", setting: st
         match = _TERM.fullmatch(part.strip())
         if match is None or match[2] not in known or match[2] in terms:
             raise ConfigError(
-                f"no {setting} '{part.strip()}'; known are {', '.join(known)}, joined by + as in 'a + 0.1*b'"
+                f"no {setting} '{part.strip()}'; known are {', '.join(known)}; join terms by +, as in 'a + 0.1*b'"
             )
         terms[match[2]] = _weight(match[1] or "1", part.strip(), setting)
     return terms
@@ -98,15 +98,15 @@ def _triplet_miner(plan: LossPlan) -> nn.Module | None:
 
 
 class DistanceWeightedMiner(miners.BaseMiner):
-    """The odds of a negative are 1 / q(distance) among those of its anchor; distances below 0.5 count as 0.5.
+    """Draws an anchor's negatives with odds 1 / q(distance); Euclidean distances below 0.5 count as 0.5.
 
-    Those beyond 1.4, which are far enough, are drawn only where an anchor has no others, as in the authors' code.
-    pytorch-metric-learning's miner of this name takes them relative to the largest of the batch: one pair of people
-    who look alike, and in 512 dimensions all others' are 0 in float32 and give no triplets.
+    Negatives beyond 1.4 are far enough. They are drawn only where an anchor has no others, as in the authors' code.
+    pytorch-metric-learning's miner of this name scales the odds by the largest of the whole batch. One pair of people
+    who look alike then pushes all other odds to 0 in float32 (in 512 dimensions), and those anchors give no triplets.
     """
 
     def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
-        """Indices of anchors, positives and negatives, in one of the library's forms."""
+        """Returns (T,) indices of anchors, positives and negatives each."""
         dim = embeddings.shape[1]
         d = torch.cdist(embeddings, ref_emb).square().clamp(0.25, 3.999)  # (B, R)
         log_odds = (2 - dim) / 2 * d.log() - (dim - 3) / 2 * (1 - d / 4).log()
@@ -145,14 +145,14 @@ class Mined(nn.Module):
 
 
 class Memory(losses.CrossBatchMemory):
-    """Wang et al. 2020, XBM. Its state holds all of the queue, so that a resumed run meets the same one."""
+    """Cross-batch memory (Wang et al. 2020, XBM). Its state holds the whole queue, for a resumed run."""
 
     def get_extra_state(self) -> Tensor:
-        """Where the queue goes on, and whether it has been filled."""
+        """The next place in the queue, and whether the queue has been filled once."""
         return torch.tensor([self.queue_idx, int(self.has_been_filled)])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """What get_extra_state gave."""
+        """Restore what get_extra_state returned."""
         self.queue_idx, self.has_been_filled = int(state[0]), bool(state[1])
 
 
@@ -194,7 +194,7 @@ def loss_terms(text: str, mode: str) -> dict[str, float]:
 
 
 class Objective(nn.Module):
-    """All terms of a plan. What they learn (class vectors) and remember (earlier batches) is their state."""
+    """All terms of a plan. Their state is what they learn (class vectors) and remember (earlier batches)."""
 
     def __init__(self, plan: LossPlan, classes: int) -> None:
         """classes: the people or classes that are trained on."""
@@ -215,9 +215,10 @@ def _term(name: str, plan: LossPlan, classes: int) -> nn.Module:
 
 @torch.no_grad()
 def batch_facts(vectors: Tensor, labels: Tensor, margin: float) -> dict[str, float]:
-    """What to watch for collapse: the share of all triplets within the margin, and the embedding's spread.
+    """Signs of collapse, from (B, D) unit rows and (B,) labels.
 
-    spread: mean d between different people of the batch; 2 for unrelated vectors, towards 0 when all faces look alike.
+    active_triplets: share of all triplets within the margin. spread: mean d between different people of the batch; 2
+    for unrelated vectors, near 0 when all faces get the same embedding.
     """
     d = torch.cdist(vectors, vectors).square()  # (B, B)
     same = labels[:, None] == labels[None, :]  # (B, B)

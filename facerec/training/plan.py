@@ -64,7 +64,7 @@ class TrainPlan:
     attribute: the file of the second task, read; None without one.
     freezing, schedule: which stages train in which epoch, and how fast.
     bf16: whether this machine computes in bfloat16.
-    batch: people x photos, or photos.
+    batch: how many people and photos a batch has.
     splits, validation, exclude: see `tasks.read_task`.
     """
 
@@ -103,9 +103,9 @@ def plan_run(
     """
     plan = make_plan(settings, chosen=chosen, goes_on=resume and (output / CHECKPOINT).exists())
     if settings.mode == METRIC and validation is not None:
-        raise ConfigError("--validation is for --mode classify; people to validate on are named by --splits")
+        raise ConfigError("`validation` is for `mode=classify`; to name people to validate on, give `splits`")
     if settings.mode == CLASSIFY and splits is not None:
-        raise ConfigError("--splits is for --mode metric; classes to validate on are given by --validation")
+        raise ConfigError("`splits` is for `mode=metric`; to give other photos to validate on, give `validation`")
     require_free(output, resume)
     return dataclasses.replace(plan, splits=splits, validation=validation, exclude=exclude)
 
@@ -170,13 +170,13 @@ def _plan_freezing(settings: TrainSettings, stages: tuple[str, ...]) -> Freezing
     cut = 0
     if settings.strategy == "partial":
         if len(stages) < 2:
-            raise ConfigError("partial needs two stages or more; keep more of them, or use full or frozen")
+            raise ConfigError("partial needs two stages or more; raise `kept_stages`, or give `strategy=full`")
         usual = min(find_backbone(settings.backbone).default_cut, len(stages) - 1)
         cut = usual if settings.frozen_stages is None else settings.frozen_stages
         if not 0 < cut < len(stages):
             raise ConfigError(
                 f"partial freezes between 1 and {len(stages) - 1} stages of {settings.backbone}, not {cut}; "
-                f"use full or frozen for the ends"
+                f"give `strategy=full` to freeze none, `strategy=frozen` to freeze all"
             )
     return Freezing(settings.strategy, stages, cut, settings.stage_decay, settings.unfreeze_epochs)
 
@@ -210,7 +210,7 @@ def _require_room(network: Network, size: int) -> None:
         network.eval().prefix(torch.zeros(1, 3, size, size), len(network.stages))
     except RuntimeError as error:  # a kernel or a pool is larger than what is left of the picture
         raise ConfigError(
-            f"{size} pixels are too few for {network.backbone}; give a larger --train-size or --input-size"
+            f"{size} pixels are too few for {network.backbone}; give a larger `train_size` or `input_size`"
         ) from error
 
 
@@ -221,8 +221,8 @@ def _find_teachers(settings: TrainSettings, terms: Mapping[str, float], outline:
     for teacher in teachers:
         if "direct" in terms and teacher.dim != student:
             raise ConfigError(
-                f"the teacher's embedding has {teacher.dim} numbers, the student's {student}: "
-                f"`direct` needs as many; give --embedding-dim {teacher.dim}, or cosine"
+                f"{teacher.name}: its embeddings have {teacher.dim} numbers, the student's {student}; the term direct "
+                f"needs the same number: give `embedding_dim={teacher.dim}`, or use cosine"
             )
     return teachers
 
@@ -231,4 +231,4 @@ def _require_tensorboard() -> None:
     try:
         import_module("torch.utils.tensorboard")
     except ImportError as error:
-        raise ConfigError("--tensorboard needs TensorBoard: pip install facerec[tensorboard]") from error
+        raise ConfigError("`tensorboard` needs TensorBoard: pip install facerec[tensorboard]") from error

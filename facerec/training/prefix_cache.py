@@ -1,9 +1,10 @@
-"""What frozen stages make of the photos: computed once, kept on disk.
+"""The output of frozen stages, computed once and kept on disk.
 
-While a run's first stages are frozen, their output for a view of a photo is the same in every epoch. A store is keyed
-by all that decides the numbers in it: the stages' weights, how the views are made, the precision, and the content of
-the files. The stores lie in $FACEREC_CACHE, else the user's cache directory; together they stay below `cache_gb`, the
-longest unused go first, and what finds no room is computed anew each time. Several processes fill a store each.
+While the first stages of a run are frozen, their output for a view of a photo is the same in every epoch. A store's
+key covers everything that decides its numbers: the stages' weights, how the views are made, the precision, and the
+content of the files. The stores lie in $FACEREC_CACHE, else in the user's cache directory. Together they stay below
+`cache_gb`: stores that were unused for longest are deleted first, and rows without room are computed every time. Each
+of several processes has a store of its own.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from facerec.training.run_folder import lock_file
 
 log = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # what a stage may give
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # of what a stage gives
 
 FILES = {"done", "lock", "rows", "rows.json"}  # of a store
 
@@ -43,7 +44,7 @@ def cache_folder() -> Path:
 
 
 def store_key(network: Network, count: int, hashes: Sequence[str], *facts: Any) -> str:
-    """Names what the first `count` stages make of photos of these content hashes; `facts`: what else it depends on."""
+    """The key of the first `count` stages' output for photos of these content hashes; facts: what else decides it."""
     pooled = count == len(network.stages)
     what = (network.backbone, count, pooled, process_number(), VIEWS_VERSION, torch.__version__, *facts)
     digest = hashlib.sha256(repr(what).encode())
@@ -57,7 +58,7 @@ class RowStore:
     """Rows of one shape and type in a memory-mapped file, and which of them are there."""
 
     def __init__(self, key: str, slots: int, budget_gb: float) -> None:
-        """slots: rows there may be. Without room, or while another process uses the store, nothing is kept."""
+        """slots: the largest number of rows. Nothing is kept without room, or while another process uses the store."""
         self._folder = cache_folder() / key
         self._slots, self._budget = slots, int(budget_gb * 1e9)
         self._rows: NDArray[np.uint8] | None = None  # (capacity, bytes of a row)
@@ -71,20 +72,20 @@ class RowStore:
             self._open(*known)
 
     def has(self, slots: Slots) -> NDArray[np.bool_]:
-        """(B,) whether a row is kept."""
+        """(B,) whether each row is kept."""
         return self._done[slots]
 
     def lacks(self, slots: Slots) -> NDArray[np.bool_]:
-        """(B,) whether there is room for a row that is not kept."""
+        """(B,) whether each row is not kept though there is room for it."""
         return ~self._done[slots] & (slots < (0 if self._rows is None else len(self._rows)))
 
     def get(self, slots: Slots) -> Tensor:
-        """(B, *shape) rows that are kept."""
+        """(B, *shape) rows, all of which must be kept."""
         assert self._rows is not None, "nothing is kept yet"
         return torch.from_numpy(self._rows[slots]).view(self._dtype).view(len(slots), *self._shape)
 
     def put(self, slots: Slots, rows: Tensor) -> None:
-        """Keep (B, *shape) rows, as far as there is room."""
+        """Keep (B, *shape) rows as far as there is room."""
         if not self._opened:
             self._open(tuple(rows.shape[1:]), rows.dtype)
         if self._rows is None:
@@ -96,14 +97,14 @@ class RowStore:
             self._done[slots[fit]] = True
 
     def flush(self) -> None:
-        """Let what is kept outlive this process: the rows first, then the note that they are there."""
+        """Write everything to disk: first the rows, then which of them are kept."""
         if self._rows is not None and isinstance(self._rows, np.memmap):
             self._rows.flush()
-            with contextlib.suppress(OSError):  # a full disk; what is not noted is computed again
+            with contextlib.suppress(OSError):  # a full disk: these rows are computed again
                 write_bytes(self._folder / "done", self._done.tobytes())
 
     def close(self) -> None:
-        """Flush, and let other processes have it."""
+        """Flush, and unlock the store for other processes."""
         self.flush()
         if self._lock is not None:
             self._lock.close()
@@ -111,7 +112,7 @@ class RowStore:
         self._done[:] = False
 
     def _open(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        """Map the file, of as many rows as there is room for."""
+        """Map the file, with as many rows as there is room for."""
         self._opened, self._shape, self._dtype = True, shape, dtype
         width = dtype.itemsize * int(np.prod(shape))
         try:
@@ -121,9 +122,11 @@ class RowStore:
             if capacity > 0:
                 self._rows = self._map(capacity, width)
         except BlockingIOError:
-            log.warning("%s: another run uses it; frozen stages are computed every time", self._folder)
+            log.warning("%s: another run uses this cache; frozen stages are computed every time", self._folder)
         except OSError as error:
-            log.warning("%s: nothing is kept there (%s); frozen stages are computed every time", self._folder, error)
+            log.warning(
+                "%s: nothing can be kept there (%s); frozen stages are computed every time", self._folder, error
+            )
             self._rows, self._done[:] = None, False
 
     def _map(self, capacity: int, width: int) -> NDArray[np.uint8]:
@@ -135,8 +138,8 @@ class RowStore:
             capacity = min(self._slots, max(capacity, size // width))
         if (self._folder / "done").exists():
             done = np.frombuffer((self._folder / "done").read_bytes(), np.uint8)
-            if len(done) == self._slots:  # else it is not what `flush` wrote
-                there = min(capacity, size // width)  # fewer where the file was cut off
+            if len(done) == self._slots:  # else `flush` did not write it
+                there = min(capacity, size // width)  # fewer if the file was cut off
                 self._done[:there] = done[:there] == 1
         facts = {"shape": list(self._shape), "dtype": str(self._dtype).removeprefix("torch.")}
         write_json(self._folder / "rows.json", facts)
@@ -144,7 +147,7 @@ class RowStore:
 
 
 def _reserve(file: int, size: int) -> None:
-    """Take the disk space now, where the system can: a full disk is an error then, and no crash later."""
+    """Reserve the disk space now, where the system can: a full disk is then an error and not a crash later."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -152,7 +155,7 @@ def _reserve(file: int, size: int) -> None:
 
 
 def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:
-    """Shape and type of a store's rows; None for a new store, or a file that is not what `_map` wrote."""
+    """Shape and type of a store's rows; None for a new store, or a file that `_map` did not write."""
     try:
         facts = json.loads(path.read_text("utf-8"))
         shape, dtype = tuple(map(int, facts["shape"])), DTYPES[facts["dtype"]]
@@ -162,19 +165,19 @@ def _read_facts(path: Path) -> tuple[tuple[int, ...], torch.dtype] | None:
 
 
 def _room(own: Path, budget: int, wanted: int) -> int:
-    """Bytes a store that wants so many may take: by the budget and half the free disk, once old ones are gone."""
+    """Bytes a store may take of those wanted, by the budget and half the free disk; old stores are deleted for it."""
     allowed = min(budget, _size(own) + shutil.disk_usage(own).free // 2)
     others = sorted((path for path in own.parent.iterdir() if path != own and _is_store(path)), key=_last_used)
     for oldest in list(others):
         if sum(map(_size, others)) + wanted <= allowed:
             break
         _delete(oldest)
-        others = [path for path in others if path.exists()]  # one in use is still there
+        others = [path for path in others if path.exists()]  # a store in use is not deleted
     return min(wanted, allowed - sum(map(_size, others)))
 
 
 def _is_store(folder: Path) -> bool:
-    """Whether a folder is one of ours and nothing else is in it: nobody's other files may be deleted."""
+    """Whether a folder is a store and holds nothing else: other files must never be deleted."""
     if not folder.is_dir() or folder.is_symlink():
         return False
     names = {path.name.removesuffix(".draft") for path in folder.iterdir() if path.is_file()}
@@ -190,6 +193,6 @@ def _last_used(folder: Path) -> float:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a store, unless a process uses it."""
+    """Delete a store unless a process uses it."""
     with contextlib.suppress(BlockingIOError), lock_file(folder / "lock"):
         shutil.rmtree(folder)

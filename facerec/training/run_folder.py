@@ -1,4 +1,4 @@
-"""The folder a training run leaves: what was run on what, how it went, and where to go on from."""
+"""The folder of a training run: what was run on which data, how it went, and the checkpoint to resume from."""
 
 import dataclasses
 import json
@@ -26,20 +26,20 @@ RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "che
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there, nothing keeps two processes apart
+except ImportError:  # not on Windows; there two processes can train in one folder
     fcntl = None
 
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # one epoch of the history
-SAME = ("settings", "teachers", "train", "validation")  # what a resumed run must not find changed
+SAME = ("settings", "teachers", "train", "validation")  # must be equal when a run is resumed
 PARTS = (*SAME, "versions", "threads", "processes")
 
 
 def describe_run(
     settings: TrainSettings, teachers: Sequence[TeacherSource], train: PhotoSet, validation: PhotoSet
 ) -> dict[str, Any]:
-    """Exactly what is run: settings, fingerprints of teachers and data, versions, threads, processes."""
+    """What run.json says: settings, fingerprints of teachers and data, versions, threads, processes."""
     return {
         "settings": _as_json(settings),
         "teachers": {teacher.name: _fingerprint(teacher.path) for teacher in teachers},
@@ -52,12 +52,12 @@ def describe_run(
 
 
 def _as_json(settings: TrainSettings) -> dict[str, Any]:
-    """The settings as JSON gives them back."""
+    """The settings as they are after a round trip through JSON."""
     return dataclasses.asdict(settings) | {"teacher": list(settings.teacher)}
 
 
 def _fingerprint(path: Path) -> str:
-    """Of a file's content, or of the model in a folder."""
+    """The fingerprint of a file's content, or of the model in a folder."""
     return read_card(path / "model.json").fingerprint if path.is_dir() else photo_hash(path)[:16]
 
 
@@ -71,20 +71,20 @@ def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
 
 
 def require_free(output: Path, resume: bool) -> None:
-    """Raise TrainingError when a new run would take the place of another, or of a file, or there is none to resume."""
+    """Raise TrainingError when a new run finds another run, a model or a file there, or `resume` finds no run."""
     if resume:
         read_run(output)
     elif (output / CHECKPOINT).exists():
-        raise TrainingError(f"{output}: already holds a run; go on with --resume or give another --output")
+        raise TrainingError(f"{output}: already holds a run; go on with `resume` or give another `output`")
     elif (output / "model.json").exists():
-        raise TrainingError(f"{output}: already holds a model; give another --output")
+        raise TrainingError(f"{output}: already holds a model; give another `output`")
     elif any(path.exists() and not path.is_dir() for path in (output, *output.parents)):
-        raise TrainingError(f"{output}: cannot be made (Not a directory); give another --output")
+        raise TrainingError(f"{output}: cannot be made (Not a directory); give another `output`")
 
 
 @contextmanager
 def hold_folder(output: Path) -> Iterator[None]:
-    """Make the folder and keep other runs from it; raises TrainingError when another process trains there already."""
+    """Make the folder and lock it; raises TrainingError when another process trains there already."""
     if not is_first():
         yield
         return
@@ -92,15 +92,15 @@ def hold_folder(output: Path) -> Iterator[None]:
         output.mkdir(parents=True, exist_ok=True)
         lock = lock_file(output / ".lock")
     except BlockingIOError as error:
-        raise TrainingError(f"{output}: another process trains here; wait, or give another --output") from error
+        raise TrainingError(f"{output}: another process trains here; wait, or give another `output`") from error
     except OSError as error:
-        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another --output") from error
+        raise TrainingError(f"{output}: cannot be made ({error.strerror}); give another `output`") from error
     with lock:
         yield
 
 
 def lock_file(path: Path) -> IO[str]:
-    """The file, open and this process's own until it is closed; BlockingIOError while it is another's."""
+    """The file, opened and locked until it is closed; raises BlockingIOError while another process holds it."""
     file = path.open("w")
     try:
         if fcntl:
@@ -112,12 +112,12 @@ def lock_file(path: Path) -> IO[str]:
 
 
 def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
-    """Note what is run, or check that the folder holds the same run; raises TrainingError with the remedy otherwise."""
+    """Write run.json, or with `resume` check that it says the same; raises TrainingError where it does not."""
     if not is_first():
         return
     require_free(output, resume)
     if resume:
-        before = read_run(output) | {"settings": _as_json(settings_of(output))}  # of an older facerec: it had fewer
+        before = read_run(output) | {"settings": _as_json(settings_of(output))}  # an older facerec had fewer settings
         for part in SAME:
             if before[part] != run[part]:
                 changed = [key for key in run[part] if before[part].get(key) != run[part][key]]
@@ -133,7 +133,7 @@ def start_run(output: Path, run: dict[str, Any], resume: bool) -> None:
 
 
 def read_run(output: Path) -> dict[str, Any]:
-    """What `describe_run` said when the run began; raises TrainingError when there is none."""
+    """What run.json says; raises TrainingError when there is no such file or it is broken."""
     try:
         run = json.loads((output / RUN).read_text("utf-8"))
         parts = {part: run[part] for part in PARTS}
@@ -141,9 +141,9 @@ def read_run(output: Path) -> dict[str, Any]:
             raise ValueError("not what describe_run writes")
         return parts
     except FileNotFoundError as error:
-        raise TrainingError(f"{output}: holds no run to resume; start without --resume") from error
+        raise TrainingError(f"{output}: holds no run to resume; start without `resume`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{output}: holds no run to resume, {RUN} is broken; give another --output") from error
+        raise TrainingError(f"{output}: holds no run to resume, {RUN} is broken; give another `output`") from error
 
 
 def settings_of(output: Path) -> TrainSettings:
@@ -161,7 +161,7 @@ def plot_history(output: Path, history: list[Entry]) -> None:
     """history.png: losses, measures, triplets and learning rates over the epochs."""
     if not is_first() or not history:
         return
-    from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.figure import Figure  # slow to import, and needed here only
 
     panels = {
         "loss": [key for key in history[-1] if key.endswith("loss")],

@@ -31,7 +31,7 @@ class Schedule:
 
 
 def lr_factor(schedule: Schedule, progress: float, scores: Sequence[float] = ()) -> float:
-    """The share of its base rate every group learns at, after `progress` epochs with these validation scores."""
+    """The factor of every base rate after `progress` epochs with these validation scores, from 0 to 1."""
     if schedule.name == "step":
         return 0.1 ** (int(progress) // schedule.step_epochs)
     if schedule.name == "plateau":
@@ -43,7 +43,7 @@ def lr_factor(schedule: Schedule, progress: float, scores: Sequence[float] = ())
 
 
 def _plateau_factor(scores: Sequence[float], epochs: int) -> float:
-    """torch's ReduceLROnPlateau, shown all scores again: it has no state of its own that a resumed run could lose."""
+    """What torch's ReduceLROnPlateau says after all scores. It is made anew each time: a resumed run needs no state."""
     stand_in = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = optim.lr_scheduler.ReduceLROnPlateau(stand_in, "max", patience=epochs - 1, threshold=0.0)
     for score in scores:

@@ -67,16 +67,16 @@ def check_start(start: StartModel, settings: TrainSettings, dropped_blocks: Sequ
     card, where = start.card, start.folder
     if (card.backbone, card.kept_stages) != (settings.backbone, settings.kept_stages):
         raise ConfigError(
-            f"{where}: holds {_shown(card)}; give --backbone {card.backbone} --kept-stages {card.kept_stages}"
+            f"{where}: holds {_shown(card)}; give `backbone={card.backbone}` and `kept_stages={card.kept_stages}`"
         )
     if missing := set(card.dropped_blocks) - set(dropped_blocks):
         raise ConfigError(
-            f"{where}: is without the block {min(missing)}; give --drop-blocks {','.join(card.dropped_blocks)}"
+            f"{where}: was trained without the block {min(missing)}; give `drop_blocks={','.join(card.dropped_blocks)}`"
         )
     if card.mode != settings.mode:
         return
     if not settings.input_size and card.input_size != input_size:
-        raise ConfigError(f"{where}: was trained at {card.input_size} pixels; give --input-size {card.input_size}")
+        raise ConfigError(f"{where}: was trained at {card.input_size} pixels; give `input_size={card.input_size}`")
     if card.mode == METRIC:
         _check_embedder(start, settings)
         require_places(start, input_size)
@@ -88,8 +88,8 @@ def _check_embedder(start: StartModel, settings: TrainSettings) -> None:
     form = (card.embedding_dim, card.head_layers, card.pooling)
     if form != (settings.embedding_dim, settings.head_layers, settings.pooling):
         raise ConfigError(
-            f"{start.folder}: holds {_shown(card)}; give --backbone {card.backbone} "
-            f"--embedding-dim {card.embedding_dim} --head-layers {card.head_layers} --pooling {card.pooling}"
+            f"{start.folder}: holds {_shown(card)}; give `embedding_dim={card.embedding_dim}`, "
+            f"`head_layers={card.head_layers}` and `pooling={card.pooling}`"
         )
 
 
@@ -97,9 +97,7 @@ def require_places(start: StartModel, input_size: int) -> None:
     """Raise ConfigError where the start model's head has flat pooling and was made for pixels of another size."""
     known = start.card.input_size
     if start.card.pooling == FLAT and input_size != known:
-        raise ConfigError(
-            f"{start.folder}: has flat pooling, which knows the places of {known} pixels; give --input-size {known}"
-        )
+        raise ConfigError(f"{start.folder}: has flat pooling, made for {known} pixels; give `input_size={known}`")
 
 
 def _shown(card: ModelCard) -> str:

@@ -1,4 +1,4 @@
-"""What a training run knows of itself between two epochs."""
+"""The state of a training run besides its tensors."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from facerec.training.run_folder import Entry
 
 @dataclass(slots=True)
 class State:
-    """What a run must remember besides tensors. epoch and batch are the next to do; sums are over this epoch so far.
+    """Everything but tensors that a run needs to go on.
 
-    scores: of the epochs done, larger is better. start: that of the model it began from, which is kept until an epoch
-    does better; -1 where it began from no model.
+    epoch, batch: the next to do. photos: trained on in this epoch so far. sums: of what is watched, over those photos.
+    scores: of the epochs that are done; larger is better. history: their entries.
+    start: the score of the start model, which is kept until an epoch is better; -1 without a start model.
     """
 
     epoch: int = 0
@@ -25,27 +26,27 @@ class State:
     start: float = -1.0
 
     def count(self, facts: dict[str, float], photos: int) -> None:
-        """A batch is done."""
+        """Add a batch of so many photos."""
         self.batch += 1
         self.photos += photos
         for key, value in facts.items():
             self.sums[key] = self.sums.get(key, 0.0) + value * photos
 
     def means(self) -> dict[str, float]:
-        """The epoch's facts, averaged over its photos."""
+        """The means over the epoch's photos, and their number."""
         return {"photos": self.photos} | {key: value / self.photos for key, value in self.sums.items()}
 
     def is_best(self, score: float) -> bool:
-        """Whether nothing so far was as good."""
+        """Whether this score is better than all so far."""
         return score > max(self.start, *self.scores, -1.0)
 
     def has_stalled(self, epochs: int) -> bool:
-        """Whether the last `epochs` epochs (0: never) brought nothing better than those before them."""
-        best = int(np.argmax([self.start, *self.scores])) - 1  # -1: the model it began from
+        """Whether the last `epochs` epochs brought no better score; never for 0."""
+        best = int(np.argmax([self.start, *self.scores])) - 1  # -1: the start model
         return epochs > 0 and len(self.scores) - 1 - best >= epochs
 
     def close_epoch(self, entry: Entry, score: float) -> None:
-        """An epoch is done."""
+        """Add an epoch to the history and start the next."""
         self.history.append(entry)
         self.scores.append(score)
         self.epoch, self.batch, self.photos, self.sums = self.epoch + 1, 0, 0, {}

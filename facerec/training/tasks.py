@@ -1,4 +1,4 @@
-"""The two tasks a network is trained for: what it is shown in which batches, how it is judged, what its card says."""
+"""The two tasks, people and classes: their photos and batches, how a network is judged, and what its card says."""
 
 import hashlib
 from collections.abc import Sequence
@@ -33,9 +33,8 @@ Labels = NDArray[np.int64]  # (N,)
 class Task(Protocol):
     """What a network is trained for.
 
-    score: the key of `measure` by which epochs are compared; larger is better. classes: the names of the logits.
-    batch: the plan's batches, as many people as there are. second: what else is learned of the same photos, if
-    anything.
+    score: the key of `measure` that compares epochs; larger is better. classes: the names of the logits.
+    batch: the plan's batch shape, with no more people than there are. second: the second task, if there is one.
     """
 
     batch: BatchShape
@@ -51,15 +50,15 @@ class Task(Protocol):
         ...
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """What to watch in a training batch."""
+        """What to watch in a training batch, from its outputs and labels."""
         ...
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
-        """How good the network's output for the validation photos is; keys begin with `validation_`."""
+        """Measures of the network's output for the validation photos; the keys begin with `validation_`."""
         ...
 
     def card_facts(self, entry: Entry) -> dict[str, Any]:
-        """`threshold` and `results` of the card, from the entry of the best epoch."""
+        """The card's `threshold` and `results`, from the entry of the best epoch."""
         ...
 
 
@@ -91,7 +90,7 @@ def _class_task(folder: Path, plan: TrainPlan) -> "ClassTask":
 
 
 class PeopleTask:
-    """Telling people apart, judged on people who are not trained on."""
+    """Telling people apart. Judged on people who are not trained on."""
 
     score = "validation_tar"
     classes: tuple[str, ...] = ()
@@ -105,7 +104,7 @@ class PeopleTask:
         self.batch = plan.batch.settled(self.train.labels)
 
     def batches(self, epoch: int) -> list[Batch]:
-        """P x K batches for the losses that compare photos, else batches of anybody; all of a small folder are one."""
+        """P x K batches for losses that compare photos, else of anybody's photos; a small folder makes one batch."""
         if self.batch.people is not None:
             return identity_batches(self.train.labels, self.batch.people, self.batch.photos, self._seed, epoch)
         return _batches_of_any(self.train, self.batch, self._seed, epoch)
@@ -120,7 +119,8 @@ class PeopleTask:
         curve = metrics.roc(distances, genuine)
         if not (curve.impostors and curve.genuine):
             raise DataError(
-                f"{self.validation.root}: no two photos of one and of two validation people can be read; add photos"
+                f"{self.validation.root}: to validate, two photos of one person and photos of two people must be "
+                "readable; add photos"
             )
         return {
             "validation_impostors": int(curve.impostors),
@@ -132,8 +132,8 @@ class PeopleTask:
     def card_facts(self, entry: Entry) -> dict[str, Any]:
         """The default threshold is where validation has FMR 1e-3.
 
-        With fewer than 1,000 impostor pairs it lies below the nearest of them, and says that this is no FMR 1e-3.
-        A collapsed network, for which even d = 0 lets too many match, gets none.
+        With fewer than 1,000 impostor pairs it is at most the smallest distance of such a pair, and its source says
+        that this is no FMR 1e-3. A collapsed network gets no threshold: even at d = 0 too many pairs match.
         """
         people, pairs = len(self.validation.names), entry["validation_impostors"]
         source = f"FMR {100 * VALIDATION_FMR:g} % on {people} validation people"
@@ -149,9 +149,11 @@ class PeopleTask:
 
 
 def _threshold(curve: metrics.Roc, impostors: Rows) -> float:
-    """Where FMR is VALIDATION_FMR, or by too few (N,) distances of impostors would be, were they normally distributed.
+    """The distance where FMR is VALIDATION_FMR, from (N,) distances of impostor pairs.
 
-    Never beyond the nearest of so few. By that alone, three people's, a stranger would nearly always be somebody.
+    Too few pairs to show that FMR give the distance at which a normal distribution of their mean and spread has it, but
+    never more than the smallest distance. The smallest alone would be too large: with the pairs of three people nearly
+    every stranger would match somebody.
     """
     distance = float(metrics.threshold_at_fmr(curve, VALIDATION_FMR))
     if len(impostors) * VALIDATION_FMR >= 1:
@@ -161,7 +163,7 @@ def _threshold(curve: metrics.Roc, impostors: Rows) -> float:
 
 
 class ClassTask:
-    """Telling classes apart, judged on photos of them that are not trained on."""
+    """Telling classes apart. Judged on photos of the same classes that are not trained on."""
 
     score = "validation_accuracy"
     second: "SecondTask | None" = None
@@ -173,7 +175,7 @@ class ClassTask:
         self.batch, self._seed = plan.batch, plan.settings.seed
 
     def batches(self, epoch: int) -> list[Batch]:
-        """Batches of photos of any class; all of a small folder are one."""
+        """Batches of photos of any class; a small folder makes one batch."""
         return _batches_of_any(self.train, self.batch, self._seed, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
@@ -191,10 +193,10 @@ class ClassTask:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SecondTask:
-    """Telling an attribute of the photos, whoever or whatever is on them, by a second head.
+    """Telling an attribute of the photos by a second head.
 
-    attribute: its name. classes: its values, in the order of the logits. train, validation: (N,) the place in `classes`
-    of every photo of the task's two sets.
+    attribute: its name. classes: its values, in the order of the logits. train, validation: (N,) places in `classes`,
+    one for each photo of the task's two sets.
     """
 
     attribute: str
@@ -203,18 +205,18 @@ class SecondTask:
     validation: Labels
 
     def measure(self, rows: Rows, positions: Labels) -> dict[str, float]:
-        """How well the (N, A) logits of the validation photos at these positions tell it; see _class_measures."""
+        """Measures of the (N, A) logits for the validation photos at these positions; see _class_measures."""
         return _class_measures(rows, self.validation[positions], "validation_attribute")
 
     def describe(self, labels: Labels) -> dict[str, Any]:
-        """What a run's record says of the labels of one of its sets, in the order of its photos."""
+        """What run.json says of the labels of one set, in the order of its photos."""
         counts = dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
         digest = hashlib.sha256(labels.tobytes()).hexdigest()[:16]
         return {"name": self.attribute, "values": counts, "fingerprint": digest}
 
 
 def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> SecondTask:
-    """The attribute of a task's photos; raises DataError where it cannot be learned, or judged."""
+    """The second task on a task's photos; raises DataError where the attribute cannot be learned or judged."""
     path = attribute.path
     values, others = (attribute.values(_within(photos)) for photos in (train, validation))
     classes = sorted(set(values))
@@ -222,8 +224,8 @@ def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> 
         raise DataError(f"{path}: {attribute.name} is {classes[0]} for all training photos; two values are needed")
     if unseen := sorted(set(others) - set(classes)):
         raise DataError(
-            f"{path}: {attribute.name} is {unseen[0]} for photos to validate on and for none to train on; "
-            f"give such photos to train on, or leave those out"
+            f"{path}: {attribute.name} is {unseen[0]} for validation photos only; "
+            f"add such photos to train on, or leave those out"
         )
     places = {value: place for place, value in enumerate(classes)}
     labels = (np.array([places[value] for value in own], np.int64) for own in (values, others))
@@ -240,7 +242,7 @@ def _of_attribute(entry: Entry) -> dict[str, Any]:
 
 
 def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]:
-    """Cross-entropy, accuracy and ROC AUC (binary, or one against the rest, the mean over classes)."""
+    """Cross-entropy, accuracy and ROC AUC of (N, C) logits; for C > 2 the mean AUC of each class against the rest."""
     logits = torch.from_numpy(rows)
     probabilities = logits.softmax(1).numpy()
     measured = {
@@ -248,7 +250,7 @@ def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]
         f"{prefix}_accuracy": metrics.class_accuracy(labels, probabilities),
         f"{prefix}_auc": metrics.class_auc(labels, probabilities),
     }
-    return {key: value for key, value in measured.items() if not np.isnan(value)}  # AUC of one class alone is none
+    return {key: value for key, value in measured.items() if not np.isnan(value)}  # the AUC of a single class
 
 
 def _batches_of_any(photos: PhotoSet, batch: BatchShape, seed: int, epoch: int) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""The run as TensorBoard shows it: `tensorboard --logdir RUN/tensorboard`."""
+"""The run written for TensorBoard; look at it with `tensorboard --logdir RUN/tensorboard`."""
 
 import warnings
 from pathlib import Path
@@ -21,23 +21,23 @@ class Board:
     """Writes scalars and learning rates epoch by epoch, the network's graph, and the validation photos' embedding."""
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # an extra; schedule.check_run sees that it is there
+        from torch.utils.tensorboard import SummaryWriter  # an extra; the plan has checked that it is installed
 
         self._writer: Any = SummaryWriter(str(folder), purge_step=first_epoch)
 
     def graph(self, network: Network) -> None:
-        """The network as it is traced on one picture."""
+        """Write the network's graph, traced on one picture."""
         size = network.input_size
         training = network.training
         network.eval()
         pixels = torch.zeros((1, 3, size, size), device=network.mean.device)
-        with warnings.catch_warnings():  # TensorBoard's way of tracing is an old one, and the graph sound
+        with warnings.catch_warnings():  # TensorBoard traces in an old way; the graph is right
             warnings.simplefilter("ignore")
             self._writer.add_graph(network, pixels)
         network.train(training)
 
     def epoch(self, entry: Entry) -> None:
-        """An epoch's losses, measures and rates."""
+        """Write an epoch's losses, measures and learning rates."""
         for key, value in entry.items():
             if isinstance(value, int | float):
                 self._writer.add_scalar(key, value, entry["epoch"])
@@ -46,7 +46,7 @@ class Board:
         self._writer.flush()
 
     def projector(self, rows: Rows, labels: Labels, positions: Labels, task: Task, epoch: int) -> None:
-        """The output for validation photos, with their names and pictures."""
+        """Write (N, D) output rows of validation photos, PROJECTED at most, with names and pictures."""
         chosen = np.linspace(0, len(rows) - 1, min(len(rows), PROJECTED)).astype(np.int64)
         names = [task.validation.names[label] for label in labels[chosen]]
         pictures = [_thumbnail(task, int(positions[i])) for i in chosen]
@@ -54,12 +54,12 @@ class Board:
         self._writer.flush()
 
     def close(self) -> None:
-        """All is written."""
+        """Finish the files."""
         self._writer.close()
 
 
 def open_board(output: Path, network: Network, first_epoch: int) -> Board | None:
-    """The board of a run, its graph drawn; None in all processes but the first."""
+    """The board of a run, with the graph written; None in every process but the first."""
     if not is_first():
         return None
     board = Board(output / "tensorboard", first_epoch)

@@ -3,9 +3,9 @@
     facerec train ../shared/data/faces --aligned --splits ../shared/data/splits --output runs/first
     torchrun --nproc-per-node 2 -m facerec.cli.train ../shared/data/faces --aligned --output runs/second
 
-A run folder holds `run.json`, `history.json`, `history.png`, `checkpoint.safetensors` (to go on from) and the model
-of the best epoch (`model.json`, `weights.safetensors`), by validation TAR@FMR 1e-3, or accuracy when classifying, or
-the model it began from while no epoch is better.
+A run folder holds `run.json`, `history.json`, `history.png`, `checkpoint.safetensors` (to resume from) and the model
+of the best epoch (`model.json`, `weights.safetensors`). The best epoch has the highest validation TAR@FMR 1e-3, or
+accuracy when classifying. A run that starts from a model keeps that model until an epoch is better.
 """
 
 import dataclasses
@@ -45,14 +45,15 @@ from facerec.training.tensorboard import Board, open_board
 
 log = logging.getLogger(__name__)
 
-PLOT_MINUTES = 0.2  # epochs shorter than that are not plotted one by one: drawing takes a second
+PLOT_MINUTES = 0.2  # shorter epochs are plotted once, at the end: drawing takes a second
+# Parts of a card that make another model of it when a run changes them.
 FORM = ("backbone", "kept_stages", "dropped_blocks", "input_size", "alignment", "mean", "std", "mirrored")
-COLLAPSED = 0.25  # mean d between different people; unrelated unit vectors have 2
+COLLAPSED = 0.25  # mean d between different people; it is 2 for unrelated unit vectors
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is: epoch (from 0) of `epochs`, batch in it (from 1) of `batches`, its loss, photos per second."""
+    """Where a run is: its epoch (from 0) of `epochs`, the batch (from 1) of `batches`, its loss, and the speed."""
 
     epoch: int
     epochs: int
@@ -78,18 +79,13 @@ class Run:
 
 
 def train(
-    folder: Path,
-    output: Path,
-    plan: TrainPlan,
-    *,
-    resume: bool = False,
-    watch: Watch = lambda progress: None,
+    folder: Path, output: Path, plan: TrainPlan, *, resume: bool = False, watch: Watch = lambda progress: None
 ) -> ModelCard:
     """Fine-tune on the aligned crops in the identity folders, or the pictures in the class folders, of `folder`.
 
     output: the run's folder; `plan.plan_run` makes the plan for it. resume: go on from the checkpoint in it, to the
     same numbers as a run that was never interrupted. Returns the card of the best model. Raises DataError, ModelError,
-    and TrainingError when stopped by SIGINT (a checkpoint is written first) or when there is nothing to resume.
+    and TrainingError when SIGINT stops the run (a checkpoint is written first) or there is nothing to resume.
     """
     # ---- data, network, losses, optimiser
     require_free(output, resume)
@@ -121,7 +117,7 @@ def train(
                 plot_history(output, state.history)
 
         # ---- what is left of it
-        write_history(output, state.history)  # a kill may have come between checkpoint and history
+        write_history(output, state.history)  # a killed run may have a checkpoint newer than its history
         plot_history(output, state.history)
         if state.has_stalled(plan.settings.early_stopping):
             log.info("stopped: the last %d epochs were no better", plan.settings.early_stopping)
@@ -135,7 +131,7 @@ def train(
 
 
 def _train_epoch(run: Run, state: State, batches: list[Batch], interrupted: threading.Event) -> "Clock":
-    """The batches that are left of an epoch; now and then a checkpoint. Returns the time since the last one."""
+    """Train on the rest of an epoch's batches; returns the time since the last checkpoint, or since the start."""
     learner, settings, clock = run.learner, run.plan.settings, Clock()
     learner.start_epoch(state)
     for given in learner.feed.train(batches[state.batch :], state.epoch):
@@ -148,7 +144,7 @@ def _train_epoch(run: Run, state: State, batches: list[Batch], interrupted: thre
             learner.save(run.output / CHECKPOINT, state)
             clock = Clock()
             if stop:
-                raise TrainingError(f"{run.output}: stopped in epoch {state.epoch + 1}; go on with --resume")
+                raise TrainingError(f"{run.output}: stopped in epoch {state.epoch + 1}; go on with `resume`")
     return clock
 
 
@@ -173,7 +169,7 @@ def _close_epoch(run: Run, state: State, batches: int, board: Board | None) -> N
 
 
 class Clock:
-    """Minutes since it was made, and photos per second."""
+    """Minutes since it was made, and photos per second since then."""
 
     def __init__(self) -> None:
         self.began, self.photos = time.monotonic(), 0
@@ -202,18 +198,17 @@ def _record(plan: TrainPlan, task: Task) -> dict[str, Any]:
 
 
 def _keep(run: Run, entry: Entry) -> None:
-    """Make the run folder the model folder of this epoch; of several processes the first does."""
+    """Save the network of this epoch in the run folder; only the first process does."""
     if distributed.is_first():
         network = run.learner.best_network
-        cohort_path(run.output).unlink(missing_ok=True)  # of the model it began from
+        cohort_path(run.output).unlink(missing_ok=True)  # the start model's strangers
         save_model(network, run.output, make_card(network, run.task, run.output.name, run.record, entry))
 
 
 def _keep_start(run: Run, entry: Entry) -> None:
-    """`_keep` the start model, with its licence, threshold and strangers, which more people than these made.
+    """`_keep` the start model with its licence, threshold and strangers: they rest on more people than this run has.
 
-    A run that changes its form (another input size, without some blocks) makes another model of it: it is kept like
-    any other.
+    If the run changes its form (another input size, dropped blocks), it is another model and is kept like any epoch's.
     """
     start, output, network = run.plan.start, run.output, run.learner.best_network
     assert start is not None, "it starts from a model"
@@ -225,14 +220,14 @@ def _keep_start(run: Run, entry: Entry) -> None:
     facts = {part: getattr(known, part) for part in ("probability", "licence", "source")}
     facts["threshold"] = known.threshold or card.threshold
     strangers = load_cohort(start.folder, known)
-    cohort_path(output).unlink(missing_ok=True)  # of a model that was here before
+    cohort_path(output).unlink(missing_ok=True)  # strangers of a model that was here before
     card = save_model(network, output, dataclasses.replace(card, **facts))
     if len(strangers):
         save_cohort(output, card, strangers, f"those of {known.name}, which it is")
 
 
 def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entry: Entry) -> ModelCard:
-    """The card of a trained network: what it is, how it was trained, and what `entry` says of it."""
+    """The card of a trained network: its form, the run's record, and the measures of `entry`."""
     attribute = (task.second.attribute, task.second.classes) if task.second else ("", ())
     card = describe(network, name, task.classes, attribute)
     return dataclasses.replace(card, training={**run, "epoch": entry["epoch"]}, **task.card_facts(entry))
@@ -247,12 +242,12 @@ def _tell_plan(run: Run) -> None:
     usual, used = plan.batch, run.task.batch
     if usual.people != used.people:
         log.info(
-            "batches of %d people x %d photos instead of %d x %d: no more people to train on have %d photos",
+            "batches of %d people x %d photos instead of %d x %d: no more people have %d training photos",
             *(used.people, used.photos, usual.people, usual.photos, usual.photos),
         )
     if network.dropped_blocks:
         before = plan.start.card.dropped_blocks if plan.start else []
-        since = f"; {plan.settings.init}, which it begins from, is without {', '.join(before)}" if before else ""
+        since = f"; {plan.settings.init}, which it starts from, is without {', '.join(before)}" if before else ""
         log.info("without the residual blocks %s%s", ", ".join(network.dropped_blocks), since)
     settings = plan.settings
     for row in stage_rows(network, plan.freezing, settings.epochs, settings.lr, settings.head_lr):
@@ -262,8 +257,8 @@ def _tell_plan(run: Run) -> None:
 def _warn_of_collapse(entry: Entry) -> None:
     if entry.get("spread", COLLAPSED) < COLLAPSED:
         log.warning(
-            "training has collapsed: different people are at a mean distance of %.2f (unrelated: 2.00). "
-            "Start again with --mining all or semihard, a lower --lr, or --margin 0",
+            "training has collapsed: different people have a mean distance of %.2f (unrelated: 2.00). "
+            "Start again with `mining=all` or `mining=semihard`, a lower `lr`, or `margin=0`",
             entry["spread"],
         )
 

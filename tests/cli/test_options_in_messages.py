@@ -14,7 +14,7 @@ from facerec.cli import common
 from facerec.errors import ConfigError
 
 LIBRARY = [path for path in sorted((ROOT / "facerec").rglob("*.py")) if path.parent.name != "cli"]
-PENDING = ("training", "gallery")
+PENDING = ("gallery",)
 COMMAND_LINES = {"training/advise.py": "writes the command line that it advises"}
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 COMMAND = re.compile(r"`(facerec|torchrun|pip) [^`]*`")

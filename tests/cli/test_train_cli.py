@@ -117,7 +117,7 @@ def test_a_class_of_ten_needs_no_option(tmp_path: Path) -> None:
     words = ["train", people, "--aligned", "--backbone", "squeezenet1_1", "--init", "random", "--train-size", 32]
     first = running.run_process(*words, "--output", tmp_path / "run", "--epochs", 1)
     assert first.returncode == 0, first.stderr
-    note = "batches of 8 people x 4 photos instead of 16 x 4: no more people to train on have 4 photos"
+    note = "batches of 8 people x 4 photos instead of 16 x 4: no more people have 4 training photos"
     assert first.stderr.splitlines().count(note) == 1
     assert settings_of(tmp_path / "run").people_per_batch == 8
     assert read_history(tmp_path / "run")[0]["photos"] == 32

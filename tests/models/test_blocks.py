@@ -289,7 +289,7 @@ def test_a_run_says_first_what_it_goes_without_and_since_when(
     begun = str(tmp_path / "run")
     assert first_line("run", drop_blocks="layer3.1") == "without the residual blocks layer3.1"
     more = {"drop_blocks": "layer1.1,layer3.1", "init": begun}
-    said = f"without the residual blocks layer1.1, layer3.1; {begun}, which it begins from, is without layer3.1"
+    said = f"without the residual blocks layer1.1, layer3.1; {begun}, which it starts from, is without layer3.1"
     assert first_line("next", **more) == said
     shutil.rmtree(begun)
     assert first_line("next", **more) == "without the residual blocks layer1.1, layer3.1"
@@ -312,13 +312,13 @@ def test_the_blocks_of_a_model_are_no_other_backbones(some_classes: Data, tmp_pa
     for other in (["--backbone", "squeezenet1_1"], ["--kept-stages", 4]):
         result = run(*words, "--batch-size", 4, *other)
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-        assert "give --backbone resnet18 --kept-stages 0" in result.stderr
+        assert "give --backbone resnet18 and --kept-stages 0" in result.stderr
 
 
 def test_a_run_without_blocks_resumes_to_the_same_numbers(some_classes: Data, tmp_path: Path) -> None:
     settings = classes(backbone="resnet18", drop_blocks="layer3.1", input_size=48)
     some_classes.train(tmp_path / "whole", settings)
-    with pytest.raises(TrainingError, match="go on with --resume"):
+    with pytest.raises(TrainingError, match="go on with `resume`"):
         some_classes.train(tmp_path / "halves", settings, watch=interrupt_at(1, 1))
     some_classes.train(tmp_path / "halves", settings, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
@@ -329,7 +329,7 @@ def test_what_a_run_without_blocks_refuses(some_faces: Data, whole: Path, tmp_pa
     save_model(network, tmp_path / "smaller", card)
     same = {"backbone": "resnet18", "embedding_dim": 16, "init": str(tmp_path / "smaller")}
     refused: list[tuple[dict[str, str], str]] = [
-        ({"drop_blocks": "layer3.1"}, r"smaller: is without the block layer1.1; give --drop-blocks layer1.1$"),
+        ({"drop_blocks": "layer3.1"}, r"smaller: was trained without the block layer1.1; give `drop_blocks=layer1.1`$"),
         (
             {"drop_blocks": "layer1.1,layer8.0"},
             "no residual block 'layer8.0' in this resnet18; its blocks are layer1.0",

@@ -232,7 +232,7 @@ def test_the_direct_part_has_no_projection_to_learn() -> None:
 def test_the_direct_part_is_refused_between_embeddings_of_unequal_length(tmp_path: Path) -> None:
     stored = write(tmp_path / "t.npz", names=NAMES, embeddings=ROWS)
     settings = TrainSettings(teacher=(str(stored),), teacher_loss="direct + relational", embedding_dim=6)
-    with pytest.raises(ConfigError, match=r"has 3 numbers, the student's 6: .* give --embedding-dim 3"):
+    with pytest.raises(ConfigError, match=r"have 3 numbers, the student's 6; .* give `embedding_dim=3`"):
         make_plan(settings)
     assert make_plan(dataclasses.replace(settings, embedding_dim=3)).teachers[0].dim == 3
 

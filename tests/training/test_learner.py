@@ -220,7 +220,7 @@ def test_a_run_goes_on_only_in_the_form_of_head_it_began_with(
     whole_run: Path, some_faces: Data, tmp_path: Path
 ) -> None:
     """A head that does not fit would be left out in silence; to classify, a new head is what is asked for."""
-    with pytest.raises(ConfigError, match=r"give .* --head-layers 1 --pooling mean"):
+    with pytest.raises(ConfigError, match=r"give .*`head_layers=1` and `pooling=mean`"):
         some_faces.learner(small(init=str(whole_run), pooling="flat", train_size=0))
     settings = small(pooling="flat", train_size=0, epochs=1)
     some_faces.train(tmp_path / "flat", settings)
@@ -228,7 +228,7 @@ def test_a_run_goes_on_only_in_the_form_of_head_it_began_with(
     stored = load_model(tmp_path / "flat")[0]
     for name, tensor in stored.head.state_dict().items():
         assert torch.equal(first.head.state_dict()[name], tensor), name
-    with pytest.raises(ConfigError, match=r"give .* --pooling flat"):
+    with pytest.raises(ConfigError, match=r"give .* and `pooling=flat`"):
         some_faces.learner(small(init=str(tmp_path / "flat")))
 
 

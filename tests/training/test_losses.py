@@ -357,9 +357,9 @@ def test_only_losses_with_a_vector_per_class_learn_something_themselves() -> Non
     ("values", "message"),
     [
         ({"mining": "easy"}, "no mining 'easy'; known are all, semihard, hard"),
-        ({"margin": -0.1}, "must be 0 .soft. or a number above 0, not -0.1"),
-        ({"margin": float("inf")}, "must be 0 .soft. or a number above 0, not inf"),
-        ({"mining": "semihard", "margin": 0.0}, "semihard mining needs a margin above 0"),
+        ({"margin": -0.1}, "`margin` must be 0 .soft. or a number above 0, not -0.1"),
+        ({"margin": float("inf")}, "`margin` must be 0 .soft. or a number above 0, not inf"),
+        ({"mining": "semihard", "margin": 0.0}, "semihard mining needs a `margin` above 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def interrupt(data: Data, output: Path, settings: TrainSettings, epoch: int, batch: int) -> None:
     """A run that ends after that batch."""
-    with pytest.raises(TrainingError, match=rf"stopped in epoch {epoch + 1}; go on with --resume"):
+    with pytest.raises(TrainingError, match=rf"stopped in epoch {epoch + 1}; go on with `resume`"):
         data.train(output, settings, watch=interrupt_at(epoch, batch))
 
 
@@ -222,5 +222,5 @@ def test_a_history_that_a_kill_left_out_is_written_again(whole_run: Path, some_f
 def test_a_checkpoint_of_other_facts_is_one_line(facts: str, whole_run: Path, some_faces: Data, tmp_path: Path) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
     save_file(load_file(whole_run / CHECKPOINT), tmp_path / "run" / CHECKPOINT, {"facts": facts})
-    with pytest.raises(TrainingError, match=r"cannot be resumed from \(broken\); give another --output"):
+    with pytest.raises(TrainingError, match=r"cannot be resumed from \(broken\); give another `output`"):
         some_faces.train(tmp_path / "run", SMALL, resume=True)

@@ -179,7 +179,7 @@ def test_an_interrupted_run_of_two_tasks_resumes_to_the_same_numbers(
 ) -> None:
     settings = both(lit_faces, **changes)
     lit_faces.train(tmp_path / "whole", settings)
-    with pytest.raises(TrainingError, match="go on with --resume"):
+    with pytest.raises(TrainingError, match="go on with `resume`"):
         lit_faces.train(tmp_path / "run", settings, watch=interrupt_at(1, 2))
     lit_faces.train(tmp_path / "run", settings, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "run")
@@ -257,7 +257,7 @@ def test_values_that_cannot_be_learned_or_judged_are_one_line(lit_faces: Data, t
     values()
     refused("hat is no for all training photos; two values are needed", DataError, lit_faces, output, settings)
     values(p001="yes", p005="no", p006="cap")
-    message = "hat is yes for photos to validate on and for none to train on; give such photos to train on"
+    message = "hat is yes for validation photos only; add such photos to train on"
     refused(message, DataError, lit_faces, output, settings)
     path.write_text("person,hat\np004,yes\np005,no\n", "utf-8")
     message = "says nothing of 6 people that are used, the first p006; add a line for each, or leave them out"
@@ -273,15 +273,19 @@ def test_what_is_wrong_with_the_file_is_said_before_photos_are_aligned(tmp_path:
 
 def test_faces_of_nobody_have_no_attribute(lit_faces: Data, tmp_path: Path) -> None:
     settings = both(lit_faces, loss="none", mix=0.5, teacher=(str(toy_model.write_model(tmp_path)),))
-    refused("leave --mix or --attribute out", ConfigError, lit_faces, tmp_path / "run", settings)
+    refused("leave `mix` or `attribute` out", ConfigError, lit_faces, tmp_path / "run", settings)
 
 
 def test_a_weight_of_nothing_and_an_attribute_alone_are_refused(lit_faces: Data, tmp_path: Path) -> None:
     settings = both(lit_faces, attribute_weight=0.0)
-    message = "attribute_weight must be a number above 0, not 0.0"
+    message = "`attribute_weight` must be a number above 0, not 0.0"
     refused(message, ConfigError, lit_faces, tmp_path / "run", settings)
     refused(
-        "nothing to learn from: give --loss", ConfigError, lit_faces, tmp_path / "run", both(lit_faces, loss="none")
+        "nothing to learn from; give `loss=triplet`",
+        ConfigError,
+        lit_faces,
+        tmp_path / "run",
+        both(lit_faces, loss="none"),
     )
 
 

@@ -145,7 +145,9 @@ def test_people_are_measured_over_all_pairs() -> None:
     assert measured["validation_auc"] == pytest.approx(better)
     assert measured["validation_tar"] == np.mean([g < min(impostor) for g in genuine])
     assert measured["validation_impostors"] == 4
-    with pytest.raises(DataError, match="no two photos of one and of two validation people can be read"):
+    with pytest.raises(
+        DataError, match="to validate, two photos of one person and photos of two people must be readable"
+    ):
         task.measure(rows, np.array([0, 1, 2, 3]))
 
 

@@ -205,7 +205,7 @@ def test_a_run_stops_when_nothing_gets_better_and_keeps_the_best(some_classes: D
 
 
 def test_a_loss_that_is_no_number_ends_the_run(some_faces: Data, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"the loss became nan; lower --lr or --head-lr"):
+    with pytest.raises(TrainingError, match=r"the loss became nan; lower `lr` or `head_lr`"):
         some_faces.train(tmp_path / "run", small(lr=1e30, head_lr=1e30))
 
 
@@ -227,8 +227,8 @@ def test_a_collapse_is_warned_of_in_one_line(
     start = collapsed_model(tmp_path / "collapsed", some_faces)
     card = some_faces.train(tmp_path / "run", small(init=str(start), epochs=1, lr=1e-9, head_lr=1e-9))
     (message,) = warnings_of(caplog)
-    assert message.startswith("training has collapsed: different people are at a mean distance of 0.00")
-    assert "--mining all or semihard, a lower --lr, or --margin 0" in message
+    assert message.startswith("training has collapsed: different people have a mean distance of 0.00")
+    assert "`mining=all` or `mining=semihard`, a lower `lr`, or `margin=0`" in message
     assert "\n" not in message
     assert read_history(tmp_path / "run")[0]["spread"] < 0.01
     assert card == load_model(tmp_path / "run")[1], "the model is poor, but sound"

@@ -28,7 +28,7 @@ def assert_refused(match: str, kind: type[FacerecError], *arguments: Any, **opti
 
 def test_a_run_is_not_started_over_another(whole_run: Path, some_faces: Data) -> None:
     before = (whole_run / RUN).read_bytes()
-    message = "already holds a run; go on with --resume"
+    message = "already holds a run; go on with `resume`"
     assert_refused(message, TrainingError, some_faces.folder, whole_run, small(lr=1.0))
     assert (whole_run / RUN).read_bytes() == before
 
@@ -64,7 +64,7 @@ def test_other_versions_are_named_when_a_run_is_resumed(
 
 def test_a_folder_another_process_trains_in_is_refused(some_faces: Data, tmp_path: Path) -> None:
     with hold_folder(tmp_path / "run"):
-        message = "another process trains here; wait, or give another --output"
+        message = "another process trains here; wait, or give another `output`"
         assert_refused(message, TrainingError, some_faces.folder, tmp_path / "run", SMALL, splits=some_faces.splits)
     assert not (tmp_path / "run" / RUN).exists()
 
@@ -101,7 +101,7 @@ def test_a_folder_that_holds_a_run_is_refused_before_photos_are_aligned(
 def test_a_folder_that_cannot_be_made_is_one_line(some_faces: Data, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     output = tmp_path / "file" / "run"
-    assert_refused("cannot be made .* give another --output", TrainingError, some_faces.folder, output, SMALL)
+    assert_refused("cannot be made .* give another `output`", TrainingError, some_faces.folder, output, SMALL)
 
 
 @pytest.mark.parametrize("output", ["file", "file/run"])
@@ -153,7 +153,7 @@ def test_what_cannot_be_validated_is_refused_before_it_is_trained(tmp_path: Path
     for person in VALIDATION:
         for path in sorted((folder / person).iterdir())[1:]:
             path.write_bytes(b"broken")
-    message = "no two photos of one and of two validation people can be read"
+    message = "to validate, two photos of one person and photos of two people must be readable"
     assert_refused(message, DataError, folder, tmp_path / "run", SMALL, splits=splits)
 
 
@@ -169,7 +169,7 @@ def test_validation_photos_that_cannot_be_read_are_one_line(mode: str, tmp_path:
     settings = small(epochs=1) if mode == "metric" else classes()
     for path in data.task(settings).validation.paths:
         path.write_bytes(b"")
-    message = "not one validation photo can be read"
+    message = "no validation photo can be read"
     assert_refused(message, DataError, data.folder, tmp_path / "run", settings, splits=data.splits)
 
 
@@ -195,9 +195,9 @@ def test_classes_that_cannot_be_trained_are_one_line(counts: tuple[int, ...], me
 
 def test_options_of_one_mode_are_refused_in_the_other(some_faces: Data, some_classes: Data, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    message = "--splits is for --mode metric; classes to validate on are given by --validation"
+    message = "`splits` is for `mode=metric`; to give other photos to validate on, give `validation`"
     assert_refused(message, ConfigError, some_classes.folder, output, classes(), splits=some_faces.splits)
-    message = "--validation is for --mode classify; people to validate on are named by --splits"
+    message = "`validation` is for `mode=classify`; to name people to validate on, give `splits`"
     assert_refused(message, ConfigError, some_faces.folder, output, SMALL, validation=some_faces.folder)
     judge = make_classes(tmp_path / "judge", 1, 1, first=50)
     (judge.folder / "c1").rename(judge.folder / "other")
@@ -219,9 +219,9 @@ def test_settings_that_make_no_sense_leave_no_folder(some_faces: Data, tmp_path:
 def test_a_model_folder_of_another_shape_is_refused(
     whole_run: Path, some_faces: Data, some_classes: Data, tmp_path: Path
 ) -> None:
-    message = "holds a squeezenet1_1 with 16 dimensions; give --backbone squeezenet1_1 --embedding-dim 16"
+    message = "holds a squeezenet1_1 with 16 dimensions; give `embedding_dim=16`"
     arguments = (some_faces.folder, tmp_path / "run", small(init=str(whole_run), embedding_dim=32))
     assert_refused(message, ConfigError, *arguments, splits=some_faces.splits)
     settings = classes(init=str(whole_run), kept_stages=2)
-    message = "give --backbone squeezenet1_1 --kept-stages 0"
+    message = "give `backbone=squeezenet1_1` and `kept_stages=0`"
     assert_refused(message, ConfigError, some_classes.folder, tmp_path / "run", settings)

@@ -46,7 +46,7 @@ def test_a_head_for_other_classes_is_not_taken_over(some_classes: Data, tmp_path
 def test_another_input_size_must_be_asked_for(some_classes: Data, tmp_path: Path) -> None:
     some_classes.train(tmp_path / "first", classes(epochs=1, input_size=48))
     start = str(tmp_path / "first")
-    with pytest.raises(ConfigError, match="was trained at 48 pixels; give --input-size 48"):
+    with pytest.raises(ConfigError, match="was trained at 48 pixels; give `input_size=48`"):
         some_classes.learner(classes(init=start, input_size=0))
     assert some_classes.learner(classes(init=start, input_size=64)).network.input_size == 64
 
@@ -135,11 +135,11 @@ def test_a_model_with_broken_strangers_is_refused_before_any_work(whole_run: Pat
 
 def test_a_flat_head_is_refused_pictures_of_another_size(some_classes: Data, tmp_path: Path) -> None:
     settings = small(init="default", train_size=0)
-    with pytest.raises(ConfigError, match="flat pooling, which knows the places of 112 pixels; give --input-size 112"):
+    with pytest.raises(ConfigError, match="flat pooling, made for 112 pixels; give `input_size=112`"):
         make_plan(dataclasses.replace(settings, input_size=96), chosen=("input_size",))
     assert make_plan(settings, chosen=()).input_size == 112
     some_classes.train(tmp_path / "flat", classes(pooling="flat", input_size=48, epochs=1))
-    with pytest.raises(ConfigError, match="knows the places of 48 pixels; give --input-size 48"):
+    with pytest.raises(ConfigError, match="flat pooling, made for 48 pixels; give `input_size=48`"):
         some_classes.learner(classes(pooling="flat", input_size=64, init=str(tmp_path / "flat")))
 
 
