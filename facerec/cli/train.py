@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every field of TrainSettings; what is not given on the command line stays None."""
+    """An option for every field of TrainSettings; its value is None unless it is given on the command line."""
     for field in reversed(dataclasses.fields(TrainSettings)):
         kinds = typing.get_args(field.type) or (field.type,)
         kind, several = next(t for t in kinds if t is not type(None)), ... in kinds
@@ -43,15 +43,25 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @common.command()
 @click.argument("folder", type=common.PHOTOS)
 @click.option("--output", required=True, type=common.PHOTOS, metavar="DIR", help="The run, and the model, go here.")
-@click.option("--config", type=common.PHOTOS, metavar="FILE", help="TOML file of settings; options go over it.")
-@click.option("--splits", type=common.PHOTOS, metavar="DIR", help="Lists of people: validation.txt; others left out.")
+@click.option("--config", type=common.PHOTOS, metavar="FILE", help="TOML file of settings; options override it.")
 @click.option(
-    "--validation", type=common.PHOTOS, metavar="DIR", help="Class folders to validate on; else a fifth of the photos."
+    "--splits",
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="Lists of people: those in validation.txt validate, those in other lists are left out.",
+)
+@click.option(
+    "--validation",
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="Class folders to validate on; without it, a fifth of the photos.",
 )
 @click.option(
     "--exclude", type=common.PHOTOS, metavar="FILE", help="Photos of FOLDER to leave out, as check-data lists them."
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --output, to the same numbers.")
+@click.option(
+    "--resume", is_flag=True, help="Resume the run in --output; its numbers are those of an uninterrupted run."
+)
 @common.face_options
 @_settings_options
 @common.json_option
@@ -69,7 +79,7 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a backbone on the identity folders, or to classify on the class folders, of FOLDER.
+    """Fine-tune a backbone on the identity folders of FOLDER, or on its class folders to classify.
 
     \b
     facerec train people/ --output models/mine
@@ -83,9 +93,9 @@ def train(
     from facerec.training.train import train as fine_tune
 
     data = {"splits": splits, "validation": validation, "exclude": exclude}
-    plan = plan_run(output, settings, chosen=chosen, resume=resume, **data)  # before the photos, which may take hours
+    plan = plan_run(output, settings, chosen=chosen, resume=resume, **data)  # before aligning, which may take hours
     if _is_first():
-        logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # a line on stderr at the end of every epoch
+        logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # prints a line on stderr after every epoch
     failures: list[str] = []
     if plan.settings.mode == "metric" and not aligned:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -102,7 +112,7 @@ def train(
 
 
 def _is_first() -> bool:
-    """Whether this is the process that speaks, of several that torchrun may have started."""
+    """Whether this is the first of the processes that torchrun started: only the first prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -112,7 +122,7 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
         return
     measured = ", ".join(f"{key} {value:.4f}" for key, value in card.results.items())
     epoch = card.training["epoch"] + 1
-    best = f"best epoch {epoch}" if epoch else "no epoch was better than the model it began from"
+    best = f"best epoch {epoch}" if epoch else "no epoch was better than the start model, which is kept"
     click.echo(f"{common.one_line(output)}: {best}: {measured}")
     click.echo(f"use it with --model {common.one_line(output)}")
     if card.mode == "metric":
@@ -123,17 +133,18 @@ def _strangers(output: Path, card: "ModelCard") -> str:
     from facerec.models.cohort import load_cohort
 
     if count := len(load_cohort(output, card)):
-        return f"the {count} strangers of the model it is, to set thresholds by"
-    rests = f"one distance, {threshold.source}" if (threshold := card.default_threshold) else "nothing"
-    return f"no strangers: its galleries rest on {rests}, until `facerec calibrate --strangers DIR`"
+        return f"the {count} strangers of its start model, to set thresholds by"
+    threshold = card.default_threshold
+    rests = f"one distance ({threshold.source})" if threshold else "not set"
+    return f"no strangers: the threshold of its galleries is {rests}, until `facerec calibrate --strangers DIR`"
 
 
 def _settings(
     given: dict[str, Any], config: Path | None, resumed: Path | None
 ) -> tuple[TrainSettings, Collection[str] | None]:
-    """Options over the file's settings, and which of them somebody chose.
+    """The settings, and the names of those given by options or the file; an option overrides the file.
 
-    A resumed run keeps its own and may not be given others.
+    A resumed run keeps its settings: None for the names, and ConfigError for an option that differs.
     """
     if resumed is None:
         values = dataclasses.asdict(read_settings(TrainSettings, config)) if config else {}
@@ -158,7 +169,7 @@ def _bar(photos: Iterator[T], total: int) -> Iterator[T]:
 
 
 class _Bar:
-    """Watches a run: a bar on stderr, where that is a terminal, with loss, rate, and the time this epoch has left."""
+    """A progress bar on stderr if that is a terminal: loss, photos per second, and the time left in this epoch."""
 
     def __enter__(self) -> "_Bar":
         self._progress: Any = None
@@ -166,7 +177,7 @@ class _Bar:
         return self
 
     def __call__(self, p: "Progress") -> None:
-        """A batch is done; after the last one of an epoch the bar makes room for what is printed of it."""
+        """Show a finished batch. After an epoch's last batch the bar goes, and the epoch's line is printed."""
         if not sys.stderr.isatty() or not _is_first():
             return
         if p.epoch != self._epoch:

@@ -146,9 +146,9 @@ def test_train_then_use_the_model(tmp_path: Path) -> None:
     result = run("train", tmp_path / "people", "--output", run_folder, "--aligned", "--resume")
     assert result.exit_code == 0, "a finished run has nothing left to do"
     assert f"use it with --model {run_folder}" in result.stdout
-    assert "it brings no strangers: its galleries rest on one distance, no false match in " in result.stdout
+    assert "it brings no strangers: the threshold of its galleries is one distance (no false match in " in result.stdout
     assert result.stdout.endswith(
-        "validation people, too few for FMR 0.1 %, until `facerec calibrate --strangers DIR`\n"
+        "validation people, too few for FMR 0.1 %), until `facerec calibrate --strangers DIR`\n"
     )
 
 
