@@ -79,10 +79,11 @@ def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Ca
     from facerec.gallery.audit_log import record
     from facerec.gallery.queries import insert_template
     from facerec.types import Template
+    from facerec.vectors import unit_rows
 
     rng = np.random.default_rng(people)
-    rows = rng.multivariate_normal(cohort.mean(0), np.cov(cohort.T), people, method="cholesky").astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    drawn = rng.multivariate_normal(cohort.mean(0), np.cov(cohort.T), people, method="cholesky")
+    rows = unit_rows(drawn.astype(np.float32))
     with open_gallery(folder, create=True) as gallery:
         with gallery.store.write() as db:
             for number, row in enumerate(rows):
