@@ -5,17 +5,14 @@ The only place in facerec that leaves vectors out. A gallery is searched with it
 checked against the labels they are filed under (`curation.label_fit`). Distances are squared Euclidean, from 0 to 4.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.search.index import nearest_rows
 from facerec.types import Vectors
-from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_sums
-
-BLOCK = 2**24
-"""How many distances are held at once."""
+from facerec.vectors import paired_distances, sums_by_owner, unit_sums
 
 Places = NDArray[np.integer]  # (N,) numbers of people, from 0 to P - 1
 
@@ -51,17 +48,13 @@ def nearest_others(vectors: Vectors, places: Places, means: Vectors) -> tuple[ND
     places: (N,) whose each row is, -1 for a stranger's. means: (P, D) unit rows. Where there is no other person, the
     distance is +inf and the number means nothing.
     """
-    nearest = np.zeros(len(vectors), np.intp)
     if not len(means):
-        return np.full(len(vectors), np.inf, np.float32), nearest
-    for rows in _blocks(len(vectors), max(1, BLOCK // len(means))):
-        found = squared_distances(vectors[rows], means)  # (block, P)
-        own = np.flatnonzero(places[rows] >= 0)
-        found[own, places[rows][own]] = np.inf
-        nearest[rows] = found.argmin(axis=1)
-    distances = paired_distances(vectors, means[nearest])  # the same to the last bit, whatever the blocks
-    distances[nearest == places] = np.inf
-    return distances, nearest
+        return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
+    found = nearest_rows(vectors, means, 2)[1]
+    nearest = np.where(found[:, 0] == places, found[:, 1], found[:, 0])
+    distances = paired_distances(vectors, means[nearest])  # the same to the last bit, however many are searched
+    distances[nearest < 0] = np.inf
+    return distances, np.maximum(nearest, 0)
 
 
 def _means_of_others(vectors: Vectors, places: Places) -> Vectors:
@@ -74,8 +67,3 @@ def _means_of_others(vectors: Vectors, places: Places) -> Vectors:
     first, second = order[starts], order[np.minimum(starts + 1, len(order) - 1)]
     instead = np.where(first == np.arange(len(vectors)), second, first)
     return unit_sums(sums_by_owner(vectors, places)[places] - vectors, vectors[instead])
-
-
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, start + size)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.search.cache_file import read_cache, write_cache
-from facerec.search.index import nearest_rows
+from facerec.search.leave_one_out import nearest_others
 from facerec.search.people import Marks, PeopleIndex, Places, marks_of
 from facerec.types import Vectors
 
@@ -59,7 +59,7 @@ class StandingSearch:
         new = np.flatnonzero(~np.isin(marks, self._people))
         for which, among in ((known, new), (~known, np.arange(len(marks)))):
             chosen = np.flatnonzero(which)
-            found, places = _nearest_others(people, vectors[chosen], owners[chosen], among)
+            found, places = _nearest_among(people, among, vectors[chosen], owners[chosen])
             nearer = found < distances[chosen]
             distances[chosen[nearer]] = found[nearer]
             nearest[chosen[nearer]] = marks[places[nearer]]
@@ -85,12 +85,17 @@ def _marks_of(vectors: Vectors, owners: Places, people: Marks) -> Marks:
     return marks
 
 
-def _nearest_others(
-    people: PeopleIndex, vectors: Vectors, owners: Places, among: Places
+def _nearest_among(
+    people: PeopleIndex, among: Places, vectors: Vectors, owners: Places
 ) -> tuple[NDArray[np.float32], Places]:
-    """Return (N,) distances to the nearest of the people at these places but the owner, and their places."""
+    """Return (N,) distances to the nearest of the people at the places `among` who is not the owner; and their places.
+
+    Where there is nobody the distance is inf, and the place any.
+    """
+    if not len(among):
+        return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
+    numbers = np.full(len(people.names) + 1, -1)  # by place, within `among`; the last for the owner -1
+    numbers[among] = np.arange(len(among))
     means = people.means if len(among) == len(people.names) else people.means[among]
-    distances, found = nearest_rows(vectors, means, 2)
-    places = np.where(found < 0, -1, among[found]) if len(among) else found
-    column = (places[:, :1] == owners[:, None]).astype(np.intp)
-    return np.take_along_axis(distances, column, 1)[:, 0], np.take_along_axis(places, column, 1)[:, 0]
+    distances, found = nearest_others(vectors, numbers[owners], means)
+    return distances, among[found]

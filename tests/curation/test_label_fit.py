@@ -35,8 +35,7 @@ def test_leave_one_out_by_hand() -> None:
     assert fit.nearest[3] == 0
 
 
-def test_leave_one_out_against_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facerec.search.leave_one_out.BLOCK", 7 * 9)  # blocks of 7 photos, the last a short one
+def test_leave_one_out_against_loops() -> None:
     vectors, labels = crowd(9, 4, 1.0)
     labels[5] = 8
     fit = fit_of(vectors, labels)

@@ -38,14 +38,14 @@ def test_the_next_process_goes_on_where_the_last_one_was(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[int] = []
-    real = standing.nearest_rows
+    real = standing.nearest_others
 
-    def counting(vectors: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        searched.append(len(vectors) * len(rows))
-        return real(vectors, rows, k)
+    def counting(vectors: np.ndarray, places: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        searched.append(len(vectors) * len(means))
+        return real(vectors, places, means)
 
     distance(folder, *range(50))
-    monkeypatch.setattr(standing, "nearest_rows", counting)
+    monkeypatch.setattr(standing, "nearest_others", counting)
     more = distance(folder, 50)
     assert 0 < sum(searched) < len(COHORT) * 51 / 2
     assert more == pytest.approx(distance(tmp_path / "at once", *range(51)), abs=1e-6)

@@ -82,12 +82,12 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._searched: list[tuple[int, int]] = []
-        self._real = standing.nearest_rows
-        monkeypatch.setattr(standing, "nearest_rows", self._search)
+        self._real = standing.nearest_others
+        monkeypatch.setattr(standing, "nearest_others", self._search)
 
-    def _search(self, vectors: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        self._searched.append((len(vectors), len(rows)))
-        return self._real(vectors, rows, k)
+    def _search(self, vectors: np.ndarray, places: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._searched.append((len(vectors), len(means)))
+        return self._real(vectors, places, means)
 
     def comparisons(self) -> int:
         """Since it was asked last."""
