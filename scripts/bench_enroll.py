@@ -2,14 +2,15 @@
 
 It needs nothing but the clone. The galleries are filled with made-up people, one vector each, drawn from a normal
 distribution with the mean and covariance of the shipped model's cohort; the photos are those of gallery/, each cut,
-scaled and mirrored a little differently every time. Each gallery is first opened and calibrated as an earlier command
-would have left it, its caches written. Then one `enrol` runs in each of them, as one command does. They take turns of
-16 photos (one batch of the pipeline), the same photos in each; the first turn warms up and is not counted.
+scaled and mirrored a little differently every time. An earlier command left each gallery calibrated, and its index
+file out of date, as every enrolment does. Then one `enrol` runs in each of them, as one command does. They take turns
+of 16 photos (one batch of the pipeline), the same photos in each; the first turn warms up and is not counted.
 
 A photo's time is a turn's by 16: hashing and reading the file, detection, embedding, quality, search, and the
 transaction that enrolls it, on disk. `gallery` is that without the time inside the detector and the embedder. `in all`
 adds what the end of the command costs (calibration and review), shared among the photos of the command. Not in it, and
-shown apart: opening the gallery (SQLite checks all of it), and closing it (a copy of the database is kept).
+shown apart: opening the gallery (SQLite checks all of it, and everybody is read), and closing it (a copy of the
+database is kept). These grow with the gallery; the more photos a command enrolls, the less each has of them.
 """
 
 import json
@@ -75,7 +76,7 @@ class Side:
 
 
 def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Callable[..., Any]) -> None:
-    """Fill a gallery and calibrate it: what an earlier command would have left."""
+    """Fill a gallery as an import does, then enroll one person more, as a command does."""
     from facerec.gallery.audit_log import record
     from facerec.gallery.queries import insert_template
     from facerec.types import Template
@@ -85,11 +86,14 @@ def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Ca
     drawn = rng.multivariate_normal(cohort.mean(0), np.cov(cohort.T), people, method="cholesky")
     rows = unit_rows(drawn.astype(np.float32))
     with open_gallery(folder, create=True) as gallery:
-        with gallery.store.write() as db:
-            for number, row in enumerate(rows):
-                template = Template(f"{number:064x}", f"made-up/{number}.jpg", (0.0, 0.0, 112.0, 112.0), 1.0, row)
+        box = (0.0, 0.0, 112.0, 112.0)
+        templates = [Template(f"{n:064x}", f"made-up/{n}.jpg", box, 1.0, row) for n, row in enumerate(rows)]
+        with gallery.store.write() as db:  # an import, but for the list of its people
+            for number, template in enumerate(templates[:-1]):
                 insert_template(db, f"Made-up {number:06}", template)
-            record(db, "imported", templates=people)
+            record(db, "imported", templates=people - 1)
+        gallery.calibration()
+        gallery.add("Made-up", templates[-1])
         gallery.calibration()
 
 
@@ -160,6 +164,7 @@ def measure(rounds: int, folder: Path) -> list[Side]:
         make_gallery(folder / str(people), people, cohort, lambda path, **how: open_gallery(path, embedder, **how))
         began = time.perf_counter()
         gallery = open_gallery(folder / str(people), embedder)
+        gallery.calibration()  # reads everybody, and what was kept
         enrolling = enrol(gallery, photos, *inside)  # type: ignore[arg-type]  # they pass on what those can do
         sides.append(Side(people, gallery, enrolling, time.perf_counter() - began))
     for turn in range(rounds + 1):
