@@ -35,7 +35,7 @@ STRETCH = 0.04
 EQUAL = 100
 """Strangers of the right kind of whom one weighs as much as one of the cohort; of twice as many twice as much."""
 MOST = 2000
-"""People who are searched among all others; of more enrolled, so many drawn as by lot: it takes a second."""
+"""People who are searched among all others; of more enrolled, so many drawn as by lot (`sampled`)."""
 TINY = 1e-12
 """The least variance of the cohort's similarities: those of one stranger to one person have none."""
 _BLOCK = 8192  # rows
