@@ -75,6 +75,7 @@ def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
     """
     known, card = _model(model)
     checks = {"versions": _versions(), "device": _device(), "model": known, "gallery": _gallery(gallery_folder, card)}
+    checks = {name: common.in_options(value) for name, value in checks.items()}
     problems = [value for value in checks.values() if value.startswith("problem: ")]
     for problem in problems:
         common.warn(problem.removeprefix("problem: "))

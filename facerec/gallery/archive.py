@@ -233,7 +233,7 @@ def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
     if count_rows(db, "templates"):
         raise ForeignModelError(
             f"{where}: made with model {name} ({fingerprint[:12]}), the file with {archive.model_name} "
-            f"({archive.fingerprint[:12]}); import it into a new gallery (`--gallery DIR`)"
+            f"({archive.fingerprint[:12]}); import it into a new `gallery`"
         )
     write_model(db, archive.fingerprint, archive.model_name, archive.dimension, None)
     db.execute("DELETE FROM strangers")

@@ -87,7 +87,7 @@ def restore(folder: Path, kind: str | None = None) -> Copy:
             if writable:
                 swap_in(path)
             if kind is None and not restoring_of(path).exists() and is_sound(path):
-                back = f"; `--from {KINDS[0]}` goes back all the same" if writable else ""
+                back = f"; `facerec gallery restore --from {KINDS[0]}` goes back all the same" if writable else ""
                 raise GalleryError(f"{path}: sound, nothing to restore{back}")
             if not writable:
                 raise GalleryError(f"{path}: cannot be replaced; make the gallery's folder writable, then restore")
@@ -117,11 +117,15 @@ def _chosen(path: Path, kind: str | None) -> Copy:
     copies = [copy for copy in list_copies(path.parent) if kind in {None, copy.kind}]
     if not copies:
         others = "`facerec gallery restore --list` shows the copies there are" if copies_of(path) else ""
-        raise GalleryError(f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again (`--gallery DIR`)'}")
+        raise GalleryError(
+            f"{path}: no {kind or 'backup'} beside it; {others or 'enroll again into another `gallery`'}"
+        )
     whole = [copy for copy in copies if copy.problem is None]
     if not whole:
         first = _before_all_is_lost(path, copies[0].kind)
-        raise DamagedGalleryError(f"{copies[0].problem}, as is the database; {first}enroll again (`--gallery DIR`)")
+        raise DamagedGalleryError(
+            f"{copies[0].problem}, as is the database; {first}enroll again into another `gallery`"
+        )
     return whole[0]
 
 

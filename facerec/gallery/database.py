@@ -183,7 +183,7 @@ def connect(path: Path, rights: str = "mode=ro&immutable=1") -> sqlite3.Connecti
 def require_known(db: sqlite3.Connection, path: Path) -> None:
     """DamagedGalleryError unless facerec wrote the database, GalleryError if a newer one did."""
     if scalar(db, "PRAGMA application_id") != APPLICATION_ID:
-        raise DamagedGalleryError(f"{path}: another program's database; choose another folder (`--gallery DIR`)")
+        raise DamagedGalleryError(f"{path}: another program's database; choose another folder as `gallery`")
     if (version := version_of(db)) > VERSION:
         raise GalleryError(
             f"{path}: written by a newer facerec (format {version}, this one knows {VERSION}); update facerec"
@@ -217,7 +217,7 @@ def explained(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:  # of SQLite's words, where they quote a damaged page
         raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}") from error
     except OSError as error:
-        raise GalleryError(f"{error.filename}: {error.strerror}; choose another folder (`--gallery DIR`)") from error
+        raise GalleryError(f"{error.filename}: {error.strerror}; choose another folder as `gallery`") from error
 
 
 def _nothing(path: Path) -> GalleryError:

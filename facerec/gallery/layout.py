@@ -109,4 +109,4 @@ def remedy(path: Path) -> str:
     """What to do about a database `path` that is damaged."""
     if copies_of(path):
         return "`facerec gallery restore` brings it back from a backup"
-    return "restore the gallery from a backup, or enroll again into a new one (`--gallery DIR`)"
+    return "restore the gallery from a backup, or enroll again into a new `gallery`"

@@ -56,7 +56,7 @@ def dimension_of(db: sqlite3.Connection, folder: Path, fingerprint: str) -> int:
     query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
     stored, name, dimension = db.execute(query).fetchone()
     if stored != fingerprint:
-        raise ForeignModelError(f"{folder}: now of model {name}; give that one as --model and run the command again")
+        raise ForeignModelError(f"{folder}: now of model {name}; give that one as `model` and run the command again")
     return dimension
 
 
@@ -66,6 +66,6 @@ def _refuse_other(db: sqlite3.Connection, folder: Path, fingerprint: str, name: 
     if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
         raise ForeignModelError(
             f"{folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-            f"give that model's folder or file as --model, another gallery (`--gallery DIR`), or have this one "
+            f"give that model's folder or file as `model`, another `gallery`, or have this one "
             f"changed by `facerec gallery migrate --model NEW`"
         )

@@ -96,7 +96,7 @@ class ModelChange:
             if not count_rows(db, "templates"):
                 raise GalleryError(
                     f"{self.store.folder}: nobody is enrolled, so there is nothing to migrate; "
-                    "`facerec enroll` with the new model as --model"
+                    "`facerec enroll` with the new model as `model`"
                 )
             sealed_as = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
             other = "model_fingerprint <> ? OR checksum IS NOT"

@@ -108,7 +108,7 @@ def test_no_gallery_is_made_unasked(tmp_path: Path) -> None:
         assert gallery.add("Ann", template(0))
     with pytest.raises(GalleryError) as error:
         Gallery.open(tmp_path / "file", create=True)
-    one_line(error, str(tmp_path / "file"), "--gallery")
+    one_line(error, str(tmp_path / "file"), "as `gallery`")
 
 
 def test_the_files_are_the_owners_alone(folder: Path) -> None:

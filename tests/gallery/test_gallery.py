@@ -193,7 +193,7 @@ def test_another_model_is_refused(folder: Path) -> None:
         gallery.add("Ann", template(0))
     with Gallery.open(folder) as gallery:
         for fingerprint, dimension in (("e" * 64, DIMENSION), ("e" * 64, 8), (MODEL[0], 8)):
-            with pytest.raises(ForeignModelError, match=r"model toy \(f{12}\), not with sface .*as --model"):
+            with pytest.raises(ForeignModelError, match=r"model toy \(f{12}\), not with sface .*as `model`"):
                 gallery.bind_model(fingerprint, "sface", dimension, None)
         for call in (lambda: gallery.add("Bob", template(1)), lambda: gallery.search(vector(0)[None], 1)):
             with pytest.raises(GalleryError, match="no model chosen"):

@@ -82,7 +82,7 @@ def test_an_enrolment_after_the_change_is_refused_with_one_line(folder: Path, ol
             lambda: other.search(old.embed(toy_model.crop(0, 0)[None]), 1),
             lambda: other.calibration(),
         ):
-            with pytest.raises(ForeignModelError, match="now of model new; give that one as --model"):
+            with pytest.raises(ForeignModelError, match="now of model new; give that one as `model`"):
                 act()
     assert [*vectors_in(folder)] == [*PEOPLE]
 
