@@ -1,1 +1,1 @@
-"""The gallery: enrolled people in a folder that survives crashes and keeps nothing of people who were removed."""
+"""The gallery: a folder of enrolled people. It survives crashes and keeps nothing of people who were removed."""

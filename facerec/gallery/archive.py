@@ -1,6 +1,6 @@
-"""An archive: the people of a gallery in one file, to be taken to another gallery.
+"""An archive: one file that takes the people of a gallery to another gallery.
 
-The file is a zip file, nothing in it compressed, of two members; NumPy reads it as an .npz:
+The file is an uncompressed zip file with two members. NumPy reads it as an .npz:
 
     vectors.npy   (N, D) little-endian float32: the unit vectors of all templates, in the order of the JSON
     people.json   {"format": "facerec-people", "version": 1, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
@@ -9,8 +9,8 @@ The file is a zip file, nothing in it compressed, of two members; NumPy reads it
                                "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
                                               "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...]}, ...]}
 
-Reading an archive believes nothing: every name, number and vector is looked at as an enrolment does, and no member can
-grow, since none is compressed.
+Reading trusts nothing in the file. Every name, number and vector is checked as strictly as at enrollment. A compressed
+member is refused, so no member can take more memory than the file's size.
 """
 
 import io
@@ -51,14 +51,14 @@ from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
 
 FORMAT, VERSION = "facerec-people", 1
-MAX_JSON = 64 << 20  # bytes, some 150,000 photos: as JSON is read it takes up to twenty times as much memory
-MAX_TEXT = 4 * 4096  # characters of a path whose every byte had to be escaped
-MAX_SIDE = 1e9  # pixels: no photo has a box as far out
+MAX_JSON = 64 << 20  # bytes, some 150,000 photos; parsed JSON takes up to twenty times as much memory
+MAX_TEXT = 4 * 4096  # characters: the longest path, with every byte escaped
+MAX_SIDE = 1e9  # pixels; no box in a photo has larger coordinates
 _PEOPLE, _VECTORS = "people.json", "vectors.npy"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
-# What zipfile, json and numpy's header raise for bytes nobody's program wrote: NotImplementedError and recursion are
-# RuntimeErrors, half characters and broken JSON ValueErrors.
+# What zipfile, json and NumPy's header reader raise for arbitrary bytes. RuntimeError covers NotImplementedError and
+# RecursionError; ValueError covers broken JSON and lone surrogates.
 _HOSTILE = (
     zipfile.BadZipFile, ValueError, TypeError, ArithmeticError, EOFError, RuntimeError, SyntaxError, MemoryError,
     tokenize.TokenError,
@@ -69,7 +69,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Person:
-    """Somebody in an archive; `templates` with the time each was enrolled."""
+    """One person in an archive.
+
+    consent: the note on what they agreed to. until: the last day they may be kept, YYYY-MM-DD. None where there is
+    none. templates: each with the time it was enrolled, ISO 8601 in UTC.
+    """
 
     name: str
     consent: str | None
@@ -79,7 +83,10 @@ class Person:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Archive:
-    """What an archive holds: people, and the model their vectors are of."""
+    """The content of an archive: people, and the model that made their vectors.
+
+    dimension: the length of each vector.
+    """
 
     fingerprint: str
     model_name: str
@@ -89,7 +96,10 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one person of an archive; conflicts: one line each, about what was left as the gallery has it."""
+    """What the import did with one person of an archive.
+
+    added, skipped: numbers of photos. conflicts: one line for each difference in which the gallery's own data stayed.
+    """
 
     person: str
     added: int
@@ -101,10 +111,10 @@ class Imported:
 
 
 def export(store: Store, path: Path) -> Archive:
-    """Write everybody, with their vectors, to a new file; returns what it holds.
+    """Write everybody, with their vectors, to a new file and return its content.
 
-    Removal does not reach that file, so it may not lie in the gallery's folder. GalleryError if it does, is there
-    already or cannot be written, or nobody is enrolled.
+    The file must lie outside the gallery's folder, because `remove` would not delete it. GalleryError if the file lies
+    in that folder, exists already or cannot be written, or if nobody is enrolled.
     """
     require_elsewhere(store.folder, path, path.parent)
     with store.write() as db:
@@ -115,14 +125,14 @@ def export(store: Store, path: Path) -> Archive:
 
 
 def require_elsewhere(gallery: Path, path: Path, folder: Path) -> None:
-    """GalleryError, about `path`, if a folder is that of `gallery`, or in it: removal reaches nothing put there."""
+    """Raise GalleryError about `path` if `folder` is the gallery's folder or lies in it: removal would not clean it."""
     place = folder.resolve()
     if gallery.resolve() in (place, *place.parents):
-        raise GalleryError(f"{path}: in the gallery's own folder, where removal would leave it; give another place")
+        raise GalleryError(f"{path}: in the gallery's own folder, where a removal would miss it; give another place")
 
 
 def _gather(db: sqlite3.Connection, where: Path) -> Archive:
-    """Everybody in a gallery; GalleryError if nobody is, or somebody's name is one that no gallery takes any more."""
+    """Return everybody in a gallery; GalleryError if nobody is enrolled or a name is no longer allowed."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
     require_undamaged(db, where)
     people = []
@@ -145,12 +155,15 @@ def _gather(db: sqlite3.Connection, where: Path) -> Archive:
 def _require_fit(name: str, where: Path) -> None:
     try:
         clean_name(name)
-    except GalleryError as error:  # an older facerec took it; no import would
+    except GalleryError as error:  # an older facerec allowed the name; an import would refuse it
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
 def write_archive(path: Path, archive: Archive) -> None:
-    """Write a new file, owner-only, all or nothing; GalleryError if it is there already or cannot be written."""
+    """Write a new file that only its owner can read, all or nothing.
+
+    GalleryError if the file exists already, would be too large, or cannot be written.
+    """
     text = json.dumps(_as_json(archive), ensure_ascii=False, indent=1).encode()
     if len(text) > MAX_JSON:
         raise GalleryError(f"{path}: too many photos for one file ({len(text)} bytes of JSON, {MAX_JSON} allowed)")
@@ -158,8 +171,8 @@ def write_archive(path: Path, archive: Archive) -> None:
     rows = [template.vector for person in archive.people for template, _ in person.templates]
     np.lib.format.write_array(vectors, np.stack(rows).astype("<f4"), allow_pickle=False)
     try:
-        if os.path.lexists(path):  # a link that leads nowhere is somebody's, too
-            raise GalleryError(f"{path}: there already; delete it or give another name")
+        if os.path.lexists(path):  # a broken symbolic link must not be replaced either
+            raise GalleryError(f"{path}: exists already; delete it or give another name")
         with replacing(path, private=True, unique=True) as draft, zipfile.ZipFile(draft, "w") as members:
             members.writestr(_PEOPLE, text)
             members.writestr(_VECTORS, vectors.getvalue())
@@ -191,7 +204,7 @@ def _as_json(archive: Archive) -> dict[str, Any]:
 
 
 def read_archive(path: Path) -> Archive:
-    """Read and check a file of `write_archive`'s; GalleryError of one line for any other, and a damaged one."""
+    """Read and check a file that `write_archive` wrote; GalleryError of one line if it is damaged or another file."""
     with _refused(path):
         with zipfile.ZipFile(path) as members:
             text, array = (_stored(members, name, path.stat().st_size) for name in (_PEOPLE, _VECTORS))
@@ -214,11 +227,11 @@ def read_archive(path: Path) -> Archive:
 
 
 def import_archive(store: Store, archive: Archive) -> list[Imported]:
-    """Enroll the people of an archive, in one transaction; returns what became of each.
+    """Enroll the people of an archive in one transaction; return what was done with each.
 
-    A photo that its person has already is skipped, one that is enrolled as somebody else is a conflict; so is a consent
-    that differs: the gallery's stays. An empty gallery takes the archive's model for its own. ForeignModelError if the
-    gallery is of another model.
+    A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
+    out. A consent that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model.
+    ForeignModelError if the gallery has photos of another model.
     """
     with store.write() as db:
         _take_model(db, archive, store.folder)
@@ -259,7 +272,7 @@ def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
             write_consent(db, number, *own)
             record(db, "consent set", number)
         elif own not in {known, (None, None)}:
-            conflicts.append(f"'{person.name}': the gallery's consent note and last day stay, the file's differ")
+            conflicts.append(f"'{person.name}': the file's consent note or last day differs; the gallery's stays")
     return Imported(person.name, added, skipped, tuple(conflicts))
 
 
@@ -275,11 +288,11 @@ def _person(found: dict[str, Any], vectors: Iterator[np.ndarray]) -> Person:
 def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]:
     digest, enrolled, box = _text(found["photo_hash"]), _text(found["enrolled"]), _is(list, found["box"])
     if not re.fullmatch("[0-9a-f]{64}", digest) or not _TIME.fullmatch(enrolled):
-        raise ValueError("a hash or time is none")
-    datetime.fromisoformat(enrolled)  # ValueError for a day or hour that never was
+        raise ValueError("a hash or time is malformed")
+    datetime.fromisoformat(enrolled)  # ValueError for a day or hour that does not exist
     x1, y1, x2, y2 = (_number(side) for side in box)
     if not (x1 < x2 and y1 < y2 and max(map(abs, (x1, y1, x2, y2))) <= MAX_SIDE):
-        raise ValueError("a box is none")
+        raise ValueError("a box is malformed")
     quality = _number(found["quality"])
     if not 0 <= quality <= 1:
         raise ValueError("a quality is not in 0..1")
@@ -287,7 +300,7 @@ def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]
 
 
 def _stored(members: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """A member's bytes, no more than `most`, the file's own: it is not compressed."""
+    """Return the bytes of an uncompressed member. most: the archive's size in bytes, which no member can exceed."""
     member = members.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
         raise ValueError(f"{name} is compressed")
@@ -297,7 +310,7 @@ def _stored(members: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 
 def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:
-    """The rows of an .npy file; its header is compared with the expected numbers before any row is read."""
+    """Return the (count, dimension) rows of an .npy file; its header is checked before any row is read."""
     stream = io.BytesIO(array)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not the array facerec writes")
@@ -320,7 +333,7 @@ def _is(kind: type[T], value: Any) -> T:
 
 def _text(value: Any) -> str:
     text = _is(str, value)
-    text.encode()  # UnicodeEncodeError, a ValueError, for half a character
+    text.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
     if len(text) > MAX_TEXT:
         raise ValueError("a text is too long")
     return text
@@ -335,7 +348,7 @@ def _number(value: Any) -> float:
 
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """Turn whatever a file that is none of ours leads to into one line."""
+    """Turn every error that a damaged or foreign file causes into a GalleryError of one line."""
     try:
         yield
     except OSError as error:
@@ -343,9 +356,9 @@ def _refused(path: Path) -> Iterator[None]:
             f"{path}: {error.strerror or 'cannot be read'}; give a file of `facerec gallery export`"
         ) from error
     except KeyError as error:
-        raise GalleryError(f"{path}: no whole export of a gallery ({error.args[0]!s:.80} is missing)") from error
+        raise GalleryError(f"{path}: not a complete export of a gallery ({error.args[0]!s:.80} is missing)") from error
     except GalleryError as error:
         raise type(error)(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     except _HOSTILE as error:
         words = " ".join(str(error).split())[:120]
-        raise GalleryError(f"{path}: no whole export of a gallery ({words})") from error
+        raise GalleryError(f"{path}: not a complete export of a gallery ({words})") from error

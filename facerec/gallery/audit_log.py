@@ -1,9 +1,11 @@
-"""The gallery's audit log: what was done to whom. The entries form a chain of hashes, so that a change is seen.
+"""The gallery's audit log: every change, with its time and the person it concerns.
 
-An entry is canonical JSON (keys sorted, no spaces, ASCII) of its number, the time (UTC), facerec's version, the action,
-the number of the person where it is about one, and counts. It holds neither names nor anything of a face. Its hash is
-SHA-256 over the previous entry's hash (64 hex digits; zeros before the first) and the entry. Whoever rewrites an entry
-must rewrite all that follow, so a hash kept elsewhere shows whether the log up to it is still the same.
+An entry is canonical JSON (keys sorted, no spaces, ASCII): its number, the time (UTC), facerec's version, the action,
+the number of the person if it concerns one, and counts. It holds no names and no face data.
+
+The entries form a chain of hashes. An entry's hash is SHA-256 over the previous entry's hash (64 hex digits; zeros
+before the first) and the entry. Rewriting one entry means rewriting all that follow. So compare a hash kept elsewhere:
+it shows whether the log up to that entry is unchanged.
 """
 
 import functools
@@ -18,12 +20,16 @@ from typing import Any
 from facerec.gallery.schema import scalar, version_of
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-START = "0" * 64  # what stands for the hash before the first entry's
+START = "0" * 64  # the "previous hash" of the first entry
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One entry; `name`: of the person where they are enrolled now. `facts`: counts, and what else the action has."""
+    """One entry. hash: 64 hex digits.
+
+    person: their number, if the entry concerns one. name: their name, if they are enrolled now. facts: counts and
+    other details of the action.
+    """
 
     number: int
     time: str
@@ -36,7 +42,7 @@ class LogEntry:
 
 
 def record(db: sqlite3.Connection, action: str, person: int | None = None, **facts: str | int | float) -> int:
-    """Add an entry, in the transaction of the change it is about; returns its number."""
+    """Add an entry in the same transaction as the change it describes; return the entry's number."""
     number = last_number(db) + 1
     entry = {"number": number, "time": utc_now(), "facerec": facerec_version(), "action": action, **facts}
     if person is not None:
@@ -48,12 +54,12 @@ def record(db: sqlite3.Connection, action: str, person: int | None = None, **fac
 
 
 def last_number(db: sqlite3.Connection) -> int:
-    """The number of the last entry, 0 without any."""
+    """The number of the last entry; 0 if there is none."""
     return scalar(db, "SELECT max(number) FROM log") or 0 if version_of(db) > 2 else 0
 
 
 def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
-    """The time of the last entry, and its number; None without any, or where it cannot be read."""
+    """The time of the last entry and its number; None if there is no entry or its time cannot be read."""
     number = last_number(db)
     time = _loaded(scalar(db, "SELECT entry FROM log WHERE number = ?", number)).get("time") if number else None
     try:
@@ -64,12 +70,12 @@ def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
 
 
 def head(db: sqlite3.Connection) -> str:
-    """The hash of the last entry: it stands for the whole log."""
+    """The hash of the last entry, which covers the whole log."""
     return scalar(db, "SELECT hash FROM log ORDER BY number DESC LIMIT 1") or START if version_of(db) > 2 else START
 
 
 def entries(db: sqlite3.Connection) -> list[LogEntry]:
-    """All entries, the oldest first; none of a format that had no log. Entries that cannot be read are `faults`."""
+    """All entries, oldest first; none in formats 1 and 2, which had no log. `faults` reports unreadable entries."""
     if version_of(db) < 3:
         return []
     names = dict(db.execute("SELECT id, name FROM people"))
@@ -80,9 +86,10 @@ def entries(db: sqlite3.Connection) -> list[LogEntry]:
 
 
 def faults(db: sqlite3.Connection) -> list[str]:
-    """What shows that somebody changed the log: one line, about the first place.
+    """Return one line about the first sign that somebody changed the log; an empty list if there is none.
 
-    Or that a number of it, of somebody removed, would be given to another: the table that tells stands in no index.
+    It also checks that no removed person's number in the log can be given to somebody else. SQLite keeps the last
+    number in `sqlite_sequence`, a table without an index, so its integrity check does not see damage there.
     """
     if version_of(db) < 3:
         return []
@@ -101,7 +108,7 @@ def faults(db: sqlite3.Connection) -> list[str]:
         return [f"the log: it ends at entry {expected - 1} of {written}; {_REMEDY}"]
     last = scalar(db, "SELECT seq FROM sqlite_sequence WHERE name = 'people' AND typeof(seq) = 'integer'") or 0
     if last < highest:
-        return [f"the numbers of people: {highest}, which is in the log, would be given again; {_RESTORE}"]
+        return [f"the numbers of people: {highest} is in the log and would be given to another person; {_RESTORE}"]
     return []
 
 
@@ -110,7 +117,7 @@ _RESTORE = "`facerec gallery restore --from backup` goes back"
 
 
 def utc_now() -> str:
-    """The time, ISO 8601 in UTC to the second."""
+    """The present time, ISO 8601 in UTC to the second."""
     return datetime.now(UTC).strftime(_TIME)
 
 
@@ -127,7 +134,7 @@ def _parts(text: Any, names: dict[int, str]) -> tuple[str, str, str, int | None,
 
 
 def _loaded(text: Any) -> dict[str, Any]:
-    """An entry; empty where it was overwritten with something that is none."""
+    """Parse an entry; return an empty one if its text is not a JSON object."""
     try:
         entry = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -139,5 +146,5 @@ def _loaded(text: Any) -> dict[str, Any]:
 def facerec_version() -> str:
     try:
         return importlib.metadata.version("facerec")
-    except importlib.metadata.PackageNotFoundError:  # run from its sources, not installed
+    except importlib.metadata.PackageNotFoundError:  # run from the sources without being installed
         return "unknown"

@@ -1,7 +1,7 @@
-"""Copies of a gallery's database beside it: kept when it changed, and put in its place when it is damaged or missing.
+"""Copies of a gallery's database, kept beside it, and how a copy replaces a damaged or missing database.
 
-A copy is made under the database's write lock into a draft, looked through, and only then takes the place of the one
-before: what is there is whole, and holds nobody who had been removed when it was made. A removal deletes all copies.
+A copy is first written to a draft under the database's write lock, then checked, and only then replaces the copy
+before. So every copy is whole, and holds nobody who had been removed when it was made. A removal deletes all copies.
 """
 
 import shutil
@@ -25,9 +25,10 @@ from facerec.gallery.sqlcipher import key_of
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the database; made: when what it holds was last changed, ISO 8601 in UTC.
+    """A copy of the database.
 
-    problem: why it cannot be used, with nothing counted.
+    kind: `backup` or `rollback`. made: when its content was last changed, ISO 8601 in UTC. people, templates: their
+    numbers. problem: why the copy cannot be used; the numbers are then 0.
     """
 
     kind: str
@@ -39,10 +40,10 @@ class Copy:
 
 
 def keep_copy(database: Database, kind: str = "backup") -> None:
-    """Replace the copy of a kind by one of the database as it is now.
+    """Replace the copy of a kind with a copy of the present database.
 
-    Does nothing while data of somebody removed wait to be wiped. Raises DamagedGalleryError, and leaves the copy as
-    it is, if the database is found to be damaged; GalleryError if the copy cannot be written.
+    Does nothing while data of removed people still waits to be wiped. DamagedGalleryError if the database is damaged;
+    the old copy then stays. GalleryError if the copy cannot be written.
     """
     target = copy_of(database.path, kind)
     draft = draft_of(target)
@@ -59,9 +60,9 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
 
 
 def list_copies(folder: Path) -> list[Copy]:
-    """The copies of the gallery in `folder`, the newest first; GalleryError where there is not even a folder.
+    """Return the copies of the gallery in `folder`, newest first; GalleryError if the folder does not exist.
 
-    PassphraseError where they are encrypted and no passphrase is given: that is no fault of theirs.
+    PassphraseError if they are encrypted and no passphrase is given: without it a sound copy looks damaged.
     """
     path = database_of(folder)
     if not folder.is_dir():
@@ -72,11 +73,12 @@ def list_copies(folder: Path) -> list[Copy]:
 
 
 def restore(folder: Path, kind: str | None = None) -> Copy:
-    """Put a copy in the place of the database of the gallery in `folder`; returns what it holds.
+    """Replace the database of the gallery in `folder` with a copy; return a description of the copy.
 
-    kind: which, also in the place of a sound database; unless given, the newest that is whole, and only where the
-    database is damaged or missing. What was written after the copy was made is lost. Killed at any moment, the gallery
-    is as before or restored. GalleryError if there is no such copy, nothing to restore, or others have it open.
+    kind: the copy to use, even if the database is sound. Without it, the newest whole copy is used, and only if the
+    database is damaged or missing. Changes made after the copy are lost. If the process is killed, the gallery is
+    either as before or restored. GalleryError if there is no such copy, nothing to restore, or another process has the
+    gallery open.
     """
     path = database_of(folder)
     with explained(path):
@@ -98,7 +100,7 @@ def restore(folder: Path, kind: str | None = None) -> Copy:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether the database is there and whole, as far as one can see. Only for whoever is `alone` with it."""
+    """Whether the database exists and passes every check. The caller must hold the folder with `alone`."""
     try:
         with explained(path), closing(connect(path, "mode=ro")) as db:
             if scalar(db, "PRAGMA application_id") == 0 and not count_rows(db, "sqlite_master"):
@@ -130,7 +132,7 @@ def _chosen(path: Path, kind: str | None) -> Copy:
 
 
 def _before_all_is_lost(path: Path, kind: str) -> str:
-    """What to try with copies that seem damaged, and may be encrypted."""
+    """What to try first with copies that look damaged but may only be encrypted."""
     if mark_of(path).exists():
         return "give the right passphrase, or "
     if is_plain(copy_of(path, kind)):
@@ -140,7 +142,10 @@ def _before_all_is_lost(path: Path, kind: str) -> str:
 
 
 def _stage(copy: Path, path: Path, holds: Copy) -> None:
-    """Have a whole copy, with its restoration logged, wait to be put in place; once it is there the restore is sure."""
+    """Write the copy, with an entry about the restore in its log, where `swap_in` expects it.
+
+    From then on the restore is certain: whoever opens the gallery next finishes it.
+    """
     waiting = restoring_of(path)
     draft = new_draft(waiting)
     shutil.copyfile(copy, draft)
@@ -169,7 +174,7 @@ def _described(copy: Path) -> Copy:
 
 
 def require_whole(db: sqlite3.Connection, path: Path) -> None:
-    """DamagedGalleryError, about `path`, if anything is found wrong with a copy."""
+    """Check everything in a database; DamagedGalleryError about `path` if anything is wrong."""
     require_known(db, path)
     require_sound(db, path)
     if found := [*faults(db), *broken_vectors(db), *broken_strangers(db)]:
@@ -182,10 +187,10 @@ def _require_whole(copy: Path, path: Path) -> None:
 
 
 def _state(copy: Path) -> tuple[str, int]:
-    """When what a copy holds was last changed, and by which entry of the log; of two copies the larger is the newer.
+    """When a copy's content was last changed, and the number of its last log entry. The larger of two is the newer.
 
-    The file's own time would not do: whoever copies a gallery's folder gives every file in it a new one. It stands for
-    that of a copy that cannot be read, or knows no log.
+    The file's modification time is used only for a copy that cannot be read or has no log: copying a gallery's folder
+    gives every file a new time.
     """
     with suppress(GalleryError), explained(copy), closing(connect(copy)) as db:
         if (changed := audit_log.last_change(db)) is not None:

@@ -1,6 +1,7 @@
-"""The threshold found for a gallery's target rate: kept in its database until the gallery changes.
+"""The threshold found for a gallery's target rate, kept in its database until the gallery changes.
 
-What was found on the way is kept in a file, from which the next calibration goes on (`StandingSearch`).
+The distances found during the calibration are kept in a file, so that the next calibration searches only what changed
+(`StandingSearch`).
 """
 
 import dataclasses
@@ -19,8 +20,11 @@ _COLUMNS = "fpir, distance, strangers, within, people, least, most, worth"
 
 
 def load(db: sqlite3.Connection, generation: str, rate: float) -> Calibration | None:
-    """What was kept for a rate at this generation of the gallery; None if nothing was, or it is damaged."""
-    if version_of(db) < 6:  # an older format, that may only be read, keeps less
+    """Return the calibration kept for a rate at this generation of the gallery; None if there is none or it is damaged.
+
+    rate: the false positive identification rate aimed at, between 0 and 1.
+    """
+    if version_of(db) < 6:  # an older, read-only gallery lacks some of the columns
         return None
     whole = f"checksum = {sealed('generation', *_COLUMNS.split(', '))}"
     kept = f"SELECT {_COLUMNS} FROM calibration WHERE generation = ? AND fpir = ? AND {whole}"
@@ -29,20 +33,20 @@ def load(db: sqlite3.Connection, generation: str, rate: float) -> Calibration | 
 
 
 def keep(store: Store, generation: str, made: Calibration, search: StandingSearch) -> None:
-    """Keep a calibration, and the search it was found by, at this generation; not in a gallery that may only be read.
+    """Keep a calibration and its search for this generation of the gallery.
 
-    An encrypted gallery does not keep the search.
+    Does nothing if the gallery is read-only. An encrypted gallery keeps only the calibration.
     """
     row = (generation, *dataclasses.astuple(made))
     places = ", ".join("?" * len(row))
     with suppress(GalleryError), store.write() as db:
         db.execute(f"REPLACE INTO calibration (only, generation, {_COLUMNS}) VALUES (1, {places})", row)
         db.execute(f"UPDATE calibration SET checksum = {sealed('generation', *_COLUMNS.split(', '))}")
-        # The lock keeps what was found of people who are just being removed from coming back.
+        # The lock is held, so results about people who are being removed cannot be written after the removal.
         if not store.database.encrypted and generation_of(db) == generation:
             search.save(search_of(store.database.path))
 
 
 def load_search(store: Store) -> StandingSearch:
-    """The search that was kept; a new one where none was, or the file is damaged."""
+    """Return the search that was kept; a new one if there is none or its file is damaged."""
     return StandingSearch() if store.database.encrypted else StandingSearch.load(search_of(store.database.path))

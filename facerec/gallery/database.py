@@ -1,4 +1,4 @@
-"""The SQLite file of a gallery: how it is opened, its transactions, and its errors in a user's words."""
+"""The SQLite file of a gallery: opening it, its transactions, and its errors in plain words."""
 
 import os
 import sqlite3
@@ -16,9 +16,9 @@ from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
 from facerec.gallery.locking import enter
 from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
 
-BUSY_SECONDS = 30.0  # how long to wait for another process that writes; each holds the lock for milliseconds
+BUSY_SECONDS = 30.0  # how long to wait for another process that writes; a write holds the lock for milliseconds
 
-_MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of SQLite's error name
+_MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # keys: the beginning of SQLite's error name
     "SQLITE_NOTADB": (DamagedGalleryError, "not a gallery database, or an encrypted one without its gallery.encrypted"),
     "SQLITE_CORRUPT": (DamagedGalleryError, "damaged"),
     "SQLITE_ERROR": (DamagedGalleryError, "not the tables facerec wrote"),
@@ -26,25 +26,26 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # by the beginning of 
     "SQLITE_READONLY": (GalleryError, "cannot be changed; make the gallery's folder writable or choose another"),
     "SQLITE_CANTOPEN": (GalleryError, "cannot be opened; make the gallery's folder readable and writable"),
     "SQLITE_FULL": (GalleryError, "the disk is full; free some space"),
-    "SQLITE_IOERR": (GalleryError, "the disk does not take or give the data; check its space and health"),
+    "SQLITE_IOERR": (GalleryError, "the disk cannot be read or written; check its space and health"),
 }
-# Errors of SQLCipher's copying have no name, but SQLite's words for it.
+# Errors of SQLCipher's export have no error name, only SQLite's message.
 _NAMES = {"database or disk is full": "SQLITE_FULL", "disk I/O error": "SQLITE_IOERR"}
 
 
 class Database:
-    """An open gallery database. Every SQLite or file error leaves it as a GalleryError of one line.
+    """An open gallery database. It raises every SQLite or file error as a GalleryError of one line.
 
-    It may be used from several threads at once. They share one connection: while one of them has the `lock`, as it has
-    in a transaction, the others wait. path: its file. encrypted: whether it is, as is all beside it. copy_due: whether
-    a copy should be kept: a transaction added to the log, or there is no copy.
+    Several threads may use it at once. They share one connection, and a transaction holds the `lock`, so other threads
+    wait for it. path: its file. encrypted: whether it and every file beside it is encrypted. copy_due: whether a new
+    copy should be kept, because the log grew or there is no copy.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        """Open `path`, or make it (owner-only) with `create`; an older format is brought up to date where possible.
+        """Open `path`. With `create`, make it if it does not exist; only its owner may read it.
 
-        Raises GalleryError if there is none, it cannot be opened, or a newer facerec wrote it; DamagedGalleryError
-        if it is no gallery, encrypted with another passphrase, or missing where there are copies of it.
+        An older format is brought up to date if the file may be written. GalleryError if there is no database, it
+        cannot be opened, or a newer facerec wrote it. DamagedGalleryError if it is no gallery, is encrypted with
+        another passphrase, or is missing although there are copies of it.
         """
         self.path = path
         self.lock = threading.RLock()
@@ -71,7 +72,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; the last process to do so folds the write-ahead log into it."""
+        """Close the file. The last process to close it folds the write-ahead log into it."""
         with self.lock, explained(self.path):
             self._closed = True
             self._open.close()
@@ -83,14 +84,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view, whatever other processes write meanwhile."""
+        """Read in one transaction: a consistent view, whatever other processes write meanwhile."""
         with self._transaction("DEFERRED") as db:
             yield db
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: on disk as a whole when the block ends, undone as a whole when it raises."""
-        if not self.writable:  # of an old format that cannot be brought up to date there are not all tables to say so
+        """Write in one transaction: all of it is on disk when the block ends, none of it if the block raises."""
+        if not self.writable:  # refuse here: a read-only old format lacks tables, and SQLite would report those
             raise GalleryError(f"{self.path}: {_MEANINGS['SQLITE_READONLY'][1]}")
         with self._transaction("IMMEDIATE") as db:
             before = audit_log.last_number(db)
@@ -112,9 +113,9 @@ class Database:
             raise GalleryError(f"{self.path}: closed by this program; open the gallery again")
 
     def compact(self) -> bool:
-        """Write the file anew from its rows and empty the write-ahead log: what was removed is then in neither.
+        """Rewrite the file from its rows and empty the write-ahead log, so that neither holds removed data.
 
-        While another process reads, this waits; past BUSY_SECONDS it gives up and returns False.
+        Waits while another process reads. Returns False if it still reads after BUSY_SECONDS.
         """
         with self.lock, explained(self.path):
             self._require_open()
@@ -123,11 +124,11 @@ class Database:
         return not busy
 
     def copy_to(self, path: Path) -> None:
-        """Write all of the database to a new file, owner-only and on disk when this returns."""
+        """Copy the whole database to a new file that only its owner can read. It is on disk when this returns."""
         with explained(path):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             with closing(connect(self.path, "mode=ro")) as source, closing(connect(path, "mode=rw")) as target:
-                target.execute("PRAGMA journal_mode = OFF")  # a copy that was not finished is not used
+                target.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is never used
                 target.execute("PRAGMA synchronous = OFF")
                 source.backup(target)
             settle(path)
@@ -135,7 +136,7 @@ class Database:
     def _prepare(self, create: bool) -> None:
         self._db.execute("PRAGMA synchronous = FULL")  # a commit that returned survives a power cut
         self._db.execute("PRAGMA secure_delete = ON")  # removed rows are overwritten with zeros
-        self._db.execute("PRAGMA temp_store = MEMORY")  # nothing of the gallery in other folders
+        self._db.execute("PRAGMA temp_store = MEMORY")  # no gallery data in other folders
         if self._is_empty():
             if not create:
                 raise _nothing(self.path)
@@ -149,14 +150,15 @@ class Database:
 
     def _make(self) -> None:
         with self.write() as db:
-            if not version_of(db):  # no other process has made them meanwhile
+            if not version_of(db):  # no other process has made the tables meanwhile
                 make_tables(db)
                 audit_log.record(db, "created")
 
     def _upgrade(self) -> None:
         """Bring an older format up to date.
 
-        Before there was a log (format 3) a removal did not wipe: the file is then written anew, and its copies deleted.
+        Before format 3, a removal did not wipe the data. So a file of format 1 or 2 is marked to be rewritten, and its
+        copies are deleted.
         """
         with self.write() as db:
             if (version := version_of(db)) < VERSION:
@@ -173,15 +175,16 @@ class Database:
 
 
 def connect(path: Path, rights: str = "mode=ro&immutable=1") -> sqlite3.Connection:
-    """Open a database file that is there, with the passphrase where those of its folder are encrypted.
+    """Open an existing database file, with the passphrase if the folder's databases are encrypted.
 
-    By default one nobody writes, so that SQLite needs no files beside it.
+    rights: parameters of SQLite's URI. The default is for a file that nobody writes: SQLite then needs no files beside
+    it.
     """
     return sqlcipher.connect(f"{path.absolute().as_uri()}?{rights}", sqlcipher.key_of(path), BUSY_SECONDS)
 
 
 def require_known(db: sqlite3.Connection, path: Path) -> None:
-    """DamagedGalleryError unless facerec wrote the database, GalleryError if a newer one did."""
+    """DamagedGalleryError unless facerec wrote the database; GalleryError if a newer facerec wrote it."""
     if scalar(db, "PRAGMA application_id") != APPLICATION_ID:
         raise DamagedGalleryError(f"{path}: another program's database; choose another folder as `gallery`")
     if (version := version_of(db)) > VERSION:
@@ -191,14 +194,14 @@ def require_known(db: sqlite3.Connection, path: Path) -> None:
 
 
 def require_sound(db: sqlite3.Connection, path: Path) -> None:
-    """DamagedGalleryError if SQLite finds fault with the file's structure, or it holds no gallery."""
+    """DamagedGalleryError if SQLite's integrity check fails or the file holds no gallery."""
     if scalar(db, "PRAGMA integrity_check(1)") != "ok" or not scalar(db, "SELECT count(*) FROM gallery"):
         raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}")
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite and of files into GalleryErrors about the database `path`."""
+    """Turn SQLite errors and file errors into GalleryErrors about the database `path`."""
     try:
         yield
     except sqlcipher.errors() as error:
@@ -208,13 +211,13 @@ def explained(path: Path) -> Iterator[None]:
         if name == "SQLITE_NOTADB" and mark_of(path).exists():
             either = "encrypted with another passphrase, or damaged"
             raise DamagedGalleryError(f"{path}: {either}; if $FACEREC_PASSPHRASE is right, {remedy(path)}") from error
-        words = " ".join(str(error).split())  # it may quote the schema, line by line
-        if words.startswith("Could not decode"):  # text that facerec did not write; Python's own error, without a name
+        words = " ".join(str(error).split())  # the message may quote the schema over several lines
+        if words.startswith("Could not decode"):  # Python's error for text that is not UTF-8; it has no SQLite name
             kind, meaning = _MEANINGS["SQLITE_CORRUPT"]
         if kind is DamagedGalleryError:
             meaning = f"{meaning}; {remedy(path)}"
         raise kind(f"{path}: {meaning} ({words})") from error
-    except UnicodeDecodeError as error:  # of SQLite's words, where they quote a damaged page
+    except UnicodeDecodeError as error:  # SQLite's message quotes a damaged page
         raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}") from error
     except OSError as error:
         raise GalleryError(f"{error.filename}: {error.strerror}; choose another folder as `gallery`") from error
@@ -231,7 +234,10 @@ def _rights(path: Path) -> str:
 
 
 def _require_file(path: Path, create: bool) -> None:
-    """The database is there, or an empty file to make it of, for the owner alone; SQLite's own get the same rights."""
+    """Require that the database file exists. With `create`, make an empty one that only its owner may read.
+
+    SQLite gives the files it puts beside the database the same rights.
+    """
     there = path.exists()
     if (not there or not path.stat().st_size) and copies_of(path):
         raise DamagedGalleryError(f"{path}: missing; {remedy(path)}")
@@ -242,7 +248,10 @@ def _require_file(path: Path, create: bool) -> None:
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
-    """Let readers and a writer work at once. SQLite does not wait for this one lock by itself."""
+    """Switch to the write-ahead log, so that readers and a writer can work at once.
+
+    SQLite's own timeout does not cover this lock, so the wait is here.
+    """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

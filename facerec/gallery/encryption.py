@@ -1,8 +1,8 @@
-"""How a gallery is encrypted, gets another passphrase, and is decrypted: all of it is written anew, under another key.
+"""Encrypting a gallery, changing its passphrase, and decrypting it. Each rewrites the whole database under another key.
 
-The new file waits beside the database, whole and looked through, until every copy is deleted; then it takes the
-database's place as a restored one does. Killed at any moment, the gallery is as before (perhaps without its copies), or
-as it was to be once somebody opens it.
+The new file is written beside the database and checked. Then every copy is deleted, and the new file replaces the
+database as a restored copy does. If the process is killed, the gallery is either as before (perhaps without its
+copies), or the change is finished when somebody next opens it.
 """
 
 import logging
@@ -35,10 +35,11 @@ log = logging.getLogger(__name__)
 
 
 def encrypt(folder: Path, passphrase: str) -> None:
-    """Encrypt the gallery in `folder`, with all of its files, or give it another passphrase.
+    """Encrypt the gallery in `folder` with all of its files, or change its passphrase.
 
-    An empty gallery is made where there is none. Afterwards `Store.open` finds the passphrase where `passphrase` says.
-    GalleryError if others have it open, or anything is wrong with it; PassphraseError if the passphrase is empty.
+    Makes an empty gallery if there is none. From then on `Store.open` needs the passphrase; the module `passphrase`
+    says where it looks. GalleryError if another process has the gallery open or anything is wrong with it.
+    PassphraseError if the passphrase is empty.
     """
     sqlcipher.require_library()
     Store.open(folder, create=True).close()
@@ -50,7 +51,7 @@ def encrypt(folder: Path, passphrase: str) -> None:
 
 
 def decrypt(folder: Path) -> None:
-    """Have the gallery in `folder` no longer encrypted; GalleryError as `encrypt`, and if it is not encrypted."""
+    """Decrypt the gallery in `folder`; GalleryError as for `encrypt`, and if the gallery is not encrypted."""
     Store.open(folder).close()
     path = database_of(folder)
     if not is_encrypted(folder):
@@ -59,7 +60,7 @@ def decrypt(folder: Path) -> None:
 
 
 def is_encrypted(folder: Path) -> bool:
-    """Whether the gallery in `folder` is encrypted; DamagedGalleryError if its mark is damaged."""
+    """Whether the gallery in `folder` is encrypted; DamagedGalleryError if `gallery.encrypted` is damaged."""
     return salt_of(database_of(folder)) is not None
 
 
@@ -84,7 +85,7 @@ def _rewrite(path: Path, key: str | None, action: str) -> None:
 
 
 def _keep_copy(path: Path) -> None:
-    """Of a database that nobody has open. Where it cannot be made, whoever opens the gallery next does it."""
+    """Copy a database that nobody has open. If that fails, whoever opens the gallery next makes the copy."""
     copy = copy_of(path, KINDS[0])
     try:
         draft = new_draft(copy)

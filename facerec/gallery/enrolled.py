@@ -19,19 +19,19 @@ from facerec.types import Image
 
 
 def people(store: Store) -> list[PersonSummary]:
-    """Return everybody, by name."""
+    """Return everybody, sorted by name."""
     with store.read() as db:
         return summaries(db)
 
 
 def photos(store: Store, name: str) -> list[StoredTemplate]:
-    """Return the photos of one person in the order they were enrolled; UnknownPersonError if there is none."""
+    """Return one person's photos in the order they were enrolled; UnknownPersonError if nobody is called `name`."""
     with store.read() as db:
         return photos_of(db, store.person(db, name))
 
 
 def crops(store: Store, name: str) -> list[Image | None]:
-    """Return the crops kept of one person's photos, in the order of `photos`; None where none is kept.
+    """Return the crops of one person's photos, in the order of `photos`; None for a photo whose crop was not kept.
 
     UnknownPersonError if nobody is called `name`.
     """
@@ -41,13 +41,16 @@ def crops(store: Store, name: str) -> list[Image | None]:
 
 
 def name_of(store: Store, name: str) -> str:
-    """Return a person's name as the gallery keeps it: stripped, NFC; UnknownPersonError if nobody has it."""
+    """Return a person's name as the gallery stores it (stripped, NFC); UnknownPersonError if nobody has it."""
     with store.read() as db:
         return scalar(db, "SELECT name FROM people WHERE id = ?", store.person(db, name))
 
 
 def rename(store: Store, old: str, new: str) -> None:
-    """Give a person another name; GalleryError if somebody has it, UnknownPersonError if nobody is called `old`."""
+    """Give a person another name.
+
+    GalleryError if somebody else has that name or it is unfit; UnknownPersonError if nobody is called `old`.
+    """
     name = clean_name(new)
     with store.write() as db:
         person = store.person(db, old)
@@ -61,15 +64,15 @@ def rename(store: Store, old: str, new: str) -> None:
 
 
 def merge(store: Store, source: str, target: str) -> int:
-    """Make one person of two: the photos of `source` become `target`'s; return how many.
+    """Make one person of two: move the photos of `source` to `target` and return how many were moved.
 
-    `target`'s consent note stays, or is `source`'s where there is none; of two last days the earlier one counts.
-    UnknownPersonError if nobody is called so, GalleryError if both are the same.
+    `target` keeps its consent note; without one it takes that of `source`. The earlier of the two last days counts.
+    UnknownPersonError if nobody has one of the names; GalleryError if both name the same person.
     """
     with store.write() as db:
         gone, kept = store.person(db, source), store.person(db, target)
         if gone == kept:
-            raise GalleryError(f"{store.folder}: '{source}' and '{target}' are one person already; give two")
+            raise GalleryError(f"{store.folder}: '{source}' and '{target}' are the same person; give two people")
         notes, days = zip(consent_of(db, kept), consent_of(db, gone), strict=True)
         count = db.execute("UPDATE templates SET person = ? WHERE person = ?", (kept, gone)).rowcount
         db.execute("DELETE FROM people WHERE id = ?", (gone,))
@@ -79,15 +82,19 @@ def merge(store: Store, source: str, target: str) -> int:
 
 
 def consent(store: Store, name: str) -> tuple[str | None, str | None]:
-    """Return the note on what a person agreed to and the last day they may be kept; UnknownPersonError if none."""
+    """Return the note on what a person agreed to and the last day they may be kept, each None where not given.
+
+    UnknownPersonError if nobody is called `name`.
+    """
     with store.read() as db:
         return consent_of(db, store.person(db, name))
 
 
 def set_consent(store: Store, name: str, note: str | None = None, until: str | None = None) -> None:
-    """Note what a person agreed to, and the last day (UTC, YYYY-MM-DD) they may be kept; "" deletes, None leaves.
+    """Note what a person agreed to, and the last day (UTC, YYYY-MM-DD) they may be kept.
 
-    GalleryError for an unfit note or day, UnknownPersonError if nobody is called `name`.
+    "" deletes a value; None leaves it as it is. GalleryError for an unfit note or day; UnknownPersonError if nobody is
+    called `name`.
     """
     with store.write() as db:
         person = store.person(db, name)

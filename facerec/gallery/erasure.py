@@ -1,6 +1,6 @@
-"""Removing people from a gallery, so that no file of its folder holds anything of them any more.
+"""Removing people from a gallery, so that no file in its folder holds any of their data.
 
-The rows go in one transaction, and with them the search index and every copy; then the database is written anew.
+One transaction deletes the rows, the search index and every copy. Then the database is rewritten.
 """
 
 import sqlite3
@@ -17,11 +17,11 @@ from facerec.gallery.strangers import forget_strangers
 
 
 def remove(store: Store, name: str) -> int:
-    """Forget a person, leaving nothing of them in the folder's files; return how many templates they had.
+    """Delete a person from all files in the folder; return how many templates they had.
 
-    Copies are deleted; closing keeps a new one. Where another process or a full disk keeps data in the database, a
-    warning is logged, `data_may_remain` says so, and whoever opens the gallery next wipes it. UnknownPersonError if
-    nobody is called `name`.
+    All copies are deleted; closing the gallery makes a new one. If another process or a full disk prevents the
+    rewrite, a warning is logged, `data_may_remain` is true, and whoever opens the gallery next rewrites it.
+    UnknownPersonError if nobody is called `name`.
     """
     with store.write() as db:
         count = _forget(store, db, store.person(db, name), "removed")
@@ -30,13 +30,16 @@ def remove(store: Store, name: str) -> int:
 
 
 def expired(store: Store, today: str | None = None) -> list[PersonSummary]:
-    """Return everybody whose last day is before `today` (YYYY-MM-DD; unless given, now in UTC), by name."""
+    """Return everybody whose last day is before `today`, sorted by name.
+
+    today: YYYY-MM-DD; the present day in UTC unless given.
+    """
     with store.read() as db:
         return _past(db, today)
 
 
 def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
-    """Remove everybody who is `expired`, as `remove` does, in one transaction; return who it was."""
+    """Remove everybody whom `expired` returns, in one transaction and as `remove` does; return them."""
     with store.write() as db:
         gone = _past(db, today)
         for person in gone:
@@ -46,15 +49,15 @@ def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
 
 
 def data_may_remain(store: Store) -> bool:
-    """Whether data of somebody who was removed may still be in the files."""
+    """Whether data of removed people may still be in the files."""
     with store.read() as db:
         return bool(pending(db))
 
 
 def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
-    """Delete every other file that holds what is being removed from the database by this `entry` of the log.
+    """Delete every file beside the database that may hold the data being removed. entry: the removal's log number.
 
-    The files go before the commit: once somebody is removed no copy can bring them back.
+    The files are deleted before the commit, so that no copy can bring back somebody whose removal is committed.
     """
     db.execute("UPDATE traces SET removal = ?", (entry,))
     path = store.database.path

@@ -1,17 +1,17 @@
-"""The gallery: who has been enrolled, and who of them a face is most like.
+"""The gallery: the enrolled people, and a search for those most like a face.
 
     with Gallery.open(Path("club"), create=True) as gallery:
         gallery.bind_model(fingerprint, "facerec-resnet50", 512, Threshold(1.08, "FMR 0.1 % on the validation people"))
         gallery.add("Ann Lee", template)
         gallery.search(vectors, top=5)
 
-A folder of a few files. `gallery.db` (SQLite) is the truth: each write is one transaction, on disk when the call
-returns, with its entry in the audit log. `index.faiss` is a cache stamped with the database's generation; one that is
-missing, stale or damaged is made again, and an encrypted gallery keeps none. `gallery.db.backup` is a copy, kept when a
-gallery that was changed is closed. Several processes may enroll and identify at once.
+A gallery is a folder of a few files. `gallery.db` (SQLite) is the truth. Each write is one transaction with an entry in
+the audit log, and is on disk when the call returns. `index.faiss` is a cache stamped with the database's generation. A
+missing, stale or damaged one is made again; an encrypted gallery keeps none. `gallery.db.backup` is a copy, made when a
+changed gallery is closed. Several processes may enroll and identify at once.
 
-`Gallery` is what a program holds. What it does not offer are functions of the modules beside this one, on its `store`:
-`enrolled`, `erasure`, `maintenance`, `archive`. `backup` and `encryption` work on the folder of a closed gallery.
+A program works with a `Gallery`. Other functions work on its `store`; they are in the modules `enrolled`, `erasure`,
+`maintenance` and `archive` beside this one. `backup` and `encryption` work on the folder of a closed gallery.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,16 +37,16 @@ from facerec.vectors import vector_fault
 
 
 class Gallery:
-    """An open gallery. Every method raises a GalleryError of one line if the folder or database fails it.
+    """An open gallery. Every method raises a GalleryError of one line if the folder or database fails.
 
-    One object may be used from several threads at once; the answers are those of the calls one after the other.
-    store: its open folder, for the functions of the other modules.
+    Several threads may use one object at once; the calls then run one after the other. store: the open folder, for the
+    functions of other modules.
     """
 
     def __init__(self, store: Store) -> None:
         """Use `Gallery.open`."""
         self.store = store
-        self._cache: PeopleCache | None = None  # once a model is bound
+        self._cache: PeopleCache | None = None  # None until a model is bound
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False) -> Self:
@@ -60,12 +60,12 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; see `Store.close`."""
+        """Close the files; see `Store.close`."""
         self.store.close()
 
     @property
     def folder(self) -> Path:
-        """The folder the gallery is in."""
+        """The gallery's folder."""
         return self.store.folder
 
     def __len__(self) -> int:
@@ -82,18 +82,18 @@ class Gallery:
     def bind_model(
         self, fingerprint: str, name: str, dimension: int, threshold: Threshold | None, cohort: Vectors | None = None
     ) -> None:
-        """Say which model this process's vectors come from; needed before `add` and `search`.
+        """State which model makes this process's vectors. Call it before `add` and `search`.
 
-        cohort: (N, D) unit rows of strangers that come with the model. An empty gallery takes the model as its own;
-        later the same model may bring a new name, threshold (its card's) or cohort. Raises ForeignModelError if the
-        gallery holds vectors of another model.
+        dimension: D, the length of a vector. threshold: the one of the model's card. cohort: (N, D) unit float32 rows
+        of the strangers that come with the model. An empty gallery adopts the model. Later the same model may bring a
+        new name, threshold or cohort. ForeignModelError if the gallery holds vectors of another model.
         """
         with self.store.lock:
             bind_model(self.store, fingerprint, name, dimension, threshold, cohort)
             self._cache = PeopleCache(self.store, fingerprint)
 
     def _bound(self) -> PeopleCache:
-        """What is kept in memory of the gallery, once a model is bound."""
+        """Return the people in memory; GalleryError before `bind_model`."""
         if self._cache is None:
             raise GalleryError(f"{self.folder}: no model chosen yet; call bind_model first")
         return self._cache
@@ -102,9 +102,9 @@ class Gallery:
 
     @property
     def threshold(self) -> Threshold | None:
-        """The largest distance of a match now: set by the gallery's strangers, without any the one of the model's card.
+        """The largest distance that counts as a match now: the calibration's, or else that of the model's card.
 
-        None where there is neither.
+        None if there is neither.
         """
         calibration = self.calibration() if self._cache is not None else None
         if calibration is not None:
@@ -114,10 +114,11 @@ class Gallery:
         return None if distance is None else Threshold(distance, source)
 
     def calibration(self, fpir: float | None = None) -> Calibration | None:
-        """The threshold for a false positive identification rate, set by searching the strangers among the people now.
+        """Return the threshold for a false positive identification rate, found by searching strangers in the gallery.
 
-        fpir: the gallery's own target unless given. None where nobody is enrolled or no strangers are known. What was
-        found for the target is kept until the gallery changes. Raises ConfigError for a rate not between 0 and 1.
+        fpir: the rate aimed at; the gallery's own target unless given. The result for the gallery's target is kept
+        until the gallery changes. None if nobody is enrolled or no strangers are known. ConfigError if the rate is not
+        between 0 and 1.
         """
         with self.store.lock:
             return self._calibration(self._bound(), fpir)
@@ -137,10 +138,11 @@ class Gallery:
         return made
 
     def set_calibration(self, fpir: float | None = None, *, strangers: Vectors | None = None, source: str = "") -> None:
-        """Set, in one transaction, what the threshold is for; what is not given stays as it is.
+        """Set the target rate, the strangers or both, in one transaction. An argument that is None changes nothing.
 
         fpir: the false positive identification rate aimed at; ConfigError if it is not between 0 and 1. strangers:
-        (N, D) unit rows of people who are not enrolled, N may be 0, from `source`; they replace those given before.
+        (N, D) unit float32 rows of people who are not enrolled; N may be 0. They replace the strangers given before.
+        source: where they come from.
         """
         if fpir is not None:
             require_rate(fpir)
@@ -157,15 +159,15 @@ class Gallery:
     # ------------------------------------------------------------------------------------------------ enrolling
 
     def find_photo(self, photo_hash: str) -> str | None:
-        """Return who is enrolled with this photo, or None."""
+        """Return the name of the person enrolled with this photo, or None."""
         with self.store.read() as db:
             return owner_of(db, photo_hash)
 
     def add(self, person: str, template: Template) -> bool:
-        """Enroll one photo: True once it is safely on disk, False if this person already had it.
+        """Enroll one photo. Returns True once it is on disk, False if this person already had it.
 
-        The name is stripped and NFC-normalised. Raises GalleryError for an unfit name, a vector that is not finite,
-        of unit length (within 1e-3) and of the model's dimension, or a photo that is enrolled as somebody else.
+        The name is stripped and NFC-normalised. GalleryError for an unfit name; for a vector that is not finite, not of
+        unit length (within 1e-3) or not of the model's dimension; and for a photo enrolled as somebody else.
         """
         name, cache = clean_name(person), self._bound()
         with self.store.lock:
@@ -181,7 +183,7 @@ class Gallery:
                         "`facerec gallery rename` or `remove` if that was wrong"
                     )
                 after, last = generation_of(db), scalar(db, "SELECT max(id) FROM templates")
-            if owner is None:  # and safely on disk
+            if owner is None:  # the photo is now on disk, so memory may follow
                 cache.add(before, after, last, name, template.vector)
         return owner is None
 
@@ -190,9 +192,9 @@ class Gallery:
     def search(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return, for each of (N, D) unit float32 rows, the `top` >= 1 nearest people, nearest first.
 
-        A person's distance is that of the mean of their templates, made unit-length again, by exact search; of equally
-        near people the one whose photo was enrolled first comes first. People other processes enrolled a moment ago are
-        found. Nobody enrolled: N empty lists.
+        The distance to a person is that to the unit-length mean of their templates. The search is exact. Of two equally
+        near people, the one whose photo was enrolled first comes first. The search sees people whom other processes
+        have just enrolled. It returns N empty lists if nobody is enrolled.
         """
         with self.store.lock:
             people = self._bound().current()
@@ -200,10 +202,10 @@ class Gallery:
             return people.nearest(vectors, top)
 
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
-        """Return, for each of (N, D) unit float32 rows, the nearest person and the person `names` has for that row.
+        """Return, for each of (N, D) unit float32 rows, the nearest person and the person named for that row.
 
-        The nearer of the two comes first. One candidate where they are the same person, or the named one is not
-        enrolled; none where nobody is.
+        names: N names. The nearer of the two comes first. There is one candidate if both are the same person or the
+        named one is not enrolled, and none if nobody is enrolled.
         """
         with self.store.lock:
             people = self._bound().current()
@@ -211,12 +213,15 @@ class Gallery:
             return people.nearest_and_named(vectors, names)
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
-        """Return the pairs of people within a distance of whom one at least is in `names`; see `PeopleIndex.alike`."""
+        """Return the pairs of people within the distance `limit`, at least one of them in `names`.
+
+        See `PeopleIndex.alike`.
+        """
         with self.store.lock:
             return self._bound().current().alike(names, limit)
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
-        """Return everybody's name and the (P, D) unit float32 rows they are searched at."""
+        """Return everybody's name and their mean templates, (P, D) unit float32 rows in the same order."""
         with self.store.lock:
             people = self._bound().current()
             return tuple(people.names), people.means.copy()
@@ -224,7 +229,7 @@ class Gallery:
     # ------------------------------------------------------------------------------------------------ who is in it
 
     def people(self) -> list[PersonSummary]:
-        """Return everybody, by name."""
+        """Return everybody, sorted by name."""
         return enrolled.people(self.store)
 
     def show(self, name: str) -> list[StoredTemplate]:
@@ -244,7 +249,7 @@ class Gallery:
         enrolled.set_consent(self.store, name, note, until)
 
     def remove(self, name: str) -> int:
-        """Forget a person, leaving nothing of them in the folder's files; see `erasure.remove`."""
+        """Delete a person from all files in the folder; see `erasure.remove`."""
         return erasure.remove(self.store, name)
 
     def expire(self, today: str | None = None) -> list[PersonSummary]:
@@ -254,11 +259,11 @@ class Gallery:
     # ------------------------------------------------------------------------------------------------ looking after it
 
     def log(self) -> tuple[list[LogEntry], str]:
-        """Return what was done to the gallery, the oldest first, and the hash that stands for all of it."""
+        """Return the audit log, oldest entry first, and its head hash."""
         return self.store.log()
 
     def check(self) -> CheckReport:
-        """Look for damage in everything the gallery keeps; see `maintenance.check`."""
+        """Look for damage in all files of the gallery; see `maintenance.check`."""
         return maintenance.check(self.store)
 
     def export(self, path: Path) -> Archive:
@@ -266,7 +271,7 @@ class Gallery:
         return archive.export(self.store, path)
 
     def import_archive(self, content: Archive) -> list[Imported]:
-        """Enroll the people of what `archive.read_archive` read; see `archive.import_archive`."""
+        """Enroll the people of an archive that `archive.read_archive` read; see `archive.import_archive`."""
         return archive.import_archive(self.store, content)
 
 

@@ -1,4 +1,4 @@
-"""What is damaged in a gallery's database."""
+"""Finding damage in a gallery's database."""
 
 import sqlite3
 from pathlib import Path
@@ -15,7 +15,7 @@ RESTORE = "`facerec gallery restore` brings back a backup"
 
 
 def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[str]:
-    """Strangers that are not what was stored, one line for each kind, or for this one."""
+    """Strangers whose vectors are not what was stored, one line a kind. kind: look at this kind only."""
     if version_of(db) == 1:
         return []
     query = f"SELECT kind, source FROM strangers WHERE {damaged(db, 'kind', 'vectors')} AND ? IN (kind, '')"
@@ -27,7 +27,7 @@ def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[st
 
 
 def faults(db: sqlite3.Connection) -> list[str]:
-    """Return what SQLite itself finds wrong with its pages, constraints and references, one line each."""
+    """What SQLite finds wrong with its pages, constraints and references, one line each."""
     pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
     return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
 
@@ -52,13 +52,13 @@ def broken_people(db: sqlite3.Connection) -> list[str]:
 
 
 def require_undamaged(db: sqlite3.Connection, where: Path, after: int = 0) -> None:
-    """DamagedGalleryError, about `where`, if a vector is not what was stored, of templates with ids above `after`."""
+    """DamagedGalleryError about `where` if a template with an id above `after` has a vector that was not stored so."""
     if scalar(db, f"SELECT count(*) FROM templates WHERE id > ? AND {damaged(db, 'photo_hash', 'vector')}", after):
         raise DamagedGalleryError(f"{where}: {broken_vectors(db, after)[0]}")
 
 
 def broken_vectors(db: sqlite3.Connection, after: int = 0) -> list[str]:
-    """Vectors that are none, or not what was stored, of templates with ids above `after`, one line each."""
+    """Templates with an id above `after` whose vector is invalid or not what was stored, one line each."""
     dimension = scalar(db, "SELECT dimension FROM gallery")
     found = []
     query = f"SELECT name, source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')} FROM templates t "

@@ -2,14 +2,15 @@
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
     index.faiss                    a cache: the vectors, for searching
-    calibration.cache              a cache: what the calibration before found
-                                   (no caches where the gallery is encrypted)
+    calibration.cache              a cache: the distances that the last calibration found
+                                   (an encrypted gallery has no caches)
     gallery.db.backup, .rollback   whole copies of the database
-    gallery.db.restoring           a copy that is taking the database's place
-    gallery.encrypted              only where all of these are encrypted (see `sqlcipher`): their salt, in hexadecimal
-    *.draft                        left by a killed process; whoever has the database's write lock may delete it
+    gallery.db.restoring           a copy that is about to replace the database
+    gallery.encrypted              only in an encrypted gallery (see `sqlcipher`): the files' salt, in hexadecimal
+    *.draft                        an unfinished file of a killed process; the holder of the database's write lock may
+                                   delete it
 
-Whoever opens a gallery shares a lock (flock) on its folder; a restore has the folder to itself.
+Every process that has a gallery open holds a shared lock (flock) on its folder. A restore holds an exclusive one.
 """
 
 import os
@@ -18,10 +19,10 @@ from pathlib import Path
 from facerec.errors import DamagedGalleryError
 from facerec.files import draft_of, unlink
 
-KINDS = ("backup", "rollback")  # of copies: after every session that changed the gallery; before its model was changed
-SALT_SIZE = 16  # bytes: what an encrypted file begins with (SQLCipher's design)
-_ENDS = ("", "-journal", "-wal", "-shm")  # of a database's name, and of those of SQLite's own files for it
-SQLITE_MAGIC = b"SQLite format 3\0"  # what every other one begins with
+KINDS = ("backup", "rollback")  # kinds of copies: made after a session with changes; made before a change of model
+SALT_SIZE = 16  # bytes at the beginning of an encrypted file (SQLCipher's design)
+_ENDS = ("", "-journal", "-wal", "-shm")  # what SQLite appends to a database's name for its own files
+SQLITE_MAGIC = b"SQLite format 3\0"  # the first bytes of a file that is not encrypted
 
 
 def database_of(folder: Path) -> Path:
@@ -35,12 +36,12 @@ def index_of(path: Path) -> Path:
 
 
 def search_of(path: Path) -> Path:
-    """What the calibration before found, beside the database `path`."""
+    """The distances that the last calibration found, beside the database `path`."""
     return path.with_name("calibration.cache")
 
 
 def caches_of(path: Path) -> list[Path]:
-    """The files beside the database `path` that can be made again, and hold something of the people in it."""
+    """The files beside the database `path` that can be made again but hold data about its people."""
     return [index_of(path), search_of(path)]
 
 
@@ -50,25 +51,25 @@ def copy_of(path: Path, kind: str) -> Path:
 
 
 def restoring_of(path: Path) -> Path:
-    """Where a whole copy waits to be put in the place of the database `path`; nobody opens the gallery meanwhile."""
+    """The copy that waits to replace the database `path`. While it exists, nobody opens the gallery."""
     return path.with_name(f"{path.name}.restoring")
 
 
 def copies_of(path: Path) -> list[Path]:
-    """The copies there are of the database `path`."""
+    """The existing copies of the database `path`."""
     return [copy for kind in KINDS if (copy := copy_of(path, kind)).is_file()]
 
 
 def mark_of(path: Path) -> Path:
-    """The file that says that the database `path`, and every other one in its folder, is encrypted."""
+    """The mark: a file that says that the database `path` and every other one in its folder is encrypted."""
     return path.with_name("gallery.encrypted")
 
 
 def salt_of(path: Path) -> bytes | None:
-    """The salt of the databases in the folder of `path`, None where they are not encrypted.
+    """The salt of the databases in the folder of `path`; None if they are not encrypted.
 
-    DamagedGalleryError if the mark is not what facerec wrote. The databases themselves are not asked: closing a file
-    takes away the locks that SQLite holds on it for the same process.
+    DamagedGalleryError if the mark is damaged. The salt is read from the mark, never from a database: closing a file
+    would release the locks that SQLite holds on it in the same process.
     """
     mark = mark_of(path)
     try:
@@ -84,13 +85,13 @@ def salt_of(path: Path) -> bytes | None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a file begins as every database does that is not encrypted. Only of one this process has not open."""
+    """Whether a file begins as an unencrypted database does. This process must not have the file open."""
     with path.open("rb") as file:
         return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
 def drafts_of(path: Path) -> list[Path]:
-    """What killed processes left unfinished beside the database `path`, SQLite's own files for them included."""
+    """The unfinished files of killed processes beside the database `path`, with SQLite's own files for them."""
     kinds = (*KINDS, "restoring")
     written = (*caches_of(path), mark_of(path), *(copy_of(path, kind) for kind in kinds))
     found = (Path(f"{draft_of(file)}{end}") for file in written for end in _ENDS)
@@ -98,7 +99,7 @@ def drafts_of(path: Path) -> list[Path]:
 
 
 def new_draft(target: Path) -> Path:
-    """Return an empty file, for the owner alone, to write a database in that is to be called `target`."""
+    """Make an empty file that only its owner can read, for a database that will be renamed to `target`."""
     draft = draft_of(target)
     unlink([Path(f"{draft}{end}") for end in _ENDS])
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

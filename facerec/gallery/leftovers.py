@@ -1,6 +1,6 @@
-"""What a removal or a killed process may have left in a gallery's files: how it is found, and how it is wiped.
+"""Finding and wiping what a removal or a killed process left in a gallery's files.
 
-Somebody who was removed may still be on the database's free pages, in its write-ahead log and in its copies.
+Data of removed people may still be on the database's free pages, in its write-ahead log and in its copies.
 """
 
 import logging
@@ -20,25 +20,25 @@ log = logging.getLogger(__name__)
 
 
 def finish(database: Database) -> None:
-    """Finish what killed processes left undone, where anything may be written."""
+    """Finish what killed processes left undone, if the gallery may be written."""
     drop_drafts(database)
     if database.writable:
         wipe(database)
 
 
 def drop_drafts(database: Database) -> list[Path]:
-    """Delete the drafts that killed processes left; returns those that cannot be deleted."""
+    """Delete the drafts of killed processes; return those that cannot be deleted."""
     path = database.path
     if not drafts_of(path) or not database.writable:
         return drafts_of(path)
-    with suppress(GalleryError), database.write():  # whoever is writing a draft holds this lock
+    with suppress(GalleryError), database.write():  # a living process that writes a draft holds this lock
         unlink(drafts_of(path))
         return []
     return drafts_of(path)
 
 
 def wipe(database: Database) -> None:
-    """Write the database anew if somebody was removed since it last was; a warning is logged where that fails."""
+    """Rewrite the database if somebody was removed since the last rewrite; log a warning if that fails."""
     try:
         with database.read() as db:
             removal = pending(db)
@@ -52,14 +52,14 @@ def wipe(database: Database) -> None:
 
 
 def pending(db: sqlite3.Connection) -> int:
-    """The log's number of the last removal, if data of who was removed may still be in the files; else 0."""
+    """The log's number of the last removal if removed data may still be in the files; otherwise 0."""
     if version_of(db) < 3:
         return 0
     return scalar(db, "SELECT CASE WHEN removal > wiped THEN removal ELSE 0 END FROM traces")
 
 
 def remains(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Everything found that may hold somebody who was removed from the database `path`, one line each."""
+    """Everything that may still hold data removed from the database `path`, one line each."""
     if version_of(db) < 3:
         return []
     found = []
@@ -70,16 +70,19 @@ def remains(db: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Free pages that hold something; those of an encrypted file cannot be looked at, so all of them."""
+    """Free pages that may hold data. Those of an encrypted file cannot be read, so all of them count."""
     if salt_of(path) is not None:
         free = scalar(db, "PRAGMA freelist_count")
-        return [f"{path}: {free} free pages, whatever they hold; run `facerec gallery rebuild`"] if free else []
+        return [f"{path}: {free} free pages may hold something; run `facerec gallery rebuild`"] if free else []
     full = full_free_pages(db.serialize())
     return [f"{path}: {full} free pages still hold something; run `facerec gallery rebuild`"] if full else []
 
 
 def full_free_pages(content: bytes) -> int:
-    """How many free pages of a SQLite file are not empty (its file format, 1.5): none where it deletes securely."""
+    """Count the free pages of a SQLite file that are not empty. With secure_delete there are none.
+
+    Source: SQLite's database file format, section 1.5.
+    """
     size = int.from_bytes(content[16:18], "big")
     size = 65536 if size == 1 else size
     words = np.frombuffer(content, ">u4").reshape(-1, size // 4)
@@ -90,7 +93,7 @@ def full_free_pages(content: bytes) -> int:
         leaves = words[trunk - 1, 2 : 2 + count].astype(np.int64)
         leaves = leaves[(leaves > 0) & (leaves <= len(words))]
         full += int(words[leaves - 1].any(axis=1).sum())
-        full += bool((words[trunk - 1, 2 + count :] > len(words)).any())  # page numbers once listed there may be left
+        full += bool((words[trunk - 1, 2 + count :] > len(words)).any())  # old page numbers may stay; those are no data
         trunk = following
     return full
 
@@ -103,6 +106,6 @@ def _old_copies(path: Path, removal: int) -> list[str]:
                 if scalar(db, "SELECT removal FROM traces") < removal:
                     found.append(f"{copy}: older than the last removal; delete it")
         except GalleryError as error:
-            if copy.exists():  # else another process has removed somebody meanwhile
+            if copy.exists():  # otherwise another process has just removed somebody, and the copy with them
                 found.append(f"{error}; delete it: the next change keeps a new one")
     return found

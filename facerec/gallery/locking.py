@@ -1,4 +1,4 @@
-"""Who has a gallery's folder open, and how a restored copy takes the database's place."""
+"""Locks on a gallery's folder, and how a restored copy replaces the database."""
 
 import os
 import time
@@ -10,14 +10,14 @@ from facerec.errors import GalleryError
 from facerec.files import fcntl, may_write, put, unlink, write_text
 from facerec.gallery.layout import SALT_SIZE, SQLITE_MAGIC, caches_of, mark_of, restoring_of
 
-PATIENCE = 5.0  # seconds to wait for the folder
+PATIENCE = 5.0  # seconds to wait for the folder's lock
 
 
 def enter(path: Path) -> int | None:
-    """Share the folder of the database `path` with all who have it open; returns what to close to leave it.
+    """Take a shared lock on the folder of the database `path`; return the file descriptor to close to release it.
 
-    First finishes a restore that was killed. None where nothing may be written: who only reads loses no writes when
-    the database is replaced. GalleryError while a restore has the folder to itself.
+    First finishes a restore that was killed. Returns None, without a lock, if the folder is read-only: a reader has no
+    writes to lose when the database is replaced. GalleryError while a restore holds the folder.
     """
     while True:
         lock = _shared(path.parent) if may_write(path.parent) else None
@@ -33,7 +33,7 @@ def enter(path: Path) -> int | None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Have the folder to oneself; GalleryError if others keep it open."""
+    """Hold an exclusive lock on the folder; GalleryError if another process keeps the gallery open."""
     if not fcntl:
         yield
         return
@@ -47,10 +47,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def swap_in(path: Path) -> None:
-    """Put the waiting copy in the place of the database `path`, if one is waiting. Only for whoever is `alone`.
+    """Replace the database `path` with the waiting copy, if there is one. The caller must hold the folder with `alone`.
 
-    The write-ahead log goes first: SQLite would play it into the copy. Killed in between, the next to open goes on;
-    nobody opens the gallery before, so the mark is always that of the database.
+    The write-ahead log is deleted first, because SQLite would apply it to the copy. If the process is killed in
+    between, whoever opens the gallery next finishes the swap first. So an open database always matches the mark.
     """
     waiting = restoring_of(path)
     if waiting.exists():
@@ -60,7 +60,7 @@ def swap_in(path: Path) -> None:
 
 
 def _mark(path: Path, waiting: Path) -> None:
-    """Have the mark say what `waiting` is."""
+    """Write or delete the mark, to match whether the file `waiting` is encrypted."""
     mark = mark_of(path)
     with waiting.open("rb") as file:
         salt = file.read(SALT_SIZE)
@@ -77,7 +77,7 @@ def _shared(folder: Path) -> int | None:
     try:
         if _granted(lock, fcntl.LOCK_SH):
             return lock
-    except OSError:  # a file system without such locks: it refuses a restore the folder, too
+    except OSError:  # a file system without flock; `alone` fails there too, so no restore can interfere
         return lock
     os.close(lock)
     raise GalleryError(f"{folder}: being restored by another process; try again when it is done")

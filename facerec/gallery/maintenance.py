@@ -1,4 +1,4 @@
-"""Looking after a gallery: is it sound, its search index made anew, and whether it keeps the crops of photos."""
+"""Looking after a gallery: check it, rebuild its search index, and choose whether it keeps the crops of photos."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from facerec.search.index import FlatIndex
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What `check` looked at and, one line each, what is wrong; no problems: the gallery is sound."""
+    """The result of `check`: the numbers of people and templates, and one line for each problem found.
+
+    A gallery without problems is sound.
+    """
 
     people: int
     templates: int
@@ -25,7 +28,10 @@ class CheckReport:
 
 
 def check(store: Store) -> CheckReport:
-    """Look at every page, row and vector, the log, the index file if it claims to be up to date, and for leftovers."""
+    """Check every page, row and vector, the log and the index file, and look for leftovers of removals.
+
+    An index file of another generation is not checked: it is never used.
+    """
     finish(store.database)
     _drop_free_pages(store)
     with store.read() as db:
@@ -37,7 +43,7 @@ def check(store: Store) -> CheckReport:
 
 
 def rebuild(store: Store) -> int:
-    """Write the database anew, and the index again from it; return how many templates it holds."""
+    """Rewrite the database and make the index again from it; return the number of templates."""
     store.database.compact()
     with store.read() as db:
         generation = generation_of(db)
@@ -47,7 +53,10 @@ def rebuild(store: Store) -> int:
 
 
 def keep_crops(store: Store, keep: bool) -> None:
-    """From now on keep the aligned crops of enrolled photos; or keep none, and delete those there are, as a removal."""
+    """Choose whether the aligned crops of photos enrolled from now on are kept.
+
+    With `keep` false, the crops already kept are deleted and wiped as in a removal.
+    """
     with store.write() as db:
         if keep != keeps_crops(db):
             number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
@@ -59,7 +68,7 @@ def keep_crops(store: Store, keep: bool) -> None:
 
 
 def _drop_free_pages(store: Store) -> None:
-    """What is on the free pages of an encrypted file cannot be seen: `check` wants none there."""
+    """Rewrite an encrypted database that has free pages: `check` cannot read them, so there must be none."""
     with store.read() as db:
         free = scalar(db, "PRAGMA freelist_count")
     if free and store.database.encrypted and store.database.writable:

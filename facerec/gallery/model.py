@@ -1,4 +1,4 @@
-"""Which model a gallery's vectors are of."""
+"""The model that made a gallery's vectors."""
 
 import sqlite3
 from pathlib import Path
@@ -18,7 +18,7 @@ _COLUMNS = "model_fingerprint, model_name, dimension, threshold, threshold_sourc
 def bind_model(
     store: Store, fingerprint: str, name: str, dimension: int, threshold: Threshold | None, cohort: Vectors | None
 ) -> None:
-    """Have the gallery be of a model; see `Gallery.bind_model`."""
+    """Make a model the gallery's own, or check that it is; see `Gallery.bind_model`."""
     name, limit = as_text(name), threshold and threshold.distance
     wanted = (fingerprint, name, dimension, limit, threshold and as_text(threshold.source))
     given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
@@ -39,20 +39,20 @@ def bind_model(
 def write_model(
     db: sqlite3.Connection, fingerprint: str, name: str, dimension: int, threshold: Threshold | None
 ) -> None:
-    """Put a model in the place of the gallery's; threshold: its card's."""
+    """Replace the gallery's model. threshold: the one of the new model's card."""
     limit = threshold and threshold.distance
     values = (fingerprint, as_text(name), dimension, limit, threshold and as_text(threshold.source))
     db.execute(f"UPDATE gallery SET ({_COLUMNS}) = (?, ?, ?, ?, ?)", values)
 
 
 def require_model(store: Store, fingerprint: str, name: str, dimension: int) -> None:
-    """ForeignModelError where `bind_model` would raise it; nothing is changed."""
+    """Raise ForeignModelError if `bind_model` would; change nothing."""
     with store.read() as db:
         _refuse_other(db, store.folder, fingerprint, name, dimension)
 
 
 def dimension_of(db: sqlite3.Connection, folder: Path, fingerprint: str) -> int:
-    """The numbers in a vector of the gallery's model; ForeignModelError unless that still is the one expected."""
+    """The dimension of the gallery's vectors; ForeignModelError if the gallery's model is no longer `fingerprint`."""
     query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
     stored, name, dimension = db.execute(query).fetchone()
     if stored != fingerprint:

@@ -1,8 +1,9 @@
-"""A gallery on its way to another model: the new vectors lie beside the old until all are there, then replace them.
+"""Giving a gallery another model: new vectors are collected beside the old ones, and replace them when all are there.
 
-They lie in the database itself, in a table of their own, each committed with its batch: what a killed process has done
-is there for the next, a removal takes them along, and the change is one transaction. The database as it was just before
-is kept as the rollback copy. Other processes may enroll and identify meanwhile; what they enroll is part of the change.
+The new vectors are in a table of the same database (`renewal`), committed batch by batch. So the next process continues
+where a killed one stopped, a removal deletes them too, and the final change is one transaction. A copy of the database
+made just before it is kept as the rollback copy. Other processes may enroll and identify meanwhile; the photos they
+enroll are part of the change.
 """
 
 import sqlite3
@@ -33,7 +34,10 @@ from facerec.vectors import vector_fault
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NextModel:
-    """The model a gallery is to have, as `Gallery.bind_model` takes it; cohort: (N, dimension), N may be 0."""
+    """The model that replaces the gallery's own, as in `Gallery.bind_model`.
+
+    cohort: (N, dimension) unit float32 rows; N may be 0.
+    """
 
     fingerprint: str
     name: str
@@ -44,7 +48,7 @@ class NextModel:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """A template without a vector of the next model. id: its number in the database."""
+    """A template that has no vector of the next model yet. id: its number in the database."""
 
     id: int
     person: str
@@ -53,7 +57,7 @@ class Outstanding:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NewVector:
-    """The vector, (D,) unit float32, of the next model for template `id`; crop: to be kept, if one was made anew."""
+    """The next model's vector, (D,) unit float32, for the template `id`. crop: the crop to keep, if one was made."""
 
     id: int
     vector: NDArray[np.float32]
@@ -61,9 +65,9 @@ class NewVector:
 
 
 class ModelChange:
-    """An open gallery that is given another model. Every method raises a GalleryError of one line if it cannot be.
+    """An open gallery that is getting another model. Every method raises a GalleryError of one line if it fails.
 
-    store: its open folder. fingerprint, model_name: of the model it was of when it was opened.
+    store: the open folder. fingerprint, model_name: the gallery's model when it was opened.
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,13 +88,13 @@ class ModelChange:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; see `Store.close`."""
+        """Close the files; see `Store.close`."""
         self.store.close()
 
     def begin(self, model: NextModel) -> int:
-        """Throw away what was done towards any other model, and damaged; return how many vectors of this one there are.
+        """Delete damaged new vectors and those of any other model; return how many vectors of this model there are.
 
-        GalleryError where nobody is enrolled.
+        GalleryError if nobody is enrolled.
         """
         with self.store.write() as db:
             if not count_rows(db, "templates"):
@@ -104,7 +108,7 @@ class ModelChange:
             return count_rows(db, "renewal")
 
     def revision(self) -> int:
-        """The number of the log's last entry: it is another after every change of the gallery."""
+        """The number of the log's last entry. Every change of the gallery raises it."""
         with self.store.read() as db:
             return last_number(db)
 
@@ -123,12 +127,15 @@ class ModelChange:
             ]
 
     def crop(self, template: int) -> Image | None:
-        """The crop kept of a template, None where there is none that can be read."""
+        """The crop kept for a template; None if there is none or it cannot be read."""
         with self.store.read() as db:
             return crop_of(db, template)
 
     def keep(self, model: NextModel, vectors: Iterable[NewVector]) -> None:
-        """Keep vectors of the model; those of templates that were removed meanwhile are dropped."""
+        """Store vectors of the model. Vectors of templates that have been removed meanwhile are dropped.
+
+        GalleryError if a vector is not finite, not of unit length or not of the model's dimension.
+        """
         with self.store.write() as db:
             for each in vectors:
                 if fault := vector_fault(each.vector[None], model.dimension):
@@ -142,14 +149,14 @@ class ModelChange:
                         insert_crop(db, each.id, each.crop)
 
     def now_and_then(self, model: NextModel, revision: int, lost: int) -> tuple[EnrolledPeople, EnrolledPeople] | None:
-        """The people by the vectors of the present model, and by those of the next; None if it is not `_ready`."""
+        """The people with the present model's vectors, and with the next one's; None if the change is not `_ready`."""
         with self.store.read() as db:
             return (self._now(db), self._then(db, model)) if self._ready(db, model, revision, lost) else None
 
     def _ready(self, db: sqlite3.Connection, model: NextModel, revision: int, lost: int) -> bool:
-        """Whether the gallery is as it was at this `revision`, and all but `lost` templates have a new vector.
+        """Whether the gallery is still at this `revision`, and all but `lost` templates have a new vector.
 
-        A migration to another model may have thrown some away.
+        A migration to another model in another process may have deleted new vectors.
         """
         self._require_same_model(db)
         new = "SELECT template FROM renewal WHERE model_fingerprint = ?"
@@ -157,7 +164,7 @@ class ModelChange:
         return (last_number(db), missing) == (revision, lost)
 
     def _now(self, db: sqlite3.Connection) -> EnrolledPeople:
-        """With all the strangers it is calibrated by."""
+        """The people with the present model's vectors, and all the strangers that set its threshold."""
         dimension = scalar(db, "SELECT dimension FROM gallery")
         require_undamaged(db, self.store.folder)
         vectors = self._rows(db, dimension, "SELECT vector FROM templates ORDER BY id", ())
@@ -176,16 +183,16 @@ class ModelChange:
         return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold)
 
     def given_strangers(self) -> int:
-        """How many strangers of the user's own there are: they are the old model's, and will not be there after."""
+        """The number of strangers the user gave. Their vectors are the old model's, so the change deletes them."""
         with self.store.read() as db:
             found = read_strangers(db, scalar(db, "SELECT dimension FROM gallery") or 1, "given")
         return 0 if found is None else len(found)
 
     def finish(self, model: NextModel, revision: int, lost: Collection[int]) -> bool:
-        """Put the vectors of the model in the place of the old ones, and leave the `lost` templates out.
+        """Replace the old vectors with those of the model, and delete the `lost` templates.
 
-        False, and nothing is changed, if it is not `_ready`. The rollback copy is made before. GalleryError if the copy
-        cannot be, or another process gave the gallery a model meanwhile.
+        Makes the rollback copy first. Returns False, and changes nothing else, if the change is not `_ready`.
+        GalleryError if the copy cannot be made, or another process has given the gallery another model.
         """
         with self.store.read() as db:
             if pending(db):
@@ -196,11 +203,11 @@ class ModelChange:
                 return False
             self._leave_out(db, lost)
             self._replace(db, model, len(lost))
-            unlink(caches_of(self.store.database.path))  # of the old model's vectors, of those who are left out, too
+            unlink(caches_of(self.store.database.path))  # they hold the old vectors, and those of the lost templates
         return True
 
     def _leave_out(self, db: sqlite3.Connection, lost: Collection[int]) -> None:
-        """Of a person with no template left the name goes, too; the rollback copy has them."""
+        """Delete the `lost` templates, and every person who has no template left. The rollback copy still has them."""
         owners = [scalar(db, "SELECT person FROM templates WHERE id = ?", number) for number in lost]
         for person in sorted(set(owners)):
             record(db, "left out", person, templates=owners.count(person))
@@ -222,7 +229,7 @@ class ModelChange:
         fingerprint, name = _model_of(db)
         if fingerprint != self.fingerprint:
             raise GalleryError(
-                f"{self.store.folder}: another process made it a gallery of {name}; look, and run it again"
+                f"{self.store.folder}: another process made it a gallery of {name}; check it, then run this again"
             )
 
     def _rows(self, db: sqlite3.Connection, dimension: int, query: str, values: tuple[str, ...]) -> Vectors:

@@ -1,6 +1,7 @@
-"""Where the passphrase of an encrypted gallery comes from: the environment, a file, or whoever sits at the terminal.
+"""Where the passphrase of an encrypted gallery comes from: the environment, a file, or a question at the terminal.
 
-Never an argument of a command: every user of the machine can read those of a running program, and shells keep them.
+It is never a command-line argument. Every user of the machine can read a running program's arguments, and shells keep
+them in their history.
 """
 
 import os
@@ -9,20 +10,20 @@ from pathlib import Path
 
 from facerec.errors import PassphraseError
 
-Ask = Callable[[str, bool], str]  # the question, and whether to ask twice
+Ask = Callable[[str, bool], str]  # arguments: the question, and whether to ask twice; returns the answer
 
 _ask: Ask | None = None
-_remembered: dict[Path, str] = {}  # folder -> what a program gave for it
+_remembered: dict[Path, str] = {}  # folder -> the passphrase that `remember` was given
 
 
 def let_ask(ask: Ask | None) -> None:
-    """From now on ask somebody for what is not in the environment; None: nobody is there."""
+    """From now on ask by this function for a passphrase that is not in the environment; None: never ask."""
     global _ask
     _ask = ask
 
 
 def remember(folder: Path, passphrase: str) -> None:
-    """Use this passphrase for the gallery in `folder` until `forget`: for programs that ask for it themselves."""
+    """Use this passphrase for the gallery in `folder` until `forget`. For programs that have the passphrase already."""
     _remembered[folder.resolve()] = passphrase
 
 
@@ -32,10 +33,10 @@ def forget(folder: Path) -> None:
 
 
 def present_passphrase(path: Path) -> str:
-    """The passphrase of the encrypted database `path`; PassphraseError without any.
+    """Return the passphrase of the encrypted database `path`; PassphraseError if there is none.
 
-    What `remember` was given, $FACEREC_PASSPHRASE, the first line of the file that $FACEREC_PASSPHRASE_FILE names, or
-    the answer to a question.
+    The first of these that exists: the one given to `remember`; $FACEREC_PASSPHRASE; the first line of the file that
+    $FACEREC_PASSPHRASE_FILE names; the answer to a question.
     """
     if (given := _remembered.get(path.parent.resolve())) is not None:
         return given
@@ -43,9 +44,11 @@ def present_passphrase(path: Path) -> str:
 
 
 def new_passphrase(folder: Path, *, replacing: bool) -> str:
-    """The passphrase a gallery is to have: as `present_passphrase`, but asked for twice.
+    """Return the passphrase to encrypt a gallery with; PassphraseError if there is none.
 
-    replacing: it is encrypted already; the environment then has it in $FACEREC_NEW_PASSPHRASE or _FILE.
+    It comes from the environment, a file or a question, as in `present_passphrase`; the question is asked twice.
+    replacing: the gallery is encrypted already; the new passphrase is then in $FACEREC_NEW_PASSPHRASE or
+    $FACEREC_NEW_PASSPHRASE_FILE.
     """
     name = "FACEREC_NEW_PASSPHRASE" if replacing else "FACEREC_PASSPHRASE"
     without = f"{folder}: {'encrypted already, and no new passphrase' if replacing else 'no passphrase'} is given"
@@ -61,17 +64,17 @@ def _found(name: str, question: str, *, twice: bool, without: str) -> str:
 
 
 def _in_file(name: str) -> str | None:
-    """The first line of the file that a variable names, without its one end (LF, CR LF or CR): blanks are part of it.
+    """Return the first line of the UTF-8 file that an environment variable names; None if the variable is not set.
 
-    UTF-8; the mark that some editors begin a file with is none of it.
+    The line's end (LF, CR LF or CR) and a byte order mark are dropped. Blanks are part of the passphrase.
     """
     if not (path := os.environ.get(name)):
         return None
     role = f"${name} names the file of the passphrase"
     try:
-        line = Path(path).read_text("utf-8-sig").partition("\n")[0]  # each kind of end is read as "\n"
+        line = Path(path).read_text("utf-8-sig").partition("\n")[0]  # Python reads every kind of line end as "\n"
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise PassphraseError(f"{path}: cannot be read ({why}); {role}") from error
     if not line:
         raise PassphraseError(f"{path}: holds no passphrase on its first line; {role}")

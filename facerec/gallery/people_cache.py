@@ -1,7 +1,8 @@
-"""Everybody in a gallery as they are searched: in memory, in the index file, and made from the database.
+"""The people of a gallery, ready to search: in memory, in the index file, and read from the database.
 
-The database names its state by a generation, drawn anew with every change that a search could see. What is in memory
-and in the index file is stamped with the generation it was read at; of another generation it is not used as it is.
+The database names its state by a generation, a random text that every change visible to a search replaces. The people
+in memory and the index file carry the generation they were read at. With another generation they are brought up to
+date or made again before use.
 """
 
 import sqlite3
@@ -24,14 +25,14 @@ from facerec.types import Vectors
 
 
 class PeopleCache:
-    """The people of a gallery of one model, kept in memory and brought up to date when the gallery changed.
+    """The people of a gallery, kept in memory and brought up to date when the gallery changed.
 
-    Whoever uses what `current` returns has the store's lock: the next call changes it in place.
-    fingerprint: the model's. generation: the state of the database that what is in memory was read at.
+    Hold the store's lock while you use the result of `current`: the next call changes it in place. fingerprint: the
+    model's. generation: the state of the database at which the people in memory were read.
     """
 
     def __init__(self, store: Store, fingerprint: str) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         self._store = store
         self.fingerprint = fingerprint
         self.generation = ""
@@ -39,9 +40,9 @@ class PeopleCache:
         self._search: StandingSearch | None = None
 
     def current(self) -> PeopleIndex:
-        """Return everybody as of the database's present generation, reading only what is new.
+        """Return everybody at the database's present generation, reading only what is new.
 
-        ForeignModelError if another process gave the gallery another model meanwhile.
+        ForeignModelError if another process has given the gallery another model.
         """
         known, store = self._people, self._store
         with store.read() as db:
@@ -52,20 +53,21 @@ class PeopleCache:
             people = cached or _refreshed(db, store.folder, known or PeopleIndex.nobody(dimension))
         self._people, self.generation = people, generation
         if known is None and cached is None:
-            with suppress(GalleryError):  # a cache that cannot be written costs time, not truth
+            with suppress(GalleryError):  # without the cache the next opening is slower, but not wrong
                 save(store, people, generation)
         return people
 
     def search(self) -> StandingSearch:
-        """Return the search by which the threshold is set, with what this process or an earlier one found."""
+        """Return the calibration's search, with the distances that this process or an earlier one found."""
         if self._search is None:
             self._search = load_search(self._store)
         return self._search
 
     def add(self, before: str, after: str, template: int, person: str, vector: NDArray[np.float32]) -> None:
-        """Take note of a template that was added in a transaction which led from one generation to another.
+        """Add a template that was just enrolled to the people in memory.
 
-        template: its number in the database. Where others changed the gallery since it was read, `current` sees to it.
+        before, after: the generations around the transaction that enrolled it. template: its number in the database.
+        Does nothing if the people in memory are not of the generation `before`; `current` then reads what is new.
         """
         if self._people is not None and self.generation == before:
             self._people.add(np.array([template]), [person], vector[None])
@@ -73,24 +75,24 @@ class PeopleCache:
 
 
 def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> PeopleIndex:
-    """Everybody in the database; DamagedGalleryError, about `folder`, if a vector is not what was stored."""
+    """Read everybody from the database; DamagedGalleryError about `folder` if a vector is not what was stored."""
     return _refreshed(db, folder, PeopleIndex.nobody(dimension))
 
 
 def save(store: Store, people: PeopleIndex, generation: str) -> None:
-    """Write the index file, if the gallery is still of the people's generation. An encrypted gallery keeps none."""
+    """Write the index file if the gallery still is at this generation. An encrypted gallery keeps no index file."""
     if store.database.encrypted:
         return
     index = FlatIndex(people.dimension)
     index.add(people.ids, people.vectors)
-    with store.write() as db:  # the lock keeps vectors that are just being removed from coming back
+    with store.write() as db:  # the lock is held, so vectors being removed cannot be written after their removal
         if generation_of(db) == generation:
             index.save(store.index_path, generation)
 
 
 def _from_file(store: Store, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
-    """Everybody by the index file, None if it is not of this generation or not of these templates."""
-    if store.database.encrypted:  # nothing of it is kept in the open
+    """Read everybody from the index file; None if it is of another generation or has other templates."""
+    if store.database.encrypted:  # an encrypted gallery keeps no unencrypted index file
         return None
     index, (ids, owners) = FlatIndex.load(store.index_path, generation), owners_of_all(db)
     if index is None or not np.array_equal(index.ids, ids):
@@ -99,7 +101,10 @@ def _from_file(store: Store, db: sqlite3.Connection, generation: str) -> PeopleI
 
 
 def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> PeopleIndex:
-    """Bring people up to date, in place where some were only added. Ids are never used twice: new ones are higher."""
+    """Bring people up to date; in place if templates were only added.
+
+    Template ids are never used twice, so new ones are higher.
+    """
     ids, owners = owners_of_all(db)
     last = int(known.ids[-1]) if len(known.ids) else 0
     new, kept = _vectors_after(db, folder, last, known.dimension), int((ids <= last).sum())
@@ -113,7 +118,7 @@ def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> Peop
 
 
 def _vectors_after(db: sqlite3.Connection, folder: Path, last: int, dimension: int) -> Vectors:
-    """(N, D): the vectors of the templates whose numbers are above `last`, in their order."""
+    """Return the (N, D) float32 vectors of the templates with ids above `last`, in the order of the ids."""
     blobs = [blob for (blob,) in db.execute("SELECT vector FROM templates WHERE id > ? ORDER BY id", (last,))]
     if any(len(blob) != 4 * dimension for blob in blobs):
         raise _cut_off(folder)
@@ -122,4 +127,4 @@ def _vectors_after(db: sqlite3.Connection, folder: Path, last: int, dimension: i
 
 
 def _cut_off(folder: Path) -> DamagedGalleryError:
-    return DamagedGalleryError(f"{folder}: a vector is cut off or nobody's; `facerec gallery check` names it")
+    return DamagedGalleryError(f"{folder}: a vector is cut off or belongs to nobody; `facerec gallery check` names it")

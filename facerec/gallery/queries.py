@@ -17,8 +17,8 @@ from facerec.types import Box, Image, Template
 class PersonSummary:
     """One enrolled person.
 
-    enrolled: when the first photo was, ISO 8601 in UTC. consent: the note on what they agreed to, None without.
-    until: the last day (UTC, YYYY-MM-DD) they may be kept, None: no such day.
+    templates: how many photos they have. enrolled: when their first photo was enrolled, ISO 8601 in UTC. consent: the
+    note on what they agreed to, if any. until: the last day (UTC, YYYY-MM-DD) they may be kept, if any.
     """
 
     name: str
@@ -30,7 +30,7 @@ class PersonSummary:
 
 @dataclass(frozen=True, slots=True)
 class StoredTemplate:
-    """One enrolled photo, as `Template` without its vector; `enrolled`: ISO 8601 in UTC."""
+    """One enrolled photo: a `Template` without its vector. enrolled: when, ISO 8601 in UTC."""
 
     photo_hash: str
     source: str
@@ -40,17 +40,17 @@ class StoredTemplate:
 
 
 def count_rows(db: sqlite3.Connection, table: str) -> int:
-    """How many rows a table has."""
+    """The number of rows in a table."""
     return scalar(db, f"SELECT count(*) FROM {table}")
 
 
 def generation_of(db: sqlite3.Connection) -> str:
-    """What the state of the gallery is called."""
+    """The gallery's generation: a random text that every change visible to a search replaces."""
     return scalar(db, "SELECT generation FROM gallery")
 
 
 def summaries(db: sqlite3.Connection) -> list[PersonSummary]:
-    """Everybody, by name."""
+    """Everybody, sorted by name."""
     agreed = "note, until" if version_of(db) > 2 else "NULL, NULL"
     consent = "LEFT JOIN consent c ON c.person = people.id" if version_of(db) > 2 else ""
     rows = db.execute(
@@ -70,32 +70,32 @@ def photos_of(db: sqlite3.Connection, person: int) -> list[StoredTemplate]:
 
 
 def consent_of(db: sqlite3.Connection, person: int) -> tuple[str | None, str | None]:
-    """The note on what a person agreed to, and the last day they may be kept; None for what was not said."""
+    """The note on what a person agreed to and the last day they may be kept, each None where not given."""
     if version_of(db) < 3:
         return None, None
     return db.execute("SELECT note, until FROM consent WHERE person = ?", (person,)).fetchone() or (None, None)
 
 
 def write_consent(db: sqlite3.Connection, person: int, note: str | None, until: str | None) -> None:
-    """Replace both."""
+    """Replace a person's consent note and last day."""
     db.execute("REPLACE INTO consent (person, note, until) VALUES (?, ?, ?)", (person, note, until))
 
 
 def id_of(db: sqlite3.Connection, name: str) -> int | None:
-    """The id of a person, None if nobody has the name."""
+    """The id of a person; None if nobody has the name."""
     return scalar(db, "SELECT id FROM people WHERE name = ?", name)
 
 
 def owner_of(db: sqlite3.Connection, photo_hash: str) -> str | None:
-    """Who is enrolled with a photo, or None."""
+    """The name of the person enrolled with a photo, or None."""
     query = "SELECT name FROM people JOIN templates ON person = people.id WHERE photo_hash = ?"
     return scalar(db, query, photo_hash)
 
 
 def insert_template(db: sqlite3.Connection, name: str, template: Template, enrolled: str | None = None) -> int:
-    """Enroll a photo, and its person where they are new; returns their number. enrolled: when, now unless given.
+    """Enroll a photo, and its person if they are new; return the person's number.
 
-    Its crop is kept where the gallery keeps crops.
+    enrolled: when, ISO 8601 in UTC; now unless given. The photo's crop is kept if the gallery keeps crops.
     """
     enrolled = enrolled or audit_log.utc_now()
     if (person := id_of(db, name)) is None:
@@ -115,31 +115,31 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template, enrol
 
 
 def as_text(name: str) -> str:
-    """A path, or what was called by one, as SQLite takes it: its text is UTF-8, file names need not be."""
+    """Return a file name as valid UTF-8, which SQLite requires; bytes that are not UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def keeps_crops(db: sqlite3.Connection) -> bool:
-    """Whether the crops of what is enrolled are kept."""
+    """Whether the gallery keeps the crops of enrolled photos."""
     return version_of(db) > 3 and bool(scalar(db, "SELECT crops FROM keeping"))
 
 
 def insert_crop(db: sqlite3.Connection, template: int, crop: Image) -> None:
-    """Keep the crop of a template that has none yet, where the gallery keeps crops."""
+    """Store the crop of a template if the gallery keeps crops and the template has none yet."""
     if keeps_crops(db):
         db.execute("INSERT OR IGNORE INTO crops (template, png) VALUES (?, ?)", (template, encode_png(crop)))
 
 
 def crop_of(db: sqlite3.Connection, template: int) -> Image | None:
-    """The crop kept of a template; None where there is none that can be read."""
+    """The crop kept for a template; None if there is none or it cannot be read."""
     png = scalar(db, "SELECT png FROM crops WHERE template = ?", template) if version_of(db) > 3 else None
     try:
         return None if png is None else decode_png(png)
-    except ImageError:  # `broken_crops` names it; here the photo may do instead
+    except ImageError:  # `broken_crops` reports it; the caller may use the photo instead
         return None
 
 
 def owners_of_all(db: sqlite3.Connection) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the ids of all templates, ascending, and whose each is."""
+    """Return the ids of all templates, ascending, and the name of each one's person."""
     rows = db.execute("SELECT t.id, name FROM templates t JOIN people ON person = people.id ORDER BY t.id").fetchall()
     return np.array([number for number, _ in rows], np.int64), [name for _, name in rows]

@@ -1,4 +1,4 @@
-"""The tables of a gallery, and how those of older formats become them."""
+"""The tables of a gallery, and the upgrade of older formats."""
 
 import sqlite3
 import struct
@@ -10,23 +10,24 @@ APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
 VERSION = 6
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
-# AUTOINCREMENT: a number is never given to another. So a person's number in the log stays theirs after they are
-# removed, and an index in memory can be brought up to date by the templates' ids.
+# AUTOINCREMENT: a number is never used twice. So a person's number in the log stays theirs after their removal, and
+# the people in memory can be brought up to date by the templates' ids.
 _PEOPLE = f"""(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     enrolled TEXT NOT NULL DEFAULT {_NOW}
 )"""
-# `generation` is drawn anew, by the triggers, inside every transaction that changes what a search can find. It is
-# random, not counted, so that a copy of the gallery that went its own way never comes to the same one.
-# `traces`: the log's number of the last removal, and of the last one that is wiped from the files.
-# `keeping`: whether the crops of enrolled photos are kept. `renewal`: vectors of a model the gallery is to have next.
-# `checksum`: of a vector with its photo's hash, of strangers with their kind, or of a calibration (see `sealed`). A
-# crop's PNG has checksums of its own. All other columns stand in an index, too (`*_twice`, UNIQUE): at every opening
-# SQLite's integrity check compares table and index, and so finds a bit that flipped in either. It overlooks one case: a
-# flipped bit can turn a number in the index into NaN, which the check takes for equal to every number. So `gallery` is
-# never read from its index: `WHERE only = 1` in the index keeps the query planner from it.
-# `template_sealed` stops older facerecs that had the gallery open before it was brought up to date.
+# `generation`: triggers replace it inside every transaction that changes what a search can find. It is random instead
+# of counted, so that two copies of a gallery that changed separately never have the same generation.
+# `traces`: the log's number of the last removal, and of the last removal that is wiped from the files.
+# `keeping`: whether the crops of enrolled photos are kept.
+# `renewal`: vectors of the model that a migration is giving to the gallery.
+# `checksum`: covers a vector with its photo's hash, strangers with their kind, or a calibration (see `sealed`). A
+# crop's PNG has its own checksums. All other columns are also in an index (`*_twice`, UNIQUE). At every opening,
+# SQLite's integrity check compares table and index, and so finds a flipped bit in either. It misses one case: a flipped
+# bit can turn a number in the index into NaN, and the check takes NaN as equal to every number. So `gallery` is never
+# read from its index: `WHERE only = 1` in the index keeps the query planner from using it.
+# `template_sealed`: stops an older facerec that had the gallery open before it was brought up to date.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -143,19 +144,19 @@ INSERT INTO numbered (id, name, enrolled) SELECT id, name, enrolled FROM people;
 DROP TABLE people;
 ALTER TABLE numbered RENAME TO people;
 """
-_ANEW = "DROP TABLE IF EXISTS calibration;\n"  # what it keeps can be found again, and is more now
+_ANEW = "DROP TABLE IF EXISTS calibration;\n"  # the table has more columns now, and its content can be found again
 
 
 def make_tables(db: sqlite3.Connection) -> None:
-    """Make what is not there yet of the tables, in the caller's transaction."""
+    """Make the tables that do not exist yet, in the caller's transaction."""
     _run(db, _TABLES)
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring the tables of format 1 (it knew no strangers), 2 (no log), 3 (no crops), 4 (no checksums) or 5 (much stood
-    in no index) up to date, in the caller's transaction.
+    """Bring the tables of an older format up to date, in the caller's transaction.
 
-    Foreign keys must not be enforced meanwhile: people get another table.
+    Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns. Foreign keys must
+    not be enforced meanwhile, because the table `people` is replaced.
     """
     version = version_of(db)
     steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)
@@ -163,9 +164,9 @@ def upgrade(db: sqlite3.Connection) -> None:
 
 
 def _from_4(version: int) -> str:
-    """Give checksums to what is there, as it is.
+    """Return SQL that gives checksums to the existing rows.
 
-    A search finds the same as before, and so the generation stays: the index file still tells what the vectors were.
+    A search finds the same as before. So the generation stays, and the index file is still valid.
     """
     script = "DROP TRIGGER IF EXISTS template_changed;\n"
     new = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
@@ -181,24 +182,24 @@ def _from_4(version: int) -> str:
 
 
 def know_checksums(db: sqlite3.Connection) -> None:
-    """Let a connection reckon `sealed`."""
+    """Add the SQL function that `sealed` uses to a connection."""
     db.create_function("crc32", -1, _crc32, deterministic=True)
 
 
 def sealed(*values: str) -> str:
-    """SQL for the checksum of columns or parameters, in their order: CRC-32, which no flipped bit escapes.
+    """Return SQL for the checksum of columns or parameters, in their order: a CRC-32, which finds every flipped bit.
 
-    It is against accidents: whoever may write the file can make it anew.
+    It protects from accidents only: whoever may write the file can also write a new checksum.
     """
-    # Text may be no UTF-8 once it is damaged, and is taken as bytes; of a real number that would be 15 digits.
+    # Damaged text may not be UTF-8, so text is cast to a blob. A real number is not: the cast would keep 15 digits.
     parts = (f"CASE typeof({value}) WHEN 'real' THEN {value} ELSE CAST({value} AS BLOB) END" for value in values)
     return f"crc32({', '.join(parts)})"
 
 
 def damaged(db: sqlite3.Connection, *columns: str) -> str:
-    """SQL that is true of rows whose checksum is not that of the columns, the last of them a blob.
+    """Return SQL that is true for rows whose checksum does not match the columns. The last column is a blob.
 
-    In a format without checksums it is true of none.
+    In a format without checksums it is true for no row.
     """
     changed = f"(checksum IS NOT {sealed(*columns)} OR typeof({columns[-1]}) <> 'blob')"
     return changed if version_of(db) > 4 else "FALSE"
@@ -213,24 +214,24 @@ def _crc32(*parts: bytes | float | None) -> int:
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """The format of the tables; 0: there are none."""
+    """The format of the tables; 0 if there are none."""
     return scalar(db, "PRAGMA user_version")
 
 
 def scalar(db: sqlite3.Connection, query: str, *parameters: Any) -> Any:
-    """Return the first column of the first row, None without rows."""
+    """Return the first column of the first row; None if there is no row."""
     row = db.execute(query, parameters).fetchone()
     return None if row is None else row[0]
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
-    """Not `executescript`, which would end the transaction."""
+    """Run a script in the present transaction, which `executescript` would end."""
     for statement in _statements(script):
         db.execute(statement)
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; each ends at the end of a line."""
+    """Split a script into its statements; each must end at the end of a line."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

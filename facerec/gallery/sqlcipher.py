@@ -1,7 +1,8 @@
-"""Encryption of a gallery's databases by SQLCipher 4: every page of the file, its journal and write-ahead log.
+"""Encryption of a gallery's databases by SQLCipher 4: every page of the file, its journal and its write-ahead log.
 
-The settings are SQLCipher's own: AES-256-CBC and HMAC-SHA512 for each page, the key derived from the passphrase and the
-16 bytes of salt the file begins with. So every tool that knows SQLCipher 4 opens a gallery by its passphrase.
+The settings are SQLCipher's defaults: AES-256-CBC and HMAC-SHA512 for each page. The key is derived from the passphrase
+and from a salt, the first 16 bytes of the file. So every tool that supports SQLCipher 4 opens a gallery with its
+passphrase.
 """
 
 import functools
@@ -19,29 +20,29 @@ from facerec.gallery.passphrase import present_passphrase
 from facerec.gallery.schema import know_checksums
 
 _LIBRARY = "sqlcipher3.dbapi2"
-ITERATIONS = 256_000  # of PBKDF2-HMAC-SHA512: SQLCipher 4's
+ITERATIONS = 256_000  # of PBKDF2-HMAC-SHA512; SQLCipher 4's default
 
 
 def key_of(path: Path) -> str | None:
-    """The key of the databases in the folder of `path`, as SQLCipher takes it; None where they are not encrypted.
+    """Return the key of the databases in the folder of `path`, in SQLCipher's form; None if they are not encrypted.
 
-    PassphraseError if it is needed and not there.
+    PassphraseError if a passphrase is needed but not given.
     """
     salt = salt_of(path)
     return None if salt is None else derive(present_passphrase(path), salt)
 
 
-@functools.lru_cache(maxsize=16)  # in memory only: a command opens several files of one salt
+@functools.lru_cache(maxsize=16)  # slow to derive, and a command opens several files with the same salt
 def derive(passphrase: str, salt: bytes) -> str:
-    """The key that SQLCipher derives from a passphrase and a file's salt, with the salt."""
+    """Return the key that SQLCipher derives from a passphrase and a file's salt, followed by the salt."""
     secret = passphrase.encode("utf-8", "surrogateescape")
     return f"x'{hashlib.pbkdf2_hmac('sha512', secret, salt, ITERATIONS, 32).hex()}{salt.hex()}'"
 
 
 def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
-    """Open a database file that is there, by SQLite, or with a key by SQLCipher, whose connections are the same.
+    """Open an existing database file: by SQLite, or with a key by SQLCipher, whose connections work the same way.
 
-    Any thread may use the connection, one at a time.
+    timeout: seconds to wait for a lock. Any thread may use the connection, one at a time.
     """
     if key is None:
         db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
@@ -52,13 +53,14 @@ def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
 
 
 def rewrite(source: Path, key: str | None, target: Path, new_key: str | None) -> None:
-    """Write all tables of a sound database that nobody else has open to an empty file, under another key or none.
+    """Write all tables of a database to an empty file under another key, or unencrypted if `new_key` is None.
 
-    GalleryError if the disk does not take them: SQLCipher's own error for that has no name of its own.
+    The database must be sound, and nobody else may have it open. GalleryError if the target cannot be written:
+    SQLCipher's error for that has no error name, so it is turned into one here.
     """
     with closing(_connect(f"{source.absolute().as_uri()}?mode=rw", key, 0)) as db:
         db.execute("ATTACH ? AS target KEY ?", (f"{target.absolute().as_uri()}?mode=rw", new_key or ""))
-        db.execute("PRAGMA target.journal_mode = OFF")  # a file that was not finished is not used
+        db.execute("PRAGMA target.journal_mode = OFF")  # an unfinished file is never used
         try:
             db.execute("SELECT sqlcipher_export('target')")
         except errors() as error:
@@ -71,13 +73,13 @@ def rewrite(source: Path, key: str | None, target: Path, new_key: str | None) ->
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """The base classes of what connections raise."""
+    """The base classes of all errors that connections raise."""
     library = sys.modules.get(_LIBRARY)
     return (sqlite3.Error,) if library is None else (sqlite3.Error, library.Error)
 
 
 def require_library() -> Any:
-    """Return SQLCipher's bindings; GalleryError if they are not installed."""
+    """Import and return SQLCipher's bindings; GalleryError if they are not installed."""
     try:
         return importlib.import_module(_LIBRARY)
     except ImportError as error:
@@ -86,7 +88,7 @@ def require_library() -> Any:
 
 def _connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
     db = require_library().connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
-    db.execute("PRAGMA cipher_log_level = NONE")  # on stderr; what it says comes as an error, too
+    db.execute("PRAGMA cipher_log_level = NONE")  # it logs to stderr what also comes as an error
     if key is not None:
         db.execute(f'PRAGMA key = "{key}"')
     return db

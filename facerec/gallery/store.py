@@ -1,4 +1,4 @@
-"""The folder of an open gallery: its database, and what is read from it everywhere."""
+"""The folder of an open gallery: its database, and the queries that many modules need."""
 
 import difflib
 import logging
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails it.
+    """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
 
-    It may be used from several threads at once. folder: the gallery's. database: its SQLite file, open. index_path:
-    where the search index is, if there is one. lock: whoever has it keeps other threads from reading and writing.
+    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. index_path: the search
+    index, which may not exist. lock: while a thread holds it, other threads can neither read nor write.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
@@ -36,11 +36,11 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False) -> Self:
-        """Open the gallery in `folder`; `create` makes an empty one (readable by the owner only) where there is none.
+        """Open the gallery in `folder`. With `create`, make an empty one, readable by its owner only, if there is none.
 
-        A folder that may only be read can be searched and listed. What a killed process left undone of a removal or
-        restore is finished. Raises GalleryError if there is no gallery, it cannot be opened or a newer facerec wrote
-        it; DamagedGalleryError if facerec did not write the database.
+        A read-only folder can be searched and listed. A removal or restore that a killed process left unfinished is
+        finished. GalleryError if there is no gallery, it cannot be opened, or a newer facerec wrote it.
+        DamagedGalleryError if the database is damaged or facerec did not write it.
         """
         store = cls(folder, Database(database_of(folder), create=create))
         leftovers.finish(store.database)
@@ -53,9 +53,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; first keep a copy of the database if it was changed here, or has none.
+        """Close the files. First make a copy of the database if it was changed here or has no copy.
 
-        A copy that cannot be made undoes nothing of what was done before: it is logged as a warning.
+        If the copy cannot be made, a warning is logged; the changes stay.
         """
         with self.lock:
             try:
@@ -88,20 +88,20 @@ class Store:
 
     @property
     def model_name(self) -> str | None:
-        """The name of the model the gallery was made with; None while it has none."""
+        """The name of the gallery's model; None while it has none."""
         with self.read() as db:
             return scalar(db, "SELECT model_name FROM gallery")
 
     def log(self) -> tuple[list[LogEntry], str]:
-        """Return what was done to the gallery, the oldest first, and the hash that stands for all of it."""
+        """Return the audit log, oldest entry first, and its head hash."""
         with self.read() as db:
             return audit_log.entries(db), audit_log.head(db)
 
     def person(self, db: sqlite3.Connection, name: str) -> int:
-        """Return the number of a person, in the caller's transaction; UnknownPersonError if nobody is called `name`."""
+        """Return a person's number, in the caller's transaction; UnknownPersonError if nobody is called `name`."""
         try:
             person = id_of(db, same_form(name).strip())
-        except UnicodeEncodeError:  # bytes of a command line that are not UTF-8, which every name in a gallery is
+        except UnicodeEncodeError:  # bytes from a command line that are not UTF-8; every name in a gallery is UTF-8
             person = None
         if person is None:
             known = {row[0].casefold(): row[0] for row in db.execute("SELECT name FROM people")}

@@ -1,4 +1,7 @@
-"""The strangers by whom a gallery sets its threshold: vectors of people who are not enrolled."""
+"""Strangers: vectors of people who are not enrolled. A gallery sets its threshold by them.
+
+There are two kinds: `cohort`, which comes with the model, and `given`, which the user adds.
+"""
 
 import os
 import sqlite3
@@ -14,23 +17,24 @@ from facerec.gallery.queries import as_text
 from facerec.gallery.schema import damaged, scalar, sealed, version_of
 from facerec.types import Vectors
 
-SAME_PHOTO = 1e-3  # squared distance: a photo's vector and the same as strangers are stored are less than 1e-6 apart
-
-
-_BLOCK = 64  # photos whose distances to all strangers are in memory together
+SAME_PHOTO = 1e-3  # squared distance; a vector and its float16 copy among the strangers are less than 1e-6 apart
+_BLOCK = 64  # photos compared with all strangers at a time, to limit memory
 
 
 def as_stored(vectors: Vectors) -> NDArray[np.float16]:
-    """Rows as galleries keep strangers: half the bytes, distances off by less than a thousandth."""
+    """Return (N, D) rows as galleries store strangers: float16, half the bytes; distances change by less than 1e-3."""
     return vectors.astype("<f2")
 
 
 def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
-    """The (N, dimension) rows of strangers of a kind, or of all; None where the gallery's format knows none."""
+    """Return the (N, dimension) float16 rows of the strangers of a kind, or of both kinds; None in format 1.
+
+    DamagedGalleryError if the rows are damaged.
+    """
     if version_of(db) == 1:
         return None
     file = scalar(db, "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
-    path = Path(os.fsdecode(file))  # as bytes: a folder's name need not be UTF-8, as SQLite's text must
+    path = Path(os.fsdecode(file))  # read as bytes: a folder's name need not be UTF-8, but SQLite's text must
     if found := broken_strangers(db, kind):
         raise DamagedGalleryError(f"{path}: {found[0]}")
     query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
@@ -41,7 +45,7 @@ def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = No
 
 
 def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool:
-    """Whether the strangers of a kind are just these, or the gallery's format knows none."""
+    """Whether the stored strangers of a kind are exactly these vectors; true in format 1, which has no strangers."""
     if version_of(db) == 1:
         return True
     query = f"SELECT vectors, {damaged(db, 'kind', 'vectors')} FROM strangers WHERE kind = ?"
@@ -49,7 +53,7 @@ def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool
 
 
 def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
-    """Replace the strangers of a kind."""
+    """Replace the strangers of a kind with (N, D) vectors; N may be 0. source: where they come from."""
     db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
     db.execute("DELETE FROM calibration")
     if len(vectors):
@@ -59,9 +63,10 @@ def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vec
 
 
 def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
-    """Drop the strangers given that are photos of a person's, who was a visitor once; returns how many are left.
+    """Delete the `given` strangers that are photos of this person; return how many strangers are left.
 
-    None: none of them is. Those that are damaged all go, since it cannot be told who is among them.
+    A person may have been a stranger before they were enrolled. Returns None if no stranger is a photo of theirs.
+    Damaged strangers are all deleted, because nobody can tell who is among them.
     """
     row = db.execute("SELECT source FROM strangers WHERE kind = 'given'").fetchone()
     if row is None:
@@ -69,7 +74,7 @@ def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
     dimension = scalar(db, "SELECT dimension FROM gallery")
     try:
         given = read_strangers(db, dimension, "given")
-    except DamagedGalleryError:  # which must not keep anybody from being removed
+    except DamagedGalleryError:  # damage must not prevent a removal
         given = None
     rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
     kept = rows[~_same_photos(rows, _vectors_of(db, person, dimension))]
@@ -80,16 +85,19 @@ def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
 
 
 def _vectors_of(db: sqlite3.Connection, person: int, dimension: int) -> Vectors:
-    """The (T, D) vectors of a person's photos, as they are; without those that are cut off."""
+    """Return the (T, D) float32 vectors of a person's photos, unchecked; vectors that are cut off are left out."""
     blobs = db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,))
     whole = b"".join(blob for (blob,) in blobs if len(blob) == 4 * dimension)
     return np.frombuffer(whole, "<f4").reshape(-1, dimension)
 
 
 def _same_photos(rows: Vectors, vectors: Vectors) -> NDArray[np.bool_]:
-    """Which of (N, D) rows are of the same photo as one of (T, D) vectors; in blocks: N may be tens of thousands."""
+    """Return (N,) bool: which of the (N, D) rows are of the same photo as one of the (T, D) vectors.
+
+    The work is done in blocks, because N may be tens of thousands.
+    """
     same = np.zeros(len(rows), np.bool_)
-    with np.errstate(over="ignore", invalid="ignore"):  # damaged bytes may be any number
+    with np.errstate(over="ignore", invalid="ignore"):  # the vectors are unchecked, so they may hold any number
         squares = np.einsum("nd,nd->n", rows, rows)[:, None]
         for start in range(0, len(vectors), _BLOCK):
             some = vectors[start : start + _BLOCK]

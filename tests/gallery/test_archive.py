@@ -94,9 +94,7 @@ def test_nobody_is_exported_under_a_name_that_no_import_takes(source: Path, tmp_
     sql(source, "UPDATE people SET name = 'unknown' WHERE name = 'Ann Lee'")
     result = run("gallery", "export", str(tmp_path / "file"), gallery=source)
     assert result.exit_code == 2
-    assert (
-        "'unknown' is what strangers are answered, no name for a person; give another (`facerec gall" in result.stderr
-    )
+    assert "'unknown' is the answer for strangers, not a person's name; give another (`facerec gall" in result.stderr
     assert not (tmp_path / "file").exists()
     run("gallery", "rename", "unknown", "Ann Lee", gallery=source)
     assert run("gallery", "export", str(tmp_path / "file"), gallery=source).exit_code == 0
@@ -132,7 +130,7 @@ def test_another_model_s_people_are_refused(file: Path, tmp_path: Path) -> None:
 
 
 def test_where_an_export_may_not_go(source: Path, file: Path, tmp_path: Path) -> None:
-    for path, said in ((file, "there already"), (source / "x.npz", "own folder"), (tmp_path / "no" / "x", "written")):
+    for path, said in ((file, "exists already"), (source / "x.npz", "own folder"), (tmp_path / "no" / "x", "written")):
         result = run("gallery", "export", path, gallery=source)
         assert result.exit_code == 2
         assert said in result.stderr
@@ -151,7 +149,7 @@ def test_an_export_touches_no_other_file(source: Path, file: Path, tmp_path: Pat
     there = set(tmp_path.iterdir())
     assert run("gallery", "export", tmp_path / "new.npz", gallery=source).exit_code == 0
     refused = run("gallery", "export", link, gallery=source)
-    assert (refused.exit_code, refused.stderr.count("there already")) == (2, 1)
+    assert (refused.exit_code, refused.stderr.count("exists already")) == (2, 1)
     assert set(tmp_path.iterdir()) == there | {tmp_path / "new.npz"}
     assert link.is_symlink()
     assert mine.read_text() == "somebody's own"

@@ -152,7 +152,7 @@ def test_a_number_that_would_be_given_again_is_found(change: str, folder: Path) 
     sql(folder, f"UPDATE sqlite_sequence SET {change} WHERE name = 'people'")
     with Gallery.open(folder) as gallery:
         (problem,) = gallery.check().problems
-    assert f"the numbers of people: {eve}, which is in the log, would be given again" in problem
+    assert f"the numbers of people: {eve} is in the log and would be given to another person" in problem
     assert run("gallery", "restore", "--from", "backup", gallery=folder).exit_code == 0
     with opened(folder) as gallery:
         assert gallery.check().problems == ()

@@ -13,10 +13,10 @@ from facerec.gallery.enrolled import name_of
 
 UNFIT = {
     **dict.fromkeys(
-        ["\u202eevil", "a\u2066b\u2069", "\u200b", "\ufeff\u200d", "\u00ad \u200b"], "is no name for a person"
+        ["\u202eevil", "a\u2066b\u2069", "\u200b", "\ufeff\u200d", "\u00ad \u200b"], "cannot be a person's name"
     ),
     **dict.fromkeys(
-        ["unknown", " Unknown", "UNKNOWN"], "is what strangers are answered, no name for a person; give another"
+        ["unknown", " Unknown", "UNKNOWN"], "is the answer for strangers, not a person's name; give another"
     ),
 }  # what turns the writing or shows nothing, and what is answered of nobody
 ODD = [

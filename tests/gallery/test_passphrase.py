@@ -59,7 +59,7 @@ def test_a_passphrase_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for content, words in (
         (None, "cannot be read (No such file"),
         (b"\n", "holds no pass"),
-        (b"\xff", "no UTF-8 text"),
+        (b"\xff", "not UTF-8 text"),
     ):
         if content is not None:
             secret.write_bytes(content)

@@ -38,7 +38,7 @@ def test_merging(folder: Path) -> None:
             gallery.merge("Ann", "Bob")
         with pytest.raises(UnknownPersonError):
             gallery.merge("Bob", "Ann")
-        with pytest.raises(GalleryError, match="one person already"):
+        with pytest.raises(GalleryError, match="are the same person"):
             gallery.merge("Bob", " Bob ")
         assert photos_in(gallery) == {"Bob": [0, 1, 2]}
 
@@ -121,7 +121,7 @@ ODD_DAYS = [
 def test_what_is_no_day(day: str, folder: Path) -> None:
     result = run("gallery", "consent", "Ann", "--until", day, gallery=folder)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "is no day; give it as YYYY-MM-DD" in result.stderr
+    assert "is not a day; give it as YYYY-MM-DD" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_is_no_day(day: str, folder: Path) -> None:
 def test_what_is_no_note(note: str, folder: Path) -> None:
     result = run("gallery", "consent", "Ann", "--note", note, gallery=folder)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "is no note; give one line" in result.stderr
+    assert "is not a usable note; give one line" in result.stderr
     assert result.stderr.strip().isprintable()
 
 
