@@ -1,108 +1,72 @@
 """facerec: learns a face embedding by transfer learning, recognises the people it was shown, and refuses the rest.
 
     import facerec
-    embedder, detector = facerec.load_embedder(), facerec.MTCNNDetector()
-    with facerec.open_gallery(folder, embedder, create=True) as gallery:
-        list(facerec.enrol(gallery, {"Ann Lee": [photo]}, detector, embedder))
-        facerec.identify(gallery, [other], detector, embedder, gallery.threshold)
 
-Names are imported when first used, so that `import facerec` needs neither torch nor anything else heavy. What is named
-as its module (`facerec.training.train.train`, `facerec.decision.decide.decide`) is imported from there.
+    with facerec.Recogniser("club", create=True) as club:
+        club.enroll("people/")
+        for face in club.identify("party.jpg"):
+            print(face.person or "unknown", face.distance, face.reason)
+    vectors = facerec.load("models/mine").embed(["a.jpg", "b.jpg"])
+    facerec.train("people/", "models/new", strategy="partial")
+
+A name is imported when it is first used, so that `import facerec` needs neither torch nor anything else heavy. Whatever
+is not listed here is imported from its package, as in `from facerec.gallery.gallery import Gallery`.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facerec.datasets.prepare import align_folder as align_folder
     from facerec.decision.decide import Verification as Verification
     from facerec.errors import FacerecError as FacerecError
-    from facerec.faces.detector import AlignedDetector as AlignedDetector
-    from facerec.faces.detector import Detector as Detector
-    from facerec.faces.mtcnn import MTCNNDetector as MTCNNDetector
+    from facerec.errors import NoFaceError as NoFaceError
     from facerec.faces.settings import DetectorSettings as DetectorSettings
     from facerec.features.transformer import StageFeatures as StageFeatures
-    from facerec.gallery.gallery import Gallery as Gallery
-    from facerec.inference.embedder import Embedder as Embedder
-    from facerec.inference.loading import load_classifier as load_classifier
-    from facerec.inference.loading import load_embedder as load_embedder
-    from facerec.inference.pipeline import classify as classify
-    from facerec.inference.pipeline import embed_photos as embed_photos
-    from facerec.inference.torch_runtime import Classifier as Classifier
-    from facerec.photos.folders import identity_folders as identity_folders
-    from facerec.photos.reading import read_image as read_image
-    from facerec.recognition.enroll import enrol as enrol
-    from facerec.recognition.identify import identify as identify
-    from facerec.recognition.identify import open_gallery as open_gallery
-    from facerec.recognition.identify import verify as verify
+    from facerec.inference.face_model import FaceModel as FaceModel
+    from facerec.inference.face_model import load as load
+    from facerec.photos.memory import read_image as read_image
+    from facerec.recognition.enroll import Enrollment as Enrollment
+    from facerec.recognition.identify import Identification as Identification
+    from facerec.recognition.recogniser import EnrollmentSummary as EnrollmentSummary
+    from facerec.recognition.recogniser import Recogniser as Recogniser
+    from facerec.training.fit import train as train
     from facerec.training.settings import TrainSettings as TrainSettings
-    from facerec.types import Candidate as Candidate
-    from facerec.types import Decision as Decision
     from facerec.types import Face as Face
-    from facerec.types import Photo as Photo
-    from facerec.types import Template as Template
-    from facerec.types import Threshold as Threshold
 
 _HOMES = {
-    "AlignedDetector": "faces.detector",
-    "Candidate": "types",
-    "Classifier": "inference.torch_runtime",
-    "Decision": "types",
-    "Detector": "faces.detector",
     "DetectorSettings": "faces.settings",
-    "Embedder": "inference.embedder",
+    "Enrollment": "recognition.enroll",
+    "EnrollmentSummary": "recognition.recogniser",
     "Face": "types",
+    "FaceModel": "inference.face_model",
     "FacerecError": "errors",
-    "Gallery": "gallery.gallery",
-    "MTCNNDetector": "faces.mtcnn",
-    "Photo": "types",
+    "Identification": "recognition.identify",
+    "NoFaceError": "errors",
+    "Recogniser": "recognition.recogniser",
     "StageFeatures": "features.transformer",
-    "Template": "types",
-    "Threshold": "types",
     "TrainSettings": "training.settings",
     "Verification": "decision.decide",
-    "align_folder": "datasets.prepare",
-    "classify": "inference.pipeline",
-    "embed_photos": "inference.pipeline",
-    "enrol": "recognition.enroll",
-    "identify": "recognition.identify",
-    "identity_folders": "photos.folders",
-    "load_classifier": "inference.loading",
-    "load_embedder": "inference.loading",
-    "open_gallery": "recognition.identify",
-    "read_image": "photos.reading",
-    "verify": "recognition.identify",
+    "load": "inference.face_model",
+    "read_image": "photos.memory",
+    "train": "training.fit",
 }
 
 __all__ = [
-    "AlignedDetector",
-    "Candidate",
-    "Classifier",
-    "Decision",
-    "Detector",
     "DetectorSettings",
-    "Embedder",
+    "Enrollment",
+    "EnrollmentSummary",
     "Face",
+    "FaceModel",
     "FacerecError",
-    "Gallery",
-    "MTCNNDetector",
-    "Photo",
+    "Identification",
+    "NoFaceError",
+    "Recogniser",
     "StageFeatures",
-    "Template",
-    "Threshold",
     "TrainSettings",
     "Verification",
-    "align_folder",
-    "classify",
-    "embed_photos",
-    "enrol",
-    "identify",
-    "identity_folders",
-    "load_classifier",
-    "load_embedder",
-    "open_gallery",
+    "load",
     "read_image",
-    "verify",
+    "train",
 ]
 
 
@@ -110,3 +74,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'facerec' has no attribute '{name}'")
     return getattr(importlib.import_module(f"facerec.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,7 +16,15 @@ FacerecError              one line that names the thing at fault and the remedy
 
 
 class FacerecError(Exception):
-    """Base of all errors facerec raises; its message is one line fit for a user."""
+    """Base of all errors facerec raises; its message is one line fit for a user.
+
+    >>> import facerec
+    >>> try:
+    ...     facerec.read_image("no_such.jpg")
+    ... except facerec.FacerecError as error:
+    ...     print(error)
+    no_such.jpg: no such file; check the name
+    """
 
 
 class ConfigError(FacerecError):
@@ -28,7 +36,15 @@ class ImageError(FacerecError):
 
 
 class NoFaceError(FacerecError):
-    """A photo without a usable face."""
+    """A photo without a usable face.
+
+    >>> import facerec, numpy
+    >>> try:
+    ...     facerec.load().embed([numpy.zeros((200, 200, 3), numpy.uint8)])
+    ... except facerec.NoFaceError as error:
+    ...     print(error)
+    photo 1: no face found; use a photo with a clear, larger face
+    """
 
 
 class DataError(FacerecError):

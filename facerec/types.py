@@ -26,6 +26,11 @@ class Face:
     landmarks: (5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
     confidence: the detector's, 0..1.
     vector: (D,) unit float32, where the face was embedded too; else None.
+
+    >>> import facerec
+    >>> face = facerec.load().faces("gallery/people/Joe Biden/blue_room_2010.jpg")[0]
+    >>> face.crop.shape, face.landmarks.shape, face.vector.shape
+    ((112, 112, 3), (5, 2), (128,))
     """
 
     crop: Image

@@ -18,7 +18,17 @@ from facerec.types import Candidate, Decision, Threshold
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The answer for two faces: `distance` is None if it could not be computed; `reason` is one sentence."""
+    """The answer for two faces: `distance` is None if it could not be computed; `reason` is one sentence.
+
+    >>> import facerec
+    >>> with facerec.Recogniser("club", create=True) as club:
+    ...     found = club.verify(
+    ...         "gallery/people/Barack Obama/official_portrait_2012.jpg",
+    ...         "gallery/held_back/barack_obama_blue_room_2010.jpg",
+    ...     )
+    >>> found.same, round(found.distance, 1)
+    (True, 0.5)
+    """
 
     same: bool
     distance: float | None

@@ -7,7 +7,13 @@ from facerec.settings import setting
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How faces are found."""
+    """How faces are found.
+
+    >>> import facerec
+    >>> model = facerec.load(detector=facerec.DetectorSettings(min_face_size=80))
+    >>> len(model.faces("gallery/people/Joe Biden/blue_room_2010.jpg"))
+    1
+    """
 
     min_face_size: int = setting(
         32, "Smallest face to look for, in pixels of the scaled-down photo; the work grows with 1 / size^2."

@@ -49,6 +49,11 @@ class StageFeatures(TransformerMixin, BaseEstimator):
     and of arrays of other forms, ValueError is raised, as scikit-learn wants it.
 
     After `fit`: layer_, the stage's name; fingerprint_, of the network; n_features_in_, of 2-D rows.
+
+    >>> import facerec
+    >>> photos = ["gallery/people/Joe Biden/blue_room_2010.jpg"]
+    >>> facerec.StageFeatures(None, "layer2").fit(photos).transform(photos).shape
+    (1, 512)
     """
 
     def __init__(

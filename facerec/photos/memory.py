@@ -15,8 +15,8 @@ import numpy as np
 import PIL.Image
 
 from facerec.errors import ImageError
+from facerec.photos import reading
 from facerec.photos.folders import photo_hash
-from facerec.photos.reading import decode, read_image, to_rgb
 from facerec.text import printable
 from facerec.types import Image
 
@@ -56,14 +56,27 @@ def photo_of(given: PhotoInput | MemoryPhoto, name: str | None = None) -> AnyPho
     raise ImageError(f"{name or type(given).__name__}: not a photo; give {_EXPECTED}")
 
 
+def read_image(photo: PhotoInput) -> Image:
+    """Read any photo as (H, W, 3) uint8 RGB, 0..255, upright by its EXIF orientation.
+
+    photo: a path, the bytes of an image file, a PIL image, or an array, which is checked and returned as it is. Raises
+    ImageError (one line) for whatever is no photo, damaged, or larger than 120 megapixels.
+
+    >>> import facerec
+    >>> facerec.read_image("gallery/strangers/eileen_collins_astronaut.jpg").shape
+    (512, 512, 3)
+    """
+    return read_photo(photo_of(photo))
+
+
 def read_photo(photo: AnyPhoto) -> Image:
     """(H, W, 3) uint8 RGB, upright, of any photo; raises ImageError as `read_image` does."""
     if isinstance(photo, Path):
-        return read_image(photo)
+        return reading.read_image(photo)
     if isinstance(photo.content, bytes):
-        return decode(photo.path, io.BytesIO(photo.content))
+        return reading.decode(photo.path, io.BytesIO(photo.content))
     if isinstance(photo.content, PIL.Image.Image):
-        return to_rgb(photo.path, photo.content)
+        return reading.to_rgb(photo.path, photo.content)
     return photo.content
 
 

@@ -27,6 +27,13 @@ class Identification:
     """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
     position: the face's number in the photo; 0 is the main face. quality: the face's.
+
+    >>> import facerec
+    >>> with facerec.Recogniser("club", create=True) as club:
+    ...     _ = club.enroll({"Joe Biden": ["gallery/people/Joe Biden/blue_room_2010.jpg"]})
+    ...     (face,) = club.identify("gallery/people/Joe Biden/blue_room_2010.jpg")
+    >>> face.person, round(face.distance, 3), face.position
+    ('Joe Biden', 0.0, 0)
     """
 
     path: Path

@@ -1,0 +1,216 @@
+"""The Python face: photos from anywhere, eager and streaming, refusals in one line, eight threads at once."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import toy_model
+
+from facerec import FacerecError, Recogniser
+from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError, PassphraseError, UnknownPersonError
+from facerec.faces.detector import AlignedDetector
+from facerec.inference.face_model import FaceModel, load
+
+
+@pytest.fixture
+def club(toy: Path, crops: Path, tmp_path: Path) -> Iterator[Recogniser]:
+    """A gallery of the made-up people, opened as aligned crops."""
+    with Recogniser(tmp_path / "club", create=True, model=toy, detector=AlignedDetector()) as opened:
+        opened.enroll(crops / "people")
+        yield opened
+
+
+@pytest.fixture
+def model(toy: Path) -> FaceModel:
+    return load(toy, detector=AlignedDetector())
+
+
+def encoded(crop: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    PIL.Image.fromarray(crop).save(file, "PNG")
+    return file.getvalue()
+
+
+FORMS: dict[str, Callable[[Path], object]] = {
+    "text": str,
+    "path": lambda path: path,
+    "bytes": lambda path: path.read_bytes(),
+    "pil": PIL.Image.open,
+    "array": lambda path: np.array(PIL.Image.open(path)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_photo_in_any_form_gets_the_same_answer(form: str, club: Recogniser, crops: Path) -> None:
+    (face,) = club.identify(FORMS[form](crops / "ann.png"))  # type: ignore[arg-type]
+    (known,) = club.identify(crops / "ann.png")
+    assert (face.person, face.distance) == (toy_model.NAMES[0], known.distance)
+    assert face.reason == known.reason
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_photo_in_any_form_is_enrolled(form: str, toy: Path, crops: Path, tmp_path: Path) -> None:
+    photo = crops / "ann.png"
+    with Recogniser(tmp_path / "g", create=True, model=toy, detector=AlignedDetector()) as club:
+        assert club.enroll({"Ann Lee": [FORMS[form](photo)]}).added == 1  # type: ignore[list-item]
+        again = club.enroll({"Ann Lee": [FORMS[form](photo)]})  # type: ignore[list-item]
+        assert (again.added, again.skipped) == (0, 1)
+        assert club.gallery.check().problems == ()
+        ((template,),) = [club.gallery.show("Ann Lee")]
+    assert (template.source == str(photo.resolve())) == (form in ("text", "path"))
+    if form not in ("text", "path"):
+        assert template.source.startswith("memory: ")
+
+
+def test_a_file_and_its_bytes_are_one_photo(toy: Path, crops: Path, tmp_path: Path) -> None:
+    with Recogniser(tmp_path / "g", create=True, model=toy, detector=AlignedDetector()) as club:
+        found = club.enroll({"Ann Lee": [crops / "ann.png", (crops / "ann.png").read_bytes()]})
+    assert (found.added, found.skipped, found.failed) == (1, 1, ())
+
+
+def test_what_can_be_used_is_enrolled_and_the_rest_reported(club: Recogniser, crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo", "utf-8")
+    found = club.enroll({"Dan": [tmp_path / "text.jpg", crops / "stranger.png", np.zeros((4, 4), np.float32)]})
+    assert str(found) == "3 photos: 1 added, 0 skipped, 2 failed"
+    assert ["text.jpg" in result.reason or "Dan 3" in result.reason for result in found.failed] == [True, True]
+    assert [person.name for person in club.people()] == sorted([*toy_model.NAMES, "Dan"])
+
+
+def test_a_stranger_is_nobody_and_everybody_can_be_listed_verified_and_removed(club: Recogniser, crops: Path) -> None:
+    (face,) = club.identify(crops / "stranger.png")
+    assert face.person is None
+    assert "above the threshold" in face.reason
+    assert club.verify(crops / "ann.png", crops / "people" / toy_model.NAMES[0] / "0.png").same
+    assert not club.verify(crops / "ann.png", crops / "stranger.png").same
+    assert club.remove(toy_model.NAMES[0]) == 2
+    assert toy_model.NAMES[0] not in [person.name for person in club.people()]
+    with pytest.raises(UnknownPersonError):
+        club.remove(toy_model.NAMES[0])
+
+
+def test_calibrate_by_strangers_of_ones_own(club: Recogniser) -> None:
+    assert club.calibrate() is None, "the toy model brings no strangers"
+    strangers = [toy_model.crop(person, 0) for person in range(50, 150)]
+    found = club.calibrate(fpir=0.05, strangers=strangers)
+    assert found is not None
+    assert (found.fpir, found.strangers) == (0.05, 100)
+    assert club.threshold == found.threshold
+    with pytest.raises(ConfigError):
+        club.calibrate(fpir=2)
+
+
+def test_streaming_goes_on_after_a_photo_that_cannot_be_used(club: Recogniser, crops: Path, tmp_path: Path) -> None:
+    photos = [crops / "ann.png", tmp_path / "missing.jpg", np.zeros((2, 2), np.uint8), crops / "stranger.png"]
+    found = list(club.iter_identify(photos))
+    assert [face.person for face in found] == [toy_model.NAMES[0], None, None, None]
+    assert [type(face.error) for face in found] == [type(None), ImageError, ImageError, type(None)]
+    assert "missing.jpg" in found[1].reason
+    assert "photo 3" in found[2].reason
+    assert str(found[0]).startswith(f"{crops / 'ann.png'}: {toy_model.NAMES[0]} (")
+
+
+BAD = {
+    "grey": (np.zeros((8, 8), np.uint8), "grey image"),
+    "rgba": (np.zeros((8, 8, 4), np.uint8), "RGBA image"),
+    "float": (np.zeros((8, 8, 3), np.float32), "uint8, 0 to 255"),
+    "empty": (np.zeros((0, 8, 3), np.uint8), "no pixel"),
+    "batch": (np.zeros((2, 8, 8, 3), np.uint8), "(2, 8, 8, 3)"),
+    "number": (7, "int"),
+    "no image": (b"no image", "not an image"),
+    "no bytes": (b"", "empty"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_photo_gets_one_line_that_says_what_is_expected(name: str, club: Recogniser) -> None:
+    photo, words = BAD[name]
+    for ask in (club.identify, lambda given: club.verify(given, given)):
+        with pytest.raises(ImageError) as caught:
+            ask(photo)  # type: ignore[arg-type]
+        message = str(caught.value)
+        assert words in message
+        assert len(message.splitlines()) == 1
+        assert isinstance(photo, bytes) or "(H, W, 3) uint8 RGB" in message
+
+
+def test_embed_gives_a_row_per_photo_in_order(model: FaceModel, crops: Path) -> None:
+    photos = [crops / "ann.png", toy_model.crop(5, 0), (crops / "stranger.png").read_bytes()]
+    rows = model.embed(photos)
+    assert (rows.shape, rows.dtype) == ((3, toy_model.DIMENSION), np.float32)
+    np.testing.assert_allclose(rows[1], toy_model.vector(toy_model.crop(5, 0)), atol=1e-5)
+    np.testing.assert_array_equal(model.embed(np.stack([toy_model.crop(5, 0)] * 2), aligned=True), rows[[1, 1]])
+    assert model.embed([]).shape == (0, toy_model.DIMENSION)
+    (face,) = model.faces(crops / "ann.png")
+    assert face.vector is not None
+    np.testing.assert_array_equal(face.vector, rows[0])
+
+
+def test_one_photo_is_no_list_of_photos(model: FaceModel, club: Recogniser, crops: Path) -> None:
+    for one in (str(crops / "ann.png"), crops / "ann.png", b"x", toy_model.crop(0, 0)):
+        with pytest.raises(ImageError, match="several"):
+            model.embed(one)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="a list of photos"):
+        club.enroll({"Ann": str(crops / "ann.png")})
+    with pytest.raises(ConfigError, match="a mapping of names to photos"):
+        club.enroll([crops / "ann.png"])  # type: ignore[arg-type]
+
+
+def test_a_photo_without_a_face_is_named(toy: Path, small_samples: Path) -> None:
+    model = load(toy)  # with MTCNN
+    blank, face = np.full((90, 90, 3), 128, np.uint8), next(small_samples.glob("strangers/*.jpg"))
+    assert model.faces(blank) == []
+    with pytest.raises(NoFaceError, match="photo 2: no face found"):
+        model.embed([face, blank])
+
+
+def test_a_gallery_that_is_not_there_is_refused(toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="no gallery"):
+        Recogniser(tmp_path / "nowhere", model=toy)
+
+
+def test_an_encrypted_gallery_takes_its_passphrase(
+    toy: Path, crops: Path, tmp_path: Path, encrypted: str, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from running import run
+
+    folder = tmp_path / "secret"
+    with Recogniser(folder, create=True, model=toy, detector=AlignedDetector()) as club:
+        club.enroll(crops / "people")
+    assert run("gallery", "encrypt", gallery=folder).exit_code == 0
+    monkeypatch.delenv("FACEREC_PASSPHRASE")
+    with pytest.raises(PassphraseError):
+        Recogniser(folder, model=toy)
+    with pytest.raises(FacerecError):
+        Recogniser(folder, model=toy, passphrase="wrong")
+    with Recogniser(folder, model=toy, detector=AlignedDetector(), passphrase=encrypted) as club:
+        assert [face.person for face in club.identify(crops / "ann.png")] == [toy_model.NAMES[0]]
+        club.enroll({"Dan": [crops / "stranger.png"]})
+    with pytest.raises(PassphraseError):
+        Recogniser(folder, model=toy)
+
+
+def test_eight_threads_get_what_one_gets(club: Recogniser, crops: Path) -> None:
+    """While each enrolls, looks up and removes somebody of their own, too."""
+    photos = [toy_model.crop(person, photo) for person in range(4) for photo in range(3, 9)]
+    alone = [[(face.person, face.distance) for face in club.identify(photo)] for photo in photos]
+    start = threading.Barrier(8)
+
+    def work(number: int) -> list[list[tuple[str | None, float | None]]]:
+        start.wait()
+        name, own = f"Guest {number}", toy_model.crop(100 + number, 0)
+        assert club.enroll({name: [own]}).added == 1
+        assert [face.person for face in club.identify(toy_model.crop(100 + number, 1))] == [name]
+        found = [[(face.person, face.distance) for face in club.identify(photo)] for photo in photos[:18]]
+        assert club.remove(name) == 1
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(work, range(8)):
+            assert found == alone[:18]
+    assert [person.name for person in club.people()] == sorted(toy_model.NAMES)
+    assert club.gallery.check().problems == ()
