@@ -17,7 +17,7 @@ import PIL.Image
 from facerec.errors import ImageError
 from facerec.photos import reading
 from facerec.photos.folders import photo_hash
-from facerec.text import printable
+from facerec.text import how_many, printable
 from facerec.types import Image
 
 PhotoInput = str | os.PathLike[str] | bytes | PIL.Image.Image | Image
@@ -27,33 +27,29 @@ _EXPECTED = "a path, the bytes of an image file, a PIL image, or an (H, W, 3) ui
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MemoryPhoto:
-    """A photo in memory. path: no file, but what results and messages call the photo."""
+    """A photo in memory.
+
+    path: no file, but what results and messages call the photo. content: bytes, a PIL image or an array; whatever else
+    is here, and an array of another form, is refused when the photo is read.
+    """
 
     path: Path
-    content: bytes | PIL.Image.Image | Image
+    content: Any
 
 
 AnyPhoto = Path | MemoryPhoto
 
 
 def photo_of(given: PhotoInput | MemoryPhoto, name: str | None = None) -> AnyPhoto:
-    """A photo from whatever a program holds; nothing is read or decoded yet.
+    """A photo from whatever a program holds; nothing is read, decoded or refused yet.
 
-    name: what messages call a photo in memory; by default what it is ("array of 480 x 640"). Raises ImageError for
-    anything that is no photo, and for an array that is not (H, W, 3) uint8 with at least one pixel.
+    name: what messages call a photo in memory; by default what it is ("array of 480 x 640").
     """
     if isinstance(given, MemoryPhoto):
         return given
     if isinstance(given, str | os.PathLike):
         return Path(given)
-    if isinstance(given, bytes | bytearray | memoryview):
-        return MemoryPhoto(Path(name or f"{len(given)} bytes"), bytes(given))
-    if isinstance(given, PIL.Image.Image):
-        return MemoryPhoto(Path(name or f"image of {given.height} x {given.width}"), given)
-    if isinstance(given, np.ndarray):
-        array = _checked(given, name or "array")
-        return MemoryPhoto(Path(name or f"array of {array.shape[0]} x {array.shape[1]}"), array)
-    raise ImageError(f"{name or type(given).__name__}: not a photo; give {_EXPECTED}")
+    return MemoryPhoto(Path(name or _described(given)), given)
 
 
 def read_image(photo: PhotoInput) -> Image:
@@ -73,11 +69,13 @@ def read_photo(photo: AnyPhoto) -> Image:
     """(H, W, 3) uint8 RGB, upright, of any photo; raises ImageError as `read_image` does."""
     if isinstance(photo, Path):
         return reading.read_image(photo)
-    if isinstance(photo.content, bytes):
+    if isinstance(photo.content, bytes | bytearray | memoryview):
         return reading.decode(photo.path, io.BytesIO(photo.content))
     if isinstance(photo.content, PIL.Image.Image):
         return reading.to_rgb(photo.path, photo.content)
-    return photo.content
+    if isinstance(photo.content, np.ndarray):
+        return _checked(photo.content, str(photo.path))
+    raise ImageError(f"{photo.path}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
 
 
 def hash_photo(photo: AnyPhoto) -> str:
@@ -87,7 +85,7 @@ def hash_photo(photo: AnyPhoto) -> str:
     """
     if isinstance(photo, Path):
         return photo_hash(photo)
-    if isinstance(photo.content, bytes):
+    if isinstance(photo.content, bytes | bytearray | memoryview):
         return hashlib.sha256(photo.content).hexdigest()
     pixels = read_photo(photo)
     return hashlib.sha256(f"RGB {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
@@ -101,6 +99,17 @@ def path_of(photo: AnyPhoto) -> Path:
 def source_of(photo: AnyPhoto) -> str:
     """Where the photo came from, as a gallery notes it: the absolute path, or "memory: " and its name."""
     return str(photo.resolve()) if isinstance(photo, Path) else f"memory: {printable(photo.path)}"
+
+
+def _described(content: Any) -> str:
+    """What a photo in memory is called that was given no name."""
+    if isinstance(content, bytes | bytearray | memoryview):
+        return how_many(len(content), "byte")
+    if isinstance(content, PIL.Image.Image):
+        return f"image of {content.height} x {content.width}"
+    if isinstance(content, np.ndarray):
+        return f"array of {' x '.join(map(str, content.shape[:2]))}"
+    return type(content).__name__
 
 
 def _checked(array: np.ndarray[Any, Any], name: str) -> Image:
