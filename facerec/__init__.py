@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from facerec.recognition.identify import Identification as Identification
     from facerec.recognition.recogniser import EnrollmentSummary as EnrollmentSummary
     from facerec.recognition.recogniser import Recogniser as Recogniser
-    from facerec.training.fit import train as train
     from facerec.training.settings import TrainSettings as TrainSettings
     from facerec.types import Face as Face
 
@@ -48,7 +47,6 @@ _HOMES = {
     "Verification": "decision.decide",
     "load": "inference.face_model",
     "read_image": "photos.memory",
-    "train": "training.fit",
 }
 
 __all__ = [
@@ -66,7 +64,6 @@ __all__ = [
     "Verification",
     "load",
     "read_image",
-    "train",
 ]
 
 

@@ -3,7 +3,7 @@
 It needs nothing but the clone. The galleries are filled with made-up people, one vector each, drawn from a normal
 distribution with the mean and covariance of the shipped model's cohort; the photos are those of gallery/, each cut,
 scaled and mirrored a little differently every time. An earlier command left each gallery calibrated, and its index
-file out of date, as every enrolment does. Then one `enrol` runs in each of them, as one command does. They take turns
+file out of date, as every enrollment does. Then one `enroll` runs in each of them, as one command does. They take turns
 of 16 photos (one batch of the pipeline), the same photos in each; the first turn warms up and is not counted.
 
 A photo's time is a turn's by 16: hashing and reading the file, detection, embedding, quality, search, and the
@@ -151,7 +151,7 @@ def measure(rounds: int, folder: Path) -> list[Side]:
     from facerec.faces.mtcnn import MTCNNDetector
     from facerec.inference.loading import load_embedder
     from facerec.models.cohort import load_cohort
-    from facerec.recognition.enroll import enrol
+    from facerec.recognition.enroll import enroll
     from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(None)
@@ -165,7 +165,7 @@ def measure(rounds: int, folder: Path) -> list[Side]:
         began = time.perf_counter()
         gallery = open_gallery(folder / str(people), embedder)
         gallery.calibration()  # reads everybody, and what was kept
-        enrolling = enrol(gallery, photos, *inside)  # type: ignore[arg-type]  # they pass on what those can do
+        enrolling = enroll(gallery, photos, *inside)  # type: ignore[arg-type]  # they pass on what those can do
         sides.append(Side(people, gallery, enrolling, time.perf_counter() - began))
     for turn in range(rounds + 1):
         say(f"turn {turn} of {rounds}")

@@ -12,7 +12,7 @@ import facerec
 
 NAMES = {
     "DetectorSettings", "Enrollment", "EnrollmentSummary", "Face", "FaceModel", "FacerecError", "Identification",
-    "NoFaceError", "Recogniser", "StageFeatures", "TrainSettings", "Verification", "load", "read_image", "train",
+    "NoFaceError", "Recogniser", "StageFeatures", "TrainSettings", "Verification", "load", "read_image",
 }  # fmt: skip
 
 

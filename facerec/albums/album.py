@@ -1,4 +1,4 @@
-"""Every face in a folder of photos, without anybody's name: search them, group them, link the groups, enrol one.
+"""Every face in a folder of photos, without anybody's name: search them, group them, link the groups, enroll one.
 
 Groups are numbered by the order of the photos' paths, so the same folder gives the same numbers again.
 """

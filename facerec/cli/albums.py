@@ -233,12 +233,12 @@ def _enroll(
     album: "FaceAlbum", grouping: "Grouping", number: int, name: str, folder: Path, embedder: "Embedder", as_json: bool
 ) -> int:
     """Enroll one group; how many of its photos failed."""
-    from facerec.recognition.enroll import enrol_group
+    from facerec.recognition.enroll import enroll_group
     from facerec.recognition.identify import open_gallery
 
     counts: Counter[str] = Counter()
     with open_gallery(folder, embedder, create=True) as gallery:
-        for result in enrol_group(gallery, name, album, grouping, number):
+        for result in enroll_group(gallery, name, album, grouping, number):
             counts[result.status] += 1
             if result.status == "failed":
                 common.warn(result.reason)

@@ -17,7 +17,7 @@ from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
-    from facerec.recognition.enroll import Enrolment, Review
+    from facerec.recognition.enroll import Enrollment, Review
 
 SHOWN = 10  # suggestions; --json has them all
 STATUSES = ("added", "skipped", "failed")
@@ -73,7 +73,8 @@ def enroll(
         common.finish(len(failures), 0)
     from facerec.gallery import maintenance
     from facerec.inference.loading import load_embedder
-    from facerec.recognition.enroll import enrol, review
+    from facerec.recognition.enroll import enroll as enroll_photos
+    from facerec.recognition.enroll import review
     from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(model)
@@ -84,7 +85,7 @@ def enroll(
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
-        enrolled = enrol(gallery, people, detector, embedder, several=several, force=force)
+        enrolled = enroll_photos(gallery, people, detector, embedder, several=several, force=force)
         results = _told(common.show_progress(enrolled, "Enrolling", total), as_json)
         found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
@@ -96,7 +97,7 @@ def enroll(
     common.finish(counts["failed"], counts["added"] + counts["skipped"])
 
 
-def _told(enrolled: "Iterable[Enrolment]", as_json: bool) -> "list[Enrolment]":
+def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]":
     """Every result, once it is said."""
     results = []
     for result in enrolled:
@@ -160,9 +161,9 @@ def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> 
     common.emit(line)
 
 
-def _print_people(results: "list[Enrolment]") -> None:
+def _print_people(results: "list[Enrollment]") -> None:
     """A line per person, and below it one for each photo that was added with something to say about it."""
-    people: dict[str, list[Enrolment]] = defaultdict(list)
+    people: dict[str, list[Enrollment]] = defaultdict(list)
     for result in results:
         people[result.person].append(result)
     for person, own in people.items():

@@ -1,6 +1,6 @@
 """How near strangers come -> the threshold of a gallery, for a target false positive identification rate (FPIR).
 
-Strangers nobody enrols (the model's cohort, and those a gallery was given) are searched among the people who are
+Strangers nobody enrolls (the model's cohort, and those a gallery was given) are searched among the people who are
 enrolled. Of N strangers, the nearest person at d_1 <= d_2 <= ..., the threshold is d_k with k = floor(FPIR (N + 1)):
 whatever the distances' distribution, another such stranger is within it with probability k / (N + 1) on average, and
 over draws of the N the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical

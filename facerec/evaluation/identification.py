@@ -94,7 +94,7 @@ class IdentificationResult:
 
     people: to be enrolled, those whose photos all failed included: they stay mated, and their searches miss.
     templates: enrolled photos.
-    failures_to_enrol: enrolment photos without a usable face.
+    failures_to_enrol: enrollment photos without a usable face.
     failures_to_acquire: probe photos without one: a mated search that misses, or a non-mated one that returns nobody.
     rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance.
     rank_k: the same for the searcher among the k nearest people (cumulative match characteristic).
@@ -135,11 +135,11 @@ class IdentificationResult:
 def run_searches(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[str, Sequence[FaceVector]]) -> Searches:
     """Search every probe among the enrolled people, each at the mean of their templates, one search at a time.
 
-    enrolled, probes: person -> a row per photo. Raises DataError when not one enrolment photo has a face.
+    enrolled, probes: person -> a row per photo. Raises DataError when not one enrollment photo has a face.
     """
     people = index_people(enrolled)
     if not people.names:
-        raise DataError("not one enrolment photo has a usable face; give photos with clear, larger faces")
+        raise DataError("not one enrollment photo has a usable face; give photos with clear, larger faces")
     found, seconds = [], []
     for row in (row for rows in probes.values() for row in rows):
         began = time.perf_counter()
@@ -150,7 +150,7 @@ def run_searches(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[s
 
 
 def search_all(enrolled: Mapping[str, Sequence[FaceVector]], probes: Mapping[str, Sequence[FaceVector]]) -> Searches:
-    """As `run_searches`, but all searches at once and untimed; not one enrolment photo needs to have a face."""
+    """As `run_searches`, but all searches at once and untimed; not one enrollment photo needs to have a face."""
     people = index_people(enrolled)
     rows = [row for own in probes.values() for row in own]
     usable = [row for row in rows if row is not None]
@@ -209,7 +209,7 @@ def identification(
 ) -> IdentificationResult:
     """Search and report; probes of people who are not in `enrolled` are strangers'.
 
-    threshold: the gallery's. Raises DataError without a probe, or when not one enrolment photo has a face.
+    threshold: the gallery's. Raises DataError without a probe, or when not one enrollment photo has a face.
     """
     return summarise(run_searches(enrolled, probes), enrolled, threshold)
 
@@ -246,7 +246,7 @@ def by_group(
 
     groups: (N,) the group of each search. limits: thresholds that all groups share, by name. The figures are those of
     `IdentificationResult`, the counts of the group, and FPIR and FNIR at the limits. For FNIR at a fixed FPIR, and
-    along its DET curve, every group chooses its own threshold. failed: number of enrolment photos without a usable
+    along its DET curve, every group chooses its own threshold. failed: number of enrollment photos without a usable
     face, by group; a group without searches has counts alone. posterior: where given, `probability_of` each group is
     added.
     """

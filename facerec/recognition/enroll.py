@@ -18,15 +18,15 @@ from facerec.gallery.gallery import Gallery
 from facerec.gallery.names import clean_name
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
-from facerec.photos.folders import photo_hash
+from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.text import printable
 from facerec.types import Candidate, Photo, Template, Threshold
 
-SEVERAL = ("main", "refuse")  # what `enrol` does with a photo of several faces
+SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Enrolment:
+class Enrollment:
     """What became of one photo: status is added, skipped or failed; reason says why, in words.
 
     quality: of the face that was looked at; None for a photo that was not, or has none. vector: (D,) of one that is
@@ -55,7 +55,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a look back at an enrolment suggests.
+    """What a look back at an enrollment suggests.
 
     alike: pairs of people who may be one, of whom one at least had photos enrolled; the nearest first. misplaced:
     photos that were enrolled, and why each of them is likely to be of somebody else who was enrolled after it.
@@ -65,53 +65,54 @@ class Review:
     misplaced: tuple[tuple[Path, str], ...]
 
 
-def enrol(
+def enroll(
     gallery: Gallery,
-    people: Mapping[str, Sequence[Path]],
+    people: Mapping[str, Sequence[AnyPhoto]],
     detector: Detector,
     embedder: Embedder,
     *,
     several: str = "main",
     force: bool = False,
-) -> Iterator[Enrolment]:
-    """Enrol the main face of every photo; each result is yielded once the gallery holds the photo for good.
+) -> Iterator[Enrollment]:
+    """Enroll the main face of every photo; each result is yielded once the gallery holds the photo for good.
 
     A photo fails whose face is too poor, or which is nearer to somebody else enrolled so far than to its own person;
-    `force` enrols those. several: "main" enrols the main face of a photo of several, "refuse" does not, forced or not.
-    Raises ConfigError for another word.
+    `force` enrolls those. several: "main" enrolls the main face of a photo of several, "refuse" does not, forced or
+    not. Raises ConfigError for another word.
     """
     if several not in SEVERAL:
         raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
-    owners = [(person, path) for person, paths in people.items() for path in paths]
+    owners = [(person, photo) for person, photos in people.items() for photo in photos]
     admit = partial(_admit, gallery, _RunningThreshold(gallery), several=several, force=force)
     for start in range(0, len(owners), BATCH):
-        yield from _enrol_batch(gallery, owners[start : start + BATCH], detector, embedder, admit)
+        yield from _enroll_batch(gallery, owners[start : start + BATCH], detector, embedder, admit)
 
 
-def _enrol_batch(
+def _enroll_batch(
     gallery: Gallery,
-    owners: Sequence[tuple[str, Path]],
+    owners: Sequence[tuple[str, AnyPhoto]],
     detector: Detector,
     embedder: Embedder,
-    admit: Callable[[str, str, Photo], Enrolment],
-) -> Iterator[Enrolment]:
+    admit: Callable[["_NewPhoto", Photo], Enrollment],
+) -> Iterator[Enrollment]:
     """Photos that are enrolled already are not looked at again: enrolling a folder twice costs next to nothing."""
-    new: list[tuple[str, Path, str]] = []
-    for person, path in owners:
+    new: list[tuple[str, AnyPhoto, str]] = []
+    for person, photo in owners:
+        path = path_of(photo)
         try:
-            name, digest = clean_name(person), photo_hash(path)
+            name, digest = clean_name(person), hash_photo(photo)
         except GalleryError as error:
-            yield Enrolment(path, person, "failed", f"{printable(path)}: {error}")
+            yield Enrollment(path, person, "failed", f"{printable(path)}: {error}")
         except FacerecError as error:
-            yield Enrolment(path, person, "failed", str(error))
+            yield Enrollment(path, person, "failed", str(error))
         else:
             if gallery.find_photo(digest) is not None:
                 yield _known(gallery, name, path, digest)
             else:
-                new.append((name, path, digest))
-    photos = embed_photos([path for _, path, _ in new], detector, embedder, main_only=True)
-    for (person, _, digest), photo in zip(new, photos, strict=True):
-        yield admit(person, digest, photo)
+                new.append((name, photo, digest))
+    found = embed_photos([photo for _, photo, _ in new], detector, embedder, main_only=True)
+    for (person, photo, digest), seen in zip(new, found, strict=True):
+        yield admit(_NewPhoto(person, source_of(photo), digest), seen)
 
 
 class _RunningThreshold:
@@ -137,29 +138,38 @@ class _RunningThreshold:
         self._photos_left -= 1
 
 
+@dataclass(frozen=True, slots=True)
+class _NewPhoto:
+    """A photo that the gallery does not hold yet: whose it is said to be, where it came from, and its hash."""
+
+    person: str
+    source: str
+    digest: str
+
+
 def _admit(
-    gallery: Gallery, limit: _RunningThreshold, person: str, digest: str, photo: Photo, *, several: str, force: bool
-) -> Enrolment:
-    """Enrol one photo, or say why not."""
-    path = photo.path
+    gallery: Gallery, limit: _RunningThreshold, new: _NewPhoto, photo: Photo, *, several: str, force: bool
+) -> Enrollment:
+    """Enroll one photo, or say why not."""
+    path, person = photo.path, new.person
     if photo.error is not None:
-        return Enrolment(path, person, "failed", str(photo.error))
-    if gallery.find_photo(digest) is not None:  # there twice, or another process was faster
-        return _known(gallery, person, path, digest)
+        return Enrollment(path, person, "failed", str(photo.error))
+    if gallery.find_photo(new.digest) is not None:  # there twice, or another process was faster
+        return _known(gallery, person, path, new.digest)
     quality, notes = measure(photo.faces[0]), []
     candidates = gallery.nearest_and_named(photo.vectors, [person])[0]
     fault = _several(photo) if several == "refuse" and photo.others else None
     if fault is None and not force and (doubts := quality.faults or _held_back(limit, person, candidates)):
         fault = f"{'; '.join(doubts)}; `force` enrolls it"
     if fault is not None:
-        return Enrolment(path, person, "failed", f"{printable(path)}: {fault}", quality)
+        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}", quality)
     if photo.others:
         notes.append(f"the main one of {photo.others + 1} faces, {photo.others} left out")
     notes += _resembles(limit, person, candidates)
-    if not _added(gallery, person, path, digest, photo):
-        return _known(gallery, person, path, digest)
+    if not _added(gallery, new, photo):
+        return _known(gallery, person, path, new.digest)
     limit.count_photo()
-    return Enrolment(path, person, "added", "; ".join(notes), quality, photo.vectors[0])
+    return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0])
 
 
 def _several(photo: Photo) -> str:
@@ -184,29 +194,29 @@ def _resembles(limit: _RunningThreshold, person: str, candidates: Sequence[Candi
     return [f"{person} looks like {like.person}, at {like.distance:.2f}"] if like else []
 
 
-def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrolment:
+def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment:
     """What comes of a photo that is in the gallery."""
     owner = gallery.find_photo(digest)
     if owner == person:
-        return Enrolment(path, person, "skipped", "this photo is enrolled already")
+        return Enrollment(path, person, "skipped", "this photo is enrolled already")
     reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-    return Enrolment(path, person, "failed", reason)
+    return Enrollment(path, person, "failed", reason)
 
 
-def _added(gallery: Gallery, person: str, path: Path, digest: str, photo: Photo) -> bool:
+def _added(gallery: Gallery, new: _NewPhoto, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
     face = photo.faces[0]
-    template = Template(digest, str(path.resolve()), face.box, face.confidence, photo.vectors[0], face.crop)
+    template = Template(new.digest, new.source, face.box, face.confidence, photo.vectors[0], face.crop)
     try:
-        return gallery.add(person, template)
+        return gallery.add(new.person, template)
     except GalleryError:
-        if gallery.find_photo(digest) is None:
+        if gallery.find_photo(new.digest) is None:
             raise
         return False
 
 
-def review(gallery: Gallery, results: Sequence[Enrolment]) -> Review:
-    """Look back at the photos of an enrolment, those that were added and those that were enrolled already.
+def review(gallery: Gallery, results: Sequence[Enrollment]) -> Review:
+    """Look back at the photos of an enrollment, those that were added and those that were enrolled already.
 
     A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
     """
@@ -218,7 +228,7 @@ def review(gallery: Gallery, results: Sequence[Enrolment]) -> Review:
     return Review(alike, tuple(_misplaced(gallery, results, limit)))
 
 
-def _misplaced(gallery: Gallery, results: Sequence[Enrolment], limit: Threshold) -> Iterator[tuple[Path, str]]:
+def _misplaced(gallery: Gallery, results: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:
     """The photos that were added and are likely to be of somebody else, and why."""
     added = [(result.path, result.person, result.vector) for result in results if result.vector is not None]
     if not added:
@@ -230,26 +240,26 @@ def _misplaced(gallery: Gallery, results: Sequence[Enrolment], limit: Threshold)
             yield path, reason
 
 
-def enrol_group(
+def enroll_group(
     gallery: Gallery, person: str, album: FaceAlbum, grouping: Grouping, number: int
-) -> Iterator[Enrolment]:
-    """Enrol the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`."""
+) -> Iterator[Enrollment]:
+    """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`."""
     for i in np.flatnonzero(grouping.labels == number):
         face = album.faces[i]
         try:
-            digest = photo_hash(face.path)
+            digest = hash_photo(face.path)
         except ImageError as error:
-            yield Enrolment(face.path, person, "failed", str(error))
+            yield Enrollment(face.path, person, "failed", str(error))
             continue
-        template = Template(digest, str(face.path.resolve()), face.box, face.confidence, album.vectors[i])
+        template = Template(digest, source_of(face.path), face.box, face.confidence, album.vectors[i])
         yield _enrolled(gallery, person, face.path, template)
 
 
-def _enrolled(gallery: Gallery, person: str, path: Path, template: Template) -> Enrolment:
+def _enrolled(gallery: Gallery, person: str, path: Path, template: Template) -> Enrollment:
     owner = gallery.find_photo(template.photo_hash)
     if owner is not None and owner != person:
         reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-        return Enrolment(path, person, "failed", reason)
+        return Enrollment(path, person, "failed", reason)
     if gallery.add(person, template):
-        return Enrolment(path, person, "added", "")
-    return Enrolment(path, person, "skipped", "this photo is enrolled already")
+        return Enrollment(path, person, "added", "")
+    return Enrollment(path, person, "skipped", "this photo is enrolled already")

@@ -1,4 +1,4 @@
-"""The way of a photo: read, detect, embed, then enrol it, search it, or compare it with another; or read, classify."""
+"""The way of a photo: read, detect, embed, then enroll it, search it, or compare it with another; or read, classify."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

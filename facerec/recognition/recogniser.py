@@ -28,7 +28,7 @@ from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import load
 from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of
-from facerec.recognition.enroll import Alike, Enrolment, enrol, review
+from facerec.recognition.enroll import Alike, Enrollment, enroll, review
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
 from facerec.text import how_many
 from facerec.types import Threshold
@@ -50,7 +50,7 @@ class EnrollmentSummary:
     4 photos: 4 added, 0 skipped, 0 failed
     """
 
-    results: tuple[Enrolment, ...]
+    results: tuple[Enrollment, ...]
     alike: tuple[Alike, ...]
     misplaced: tuple[tuple[Path, str], ...]
     threshold: Threshold | None
@@ -66,7 +66,7 @@ class EnrollmentSummary:
         return self._count("skipped")
 
     @property
-    def failed(self) -> tuple[Enrolment, ...]:
+    def failed(self) -> tuple[Enrollment, ...]:
         """The photos that could not be enrolled; each has its `reason`."""
         return tuple(result for result in self.results if result.status == "failed")
 
@@ -136,12 +136,12 @@ class Recogniser:
         found = review(self.gallery, results)
         return EnrollmentSummary(results, found.alike, found.misplaced, self.gallery.threshold)
 
-    def iter_enroll(self, people: People, *, several: str = "main", force: bool = False) -> Iterator[Enrolment]:
+    def iter_enroll(self, people: People, *, several: str = "main", force: bool = False) -> Iterator[Enrollment]:
         """As `enroll`, photo by photo: each result comes once the gallery holds the photo for good."""
         photos = _photos_by_person(people)
-        return enrol(
+        return enroll(
             self.gallery,
-            photos,  # pyright: ignore
+            photos,
             self._model.detector,
             self._model.embedder,
             several=several,

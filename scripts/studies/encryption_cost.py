@@ -73,10 +73,10 @@ def time_side(folder: Path, number: int) -> dict[str, float]:
         gallery.bind_model(*MODEL, cohort=cohort)
         assert gallery.search(face, 1)[0][0].person == "Person 0"
         identified = time.process_time() - begin
-    return {"open": opened, "identify": identified, "enroll": time_enrolment(folder, number)}
+    return {"open": opened, "identify": identified, "enroll": time_enrollment(folder, number)}
 
 
-def time_enrolment(folder: Path, number: int) -> float:
+def time_enrollment(folder: Path, number: int) -> float:
     """Processor seconds to open, enroll one more photo, and close, the key being known."""
     row, cohort = made_up_rows(1, number)[0], made_up_rows(2000, 1)
     begin = time.process_time()

@@ -26,7 +26,7 @@ from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import save_cohort
 from facerec.photos.folders import photo_hash
-from facerec.recognition.enroll import enrol_group
+from facerec.recognition.enroll import enroll_group
 from facerec.types import Face, Photo, Threshold
 
 LIMIT = Threshold(1.0, "given")
@@ -197,7 +197,7 @@ def test_a_groups_faces_are_enrolled_with_their_own_box_and_vector(tmp_path: Pat
     photos = photos_in(tmp_path / "album", "a.jpg", "b.jpg", "c.jpg")
     album = album_of((photos[0], 0), (photos[0], 1), (photos[1], 0), (photos[2], 1))
     with toy_gallery.opened(tmp_path / "gallery") as gallery:
-        results = list(enrol_group(gallery, "Ann", album, grouped(0, 1, 2, 1), 1))
+        results = list(enroll_group(gallery, "Ann", album, grouped(0, 1, 2, 1), 1))
         assert [(r.path, r.person, r.status) for r in results] == [
             (photos[0], "Ann", "added"), (photos[2], "Ann", "added"),
         ]  # fmt: skip
@@ -214,13 +214,13 @@ def test_enrolling_again_skips_and_somebody_elses_photo_fails(tmp_path: Path) ->
     photos = photos_in(tmp_path / "album", "a.jpg", "b.jpg")
     album = album_of((photos[0], 0), (photos[0], 1), (photos[1], 0))
     with toy_gallery.opened(tmp_path / "gallery") as gallery:
-        assert [r.status for r in enrol_group(gallery, "Ann", album, grouped(1, 2, 1), 1)] == ["added", "added"]
-        assert [r.status for r in enrol_group(gallery, "Ann", album, grouped(1, 2, 1), 1)] == ["skipped", "skipped"]
-        (result,) = enrol_group(gallery, "Bob", album, grouped(1, 2, 1), 2)
+        assert [r.status for r in enroll_group(gallery, "Ann", album, grouped(1, 2, 1), 1)] == ["added", "added"]
+        assert [r.status for r in enroll_group(gallery, "Ann", album, grouped(1, 2, 1), 1)] == ["skipped", "skipped"]
+        (result,) = enroll_group(gallery, "Bob", album, grouped(1, 2, 1), 2)
         assert result.status == "failed"
         assert "enrolled as Ann" in result.reason
         photos[1].unlink()
-        results = list(enrol_group(gallery, "Ann", album, grouped(1, 2, 1), 1))
+        results = list(enroll_group(gallery, "Ann", album, grouped(1, 2, 1), 1))
         assert [r.status for r in results] == ["skipped", "failed"]
         assert "no such file" in results[1].reason
         assert gallery.templates == 2

@@ -174,7 +174,7 @@ def test_no_face_and_person_are_nearer_than_to_whom_they_were_given(found: list[
             assert d > limit or content or taken
 
 
-# ---------------------------------------------------------------------------------------------------- enrolment
+# ---------------------------------------------------------------------------------------------------- enrollment
 
 
 def test_a_photo_is_misplaced_when_it_matches_another_and_its_own_is_farther() -> None:

@@ -69,7 +69,7 @@ def test_the_wrong_person_within_the_threshold_is_a_miss() -> None:
 
 
 def test_no_photo_to_enrol_with_and_no_probe() -> None:
-    with pytest.raises(DataError, match="not one enrolment photo"):
+    with pytest.raises(DataError, match="not one enrollment photo"):
         identification({"Ann": [None]}, {"Ann": [np.array([1, 0], np.float32)]}, None)
     with pytest.raises(DataError, match="no probe"):
         identification({"Ann": [np.array([1, 0], np.float32)]}, {}, None)

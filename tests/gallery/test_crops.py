@@ -33,7 +33,7 @@ from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
 from facerec.photos.crops import decode_png, encode_png, fitted_crop
 from facerec.photos.reading import read_image
-from facerec.recognition.enroll import enrol
+from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import open_gallery
 
 # -------------------------------------------------------------------------------------------------- kept crops
@@ -65,7 +65,7 @@ def test_crops_are_kept_from_then_on_and_a_migration_adds_those_it_makes(
         keep_crops(gallery.store, True)
         keep_crops(gallery.store, True)
         path = toy_model.save_crop(folder.parent / "photos" / "dee.png", 8, 0)
-        list(enrol(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
+        list(enroll(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
         assert crops() == 1
         (crop,) = kept_crops(gallery.store, "Dee")
         assert np.array_equal(crop, toy_model.crop(8, 0))  # type: ignore[arg-type]

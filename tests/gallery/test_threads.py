@@ -17,7 +17,7 @@ from toy_migration import ByHand, photos_of
 from facerec.errors import GalleryError
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
-from facerec.recognition.enroll import enrol
+from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import identify, open_gallery
 from facerec.types import Candidate
 
@@ -160,7 +160,7 @@ def test_eight_threads_enroll_and_identify_photos(tmp_path: Path, old: ByHand) -
         return [(each.path, each.decision) for each in found]
 
     with open_gallery(tmp_path / "gallery", old, create=True) as gallery:
-        enrolled = at_once(lambda _: list(enrol(gallery, photos, detector, old, force=True)))
+        enrolled = at_once(lambda _: list(enroll(gallery, photos, detector, old, force=True)))
         statuses = [result.status for results in enrolled for result in results]
         assert (statuses.count("added"), statuses.count("skipped")) == (len(paths), (THREADS - 1) * len(paths))
         assert {person.name: person.templates for person in gallery.people()} == {n: len(p) for n, p in photos.items()}

@@ -1,4 +1,4 @@
-"""What enrolment refuses, holds back and remarks, and that nobody is in a photo twice, on made-up people."""
+"""What enrollment refuses, holds back and remarks, and that nobody is in a photo twice, on made-up people."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from facerec.gallery import gallery as gallery_module
 from facerec.gallery.gallery import Gallery
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.photos.folders import photo_hash
-from facerec.recognition.enroll import Enrolment, Review, enrol, review
+from facerec.recognition.enroll import Enrollment, Review, enroll, review
 from facerec.recognition.identify import identify, open_gallery
 from facerec.search.people import PeopleIndex
 from facerec.types import Face, Image, Threshold
@@ -50,10 +50,10 @@ def photo(tmp_path: Path):
 
 @pytest.fixture
 def enrolled(gallery: Gallery, embedder: OpenVINOEmbedder):
-    """enrolled({name: photos}, ...): what `enrol` says of each photo, in their order (it begins with what it knows)."""
+    """enrolled({name: photos}, ...): what `enroll` says of each photo, in their order (known ones come first)."""
 
-    def act(people: dict[str, list[Path]], detector: AlignedDetector | None = None, **rules) -> list[Enrolment]:
-        found = {r.path: r for r in enrol(gallery, people, detector or AlignedDetector(), embedder, **rules)}
+    def act(people: dict[str, list[Path]], detector: AlignedDetector | None = None, **rules) -> list[Enrollment]:
+        found = {r.path: r for r in enroll(gallery, people, detector or AlignedDetector(), embedder, **rules)}
         return [found[path] for paths in people.values() for path in paths]
 
     return act
@@ -175,7 +175,7 @@ def test_nothing_is_held_back_without_a_threshold(tmp_path: Path, photo) -> None
     bare = OpenVINOEmbedder(toy_model.write_model(tmp_path, "bare", threshold={}))
     people = {"Ann": [photo(ANN, 0)], "Bob": [photo(BOB, 0), photo(ANN, 1)], "Eve": [photo(ANN, 2)]}
     with open_gallery(tmp_path / "g", bare, create=True) as gallery:
-        results = list(enrol(gallery, people, AlignedDetector(), bare))
+        results = list(enroll(gallery, people, AlignedDetector(), bare))
         assert {(r.status, r.reason) for r in results} == {("added", "")}
         assert review(gallery, results) == Review((), ())
 
@@ -220,7 +220,7 @@ def test_review_finds_what_was_enrolled_before_its_own_person(gallery: Gallery, 
 def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
     enrolled({"Cy": [photo(CY, 0)], "Ann": [photo(ANN, n) for n in range(3)], "Bob": [photo(BOB, 0), photo(BOB, 1)]})
     names, means = gallery.mean_templates()
-    assert names == ("Cy", "Ann", "Bob")  # in the order of enrolment
+    assert names == ("Cy", "Ann", "Bob")  # in the order of enrollment
     for mean, (person, count) in zip(means, ((CY, 1), (ANN, 3), (BOB, 2)), strict=True):
         total = sum(toy_model.vector(toy_model.crop(person, n)) for n in range(count))
         np.testing.assert_allclose(mean, total / np.linalg.norm(total), atol=1e-5)
@@ -231,7 +231,7 @@ def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
 
 def test_one_photo_more_reads_no_table_as_a_whole(gallery: Gallery, embedder: OpenVINOEmbedder, photo) -> None:
     people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)], "Cy": [photo(CY, 0)]}
-    enrolling, db, asked = enrol(gallery, people, AlignedDetector(), embedder), gallery.store.database._db, []
+    enrolling, db, asked = enroll(gallery, people, AlignedDetector(), embedder), gallery.store.database._db, []
     first, searched = next(enrolling), gallery._bound().current()
     db.set_trace_callback(asked.append)
     rest = list(enrolling)

@@ -16,7 +16,7 @@ from facerec.gallery.gallery import Gallery
 from facerec.inference import pipeline
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.pipeline import embed_photos, main_vectors
-from facerec.recognition.enroll import enrol
+from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import identify, open_gallery, verify
 from facerec.types import Face, Image, Template, Threshold
 
@@ -84,7 +84,7 @@ def test_several_faces_in_a_photo(
     portraits = [small_samples / "people" / name / file for name, file in names.items()]
     detector = MTCNNDetector()
     people = dict(zip(names, [[path] for path in portraits], strict=True))
-    assert [result.status for result in enrol(gallery, people, detector, embedder)] == ["added", "added"]
+    assert [result.status for result in enroll(gallery, people, detector, embedder)] == ["added", "added"]
 
     images = [np.asarray(PIL.Image.open(path)) for path in portraits]
     canvas = np.full((320, sum(image.shape[1] for image in images), 3), 255, np.uint8)
@@ -117,7 +117,7 @@ def test_a_photo_without_a_face(gallery: Gallery, embedder: OpenVINOEmbedder, tm
 
 def test_enrolling_good_and_bad_photos(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {f"p{i}": [path] for i, path in enumerate(mixed)}
-    results = {result.path: result for result in enrol(gallery, people, AlignedDetector(), embedder)}
+    results = {result.path: result for result in enroll(gallery, people, AlignedDetector(), embedder)}
     assert len(results) == 40
     for i, path in enumerate(mixed):
         assert results[path].person == f"p{i}"
@@ -131,7 +131,7 @@ def test_what_is_said_to_be_added_is_stored(
 ) -> None:
     people = {"Ann": mixed[1:4], "Bob": mixed[4:6]}
     with Gallery.open(tmp_path / "gallery") as other:
-        for count, result in enumerate(enrol(gallery, people, AlignedDetector(), embedder), start=1):
+        for count, result in enumerate(enroll(gallery, people, AlignedDetector(), embedder), start=1):
             assert result.status == "added"
             assert other.templates == count
             assert other.show(result.person)[-1].source == str(result.path.resolve())
@@ -141,7 +141,7 @@ def test_a_name_means_the_same_however_it_is_written(
     mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder
 ) -> None:
     def status(name: str) -> list[tuple[str, str]]:
-        return [(r.person, r.status) for r in enrol(gallery, {name: [mixed[1]]}, AlignedDetector(), embedder)]
+        return [(r.person, r.status) for r in enroll(gallery, {name: [mixed[1]]}, AlignedDetector(), embedder)]
 
     assert status("  Zoë ") == [("Zoë", "added")]
     assert status("Zoë") == [("Zoë", "skipped")]
@@ -153,7 +153,7 @@ def test_a_name_means_the_same_however_it_is_written(
 
 def test_one_photo_twice_in_one_batch(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {"Ann": [mixed[1], mixed[1]], "Bob": [mixed[1]]}
-    results = list(enrol(gallery, people, AlignedDetector(), embedder))
+    results = list(enroll(gallery, people, AlignedDetector(), embedder))
     assert [result.status for result in results] == ["added", "skipped", "failed"]
     assert "enrolled as Ann" in results[2].reason
 
@@ -170,13 +170,13 @@ def test_photos_enrolled_before_are_not_looked_at_again(
 
     detector = Counting()
     for expected in (3, 3):
-        list(enrol(gallery, {"Ann": mixed[1:4]}, detector, embedder))
+        list(enroll(gallery, {"Ann": mixed[1:4]}, detector, embedder))
         assert detector.seen == expected
 
 
 def test_a_bad_name_fails_alone(mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder) -> None:
     people = {"Ann": [mixed[1]], "a\nb": [mixed[2]], "Bob": [mixed[3]]}
-    results = {r.person: r for r in enrol(gallery, people, AlignedDetector(), embedder)}
+    results = {r.person: r for r in enroll(gallery, people, AlignedDetector(), embedder)}
     assert {name: result.status for name, result in results.items()} == {
         "Ann": "added",
         "a\nb": "failed",
@@ -192,7 +192,7 @@ def test_everybody_is_found_and_strangers_are_not(
     mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder, tmp_path: Path
 ) -> None:
     good = [i for i in range(40) if not is_bad(i)]
-    list(enrol(gallery, {f"p{i}": [mixed[i]] for i in good}, AlignedDetector(), embedder))
+    list(enroll(gallery, {f"p{i}": [mixed[i]] for i in good}, AlignedDetector(), embedder))
     probes = [toy_model.save_crop(tmp_path / "probes" / f"{i}.png", i, 1) for i in range(40)]
     probes[10].write_bytes(b"")
     results = list(identify(gallery, probes, AlignedDetector(), embedder, LIMIT, top=3))
@@ -210,7 +210,7 @@ def test_everybody_is_found_and_strangers_are_not(
 def test_the_margin_needs_two_however_few_are_asked_for(
     mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder
 ) -> None:
-    list(enrol(gallery, {"Ann": [mixed[1]], "Bob": [mixed[2]]}, AlignedDetector(), embedder))
+    list(enroll(gallery, {"Ann": [mixed[1]], "Bob": [mixed[2]]}, AlignedDetector(), embedder))
     (result,) = identify(gallery, [mixed[1]], AlignedDetector(), embedder, LIMIT, top=1)
     assert result.decision is not None
     assert result.decision.margin is not None
@@ -248,7 +248,7 @@ def test_open_gallery_binds_the_model_and_lets_go_when_refused(
 ) -> None:
     with open_gallery(tmp_path / "g", embedder, create=True) as gallery:
         assert gallery.threshold == Threshold(0.5, "made up for tests")
-        list(enrol(gallery, {"Ann": [mixed[1]]}, AlignedDetector(), embedder))
+        list(enroll(gallery, {"Ann": [mixed[1]]}, AlignedDetector(), embedder))
     other = OpenVINOEmbedder(toy_model.write_model(tmp_path, "other", std=(99.0, 99.0, 99.0)))
     with pytest.raises(ForeignModelError, match="made with model toy"):
         open_gallery(tmp_path / "g", other)
@@ -293,7 +293,7 @@ def test_a_photo_another_process_enrolled_a_moment_ago(
             return add(self, person, template)
 
         monkeypatch.setattr(Gallery, "add", late)
-        first, second = enrol(gallery, {"Ann": photos}, AlignedDetector(), embedder)
+        first, second = enroll(gallery, {"Ann": photos}, AlignedDetector(), embedder)
     assert (first.status, second.status) == (status, "added")
     assert (f"enrolled as {owner}" in first.reason) == (status == "failed")
     assert gallery.templates == 2

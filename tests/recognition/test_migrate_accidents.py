@@ -25,7 +25,7 @@ from facerec.errors import ForeignModelError, GalleryError
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
-from facerec.recognition.enroll import enrol
+from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import Report, Step, migrate, open_model_change
 
@@ -48,7 +48,7 @@ def test_who_is_enrolled_meanwhile_is_migrated_too(folder: Path, old: ByHand, ne
 
     def enrol_another() -> None:
         with open_gallery(folder, old) as gallery:
-            list(enrol(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
+            list(enroll(gallery, {"Dee": [path]}, AlignedDetector(), old, force=True))
 
     report = step_by_step(folder, new, enrol_another)
     assert (report.migrated, report.photos) == (True, 7)
@@ -78,7 +78,7 @@ def test_an_enrolment_after_the_change_is_refused_with_one_line(folder: Path, ol
         assert other.search(old.embed(toy_model.crop(0, 0)[None]), 1)[0][0].person == "Ann Zebra"
         run_all(folder, new)
         for act in (
-            lambda: list(enrol(other, {"Dee": [path]}, AlignedDetector(), old, force=True)),
+            lambda: list(enroll(other, {"Dee": [path]}, AlignedDetector(), old, force=True)),
             lambda: other.search(old.embed(toy_model.crop(0, 0)[None]), 1),
             lambda: other.calibration(),
         ):

@@ -75,7 +75,8 @@ def test_a_file_and_its_bytes_are_one_photo(toy: Path, crops: Path, tmp_path: Pa
 
 def test_what_can_be_used_is_enrolled_and_the_rest_reported(club: Recogniser, crops: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo", "utf-8")
-    found = club.enroll({"Dan": [tmp_path / "text.jpg", crops / "stranger.png", np.zeros((4, 4), np.float32)]})
+    photos = [tmp_path / "text.jpg", crops / "stranger.png", np.zeros((4, 4), np.float32)]
+    found = club.enroll({"Dan": photos})  # type: ignore[dict-item]
     assert str(found) == "3 photos: 1 added, 0 skipped, 2 failed"
     assert ["text.jpg" in result.reason or "Dan 3" in result.reason for result in found.failed] == [True, True]
     assert [person.name for person in club.people()] == sorted([*toy_model.NAMES, "Dan"])

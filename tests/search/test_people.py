@@ -41,7 +41,7 @@ def test_the_nearest_people_agree_with_brute_force(owners: list[str], top: int, 
             )
 
 
-def test_equally_near_people_come_in_the_order_of_enrolment() -> None:
+def test_equally_near_people_come_in_the_order_of_enrollment() -> None:
     numbers, rows = np.arange(6, dtype=np.int64), lattice([0, 1, 1, 0, 0, 2])
     people = PeopleIndex(numbers, ["Zoe", "Bob", "Bob", "Ann", "Ann", "Cy"], rows)
     for top in range(1, 5):

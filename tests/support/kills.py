@@ -8,7 +8,7 @@ half at a moment drawn from all of the command, the other from the time it holds
 seen to hold it in a run that was left alone. A command that ended before its moment is not counted.
 
 After each kill the folder is copied, and the copy opened. It must be sound (`facerec gallery check`), and hold what it
-held before, with the command done or, where that is all or nothing, not done; of an enrolment every photo that was
+held before, with the command done or, where that is all or nothing, not done; of an enrollment every photo that was
 acknowledged on stdout, and of no photo a part. Everybody must be found at the mean of their vectors, the log must go on
 where it was and add up to what is enrolled, no unfinished file may be left, nor anything of who was removed.
 """

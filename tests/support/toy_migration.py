@@ -15,7 +15,7 @@ from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, save_cohort
 from facerec.photos.crops import encode_png
 from facerec.photos.reading import read_image
-from facerec.recognition.enroll import enrol
+from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import Report, Step, migrate, open_model_change
 from facerec.types import Vectors
@@ -56,7 +56,7 @@ def photos_of(folder: Path, *names: str) -> dict[str, list[Path]]:
 def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> Path:
     with open_gallery(folder, model, create=True) as gallery:
         keep_crops(gallery.store, crops)
-        results = list(enrol(gallery, photos_of(photos), AlignedDetector(), model, force=True))
+        results = list(enroll(gallery, photos_of(photos), AlignedDetector(), model, force=True))
         assert {result.status for result in results} == {"added"}
     return folder
 

@@ -117,7 +117,7 @@ def _search_groups(line: Line) -> Table:
         "people",
         "mated",
         "non-mated",
-        "failed to enrol",
+        "failed to enroll",
         "to acquire",
         "FNIR",
         "FPIR",
