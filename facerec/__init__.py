@@ -6,8 +6,8 @@
         club.enroll("people/")
         for face in club.identify("party.jpg"):
             print(face.person or "unknown", face.distance, face.reason)
+    facerec.train("people/", "models/mine", strategy="partial")
     vectors = facerec.load("models/mine").embed(["a.jpg", "b.jpg"])
-    facerec.train("people/", "models/new", strategy="partial")
 
 A name is imported when it is first used, so that `import facerec` needs neither torch nor anything else heavy. Whatever
 is not listed here is imported from its package, as in `from facerec.gallery.gallery import Gallery`.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facerec.recognition.identify import Identification as Identification
     from facerec.recognition.recogniser import EnrollmentSummary as EnrollmentSummary
     from facerec.recognition.recogniser import Recogniser as Recogniser
+    from facerec.training.fit import train as train
     from facerec.training.settings import TrainSettings as TrainSettings
     from facerec.types import Face as Face
 
@@ -47,6 +48,7 @@ _HOMES = {
     "Verification": "decision.decide",
     "load": "inference.face_model",
     "read_image": "photos.memory",
+    "train": "training.fit",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "Verification",
     "load",
     "read_image",
+    "train",
 ]
 
 

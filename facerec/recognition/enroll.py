@@ -27,10 +27,16 @@ SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Enrollment:
-    """What became of one photo: status is added, skipped or failed; reason says why, in words.
+    """What became of one photo.
 
-    quality: of the face that was looked at; None for a photo that was not, or has none. vector: (D,) of one that is
-    added, else None.
+    status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
+    main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
+
+    >>> import facerec
+    >>> with facerec.Recogniser("club", create=True) as club:
+    ...     (result,) = club.iter_enroll({"Joe Biden": ["gallery/people/Joe Biden/blue_room_2010.jpg"]})
+    >>> result.status, result.person
+    ('added', 'Joe Biden')
     """
 
     path: Path

@@ -13,6 +13,10 @@ class TrainSettings:
     """One training run. Every field is also an option of `facerec train`.
 
     `facerec.training.plan.make_plan` checks the values and refuses bad ones.
+
+    >>> import facerec
+    >>> facerec.TrainSettings(strategy="frozen").embedding_dim
+    512
     """
 
     # ---- the network, and what of it trains

@@ -1,0 +1,59 @@
+"""`facerec.train`: fine-tuning on a folder of photos, from Python, in one call."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from facerec.datasets.prepare import align_folder
+from facerec.faces.detector import Detector
+from facerec.faces.mtcnn import MTCNNDetector
+from facerec.models.card import ModelCard
+from facerec.models.network import METRIC
+from facerec.settings import build_settings
+from facerec.training.plan import plan_run
+from facerec.training.settings import TrainSettings
+from facerec.training.train import train as fine_tune
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    aligned: bool = False,
+    detector: Detector | None = None,
+    splits: str | Path | None = None,
+    validation: str | Path | None = None,
+    exclude: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> ModelCard:
+    """Fine-tune a backbone on a folder of one sub-folder per person, or per class with `mode="classify"`.
+
+    output: the new model folder; the run's checkpoint and history lie there, too. aligned: the photos are aligned crops
+    already; otherwise faces are found first, by `detector` (MTCNN unless given), and their crops kept in `output`.
+    splits, validation, exclude: who judges the model, and which photos are left out; see facerec/training/README.md.
+    resume: go on with the run in `output`. settings: fields of `TrainSettings`, by name.
+
+    Returns the card of the best model. A photo without a usable face is logged as a warning and left out. Raises
+    ConfigError for a setting before anything is read, DataError for folders that cannot be used, and TrainingError for
+    a run that cannot go on.
+
+    >>> import facerec
+    >>> try:
+    ...     facerec.train("gallery/people", "model", strategy="everything")
+    ... except facerec.FacerecError as error:
+    ...     print(error)
+    no strategy 'everything'; known are full, frozen, partial, ...
+    """
+    folder, output = Path(folder), Path(output)
+    chosen = build_settings(TrainSettings, settings, "settings")
+    lists = {"splits": splits, "validation": validation, "exclude": exclude}
+    paths = {name: None if path is None else Path(path) for name, path in lists.items()}
+    plan = plan_run(output, chosen, chosen=settings.keys(), resume=resume, **paths)
+    if plan.settings.mode == METRIC and not aligned:
+        folder, failures = align_folder(folder, output / "crops", detector or MTCNNDetector(crop_size=128))
+        for failure in failures:
+            log.warning("%s", failure)
+    return fine_tune(folder, output, plan, resume=resume)
