@@ -1,1 +1,1 @@
-"""Labelled photos as training and evaluation take them: folders, splits, pairs, groups, batches."""
+"""Labelled photos for training and evaluation: folders, splits, pairs, groups, attributes and batches."""

@@ -1,4 +1,4 @@
-"""A file that says something of every photo or person besides who it is: CSV `photo,NAME` or `person,NAME`."""
+"""Attributes files: CSV with one value for each photo (`photo,NAME`) or each person (`person,NAME`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from facerec.errors import DataError
 from facerec.text import how_many, same_form
 
 PHOTO = "photo"
-NOUNS = {PHOTO: "photos", "person": "people"}  # what a line may be of
+NOUNS = {PHOTO: "photos", "person": "people"}  # the first column's header -> its plural
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """name: of the attribute, the header of the second column. of: "photo" or "person", the header of the first.
+    """The content of an attributes file.
 
-    table: photo (relative to the folder of identity or class folders, with `/`) or person -> value; in Unicode NFC.
+    path: the file. name: the attribute's name, the header of the second column. of: the header of the first column,
+    "photo" or "person". table: photo (relative to the folder of identity or class folders, with `/`) or person ->
+    value; all in Unicode NFC.
     """
 
     path: Path
@@ -25,9 +27,9 @@ class Attribute:
     table: dict[str, str]
 
     def values(self, photos: Sequence[str], otherwise: str = "leave them out (`exclude`)") -> list[str]:
-        """The value of each of the photos person/file; a crop PHOTO.png that facerec made has its photo's.
+        """Return the value of each of the photos, given as person/file. A crop PHOTO.png has the value of PHOTO.
 
-        Raises DataError where the file says nothing of some. otherwise: what else than adding lines mends that.
+        DataError if the file has no line for some of them. otherwise: what the message offers as the other remedy.
         """
         by_photo = self.of == PHOTO
         keys = [same_form(photo if by_photo else photo.split("/")[0]) for photo in photos]
@@ -36,14 +38,14 @@ class Attribute:
         if missing:
             used = "is used" if len(missing) == 1 else "are used"
             raise DataError(
-                f"{self.path}: says nothing of {how_many(len(missing), self.of, NOUNS[self.of])} that {used}, "
+                f"{self.path}: has no line for {how_many(len(missing), self.of, NOUNS[self.of])} that {used}, "
                 f"the first {missing[0]}; add a line for each, or {otherwise}"
             )
         return [value for value in found if value is not None]
 
 
 def read_attribute(path: Path) -> Attribute:
-    """Read the file; raises DataError naming it, the line and the remedy."""
+    """Read an attributes file; DataError names the file, the line and the remedy."""
     records = csv_records(path, read_lines(path, "a CSV of an attribute"))
     _, columns = next(records, (0, []))
     if len(columns) != 2 or columns[0].lower() not in NOUNS or not columns[1]:

@@ -1,4 +1,4 @@
-"""Photos -> pixels: crops of faces and whole pictures, as they are or in augmented views, in batches decoded ahead."""
+"""From photos to pixels: face crops or whole pictures, plain or augmented, in batches that are decoded ahead."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -23,23 +23,23 @@ from facerec.types import Image
 
 log = logging.getLogger(__name__)
 
-STORED_SIZE = 128  # training crops have 8 px more than the network sees on every side, so that augmentation can shift
+STORED_SIZE = 128  # side of a training crop: 8 px more on every side than the network sees, so that it can be shifted
 READ_AHEAD = 3  # batches decoded while the network works
-VIEWS_VERSION = 2  # goes up whenever this file makes other pixels of a photo: what caches hold of them is then void
-SOFT_EDGE = 0.15  # share of the side over which one crop of a mixed pair goes over into the other
-PICTURE_SCALE = (0.25, 1.0)  # shares of a picture's area that a view may show
-PICTURE_RATIO = (3 / 4, 4 / 3)
+VIEWS_VERSION = 2  # raise it whenever this file makes other pixels from a photo: caches of them are then void
+SOFT_EDGE = 0.15  # share of the side over which two mixed crops blend into each other
+PICTURE_SCALE = (0.25, 1.0)  # share of a picture's area that a view shows: least, most
+PICTURE_RATIO = (3 / 4, 4 / 3)  # width to height of that part: least, most
 
-Pixels = tuple[Tensor, Batch]  # (B, 3, S, S) uint8 RGB, and the (B,) positions of the photos they are of
+Pixels = tuple[Tensor, Batch]  # (B, 3, S, S) uint8 RGB, and the (B,) positions of their photos
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """How the photos of a run become pixels; all of it decides them, with the photo's content.
+    """How the photos of a run become pixels. These fields and the photo's content determine every pixel.
 
-    faces: aligned crops (else whole pictures). size: side of the pixels. strong: `disturb` them too.
-    count: so many views of each photo, shown in turn; 0: a new one every epoch. seed: of the augmentation.
-    mix: share of the crops of a batch that are mixed with others.
+    faces: photos are aligned face crops; otherwise whole pictures. size: side of the result in pixels. strong: also
+    distort the photos (`warp`, `disturb`). count: number of views of each photo, shown in turn; 0: a new view every
+    epoch. seed: of the augmentation. mix: share of a batch's crops that are mixed with others, 0..1.
     """
 
     faces: bool
@@ -50,15 +50,18 @@ class Views:
     mix: float = 0.0
 
     def number(self, epoch: int) -> int:
-        """Which view an epoch shows."""
+        """The number of the view that an epoch shows."""
         return epoch % self.count if self.count else epoch
 
     def still(self, path: Path) -> Image | None:
-        """(size, size, 3) without augmentation, or None, and a line in the log, for a photo that cannot be used."""
+        """Return (size, size, 3) uint8 without augmentation. A photo that cannot be used gives None and a warning."""
         return _read(path, lambda image: (aligned_crop if self.faces else centre_picture)(image, self.size))
 
     def train(self, path: Path, epoch: int, position: int) -> Image | None:
-        """The view of one epoch: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`."""
+        """Return the view of one epoch, uint8: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`.
+
+        position: the photo's, in the training set; it seeds the augmentation.
+        """
         rng = np.random.default_rng((self.seed, self.number(epoch), position))
         crop = (
             _read(path, lambda image: (warp if self.strong else augment)(aligned_crop(image, STORED_SIZE), rng))
@@ -69,23 +72,23 @@ class Views:
 
 
 def augment(crop: Image, rng: np.random.Generator) -> Image:
-    """(128, 128, 3) -> (112, 112, 3): shifted by up to 8 px each way, mirrored half the time."""
+    """(128, 128, 3) -> (112, 112, 3): shift by up to 8 px each way, mirror half the time."""
     top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
     cut = crop[top : top + 112, left : left + 112]
     return cut[:, ::-1] if rng.random() < 0.5 else cut
 
 
 def warp(crop: Image, rng: np.random.Generator) -> Image:
-    """(128, 128, 3) -> (112, 112, 3): half the time as `augment`, else also turned, stretched and sheared.
+    """(128, 128, 3) -> (112, 112, 3): half the time as `augment`; otherwise also turn, stretch and shear.
 
-    Another shape of face is another face: with a teacher that is run, one more person.
+    The new shape makes it another face. With a teacher that runs on these pixels, it counts as one more person.
     """
     if rng.random() < 0.5:
         return augment(crop, rng)
     turn, shear = rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.1)  # radians, share of the height
     stretch, shift = np.exp(rng.uniform(-0.15, 0.15, 2)), rng.uniform(-4, 4, 2)
     linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]] * stretch
-    start = STORED_SIZE / 2 + shift - linear @ (56, 56)  # the middle stays there, but for the shift
+    start = STORED_SIZE / 2 + shift - linear @ (56, 56)  # the middle moves by the shift only
     coefficients = (*linear[0], start[0], *linear[1], start[1])
     image = PIL.Image.fromarray(crop).transform(
         (112, 112), PIL.Image.Transform.AFFINE, coefficients, Resampling.BILINEAR
@@ -94,7 +97,7 @@ def warp(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def disturb(crop: Image, rng: np.random.Generator) -> Image:
-    """(S, S, 3) -> (S, S, 3): another light and colour; now and then grey, coarse, blurred or partly covered."""
+    """(S, S, 3) -> (S, S, 3): change light and colour; now and then also grey, coarse, blurred or partly covered."""
     side = crop.shape[0]
     pixels = crop.astype(np.float32)
     pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
@@ -114,8 +117,10 @@ def disturb(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def mix(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """(B, 3, S, S) uint8, of which about `share` are mixed with another of them: every second one blended, in any
-    proportion (Zhang et al. 2018), the others cut along a soft line of any direction. Aligned faces mix to faces.
+    """Mix about `share` (0..1) of the (B, 3, S, S) uint8 pixels, each with another of the batch; same shape and dtype.
+
+    Half of the mixed ones are blended, in any proportion (Zhang et al. 2018, "mixup"). The others are cut along a soft
+    line in any direction. Faces are aligned, so the results look like faces.
     """
     count, side = len(pixels), pixels.shape[-1]
     angle, offset = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(-0.25, 0.25, (count, 1, 1))
@@ -123,16 +128,16 @@ def mix(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
     cut = np.clip((x * np.cos(angle) + y * np.sin(angle) - offset) / SOFT_EDGE + 0.5, 0, 1)  # (B, S, S)
     kept = np.where(rng.random((count, 1, 1)) < 0.5, rng.random((count, 1, 1)), cut)
     kept[rng.random(count) >= share] = 1
-    first, second = pixels.numpy(), pixels.numpy()[rng.permutation(count)]  # in NumPy: torch would start more threads
+    first, second = pixels.numpy(), pixels.numpy()[rng.permutation(count)]  # NumPy, because torch would start threads
     mixed = second + kept[:, None].astype(np.float32) * (first.astype(np.float32) - second)
     return torch.from_numpy(np.rint(mixed).astype(np.uint8))
 
 
 def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
-    """(H, W, 3) -> (size, size, 3): a random part of it, scaled, mirrored half the time (Szegedy et al. 2015).
+    """(H, W, 3) -> (size, size, 3): cut out and scale a random part, mirror half the time (Szegedy et al. 2015).
 
-    Its area is a quarter of the picture's or more: transfer learning has few pictures, and what is to be learned must
-    be on them.
+    The part has at least a quarter of the picture's area. Transfer learning has few pictures, so the thing to learn
+    must be visible in every view.
     """
     height, width = image.shape[:2]
     area, ratio = height * width * rng.uniform(*PICTURE_SCALE), np.exp(rng.uniform(*np.log(PICTURE_RATIO)))
@@ -144,7 +149,7 @@ def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
 
 
 def _read(path: Path, prepare: Callable[[Image], Image]) -> Image | None:
-    """The prepared image in a file, or None, and a line in the log, when there is none."""
+    """Return the prepared image of a file; None, after a warning, if the file cannot be used."""
     try:
         image = read_image(path)
     except ImageError as error:
@@ -158,14 +163,14 @@ def _read(path: Path, prepare: Callable[[Image], Image]) -> Image | None:
 
 
 def to_tensor(crops: Sequence[Image]) -> Tensor:
-    """Crops (S, S, 3) -> (N, 3, S, S) uint8."""
+    """N crops (S, S, 3) uint8 -> (N, 3, S, S) uint8."""
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
 def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch], epoch: int) -> Iterator[Pixels]:
-    """The views of one epoch, batch by batch, decoded ahead in threads.
+    """Yield the views of one epoch batch by batch, decoded ahead in threads.
 
-    A photo that cannot be read is named in the log and missing from its batch; of a batch without any there is
+    A photo that cannot be read is logged and missing from its batch. A batch without any readable photo has the shape
     (0, 3, 1, 1).
     """
 
@@ -185,7 +190,7 @@ def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batc
 
 
 def still_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batch]) -> Iterator[Pixels]:
-    """The photos as they are, batch by batch; missing ones as in training_batches."""
+    """Yield the photos without augmentation, batch by batch; unreadable ones are missing, as in `training_batches`."""
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         for batch in batches:
             yield _stack(dict(zip(batch.tolist(), pool.map(lambda i: views.still(paths[i]), batch), strict=True)))

@@ -1,6 +1,6 @@
 """P x K batches: P people, K photos of each (Hermans et al. 2017, "In Defense of the Triplet Loss").
 
-Every batch follows from (seed, epoch) alone, whatever was drawn before, so that a resumed run meets the same batches.
+The batches depend on (seed, epoch) alone, so a resumed run gets the same batches.
 """
 
 import numpy as np
@@ -12,18 +12,18 @@ Batch = NDArray[np.int64]  # (B,) positions of photos in the training set
 
 
 def identity_batches(labels: NDArray[np.int64], people: int, photos: int, seed: int, epoch: int) -> list[Batch]:
-    """The batches of one epoch: `people` x `photos` positions each, all photos distinct, nobody twice in a batch.
+    """Return the batches of one epoch: each has `photos` photos of each of `people` people.
 
-    labels: (N,) the person of each photo. Somebody with n photos takes part in floor(n / photos) batches of the epoch,
-    with photos drawn anew each time; people with fewer than `photos` never do. Those with most photos left go first,
-    so that the largest number of batches comes out. Raises DataError when not even one batch can be made.
+    labels: (N,) the person of each photo. No photo appears twice in an epoch, and no person twice in a batch. A person
+    with n photos can be in floor(n / photos) batches, and with fewer than `photos` in none. People with the most photos
+    left are chosen first, which gives the largest number of batches. DataError if not even one batch can be made.
     """
     rng = np.random.default_rng((seed, epoch))
     left = {person: _chunks(np.flatnonzero(labels == person), photos, rng) for person in np.unique(labels)}
     left = {person: chunks for person, chunks in left.items() if chunks}
     if len(left) < people:
         raise DataError(
-            f"a batch wants {people} people with {photos} photos each and only {len(left)} "
+            f"a batch needs {people} people with {photos} photos each, and only {len(left)} "
             f"{'has' if len(left) == 1 else 'have'} as many; "
             f"lower `people_per_batch` or `photos_per_person`, or add photos"
         )
@@ -37,10 +37,13 @@ def identity_batches(labels: NDArray[np.int64], people: int, photos: int, seed: 
 
 
 def shuffled_batches(count: int, size: int, seed: int, epoch: int) -> list[Batch]:
-    """The batches of one epoch without regard to people: all `count` photos once, the last short batch left out."""
+    """Return the batches of one epoch without regard to people: every photo at most once, `size` photos a batch.
+
+    count: the number of photos. The rest that does not fill a batch is left out. DataError if `count` < `size`.
+    """
     order = np.random.default_rng((seed, epoch)).permutation(count)
     if count < size:
-        raise DataError(f"a batch wants {size} photos and there are only {count}; lower `batch_size`")
+        raise DataError(f"a batch needs {size} photos, and there are only {count}; lower `batch_size`")
     return [order[i : i + size] for i in range(0, count - size + 1, size)]
 
 

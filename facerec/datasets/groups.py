@@ -1,4 +1,4 @@
-"""A file that says who belongs to which group, to report every figure for each: CSV `photo or person,group`."""
+"""Groups files: CSV `photo or person,group`, so that every figure can be reported for each group."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,32 +9,35 @@ from facerec.errors import DataError
 from facerec.text import same_form
 
 NO_GROUP = "no group"
-"""What photos of which the file says nothing are reported as."""
+"""The group of photos that the file does not mention."""
 RESERVED = (NO_GROUP, "across groups")
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """names: photo (relative to the folder of images, with `/`) or person -> group; compared as Unicode NFC."""
+    """The content of a groups file.
+
+    path: the file. names: photo (relative to the folder of images, with `/`) or person -> group; in Unicode NFC.
+    """
 
     path: Path
     names: Mapping[str, str]
 
     def of(self, photo: str, person: str) -> str:
-        """The photo's group, or else the person's, or else NO_GROUP."""
+        """Return the photo's group, or else the person's, or else NO_GROUP."""
         return self.names.get(same_form(photo), self.names.get(same_form(person), NO_GROUP))
 
     def strays(self, photos: Iterable[str], people: Iterable[str]) -> list[str]:
-        """What the file names and none of these is."""
+        """Return the names in the file that are neither one of these photos nor one of these people."""
         known = {same_form(name) for names in (photos, people) for name in names}
         return [name for name in self.names if name not in known]
 
 
 def read_groups(path: Path) -> Groups:
-    """Read a groups file; raises DataError naming the file, the line and the remedy.
+    """Read a groups file; DataError names the file, the line and the remedy.
 
-    A line per photo or person; the first may be a header, whose second field is `group`. A photo's own line goes before
-    its person's.
+    There is one line per photo or person. The first line may be a header; its second field is then `group`. A photo's
+    own line takes precedence over its person's.
     """
     names: dict[str, str] = {}
     for place, (number, fields) in enumerate(csv_records(path, read_lines(path, "a CSV of groups"))):
@@ -58,5 +61,5 @@ def _row(fields: list[str]) -> tuple[str, str]:
     if not name or not group:
         raise ValueError(f"'{name},{group}'; write a photo or person, and its group")
     if group in RESERVED:
-        raise ValueError(f"'{group}' is what facerec calls the others; write another name for the group")
+        raise ValueError(f"'{group}' is a group that facerec makes itself; write another name for the group")
     return same_form(str(PurePosixPath(name))), group

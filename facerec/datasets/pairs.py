@@ -1,4 +1,4 @@
-"""Pairs files: LFW's `pairs.txt` and CSV."""
+"""Pairs files, which list photos to compare: LFW's `pairs.txt` and CSV."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,16 +12,15 @@ from facerec.errors import DataError
 
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
-
 Pair = tuple[str, str, bool, int | None]  # photo, photo, same person, fold
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pairs:
-    """N comparisons.
+    """N pairs of photos to compare.
 
-    a, b: photo paths relative to the images' folder, with `/`. same: (N,) bool, one person on both.
-    fold: (N,) int64, or None where the file has no folds.
+    a, b: photo paths relative to the images' folder, with `/`. same: (N,) bool, whether both show one person.
+    fold: (N,) int64, or None if the file has no folds.
     """
 
     a: tuple[str, ...]
@@ -31,18 +30,18 @@ class Pairs:
 
     @property
     def photos(self) -> list[str]:
-        """Every photo once, sorted: what has to be embedded."""
+        """Every photo of the pairs once, sorted."""
         return sorted({*self.a, *self.b})
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Read LFW's `pairs.txt` or a CSV of pairs; raises DataError naming the file, the line and the remedy.
+    """Read LFW's `pairs.txt` or a CSV of pairs; DataError names the file, the line and the remedy.
 
-    LFW: a first line `10 300` (folds, pairs of either kind per fold; `300` alone: no folds), then per fold the genuine
-    pairs `Name 1 4` and the impostor pairs `A 1 B 2`; photo 1 of `Name` is `Name/Name_0001.jpg`. Fields are parted by
-    tabs, or by spaces in a line without tabs.
-    CSV: a header `a,b,same` or `a,b,same,fold`, paths relative to the images' folder, `same` one of 1, 0, true, false,
-    `fold` a whole number.
+    LFW: the first line `10 300` gives the number of folds and of pairs of each kind per fold (`300` alone: no folds).
+    Each fold lists its genuine pairs `Name 1 4`, then its impostor pairs `A 1 B 2`. Photo 1 of `Name` is
+    `Name/Name_0001.jpg`. Tabs separate the fields, or spaces in a line without tabs.
+    CSV: a header `a,b,same` or `a,b,same,fold`. Paths are relative to the images' folder. `same` is 1, 0, true or
+    false. `fold` is a whole number.
     """
     lines = read_lines(path, "LFW's pairs.txt or a CSV of pairs")
     first = lines[0].split()
@@ -56,7 +55,7 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def person_of(photo: str) -> str:
-    """Who is on a photo: its folder, or the photo itself if it has none."""
+    """Return the person a photo shows: its folder, or the photo's own name if it is in none."""
     folder = str(PurePosixPath(photo).parent)
     return photo if folder == "." else folder
 
@@ -66,7 +65,7 @@ def _is_number(text: str) -> bool:
 
 
 def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable[[list[str]], Pair]) -> Iterator[Pair]:
-    """Parse (line number, fields); a ValueError's message gets the file and the line put before it."""
+    """Parse (line number, fields); turn a ValueError into a DataError that names the file and the line."""
     for number, fields in rows:
         try:
             row = parse(fields)
@@ -78,7 +77,7 @@ def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable
 
 
 def _lfw_rows(path: Path, lines: list[str]) -> Iterator[Pair]:
-    """Rows of LFW's format; a fold is what its header says: so many genuine and so many impostor pairs."""
+    """Yield the rows of LFW's format; each fold must have as many genuine and impostor pairs as the header says."""
     header = [int(field) for field in lines[0].split()]
     if len(header) > 2 or 0 in header:
         raise DataError(f"{path}, line 1: '{lines[0].strip()}'; write the folds and the pairs per fold, as in '10 300'")
@@ -102,7 +101,7 @@ def _fields(line: str) -> list[str]:
 
 
 def _lfw_row(fields: list[str]) -> Pair:
-    """`Name 1 4` or `A 1 B 2`; ValueError saying what is wrong with it."""
+    """Parse `Name 1 4` or `A 1 B 2`; ValueError says what is wrong."""
     match fields:
         case [name, first, second]:
             return _lfw_photo(name, first), _lfw_photo(name, second), True, None
@@ -115,14 +114,14 @@ def _lfw_row(fields: list[str]) -> Pair:
 
 def _lfw_photo(name: str, number: str) -> str:
     if not name or "/" in name:
-        raise ValueError(f"'{name}' is no folder name; write the person's name")
+        raise ValueError(f"'{name}' is not a folder name; write the person's name")
     if not _is_number(number) or int(number) == 0:
         raise ValueError(f"photo number '{number}' of {name}; write a whole number from 1")
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 
 def _csv_rows(path: Path, lines: list[str]) -> Iterator[Pair]:
-    """Rows of the CSV format; empty lines are skipped."""
+    """Yield the rows of the CSV format; empty lines are skipped."""
     records = csv_records(path, lines)
     columns = next(records, (0, []))[1]
     if sorted(columns) not in (["a", "b", "same"], ["a", "b", "fold", "same"]):
@@ -137,7 +136,7 @@ def _csv_rows(path: Path, lines: list[str]) -> Iterator[Pair]:
 
 
 def _csv_row(values: dict[str, str]) -> Pair:
-    """One record by column; ValueError saying what is wrong with it."""
+    """Parse one record (column -> text); ValueError says what is wrong."""
     if values["same"].lower() not in LABELS:
         raise ValueError(f"same is '{values['same']}'; write 1 or true for one person, 0 or false for two")
     fold = values.get("fold")

@@ -1,4 +1,4 @@
-"""Training data: identity folders of aligned crops, class folders of pictures, and how they are split."""
+"""Training data: the photos of identity folders (aligned crops) or class folders (pictures)."""
 
 import hashlib
 import logging
@@ -16,13 +16,17 @@ from facerec.text import printable, same_form
 
 log = logging.getLogger(__name__)
 
-
 NO_CONTENT = hashlib.sha256().hexdigest()
+"""The hash of a file that cannot be read: that of no bytes."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PhotoSet:
-    """Photos of people or of classes: `paths` (N,), `labels` (N,) int64 into `names`, whose folders are in `root`."""
+    """N photos of people or of classes.
+
+    root: the folder of the people's or classes' folders. names: of these folders. paths: of the N photos. labels: (N,)
+    int64, the place of each photo's person or class in `names`.
+    """
 
     root: Path
     names: tuple[str, ...]
@@ -33,29 +37,29 @@ class PhotoSet:
         return len(self.paths)
 
     def keys(self) -> list[str]:
-        """folder/person/file of every photo: how a teacher's file names them."""
+        """Return folder/person/file for every photo, the form in which a teacher's file names photos."""
         return [f"{self.root.name}/{path.relative_to(self.root).as_posix()}" for path in self.paths]
 
     def hashes(self) -> list[str]:
-        """SHA-256 of every file's content, in hex; of what cannot be read, of nothing."""
+        """Return the SHA-256 of every file's content, in hex; NO_CONTENT for a file that cannot be read."""
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(_content_hash, self.paths))
 
     def fingerprint(self) -> str:
-        """Changes when a photo comes, goes, is renamed or changes."""
+        """Return 16 hex digits that change when a photo is added, removed, renamed or changed."""
         lines = map(" ".join, zip(self.hashes(), self.keys(), strict=True))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def only(self, names: Sequence[str]) -> "PhotoSet":
-        """The photos of these people or classes, in the order of the names."""
+        """Return the photos of these people or classes only, in the order of their names."""
         return _photo_set(self.root, {name: self.photos_of(name) for name in sorted(names)})
 
     def take(self, positions: NDArray[np.int64]) -> "PhotoSet":
-        """The photos at these positions, under all the names there were."""
+        """Return the photos at these positions; `names` and labels stay as they are."""
         return PhotoSet(self.root, self.names, tuple(self.paths[i] for i in positions), self.labels[positions])
 
     def photos_of(self, name: str) -> list[Path]:
-        """The photos of one person or class."""
+        """Return the photos of one person or class."""
         label = self.names.index(name)
         return [self.paths[i] for i in np.flatnonzero(self.labels == label)]
 
@@ -68,21 +72,21 @@ def _photo_set(root: Path, folders: dict[str, list[Path]]) -> PhotoSet:
 def _content_hash(path: Path) -> str:
     try:
         return photo_hash(path)
-    except ImageError:  # named when it is to be read
+    except ImageError:  # reported later, when the photo is read
         return NO_CONTENT
 
 
 def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
-    """The identity or class folders under `folder` that hold photos, less those a list names (read_exclusions).
+    """Return the photos in the identity or class folders under `folder`; folders without photos are left out.
 
-    Raises DataError when there are none.
+    exclude: a list of photos to leave out (`read_exclusions`). DataError if no photo is left.
     """
     root = folder.resolve()
     photos = _photo_set(root, {name: paths for name, paths in identity_folders(root).items() if paths})
     if exclude is None:
         return photos
     left_out, keys = read_exclusions(exclude), list(map(same_form, photos.keys()))
-    crops = [key.removesuffix(".png") for key in keys]  # PHOTO.png, where align_folder made it of PHOTO
+    crops = [key.removesuffix(".png") for key in keys]  # the list may name PHOTO instead of its crop PHOTO.png
     _warn_of_unknown(exclude, left_out, {*keys, *crops})
     kept = [key not in left_out and crop not in left_out for key, crop in zip(keys, crops, strict=True)]
     photos = photos.take(np.flatnonzero(kept))
@@ -94,17 +98,21 @@ def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
 def _warn_of_unknown(path: Path, listed: set[str], known: set[str]) -> None:
     if unknown := sorted(listed - known):
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        log.warning("%s: names nothing that is there: %s%s", printable(path), printable(unknown[0]), more)
+        log.warning("%s: names photos that do not exist: %s%s", printable(path), printable(unknown[0]), more)
 
 
 def read_exclusions(path: Path) -> set[str]:
-    """The photos a text file lists as folder/person/file, a line each; `# ` begins a comment. Raises DataError."""
+    """Return the photos that a text file lists, one folder/person/file a line. `# ` begins a comment.
+
+    DataError if the file cannot be read.
+    """
     return {line for line in read_lines(path, "folder/person/file") if line and not line.startswith("# ")}
 
 
 def read_lines(path: Path, what: str) -> list[str]:
+    """Return the lines of a UTF-8 file, stripped and in Unicode NFC. what: the content of a line, for the message."""
     try:
         return [same_form(line.strip()) for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, a {what} a line") from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, one {what} a line") from error

@@ -1,4 +1,4 @@
-"""Raw photos -> aligned training crops in a folder of their own."""
+"""From raw photos to aligned training crops in another folder."""
 
 import hashlib
 import os
@@ -15,19 +15,18 @@ from facerec.types import Face
 
 Detected = Iterator[tuple[Path, list[Face] | ImageError]]
 
-
-_MARK = ".facerec-crops"  # in a folder of crops made by align_folder
+_MARK = ".facerec-crops"  # an empty file that marks a folder of crops made by `align_folder`
 
 
 def align_folder(
     folder: Path, output: Path, detector: Detector, watch: Callable[[Detected, int], Detected] = lambda i, _: i
 ) -> tuple[Path, list[str]]:
-    """Detect and align the photos in the identity folders of `folder`, for training; `detector` cuts 128x128 crops.
+    """Detect and align the photos in the identity folders of `folder`, for training.
 
-    The main face of each photo becomes output/FOLDER/PERSON/NAME.png; one that is there already and newer than its
-    photo is kept, one whose photo is gone is deleted. `watch` is handed the photos as they are done, and how many
-    there will be. Returns the folder of identity folders and one line for every photo that could not be used.
-    Raises DataError when output/FOLDER holds anything that was not put there by this function, or photos to align.
+    The main face of each photo becomes output/FOLDER/PERSON/NAME.png. A crop newer than its photo is kept; a crop
+    whose photo is gone is deleted. detector: must cut 128x128 crops. watch: passes on the photos as they are done, and
+    is told how many there will be; for a progress bar. Returns output/FOLDER, and one line for every photo that could
+    not be used. DataError if output/FOLDER holds files that this function did not make, or the photos themselves.
     """
     source, target = folder.resolve(), output.resolve() / folder.resolve().name
     _claim(target, source)
@@ -47,17 +46,17 @@ def align_folder(
 
 
 def _claim(target: Path, source: Path) -> None:
-    """Make `target` a folder of our crops, where stale ones may be deleted; raises DataError for any other folder."""
+    """Mark `target` as a folder of crops, where stale ones may be deleted; DataError if it holds anything else."""
     if target.is_relative_to(source) or source.is_relative_to(target):
         raise DataError(f"{printable(target)}: the photos themselves are here; give another `output`, or `aligned`")
     if target.is_dir() and any(target.iterdir()) and not (target / _MARK).exists():
-        raise DataError(f"{printable(target)}: holds files that are no crops of facerec's; give another `output`")
+        raise DataError(f"{printable(target)}: holds files that facerec did not make; give another `output`")
     target.mkdir(parents=True, exist_ok=True)
     (target / _MARK).touch()
 
 
 def _crop_name(photo: Path) -> str:
-    """NAME.png, of a length that file systems take, with room for `.draft`."""
+    """Return NAME.png, shortened to what file systems allow, with room for `.draft`."""
     name = os.fsencode(photo.name)
     if len(name) <= 240:
         return photo.name + ".png"

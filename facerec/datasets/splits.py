@@ -1,4 +1,4 @@
-"""Which people and photos are trained on, and which are kept apart to judge by."""
+"""Splitting people and photos into those for training and those for validation."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from facerec.text import how_many, printable, same_form
 
 
 def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
-    """Training and validation photos, with no person in both.
+    """Return training photos and validation photos, with no person in both.
 
-    splits: a folder of lists `validation.txt`, `test.txt`, ... with one `folder/person` a line. Who is listed in
-    validation.txt validates; who is listed in any other is left out. Without it a seeded tenth of the people
-    validates (two at least). Raises DataError when either side has fewer than two people, or validation no two photos
-    of one.
+    splits: a folder of lists `validation.txt`, `test.txt`, ... with one `folder/person` a line. The people of
+    validation.txt are for validation; those of the other lists are left out. Without `splits`, a seeded tenth of the
+    people, at least two, is for validation. DataError if either side has fewer than two people, or no validation person
+    has two photos.
     """
     if splits is None:
         count = max(2, len(faces.names) // 10)
@@ -40,22 +40,22 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
         )
     validation_faces = faces.only(sorted(validation))
     if np.bincount(validation_faces.labels).max() < 2:
-        raise DataError(f"{faces.root}: nobody to validate on has two photos; add photos of {min(validation)}")
+        raise DataError(f"{faces.root}: no validation person has two photos; add photos of {min(validation)}")
     return faces.only(sorted(train)), validation_faces
 
 
 def _read_list(path: Path, faces: PhotoSet) -> set[str]:
-    """Those of the people of `faces` whom a list names as folder/person."""
+    """Return the people of `faces` whom a list names as folder/person."""
     lines = set(read_lines(path, "folder/person"))
     return {name for name in faces.names if same_form(f"{faces.root.name}/{name}") in lines}
 
 
 def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> tuple[PhotoSet, PhotoSet]:
-    """Training and validation photos of the same classes.
+    """Return training photos and validation photos of the same classes.
 
-    validation: the photos to validate on. Without them a seeded fifth of each class's photos validates
-    (one at least). Raises DataError for fewer than two classes, a class of fewer than two photos, and photos to
-    validate on that are of other classes, or trained on.
+    validation: the photos to validate on. Without them, a seeded fifth of each class's photos, at least one, is for
+    validation. DataError for fewer than two classes or a class with fewer than two photos; also for validation photos
+    that are of other classes or are trained on.
     """
     if len(photos.names) < 2:
         raise DataError(
@@ -70,7 +70,7 @@ def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> t
         own = rng.permutation(np.flatnonzero(photos.labels == label))
         if len(own) < 2:
             raise DataError(
-                f"{photos.root}: class {name} has one photo, and one to train and one to validate is needed"
+                f"{photos.root}: class {name} has one photo and needs two, one to train and one to validate on; add one"
             )
         held_back.append(own[: max(1, len(own) // 5)])
     chosen = np.sort(np.concatenate(held_back))
@@ -78,7 +78,7 @@ def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> t
 
 
 def _require_unseen(train: PhotoSet, validation: PhotoSet) -> None:
-    """Raise DataError when a photo, whatever its name, is in both."""
+    """Raise DataError if a photo's content is in both sets, whatever its name."""
     trained = set(train.hashes()) - {NO_CONTENT}
     for path, content in zip(validation.paths, validation.hashes(), strict=True):
         if content in trained:
@@ -86,7 +86,7 @@ def _require_unseen(train: PhotoSet, validation: PhotoSet) -> None:
 
 
 def _same_classes(photos: PhotoSet, names: tuple[str, ...]) -> PhotoSet:
-    """The photos with their labels as places in `names`."""
+    """Return the photos with labels that are places in `names`; DataError for a class that is not in `names`."""
     places = {same_form(name): place for place, name in enumerate(names)}
     foreign = [name for name in photos.names if same_form(name) not in places]
     if foreign:
@@ -96,5 +96,5 @@ def _same_classes(photos: PhotoSet, names: tuple[str, ...]) -> PhotoSet:
 
 
 def limit_names(photos: PhotoSet, count: int, seed: int) -> PhotoSet:
-    """A seeded choice of `count` people or classes."""
+    """Return the photos of `count` people or classes, chosen at random by `seed`."""
     return photos.only(np.random.default_rng(seed).permutation(photos.names)[:count].tolist())

@@ -1,4 +1,4 @@
-"""Small text files that people write: lists and CSV. What is wrong with one is a DataError of one line."""
+"""Small text files that people write: lists and CSV. Every fault in them is a DataError of one line."""
 
 import csv
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from facerec.errors import DataError
 
 
 def read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a UTF-8 file, without empty ones at its end; `what` it should be, as in 'a pairs file'.
+    """Return the lines of a UTF-8 file, without empty lines at its end.
 
-    Raises DataError where it cannot be read or is no such text.
+    what: the kind of file for the message, as in "a CSV of groups". DataError if it cannot be read or is not text.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -24,9 +24,9 @@ def read_lines(path: Path, what: str) -> list[str]:
 
 
 def csv_records(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields without blanks around them) of the records; empty lines are skipped.
+    """Yield (line number, fields) for each record, the fields stripped. Empty lines are skipped.
 
-    Raises DataError naming the line where the quotes are wrong.
+    DataError names the line where the quotes are wrong.
     """
     reader = csv.reader(lines, strict=True)
     try:

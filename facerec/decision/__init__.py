@@ -1,1 +1,1 @@
-"""From distances to answers: the threshold a gallery calibrates, the probability, and the decision."""
+"""From distances to answers: the calibration of a threshold, the probability of a match, and the decision."""

@@ -1,19 +1,19 @@
-"""How near strangers come -> the threshold of a gallery, for a target false positive identification rate (FPIR).
+"""The threshold of a gallery for a target false positive identification rate (FPIR), set by strangers.
 
-Strangers nobody enrolls (the model's cohort, and those a gallery was given) are searched among the people who are
-enrolled. Of N strangers, the nearest person at d_1 <= d_2 <= ..., the threshold is d_k with k = floor(FPIR (N + 1)):
-whatever the distances' distribution, another such stranger is within it with probability k / (N + 1) on average, and
-over draws of the N the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical
-Statistics 12). It holds for strangers of the same kind, each searched once.
+N strangers (the model's cohort, and those given to the gallery) are searched among the enrolled people. Let d_1 <= d_2
+<= ... be their distances to the nearest person. The threshold is d_k with k = floor(FPIR (N + 1)). Whatever the
+distribution of the distances, another such stranger is within d_k with probability k / (N + 1) on average. Over draws
+of the N strangers, the rate follows Beta(k, N + 1 - k) (tolerance limits: Wilks 1941, Annals of Mathematical
+Statistics 12). This holds for strangers of the same kind, each searched once.
 
-Where not all are surely of one kind, some weigh more than others, and the distances of some are known but for an error
-they have in common. The threshold is then the largest at which the rate that is *expected*, the errors counted in, is
-still the one asked for, and N in the intervals is how many equal ones they are worth (Kish 1965, Survey Sampling).
+Strangers may be of different kinds. Then each has a weight, and the distances of some have an error in common. The
+threshold is then the largest at which the *expected* rate, errors included, is at most the rate asked for. In the
+intervals, N is replaced by the number of equally weighted strangers that they are worth (Kish 1965, Survey Sampling).
 
-Where N are too few to count (k = 0), the threshold lies below all of them, and how far is read off their tail, if that
-is of some hundred: beyond the nearest tenth the share of strangers falls off exponentially (peaks over threshold;
-Pickands 1975, Annals of Statistics 3). A generalised Pareto tail whose shape is fitted was not surely nearer to the
-rate asked for (scripts/studies/tails.py).
+If there are too few strangers to count (k = 0), the threshold lies below the nearest of them. With at least ENOUGH
+strangers, a tail fitted to the nearest tenth says how far below: beyond that tenth, the share of strangers falls off
+exponentially (peaks over threshold; Pickands 1975, Annals of Statistics 3). A generalised Pareto tail with a fitted
+shape did not come reliably nearer to the rate asked for (scripts/studies/tails.py).
 """
 
 import math
@@ -29,20 +29,21 @@ from facerec.types import Threshold
 
 DEFAULT_FPIR = 0.01
 TAIL = 0.1
-"""The share of the strangers, the nearest, that a threshold for a rate too low to count is read off."""
+"""The share of strangers, the nearest ones, to which the tail is fitted."""
 ENOUGH = 1000
-"""Strangers it takes for that."""
+"""The fewest strangers to which a tail is fitted."""
 NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 40) for i in range(40)])
-"""Values of the normal distribution, one as likely as another."""
+"""40 equally likely values of the standard normal distribution."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evidence:
-    """What a threshold is set by.
+    """The distances that set a threshold.
 
-    distances: (N,) of strangers to the nearest of the people enrolled, squared Euclidean. weights: (N,) positive.
-    errors: (N,) standard deviations of what all those that are not 0 may be off by together. own: how many of the N are
-    people enrolled, each searched among all others, and no strangers.
+    distances: (N,) squared Euclidean distances from strangers to the nearest enrolled person. weights: (N,) positive.
+    errors: (N,) standard deviations of the distances; 0 for an exact one. All errors are off by the same number of
+    standard deviations at once. own: the last `own` of the N are not strangers but enrolled people, each searched among
+    all others.
     """
 
     distances: NDArray[np.float32]
@@ -51,18 +52,21 @@ class Evidence:
     own: int = 0
 
     def share(self, distance: float, off: float = 0.0) -> float:
-        """Of the weights, that are within a distance, were all errors `off` standard deviations."""
+        """Return the share of the weights within a distance, if all distances are `off` standard deviations larger."""
         within = self.distances + off * self.errors <= distance
         return float(self.weights[within].sum() / self.weights.sum())
 
     @property
     def worth(self) -> float:
-        """How many strangers of equal weight they are worth. Two people enrolled who are alike count one another."""
+        """The number of equally weighted strangers that they are worth.
+
+        Enrolled people count less than strangers: two who are alike are each other's nearest.
+        """
         squares = np.square(self.weights)
         return float(self.weights.sum() ** 2 / (squares.sum() + squares[len(squares) - self.own :].sum()))
 
     def expected(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) ascending distances and their weights, the errors counted in."""
+        """Return (M,) ascending distances and their weights; each uncertain distance is spread over its error."""
         distances, weights = self.distances.astype(np.float64), self.weights
         if self.errors.any():
             distances = (distances[:, None] + self.errors[:, None] * NORMAL).ravel()
@@ -75,10 +79,10 @@ class Evidence:
 class Calibration:
     """A threshold set by strangers.
 
-    fpir: the rate asked for. distance: the largest d that still counts as a match. strangers: N. within: k, how many of
-    them are expected within `distance`; 0 where N are too few for `fpir`. people: enrolled when it was made. least,
-    most: how many may be within `distance` (95 %) where the strangers' own distances are not known for sure. worth: how
-    many independent strangers of equal weight the N are worth.
+    fpir: the rate asked for. distance: the largest distance that counts as a match. strangers: N. within: k, the number
+    of strangers expected within `distance`; 0 if N is too small for `fpir`. people: the number enrolled when it was
+    made. least, most: the 95 % range of the number of strangers within `distance`, where their distances are uncertain.
+    worth: the number of independent, equally weighted strangers that the N are worth.
     """
 
     fpir: float
@@ -92,37 +96,37 @@ class Calibration:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the FPIR at `distance`, over draws of the strangers it was set by.
+        """The 95 % interval of the FPIR at `distance`, over draws of the strangers.
 
-        The rate within the k-th nearest of N strangers follows Beta(k, N + 1 - k). The ends of that distribution are
-        ends of Clopper and Pearson's intervals: the low one for k strangers of N, the high one for the k - 1 that are
-        nearer still. Where none are within `distance` (k = 0), the high end is the one of k = 1, for the rate below the
-        nearest is smaller than the rate within it. So the interval never narrows from k = 1 to k = 0
-        (`metrics.intervals`).
+        The rate within the k-th nearest of N strangers follows Beta(k, N + 1 - k). The low end of that distribution is
+        the low end of Clopper and Pearson's interval for k of N; its high end is their high end for k - 1 of N. If no
+        stranger is within `distance` (k = 0), the high end of k = 1 is used: the rate below the nearest stranger is
+        smaller than the rate within it. So the interval never narrows from k = 1 to k = 0 (`metrics.intervals`).
         """
         least, most = self._counted(self.least), max(self._counted(self.most), 1)
         return share_interval(least, self.worth)[0], share_interval(most - 1, self.worth)[1]
 
     def prediction(self, searches: int) -> tuple[float, float]:
-        """95 % interval of the share of so many further strangers, searched once each, that will be within `distance`.
+        """The 95 % interval of the share of further strangers within `distance`, in so many searches, one a stranger.
 
-        Both samples count, that of the strangers it was set by and that of the new ones: a beta-binomial distribution.
+        Both samples are random: the strangers who set the threshold and the new ones. So the distribution is
+        beta-binomial.
         """
         from scipy.stats import betabinom
 
         least = self._counted(self.least)
         low = betabinom.ppf(0.025, searches, least, self.worth + 1 - least) if least else 0.0
-        most = max(self._counted(self.most), 1)  # fewer than before the nearest of N: k = 1 is an upper limit
+        most = max(self._counted(self.most), 1)  # k = 0: the rate is below that of the nearest stranger, k = 1
         high = betabinom.ppf(0.975, searches, most, self.worth + 1 - most)
         return float(low) / searches, float(high) / searches
 
     def _counted(self, within: int) -> float:
-        """So many of the N, of as many as they are worth."""
+        """Convert a number of the N strangers to a number of the `worth` equally weighted ones."""
         return within / self.strangers * self.worth
 
     @property
     def threshold(self) -> Threshold:
-        """The distance, and in words what it rests on."""
+        """The distance, with its origin in words."""
         crowd = f"{self.people} {'person' if self.people == 1 else 'people'}"
         if self.within:
             return Threshold(self.distance, f"FPIR {100 * self.fpir:g} % at {crowd}")
@@ -132,31 +136,31 @@ class Calibration:
 
 
 def calibrate(distances: NDArray[np.float32], fpir: float, people: int) -> Calibration | None:
-    """The threshold at which strangers are let through at rate `fpir`; None without strangers.
+    """Return the threshold that matches strangers at rate `fpir`; None without strangers.
 
-    distances: (N,) of each stranger to the nearest of the `people` enrolled, squared Euclidean; all count alike. Where
-    N are too few for the rate (fpir (N + 1) < 1), the threshold lies below the nearest of them: by their tail, or just
-    below where they are fewer than ENOUGH. Raises ConfigError for what is no rate between 0 and 1.
+    distances: (N,) squared Euclidean distance of each stranger to the nearest of the `people` enrolled; all weigh the
+    same. If N is too small for the rate (fpir (N + 1) < 1), the threshold lies below the nearest stranger: where a
+    fitted tail says, or just below if there are fewer than ENOUGH. ConfigError if the rate is not between 0 and 1.
     """
     return calibrate_by(Evidence(distances, np.ones(len(distances)), np.zeros(len(distances))), fpir, people)
 
 
 def calibrate_by(evidence: Evidence, fpir: float, people: int) -> Calibration | None:
-    """`calibrate` where strangers have weights, errors, or are the people enrolled."""
+    """`calibrate` for strangers with weights and errors, and for enrolled people among them. None without any."""
     require_rate(fpir)
     if not len(evidence.distances):
         return None
     ranked, weights = evidence.expected()
     mass, strangers, worth = np.cumsum(weights), len(evidence.distances) - evidence.own, evidence.worth
-    allowed = fpir * (worth + 1) + 1e-9  # 0.29 * 100 is 28.999999999999996
-    most_allowed = max(allowed, 1 - 1e-9)  # too few to count: less than one of them
+    allowed = fpir * (worth + 1) + 1e-9  # against rounding: 0.29 * 100 is 28.999999999999996
+    most_allowed = max(allowed, 1 - 1e-9)  # at least just below one stranger, where they are too few to count
     last = int(np.searchsorted(mass, most_allowed / worth * mass[-1], "right")) - 1
     while 0 <= last < len(ranked) - 1 and ranked[last] == ranked[last + 1]:
-        last -= 1  # of strangers at one distance all are within it or none
+        last -= 1  # strangers at the same distance are all within the threshold or all outside
     counted = last >= 0 and allowed >= 1
     distance = ranked[max(last, 0)]
     if not counted:
-        nearest = float(evidence.distances[:strangers].min())  # somebody enrolled twice is no stranger
+        nearest = float(evidence.distances[:strangers].min())  # without the enrolled: one may be enrolled twice
         distance = min(distance, _below(min(nearest, ranked[last + 1])))
         if strangers >= ENOUGH:
             distance = min(distance, tail_distance(ranked, fpir, weights))
@@ -167,16 +171,19 @@ def calibrate_by(evidence: Evidence, fpir: float, people: int) -> Calibration | 
 
 
 def _below(distance: float) -> float:
-    """The next smaller one, as distances are kept and compared: in single precision."""
+    """Return the next smaller float32, because distances are kept and compared in float32."""
     return float(np.nextafter(np.float32(distance), np.float32(-1)))
 
 
 def tail_distance(ranked: NDArray[np.float64], fpir: float, weights: NDArray[np.float64] | None = None) -> float:
-    """Below which an exponential tail, fitted to the nearest TAIL of (N,) ascending distances, holds `fpir` of all."""
+    """Return the distance below which a fitted exponential tail has the share `fpir` of all strangers.
+
+    ranked: (N,) ascending distances. The tail is fitted to the nearest TAIL of them. weights: (N,), equal unless given.
+    """
     mass = np.arange(1, len(ranked) + 1) if weights is None else np.cumsum(weights)
-    within = max(int(np.searchsorted(mass, TAIL * mass[-1] + 1e-9, "right")), 1)  # the first may weigh more
+    within = max(int(np.searchsorted(mass, TAIL * mass[-1] + 1e-9, "right")), 1)  # the first alone may exceed TAIL
     scale = np.average(ranked[within] - ranked[:within], weights=None if weights is None else weights[:within])
-    return float(ranked[within] - scale * math.log(TAIL / fpir))  # scale: the maximum likelihood
+    return float(ranked[within] - scale * math.log(TAIL / fpir))  # scale: its maximum likelihood estimate
 
 
 def require_rate(fpir: float) -> None:

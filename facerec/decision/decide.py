@@ -1,9 +1,9 @@
-"""From distances to an answer in words.
+"""From distances to an answer with a reason in words.
 
 A face matches its nearest person if and only if the distance is finite and at most the threshold. The words never
-contradict the comparison: distances are printed with as many decimals as it takes to tell them from the threshold.
-Nobody is in a photo twice: of several faces that match one person, the nearest is that person (`decide_photo`).
-How probable it is that the best candidate is right is said, where it is known, and decides nothing.
+contradict that: a distance is printed with enough decimals to be told from the threshold. Nobody is in a photo twice:
+if several faces match one person, only the nearest gets the name (`decide_photo`). The probability that the best
+candidate is right is stated if it is known, but it decides nothing.
 """
 
 import math
@@ -39,8 +39,8 @@ class Verification:
 def decide(candidates: Sequence[Candidate], threshold: Threshold, people: int) -> Decision:
     """Decide who a face is.
 
-    candidates: the nearest people in any order. people: how many are enrolled.
-    Raises ConfigError if the threshold is not a finite number.
+    candidates: the nearest people, in any order. people: the number enrolled. ConfigError if the threshold is not a
+    finite number.
     """
     return decide_photo([candidates], threshold, people)[0]
 
@@ -51,14 +51,17 @@ def decide_photo(
     people: int,
     probability: Callable[[float], float] | None = None,
 ) -> list[Decision]:
-    """Decide who each face of one photo is, nobody being two of them.
+    """Decide who each face of one photo is. No person is assigned to two faces.
 
-    Of all faces and people within the threshold the nearest pair is made first, then the nearest of the rest, and so on
-    (a stable matching: no face and person are nearer to each other than to whom they were given). A face whose person
-    is another face becomes its next candidate within the threshold who is not, else unknown. faces: the candidates of
-    each face, in any order; with one more than there are faces, nobody who would be next is left out. people: how many
-    are enrolled. probability: of a distance, that the nearest person is right (`probability.Posterior`).
-    Raises ConfigError if the threshold is not a finite number.
+    The nearest pair of a face and a person within the threshold is assigned first, then the nearest of the remaining
+    pairs, and so on. (This is a stable matching: no face and person are nearer to each other than to their assigned
+    partners.) If a face's nearest person is assigned to another face, it gets its next candidate within the threshold,
+    or is unknown.
+
+    faces: each face's candidates, in any order. Give one candidate more than there are faces, so that the next
+    candidate is always among them. people: the number enrolled. probability: maps the distance to the nearest person to
+    the probability that this person is right (`posterior.Posterior`). ConfigError if the threshold is not a finite
+    number.
     """
     _check(threshold)
     ranked = [_ranked(candidates) for candidates in faces]
@@ -73,7 +76,7 @@ def _ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def _passed_over(ranked: Sequence[Sequence[Candidate]], threshold: Threshold) -> list[int]:
-    """How many of each face's first candidates match it, but are another face of the photo."""
+    """For each face, the number of its nearest candidates who match it but are assigned to another face."""
     pairs = [
         (candidate.distance, face, rank)
         for face, candidates in enumerate(ranked)
@@ -126,10 +129,11 @@ def _elsewhere(others: Sequence[Candidate]) -> str:
 
 
 def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> str | None:
-    """Why a photo is likely to be of somebody else than the `person` it is said to be of; None when it is not.
+    """Return why a photo filed under `person` is probably of somebody else; None if it is not.
 
-    candidates: the nearest person and, where enrolled, `person`; more do no harm. It is when the nearest is another
-    within the threshold, and `person` has photos to compare with, which are farther.
+    That is so if the nearest person is somebody else within the threshold, and `person` is enrolled and farther away.
+    candidates: the nearest person and, if enrolled, `person`; others do no harm. ConfigError if the threshold is not a
+    finite number.
     """
     _check(threshold)
     best, own = nearest_and_own(person, candidates)
@@ -145,22 +149,25 @@ def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold
 
 
 def look_alike(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> Candidate | None:
-    """Whom of the enrolled the first photo of a new `person` matches; None when nobody, or `person` is not new."""
+    """Return the enrolled person whom the first photo of a new `person` matches; None if nobody matches.
+
+    Also None if `person` is among the candidates, and so not new. ConfigError if the threshold is not a finite number.
+    """
     _check(threshold)
     best, own = nearest_and_own(person, candidates)
     return best if best is not None and own is None and best.distance <= threshold.distance else None
 
 
 def nearest_and_own(person: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None]:
-    """The nearest candidate, and `person` among them; None where there is none."""
+    """Return the nearest candidate, and the candidate who is `person`; None for one that does not exist."""
     ranked = _ranked(candidates)
     return (ranked[0] if ranked else None), next((c for c in ranked if c.person == person), None)
 
 
 def same_person(distance: float, threshold: Threshold) -> Verification:
-    """Decide whether two faces at `distance` (squared Euclidean, 0..4) are one person's.
+    """Decide whether two faces at `distance` (squared Euclidean, 0..4) are of one person.
 
-    Raises ConfigError if the threshold is not a finite number.
+    ConfigError if the threshold is not a finite number.
     """
     _check(threshold)
     if not math.isfinite(distance):
@@ -192,12 +199,12 @@ def _compared(distance: float, threshold: Threshold) -> str:
 def _digits(distance: float, limit: float) -> int:
     """Return the fewest decimals, at least 2, at which a distance above the limit is also printed above it."""
     if distance <= limit:
-        return 2  # rounding keeps the order, so a distance within never prints as above
+        return 2  # rounding keeps the order, so a distance within the limit is never printed as above it
     return next(n for n in count(2) if float(f"{distance:.{n}f}") > float(f"{limit:.{n}f}"))
 
 
 def choose_threshold(given: float | None, measured: Threshold | None, model: str) -> Threshold:
-    """The threshold asked for, else the one measured; raises ConfigError when there is neither."""
+    """Return the threshold asked for, or else the one measured. ConfigError if there is neither, or it is not 0..4."""
     if given is not None:
         if not 0 <= given <= 4:
             raise ConfigError(f"a threshold is a distance from 0 to 4, not {given:g}")

@@ -1,19 +1,20 @@
-"""Strangers of the kind of a gallery's people, by the model's strangers and by the people themselves; its threshold.
+"""The threshold of a gallery, set by strangers of the same kind as its people.
 
-Two people are the more alike for a network, the more their photos have in common: a camera, an archive, sex, age,
-origin. The strangers of the model's cohort are not of the gallery's kind. The people enrolled are: the similarities
-(cosines) of each one's photos to the others' means have the mean and the spread that those of strangers of their kind
-have, so the similarities of the cohort are moved and stretched to these before they set a threshold. The shape of the
-tail stays the cohort's. (Score normalisation by mean and spread: Auckenthaler et al. 2000, Digital Signal Processing
-10; here it is a population's, not a person's.)
+To a network, two people look the more alike, the more their photos have in common: camera, archive, sex, age, origin.
+The strangers of the model's cohort are of another kind than the gallery's people. The enrolled people themselves show
+what strangers of their kind look like: take the similarities (cosines) of each person's photos to the other people's
+means; strangers of their kind have the same mean and spread. So the cohort's similarities are shifted and stretched to
+that mean and spread before they set a threshold. The shape of the tail stays the cohort's. (Score normalisation by mean
+and spread: Auckenthaler et al. 2000, Digital Signal Processing 10; here it is done for a population, not for a person.)
 
-P people have P (P - 1) / 2 pairs. What few of them say is weighed against the cohort as it is: both corrections are
-taken to be normal around none with the standard deviations SHIFT and STRETCH (empirical Bayes). What remains uncertain
-is counted into the rate that is to be expected, and widens the stated intervals.
+P people have P (P - 1) / 2 pairs. Few pairs say little, so both corrections are weighed against making none: their
+priors are normal around no correction, with standard deviations SHIFT and STRETCH (empirical Bayes). The remaining
+uncertainty counts in the expected rate and widens the stated intervals.
 
-Among many people the nearest decides, and how like each other the most alike are (relatives, look-alikes, photos of one
-event) mean and spread do not tell. So everybody enrolled is searched as well, among all others: strangers of the right
-kind. The more of these there are, the more they weigh. Chosen by scripts/studies/population.py.
+Among many people, the nearest one decides. Mean and spread do not tell how alike the most similar people are
+(relatives, look-alikes, photos of one event). So every enrolled person is also searched among all others, as a stranger
+of the right kind. The more of them there are, the more each weighs. The method and the constants were chosen by
+scripts/studies/population.py.
 """
 
 import math
@@ -29,26 +30,26 @@ from facerec.types import Floats, Vectors
 from facerec.vectors import unit_rows
 
 SHIFT = 0.04
-"""Standard deviation, over populations, of how far the mean similarity is off the cohort's."""
+"""Standard deviation, over populations, of the mean similarity's difference from the cohort's."""
 STRETCH = 0.04
-"""The same of the ratio of the spreads."""
+"""Standard deviation, over populations, of the ratio of the similarities' spread to the cohort's."""
 EQUAL = 100
-"""Strangers of the right kind of whom one weighs as much as one of the cohort; of twice as many twice as much."""
+"""With this many strangers of the right kind, each weighs as much as one of the cohort; with twice as many, double."""
 MOST = 2000
-"""People who are searched among all others; of more enrolled, so many drawn as by lot (`sampled`)."""
+"""The most people who are searched among all others; if more are enrolled, this many are drawn (`sampled`)."""
 TINY = 1e-12
-"""The least variance of the cohort's similarities: those of one stranger to one person have none."""
+"""The least variance of the cohort's similarities; with one stranger and one person it would be 0."""
 _BLOCK = 8192  # rows
 
-Strangers = NDArray[np.floating] | None  # (N, D) rows, unit but for what half precision takes from them
+Strangers = NDArray[np.floating] | None  # (N, D) rows of unit length, within the precision of float16
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """How strangers of one kind resemble people, by how the cohort does.
+    """The correction from the cohort's similarities to those of strangers of the gallery's kind.
 
-    centre, spread: mean and standard deviation of the cohort's similarities. shift: what is added to the mean; stretch:
-    what the spread is multiplied by; each with the standard deviation of what is not known of it.
+    centre, spread: mean and standard deviation of the cohort's similarities. shift: is added to the mean. stretch:
+    multiplies the spread. shift_error, stretch_error: the standard deviations of these two.
     """
 
     centre: float
@@ -59,12 +60,12 @@ class Population:
     stretch_error: float
 
     def distances(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Squared distances of the cohort -> those of strangers of this kind."""
+        """Convert (N,) squared distances of the cohort to those of strangers of this kind."""
         similarity = self.centre + self.shift + self.stretch * (1 - distances / 2 - self.centre)
         return (2 - 2 * similarity).astype(np.float32)
 
     def errors(self, distances: NDArray[np.float32]) -> Floats:
-        """(N,) standard deviations of what is not known of these `distances`."""
+        """Return the (N,) standard deviations of converted `distances`."""
         unstretched = (1 - distances / 2 - self.centre - self.shift) / self.stretch
         return 2 * np.hypot(self.shift_error, unstretched * self.stretch_error)
 
@@ -72,11 +73,11 @@ class Population:
 def calibrate_people(
     people: PeopleIndex, cohort: Strangers, fpir: float, given: Strangers = None, search: StandingSearch | None = None
 ) -> Calibration | None:
-    """The threshold of a gallery of these people at which strangers of their kind are let through at rate `fpir`.
+    """Return the threshold that matches strangers of these people's kind at rate `fpir`.
 
-    given: strangers who are of the right kind and count as they are, beside the cohort. search: what the calibration
-    before found; it is brought up to date, and the result is the same as without. None without strangers, or without
-    people. Raises ConfigError for what is no rate between 0 and 1.
+    cohort, given: (N, D) unit rows. The given strangers are of the right kind, so their distances are not corrected.
+    search: holds the distances that the last calibration found, and is brought up to date; the result is the same
+    without it. None if there are no strangers or no people. ConfigError if the rate is not between 0 and 1.
     """
     return calibrate_by(evidence_of(people, cohort, given, search), fpir, len(people.names))
 
@@ -84,10 +85,10 @@ def calibrate_people(
 def evidence_of(
     people: PeopleIndex, cohort: Strangers, given: Strangers = None, search: StandingSearch | None = None
 ) -> Evidence:
-    """What there is to set these people's threshold by: the cohort as strangers of their kind, the given, themselves.
+    """Return the distances that set a threshold: of the corrected cohort, the given strangers, and the people.
 
-    They count themselves beside a cohort only: a model without one may have been trained on these very people, and then
-    they are farther from each other than strangers are.
+    The people themselves count only if there is a cohort. A model without a cohort may have been trained on these very
+    people; they would then be farther from each other than strangers are.
     """
     if not people.names:
         return Evidence(np.empty(0, np.float32), np.empty(0), np.empty(0))
@@ -107,16 +108,16 @@ def evidence_of(
 
 
 def sampled(people: PeopleIndex) -> NDArray[np.intp]:
-    """Places of the people who are searched among all others, ascending: everybody, or MOST drawn as by lot.
+    """Return the places of the people who are searched among all others, ascending: everybody, or MOST who are drawn.
 
-    Who is drawn depends on each person's lowest id only, so that one person more or fewer changes one of them at most.
+    The draw depends only on each person's lowest id. So adding or removing a person changes at most one of those drawn.
     """
     lots = people.lowest_ids.astype(np.uint64) * SPREAD
     return np.sort(np.argsort(lots, kind="stable")[:MOST])
 
 
 def fit(people: PeopleIndex, cohort: Vectors) -> Population:
-    """What the people, one at least, say about strangers of their kind, weighed against the cohort."""
+    """Return the correction that these people, at least one, suggest; few people move it little."""
     count, total, squares = len(people.names), people.means.sum(0, dtype=np.float64), _squares(people.means)
     strangers = cohort.mean(0, dtype=np.float64), _squares(cohort) / len(cohort)
     centre, spread = _moments(strangers[0] @ total / count, (strangers[1] * squares).sum() / count, TINY)
@@ -124,7 +125,7 @@ def fit(people: PeopleIndex, cohort: Vectors) -> Population:
     if not pairs:
         return Population(centre, spread, 0.0, 1.0, SHIFT, STRETCH)
     own_centre, own_spread = _among_themselves(people, total, squares)
-    of_stretch = 0.5 / pairs  # the sampling variance of a ratio of spreads, and below of a mean
+    of_stretch = 0.5 / pairs  # the sampling variance of the ratio of spreads; `of_shift`: that of the mean
     sure = STRETCH**2 / (STRETCH**2 + of_stretch)
     stretch = 1 + sure * (own_spread / spread - 1)
     of_shift = (stretch * spread) ** 2 / pairs
@@ -134,12 +135,13 @@ def fit(people: PeopleIndex, cohort: Vectors) -> Population:
 
 
 def _among_themselves(people: PeopleIndex, total: Floats, squares: Floats) -> tuple[float, float]:
-    """Mean and standard deviation of the similarities of everybody's photos, each person's as one, to others' means.
+    """Return mean and standard deviation of the similarities of everybody's photos to the other people's means.
 
-    total: (D,) the sum of everybody's means. squares: (D, D) the sum of their outer products.
+    Each person's photos together weigh as much as any other's. total: (D,) the sum of everybody's means. squares:
+    (D, D) the sum of their outer products.
     """
     weights = 1 / np.bincount(people.places)[people.places]  # (T,)
-    own = np.einsum("td,td->t", people.vectors, people.means[people.places], dtype=np.float64)  # not a stranger's
+    own = np.einsum("td,td->t", people.vectors, people.means[people.places], dtype=np.float64)  # to one's own mean
     pairs = len(people.names) * (len(people.names) - 1)
     centre = np.einsum("t,td->d", weights, people.vectors) @ total - weights @ own
     square = (_squares(people.vectors, weights) * squares).sum() - weights @ own**2
@@ -147,20 +149,20 @@ def _among_themselves(people: PeopleIndex, total: Floats, squares: Floats) -> tu
 
 
 def _squares(rows: Vectors, weights: Floats | float = 1.0) -> Floats:
-    """(D, D) of (N, D) rows: the sum of their outer products, each times its weight."""
+    """Return the (D, D) weighted sum of the outer products of (N, D) rows."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
     weights = np.broadcast_to(weights, len(rows))
-    for start in range(0, len(rows), _BLOCK):  # a block of rows in double precision, not all of them
+    for start in range(0, len(rows), _BLOCK):  # in blocks, so that few rows are in double precision at once
         some = rows[start : start + _BLOCK].astype(np.float64)
         total += (some * weights[start : start + _BLOCK, None]).T @ some
     return total
 
 
 def _moments(centre: float, square: float, least: float) -> tuple[float, float]:
-    """Mean and standard deviation by the mean and the mean square; least: the least variance."""
+    """Return mean and standard deviation, from the mean and the mean square. least: the least variance."""
     return float(centre), math.sqrt(max(square - centre**2, least))
 
 
 def _unit(rows: Strangers, dimension: int) -> Vectors:
-    """(N, dimension) unit rows; N is 0 where there are none."""
+    """Return the rows as (N, dimension) unit float32; N is 0 if there are none."""
     return np.empty((0, dimension), np.float32) if rows is None or not len(rows) else unit_rows(rows)

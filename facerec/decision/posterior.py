@@ -1,15 +1,15 @@
-"""How probable it is that the person nearest to a face is the right one; and whether that comes true.
+"""The probability that the person nearest to a face is the right one.
 
-The larger a gallery and the more its people resemble others, the nearer strangers come to one of them. So beside the
-distance d it looks at t, the distance at which this very gallery lets 1 % of the strangers through:
+The larger a gallery, and the more its people resemble others, the nearer strangers come to one of them. So the formula
+uses two distances: d, to the nearest person, and t, the threshold at which this gallery matches 1 % of strangers:
 
     P(right | d) = 1 / (1 + exp(-(intercept + slope d + threshold_slope t)))
 
-a logistic regression on people the model was not trained on, in galleries of many sizes (Platt 1999, Advances in
-Large Margin Classifiers; scripts/studies/posterior.py). It takes PRIOR for granted: every second face that is
-searched is of somebody enrolled. Its odds P / (1 - P) are then the likelihood ratio of forensic practice (ENFSI 2015,
-Guideline for evaluative reporting), and whoever expects somebody enrolled with odds of 1 to 9 multiplies them by 1 / 9.
-It explains a decision and takes no part in it.
+It is a logistic regression, fitted to people the model was not trained on, in galleries of many sizes (Platt 1999,
+Advances in Large Margin Classifiers; scripts/studies/posterior.py). It assumes PRIOR: every second face searched is of
+somebody enrolled. The odds P / (1 - P) then equal the likelihood ratio of forensic practice (ENFSI 2015, Guideline for
+evaluative reporting). For other prior odds, multiply by them: by 1 / 9 if one face in ten is of somebody enrolled.
+The probability explains a decision and takes no part in it.
 """
 
 import math
@@ -21,17 +21,17 @@ from facerec.decision.calibration import DEFAULT_FPIR, Calibration
 from facerec.models.card import COEFFICIENTS
 
 PRIOR = 0.5
-"""The share of the searched faces that is taken to be of people enrolled."""
+"""The assumed share of searched faces that are of enrolled people."""
 LIMIT = 0.999
-"""No probability is nearer to 0 or 1: of rarer errors the people it was fitted on cannot tell."""
+"""No probability is above this, or below 1 - LIMIT: there were too few people in the fit to measure rarer errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """Distance to the nearest person -> how probable it is that it is the right one, for one gallery as it is now.
+    """Maps the distance to the nearest person to the probability that this person is right, for one gallery as it is.
 
-    slope, threshold_slope: of the log-odds per unit of distance, and of `reference`, the gallery's threshold for FPIR
-    1 %. The slope is below 0.
+    slope: the change of the log-odds per unit of distance; below 0. threshold_slope: the same per unit of `reference`,
+    the gallery's threshold for FPIR 1 %.
     """
 
     slope: float
@@ -40,16 +40,17 @@ class Posterior:
     reference: float
 
     def __call__(self, distance: float) -> float:
-        """From 1 - LIMIT to LIMIT."""
+        """Return the probability, from 1 - LIMIT to LIMIT. distance: squared Euclidean."""
         most = math.log(LIMIT / (1 - LIMIT))
         odds = self.intercept + self.slope * distance + self.threshold_slope * self.reference
         return 1 / (1 + math.exp(-min(max(odds, -most), most)))
 
 
 def posterior(facts: Mapping[str, Any], calibration: Calibration | None) -> Posterior | None:
-    """Of a gallery whose strangers make `calibration` for DEFAULT_FPIR, by the `probability` of its model's card.
+    """Return the probability function of a gallery; None if the card has no coefficients or there are few strangers.
 
-    None where the card states none, and where there are too few strangers to know t.
+    facts: `probability` of the model's card. calibration: the gallery's, for DEFAULT_FPIR. Too few strangers to count
+    (`within` is 0) cannot tell t.
     """
     if not facts or calibration is None or not calibration.within:
         return None

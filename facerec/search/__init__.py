@@ -1,1 +1,1 @@
-"""Nearest neighbours: the index, the people behind its vectors, and everybody among the others."""
+"""Nearest-neighbour search: the vector index, people and their means, and leave-one-out comparisons."""

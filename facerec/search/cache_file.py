@@ -1,4 +1,4 @@
-"""Files of what can be computed again. One that is missing, unreadable, damaged or stale counts as none."""
+"""Cache files, which can be made again. A missing, unreadable, damaged or stale one counts as not there."""
 
 import hashlib
 from pathlib import Path
@@ -8,9 +8,9 @@ from facerec.files import write_bytes
 
 
 def write_cache(path: Path, stamp: str, content: bytes) -> None:
-    """Write a file, all or nothing, for its owner alone: a line of stamp and SHA-256 of the content, then the content.
+    """Write a cache file that only its owner can read, all or nothing.
 
-    Raises GalleryError if it cannot be written.
+    Its first line holds the stamp and the content's SHA-256; the content follows. GalleryError if it cannot be written.
     """
     try:
         write_bytes(path, _header(stamp, content) + content, private=True)
@@ -21,7 +21,7 @@ def write_cache(path: Path, stamp: str, content: bytes) -> None:
 
 
 def read_cache(path: Path, stamp: str) -> bytes | None:
-    """Return the content that `write_cache` wrote under the same stamp; None where the file does not hold it whole."""
+    """Return the content that `write_cache` wrote with the same stamp; None if the file does not hold all of it."""
     try:
         header, end, content = path.read_bytes().partition(b"\n")
     except OSError:

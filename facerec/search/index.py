@@ -1,6 +1,6 @@
-"""Nearest-neighbour search over unit vectors: the `Index` protocol, FAISS's exact index, and the nearest people.
+"""Nearest-neighbour search over unit vectors: the `Index` protocol, and an exact index by FAISS.
 
-Distances are d = |a - b|^2 = 2 - 2 cos, which is what FAISS calls squared L2; in float32, so good to about 2e-6.
+Distances are d = |a - b|^2 = 2 - 2 cos, FAISS's squared L2. They are float32, so correct to about 2e-6.
 """
 
 from pathlib import Path
@@ -18,37 +18,38 @@ MAGIC = "facerec-index-1"
 
 
 class Index(Protocol):
-    """Vectors under ids of the caller's choice."""
+    """A searchable set of vectors, each under an id that the caller chooses."""
 
     @property
     def dimension(self) -> int:
-        """D, the numbers in a vector."""
+        """D, the length of a vector."""
         ...
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Store (N, D) float32 rows under N new int64 ids >= 0; GalleryError for another D or an id already there."""
+        """Store (N, D) float32 rows under N new int64 ids >= 0; GalleryError for another D or an id already stored."""
         ...
 
     def remove(self, ids: Ids) -> None:
-        """Forget these ids; those that are not there are no error."""
+        """Delete the vectors of these ids; an id that is not stored is ignored."""
         ...
 
     def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
-        """Return distances and ids, both (N, k), of the k >= 1 nearest, sorted by distance, then id.
+        """Return distances and ids, both (N, k), of the k >= 1 nearest to each of (N, D) rows.
 
-        Where fewer than k are stored the rows end in distance inf and id -1. GalleryError for another D.
+        They are sorted by distance, then id. If fewer than k are stored, the rows end in distance inf and id -1.
+        GalleryError for another D.
         """
         ...
 
     def vectors(self, ids: Ids) -> Vectors:
-        """Return the stored rows, (N, D) float32, of ids that are there."""
+        """Return the (N, D) float32 rows of N stored ids."""
         ...
 
     def save(self, path: Path, stamp: str) -> None:
-        """Write the index to one file, all or nothing; `stamp` (no spaces) says what it was made from.
+        """Write the index to one file, all or nothing. stamp: what the index was made from, without spaces.
 
-        One writer at a time: the draft beside `path` has a fixed name, so that a killed process leaves at most one.
-        Raises GalleryError if the file cannot be written.
+        Only one process may write at a time: the draft beside `path` has a fixed name, so that killed processes leave
+        at most one. GalleryError if the file cannot be written.
         """
         ...
 
@@ -58,16 +59,16 @@ class Index(Protocol):
 
 
 def _faiss() -> Any:
-    import faiss  # only when an index is needed: half the start-up time of a command that needs none
+    import faiss  # imported on use: other commands would spend half of their start-up time on it
 
     return faiss
 
 
 class FlatIndex:
-    """Exact search by comparing with every vector (FAISS `IndexFlatL2`)."""
+    """Exact search: it compares with every vector (FAISS `IndexFlatL2`)."""
 
     def __init__(self, dimension: int) -> None:
-        """An empty index of vectors of `dimension` numbers."""
+        """Make an empty index for vectors of `dimension` numbers."""
         faiss = _faiss()
         self._index = faiss.IndexIDMap2(faiss.IndexFlatL2(dimension))
 
@@ -81,7 +82,7 @@ class FlatIndex:
 
     @property
     def ids(self) -> Ids:
-        """All ids in ascending order, (len,)."""
+        """All ids, (N,) int64, ascending."""
         return np.sort(_faiss().vector_to_array(self._index.id_map))
 
     def vectors(self, ids: Ids) -> Vectors:
@@ -103,13 +104,13 @@ class FlatIndex:
         return _in_order(*self._index.search(self._rows(vectors), k))
 
     def save(self, path: Path, stamp: str) -> None:
-        """See `Index.save`: FAISS's bytes as `write_cache` writes them."""
+        """See `Index.save`. The content is FAISS's own format, in a cache file (`write_cache`)."""
         write_cache(path, f"{MAGIC} {stamp}", _faiss().serialize_index(self._index).tobytes())
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Self | None:
-        """Read what `save` wrote under the same stamp; None if missing, unreadable, damaged or of another stamp."""
-        # Checked before FAISS sees it: FAISS may crash on, or believe, bytes that are not what it wrote.
+        """Read an index that `save` wrote; None if it is missing, unreadable, damaged or has another stamp."""
+        # The checksum is verified first: FAISS may crash on bytes it did not write, or accept them.
         if (payload := read_cache(path, f"{MAGIC} {stamp}")) is None:
             return None
         index = cls.__new__(cls)
@@ -126,9 +127,9 @@ class FlatIndex:
 
 
 def nearest_rows(vectors: Vectors, rows: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
-    """Return distances and row numbers, both (N, k), of the k >= 1 nearest of (R, D) rows to each of (N, D) vectors.
+    """Return distances and row numbers, both (N, k), of the k >= 1 of (R, D) rows nearest to each of (N, D) vectors.
 
-    Sorted by distance, then row number. Where R is less than k they end in distance inf and number -1.
+    They are sorted by distance, then row number. If R is less than k, they end in distance inf and number -1.
     """
     if not len(rows) or not len(vectors):
         shape = (len(vectors), k)
@@ -137,6 +138,6 @@ def nearest_rows(vectors: Vectors, rows: Vectors, k: int) -> tuple[NDArray[np.fl
 
 
 def _in_order(distances: NDArray[np.float32], ids: Ids) -> tuple[NDArray[np.float32], Ids]:
-    distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may fall below zero
+    distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may give less than 0
     order = np.lexsort((ids, distances), axis=-1)
     return np.take_along_axis(distances, order, axis=-1), np.take_along_axis(ids, order, axis=-1)

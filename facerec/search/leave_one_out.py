@@ -1,8 +1,8 @@
-"""Everybody's nearest other: each vector compared with the rest of its own person's and with all other people.
+"""Leave-one-out: compare each vector with its own person's other vectors, and with all other people.
 
-The only place in facerec that leaves vectors out. A gallery is searched with its own templates this way
-(`evaluation.self_search`), its people stand in for strangers of their kind (`decision.population`), and photos are
-checked against the labels they are filed under (`curation.label_fit`). Distances are squared Euclidean, from 0 to 4.
+This is the only place in facerec that leaves vectors out. It serves three purposes: searching a gallery with its own
+templates (`evaluation.self_search`), using its people as strangers of their kind (`decision.population`), and checking
+the labels of photos (`curation.label_fit`). Distances are squared Euclidean, from 0 to 4.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from facerec.search.index import nearest_rows
 from facerec.types import Vectors
 from facerec.vectors import paired_distances, sums_by_owner, unit_sums
 
-Places = NDArray[np.integer]  # (N,) numbers of people, from 0 to P - 1
+Places = NDArray[np.integer]  # (N,) the number of each row's person, from 0 to P - 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LeftOut:
-    """How N vectors compare with their own people without them, and with the others.
+    """N vectors compared with their own people's other vectors, and with the other people.
 
-    own: (N,) distance to the unit mean of the same person's other vectors, +inf where there are none.
-    other: (N,) distance to the nearest other person's mean, +inf where there is none.
-    nearest: (N,) the number of that person.
+    own: (N,) distance to the unit mean of the same person's other vectors; +inf if there are none.
+    other: (N,) distance to the nearest other person's mean; +inf if there is none.
+    nearest: (N,) the number of that other person.
     """
 
     own: NDArray[np.float32]
@@ -32,9 +32,9 @@ class LeftOut:
 
 
 def leave_one_out(vectors: Vectors, places: Places, means: Vectors) -> LeftOut:
-    """Compare each of (N, D) unit rows with its own person's other rows, and with everybody else.
+    """Compare each of (N, D) unit rows with its own person's other rows, and with all other people.
 
-    places: (N,) whose each row is. means: (P, D) unit rows, at which the people are searched.
+    places: (N,) the number of each row's person. means: (P, D) the people's unit means.
     """
     own = paired_distances(_means_of_others(vectors, places), vectors)
     own[np.bincount(places)[places] < 2] = np.inf
@@ -42,25 +42,24 @@ def leave_one_out(vectors: Vectors, places: Places, means: Vectors) -> LeftOut:
 
 
 def nearest_others(vectors: Vectors, places: Places, means: Vectors) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Distance (N,) of each of (N, D) unit rows to the nearest of P people who is not its own, and that person's
-    number.
+    """Return the (N,) distances of (N, D) unit rows to the nearest other person, and the (N,) numbers of these people.
 
-    places: (N,) whose each row is, -1 for a stranger's. means: (P, D) unit rows. Where there is no other person, the
-    distance is +inf and the number means nothing.
+    places: (N,) the number of each row's own person; -1 for a stranger. means: (P, D) the people's unit means. If there
+    is no other person, the distance is +inf and the number is meaningless.
     """
     if not len(means):
         return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
     found = nearest_rows(vectors, means, 2)[1]
     nearest = np.where(found[:, 0] == places, found[:, 1], found[:, 0])
-    distances = paired_distances(vectors, means[nearest])  # the same to the last bit, however many are searched
+    distances = paired_distances(vectors, means[nearest])  # the same bits, whatever the number of rows
     distances[nearest < 0] = np.inf
     return distances, np.maximum(nearest, 0)
 
 
 def _means_of_others(vectors: Vectors, places: Places) -> Vectors:
-    """(N, D): the unit mean of the same person's other rows; where these cancel out, the first of them.
+    """Return (N, D): for each row the unit mean of the same person's other rows; if they cancel out, the first of them.
 
-    Of a person with one row there are no others, and the result means nothing.
+    For a person with one row, the result is meaningless.
     """
     order = np.argsort(places, kind="stable")
     starts = np.searchsorted(places[order], places)  # (N,) where each person's rows begin in `order`

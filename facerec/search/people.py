@@ -1,4 +1,4 @@
-"""The nearest people: vectors that belong to somebody, and each person's mean."""
+"""People and their vectors, and the search for the nearest people."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ Marks = NDArray[np.uint64]
 _BLOCK = 64  # people compared with everybody at once
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 divided by the golden ratio: its multiples lie evenly among the 64-bit numbers (Knuth, TAOCP 3, 6.4)."""
+"""2^64 divided by the golden ratio: its multiples are spread evenly over the 64-bit numbers (Knuth, TAOCP 3, 6.4)."""
 
 
 class PeopleIndex:
-    """People and their vectors. Each person is searched at the mean of their vectors, scaled to length 1.
+    """People and their vectors. The distance to a person is that to the mean of their vectors, scaled to length 1.
 
-    The mean misses fewer people than the nearest of the vectors does (scripts/studies/template_means.py), and somebody
-    with many photos does not come nearer to strangers than somebody with one. People stand in the order of their lowest
-    id. `add` changes the index in place, and only the means of the people it adds vectors to.
+    With the mean, fewer people are missed than with the nearest of the vectors (scripts/studies/template_means.py), and
+    a person with many photos is not nearer to strangers than a person with one. People are in the order of their lowest
+    id. `add` changes the index in place; it updates only the means of the people who get vectors.
     """
 
     def __init__(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
-        """Hold (T, D) unit float32 rows; `ids`: (T,) int64, ascending; `owners`: whose each row is."""
+        """Hold (T, D) unit float32 rows. ids: (T,) int64, ascending. owners: T names, one for each row."""
         self.names = list(dict.fromkeys(owners))
         self._place = {name: place for place, name in enumerate(self.names)}
         places = np.array([self._place[owner] for owner in owners], np.intp)
@@ -39,12 +39,12 @@ class PeopleIndex:
 
     @classmethod
     def nobody(cls, dimension: int) -> Self:
-        """No people and no vectors of `dimension` numbers yet."""
+        """Return an index without people, for vectors of `dimension` numbers."""
         return cls(np.empty(0, np.int64), [], np.empty((0, dimension), np.float32))
 
     @property
     def dimension(self) -> int:
-        """D, the numbers in a vector."""
+        """D, the length of a vector."""
         return self.vectors.shape[1]
 
     @property
@@ -64,7 +64,7 @@ class PeopleIndex:
 
     @property
     def means(self) -> Vectors:
-        """(P, D) unit rows: what each person is searched at, in the order of `names`."""
+        """(P, D) the unit mean of each person, in the order of `names`."""
         return self._means.rows
 
     @property
@@ -74,7 +74,7 @@ class PeopleIndex:
 
     @property
     def lowest_ids(self) -> Ids:
-        """(P,) ascending: the lowest id of each person, which nobody else ever has."""
+        """(P,) ascending: the lowest id of each person. Ids are never used twice, so it identifies the person."""
         return self.ids[self.first]
 
     def owners(self) -> list[str]:
@@ -82,7 +82,7 @@ class PeopleIndex:
         return [self.names[place] for place in self.places]
 
     def add(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
-        """Add (N, D) unit rows, in place. `ids` are ascending, and above all those known."""
+        """Add (N, D) unit rows in place. ids: (N,), ascending and larger than all ids in the index."""
         assert not len(ids) or not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
         known = len(self.names)
         for owner in owners:
@@ -96,14 +96,14 @@ class PeopleIndex:
         self._set_means(np.unique(places))
 
     def _set_means(self, changed: Places) -> None:
-        """Make these people's means again, each from all of their vectors: no error can pile up."""
+        """Compute these people's means from all of their vectors, so that no rounding errors accumulate."""
         mine = np.flatnonzero(np.isin(self.places, changed))
         self.means[changed] = unit_means(self.vectors[mine], np.searchsorted(changed, self.places[mine]))
 
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
 
-        Of equally near people the one with the lower id comes first.
+        Of two equally near people, the one with the lower id comes first.
         """
         distances, places = self.nearest_places(vectors, top)
         return [
@@ -112,16 +112,16 @@ class PeopleIndex:
         ]
 
     def nearest_places(self, vectors: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
-        """Return distances and places in `names`, both (N, K), of the K = min(`top`, P) nearest people of each row.
+        """Return distances and places in `names`, both (N, K), of the K = min(`top`, P) people nearest to each row.
 
-        Where nobody is enrolled K is 1, the distance inf and the place -1.
+        If nobody is enrolled, K is 1, the distance inf and the place -1.
         """
         return nearest_rows(vectors, self.means, min(top, max(len(self.names), 1)))
 
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
-        """Return for each of (N, D) rows the nearest person and the person `names` has for the row, nearest first.
+        """Return for each of (N, D) rows the nearest person and the person named for the row, nearest first.
 
-        One candidate where both are the same person, or the named one is not enrolled.
+        names: N names. There is one candidate if both are the same person or the named one is not enrolled.
         """
         found: list[int] = self.nearest_places(vectors, 1)[1][:, 0].tolist()
         named = [self._place.get(name, place) for name, place in zip(names, found, strict=True)]
@@ -129,10 +129,10 @@ class PeopleIndex:
         return [self._ranked(vector, dict.fromkeys((nearest, own))) for vector, nearest, own in pairs]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
-        """Return every pair of people at most `limit` apart of whom one, at least, is in `names`; nearest first.
+        """Return the pairs of people at most `limit` apart, at least one of them in `names`; nearest pair first.
 
-        A pair is two names and their distance: who has fewer vectors first, of equally many who has the lower id. Names
-        nobody has are ignored.
+        A pair is two names and their distance. The person with fewer vectors comes first; of equally many, the one with
+        the lower id. Names that nobody has are ignored.
         """
         searched = np.array(sorted(self._place[name] for name in names if name in self._place), np.intp)
         blocks = [searched[i : i + _BLOCK] for i in range(0, len(searched), _BLOCK)]
@@ -146,21 +146,24 @@ class PeopleIndex:
         return [(self.names[one], self.names[other], distance) for one, other, distance in found]
 
     def _pairs_within(self, places: Places, limit: float) -> Places:
-        """Return (N, 2) places of these people and of others at most `limit` from them."""
+        """Return (N, 2): the place of one of these people, and that of somebody else at most `limit` away."""
         near = squared_distances(self.means[places], self.means) <= limit
         near[np.arange(len(places)), places] = False
         rows, others = np.nonzero(near)
         return np.stack([places[rows], others], axis=1)
 
     def _ranked(self, vector: NDArray[np.float32], places: Iterable[int]) -> list[Candidate]:
-        """Compare a vector with people in one and the same way, so that equally near people are equally near here."""
+        """Return the people at these places as candidates, nearest first.
+
+        Each distance is computed alone, so two people with the same mean get exactly the same distance.
+        """
         enrolled = [place for place in places if place >= 0]
         distances = paired_distances(self.means[enrolled], vector)
         candidates = [Candidate(self.names[p], float(d)) for p, d in zip(enrolled, distances, strict=True)]
         return sorted(candidates, key=lambda candidate: candidate.distance)
 
     def marks(self) -> Marks:
-        """Return (P,) numbers that change with a person's mean; no two people have the same."""
+        """Return (P,) marks: a person's mark changes with their mean, and no two people have the same."""
         return marks_of(self.means) + self.lowest_ids.astype(np.uint64) * SPREAD
 
 
@@ -173,10 +176,11 @@ def marks_of(rows: Vectors) -> Marks:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EnrolledPeople:
-    """What a gallery holds of one model.
+    """A gallery's vectors by one model, and what its threshold needs.
 
-    vectors: (T, D) unit rows, whose `owners` says. strangers: (N, D) unit rows of the model's cohort. fpir: the target.
-    fallback: the threshold where there are no strangers. given: more of them, of the user's own.
+    vectors: (T, D) unit rows. owners: T names, one for each row. strangers: (N, D) unit rows of the model's cohort.
+    fpir: the target rate. fallback: the threshold if there are no strangers. given: (N, D) unit rows of the strangers
+    that the user gave.
     """
 
     vectors: Vectors

@@ -1,4 +1,4 @@
-"""A search that is kept: asked again, only what changed is searched anew."""
+"""A search whose results are kept, so that the next one computes only what changed."""
 
 import io
 from pathlib import Path
@@ -17,29 +17,29 @@ _NO_MARKS = np.empty(0, np.uint64)
 
 
 class StandingSearch:
-    """How far the nearest person is from each of some vectors, remembered from one `update` to the next.
+    """The distance from each of some vectors to its nearest person, kept from one `update` to the next.
 
-    A person who is new or whose mean changed is compared with every vector. A vector whose nearest person changed or is
-    gone is compared with everybody, and so is a new vector. Nothing else is computed, and nothing has to be reported:
-    what changed shows in the marks of means and vectors.
+    A person who is new, or whose mean changed, is compared with every vector. A vector that is new, or whose nearest
+    person changed or is gone, is compared with everybody. Nothing else is computed. Changes are found by the marks of
+    means and vectors, so the caller need not report them.
     """
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
+        """Begin without results."""
         self._people = _NO_MARKS  # (P,) marks of everybody at the last update
         self._vectors = _NO_MARKS  # (N,) marks of the vectors, ascending
-        self._nearest = _NO_MARKS  # (N,) the mark of each vector's nearest person; 0 without one
+        self._nearest = _NO_MARKS  # (N,) the mark of each vector's nearest person; 0 if there is none
         self._distances = np.empty(0, np.float32)  # (N,) to that person
 
     def save(self, path: Path) -> None:
-        """Write what is remembered to one file, all or nothing. Raises GalleryError if it cannot be written."""
+        """Write the results to one file, all or nothing; GalleryError if it cannot be written."""
         content = io.BytesIO()
         np.savez(content, people=self._people, vectors=self._vectors, nearest=self._nearest, distances=self._distances)
         write_cache(path, MAGIC, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Return a search that remembers what `save` wrote; nothing where the file is missing or damaged."""
+        """Return a search with the results that `save` wrote; without results if the file is missing or damaged."""
         made = cls()
         if (content := read_cache(path, MAGIC)) is not None:
             with np.load(io.BytesIO(content)) as arrays:
@@ -48,9 +48,9 @@ class StandingSearch:
         return made
 
     def update(self, people: PeopleIndex, vectors: Vectors, owners: Places) -> NDArray[np.float32]:
-        """Return the (N,) squared distances of (N, D) unit float32 vectors to the nearest person; inf without one.
+        """Return the (N,) squared distances of (N, D) unit float32 vectors to their nearest person; inf without one.
 
-        owners: (N,) the place in `people` of each vector's own person, who does not count; -1: of a stranger.
+        owners: (N,) the place in `people` of each vector's own person, who is left out; -1 for a stranger.
         """
         marks = people.marks()
         asked = _marks_of(vectors, owners, marks)
@@ -69,7 +69,7 @@ class StandingSearch:
         return distances
 
     def _remembered(self, asked: Marks, marks: Marks) -> tuple[NDArray[np.float32], Marks]:
-        """Return distances, and nearest people's marks, that still hold; inf and 0 for vectors to be searched."""
+        """Return (N,) distances and (N,) nearest people's marks that are still valid; inf and 0 for the others."""
         distances, nearest = np.full(len(asked), np.inf, np.float32), np.zeros(len(asked), np.uint64)
         if len(self._vectors):
             at = np.minimum(np.searchsorted(self._vectors, asked), len(self._vectors) - 1)
@@ -79,7 +79,7 @@ class StandingSearch:
 
 
 def _marks_of(vectors: Vectors, owners: Places, people: Marks) -> Marks:
-    """Return (N,) marks of vectors, others for the same vector of another person."""
+    """Return (N,) marks of vectors; the same vector has different marks for different owners."""
     marks, owned = marks_of(vectors), owners >= 0
     marks[owned] += people[owners[owned]]
     return marks
@@ -88,13 +88,13 @@ def _marks_of(vectors: Vectors, owners: Places, people: Marks) -> Marks:
 def _nearest_among(
     people: PeopleIndex, among: Places, vectors: Vectors, owners: Places
 ) -> tuple[NDArray[np.float32], Places]:
-    """Return (N,) distances to the nearest of the people at the places `among` who is not the owner; and their places.
+    """Return the (N,) distances to the nearest person at the places `among` who is not the owner; and their places.
 
-    Where there is nobody the distance is inf, and the place any.
+    If there is nobody, the distance is inf and the place is meaningless.
     """
     if not len(among):
         return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
-    numbers = np.full(len(people.names) + 1, -1)  # by place, within `among`; the last for the owner -1
+    numbers = np.full(len(people.names) + 1, -1)  # place -> position in `among`; the last entry is for the owner -1
     numbers[among] = np.arange(len(among))
     means = people.means if len(among) == len(people.names) else people.means[among]
     distances, found = nearest_others(vectors, numbers[owners], means)

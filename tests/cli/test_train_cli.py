@@ -130,7 +130,7 @@ def test_a_class_of_ten_needs_no_option(tmp_path: Path) -> None:
     for asked in (["--people-per-batch", 16], ["--config", tmp_path / "train.toml"]):
         result = running.run(*words, "--output", tmp_path / "other", *asked)
         assert result.exit_code == 2
-        assert "a batch wants 16 people with 4 photos each and only 8 have as many" in result.stderr
+        assert "a batch needs 16 people with 4 photos each, and only 8 have as many" in result.stderr
         assert not (tmp_path / "other").exists()
 
 

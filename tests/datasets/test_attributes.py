@@ -28,7 +28,7 @@ def test_a_crop_has_the_value_of_its_photo(tmp_path: Path) -> None:
     by_photo = read_attribute(write(tmp_path / "a.csv", "photo,light\nAnn/1.jpg,day\nAnn/2.png,night"))
     assert by_photo.values(["Ann/1.jpg.png", "Ann/2.png", "Ann/2.png.png"]) == ["day", "night", "night"]
     by_person = read_attribute(write(tmp_path / "b.csv", "person,light\nAnn,day"))
-    with pytest.raises(DataError, match="nothing of 1 person that is used"):
+    with pytest.raises(DataError, match="has no line for 1 person that is used"):
         by_person.values(["Ann.png/1.jpg"])
 
 
@@ -43,7 +43,7 @@ def test_photos_the_file_does_not_name_are_counted_and_the_first_is_named(tmp_pa
     path = write(tmp_path / "a.csv", "photo,light\nAnn/1.jpg,day")
     with pytest.raises(DataError) as caught:
         read_attribute(path).values(["Bob/2.jpg", "Ann/1.jpg", "Ann/3.jpg"])
-    words = "says nothing of 2 photos that are used, the first Ann/3.jpg; add a line for each, or leave them out"
+    words = "has no line for 2 photos that are used, the first Ann/3.jpg; add a line for each, or leave them out"
     assert str(caught.value) == f"{path}: {words} (`exclude`)"
 
 

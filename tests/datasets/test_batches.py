@@ -92,7 +92,7 @@ def test_people_need_not_be_numbered_without_gaps() -> None:
 
 
 def test_too_few_people_is_one_line_that_says_what_to_do() -> None:
-    with pytest.raises(DataError, match=r"wants 3 people with 4 photos each and only 2 have .* `people_per_batch`"):
+    with pytest.raises(DataError, match=r"needs 3 people with 4 photos each, and only 2 have .* `people_per_batch`"):
         identity_batches(labels_of([4, 9, 3, 1]), 3, 4, seed=0, epoch=0)
 
 
@@ -101,7 +101,7 @@ def test_shuffled_batches_hold_each_photo_once_but_for_a_short_rest(
     count: int, size: int, seed: int, epoch: int
 ) -> None:
     if count < size:
-        with pytest.raises(DataError, match=f"wants {size} photos and there are only {count}"):
+        with pytest.raises(DataError, match=f"needs {size} photos, and there are only {count}"):
             shuffled_batches(count, size, seed, epoch)
         return
     batches = shuffled_batches(count, size, seed, epoch)

@@ -54,7 +54,7 @@ BAD = {
     "no name": (",women\n", "line 1: ',women'; write a photo or person"),
     "no group named": ("Ann,\n", "line 1: 'Ann,'; write a photo or person"),
     "two groups": ("Ann,women\nBob,men\nAnn,men\n", "line 3: Ann is in two groups, women and men"),
-    "reserved": ("Ann,across groups\n", "line 1: 'across groups' is what facerec calls"),
+    "reserved": ("Ann,across groups\n", "line 1: 'across groups' is a group that facerec makes itself"),
     "open quote": ('"Ann,women\n', "line 1: not CSV"),
     "not UTF-8": (b"Ann,\xff\n", "not UTF-8 text (byte 4)"),
     "zero byte": ("Ann,wo\0men\n", "not text"),

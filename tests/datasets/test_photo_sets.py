@@ -113,7 +113,7 @@ def test_a_list_that_leaves_nothing_or_cannot_be_read_is_one_line(tmp_path: Path
     (tmp_path / "odd.txt").write_bytes(b"\xff\xfe")
     for name, message in (
         ("all", "leaves no photo"),
-        ("odd", "a folder/person/file a line"),
+        ("odd", "one folder/person/file a line"),
         ("none", "cannot be read"),
     ):
         with pytest.raises(DataError, match=message) as caught:
@@ -194,7 +194,7 @@ def test_splits_that_cannot_be_used_are_one_line(make: Callable[[Path], Path], m
 
 def test_validation_without_two_photos_of_anybody_is_refused(tmp_path: Path) -> None:
     """There would be no genuine pair, and no TAR to choose the best weights by."""
-    with pytest.raises(DataError, match="nobody to validate on has two photos"):
+    with pytest.raises(DataError, match="no validation person has two photos"):
         split_people(face_set(tmp_path / "faces", 5, 1), None, seed=0)
 
 
@@ -296,7 +296,7 @@ def test_a_list_that_names_nothing_is_said(tmp_path: Path, caplog: pytest.LogCap
     faces = face_set(tmp_path / "faces", 4, 2)
     (tmp_path / "out.txt").write_text("# a comment\nfaces/p000/000.png\nrenamed/p000/001.png\n#x/y.png\n", "utf-8")
     assert len(read_photos(faces.root, tmp_path / "out.txt")) == 7
-    assert caplog.messages == [f"{tmp_path / 'out.txt'}: names nothing that is there: #x/y.png and 1 more"]
+    assert caplog.messages == [f"{tmp_path / 'out.txt'}: names photos that do not exist: #x/y.png and 1 more"]
     splits = write_splits(tmp_path / "splits", validation=["other/p000"], test=["other/p001"])
     with pytest.raises(DataError, match=r"its lists name nobody of .*; write faces/PERSON, a line each"):
         split_people(faces, splits, seed=0)

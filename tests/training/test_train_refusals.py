@@ -158,7 +158,7 @@ def test_what_cannot_be_validated_is_refused_before_it_is_trained(tmp_path: Path
 
 
 def test_too_few_people_for_a_batch_is_one_line(some_faces: Data, tmp_path: Path) -> None:
-    message = "a batch wants 9 people .* and only 8 have"
+    message = "a batch needs 9 people .* and only 8 have"
     arguments = (some_faces.folder, tmp_path / "run", small(people_per_batch=9))
     assert_refused(message, DataError, *arguments, splits=some_faces.splits)
 
