@@ -1,1 +1,1 @@
-"""Folders of photos of nobody knows whom: who is alike, and who belongs together."""
+"""Folders of photos without names: search their faces, and group them by person."""

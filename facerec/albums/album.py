@@ -1,6 +1,7 @@
-"""Every face in a folder of photos, without anybody's name: search them, group them, link the groups, enroll one.
+"""All faces in a folder of photos without names: search them, group them, and score the groups.
 
-Groups are numbered by the order of the photos' paths, so the same folder gives the same numbers again.
+The numbers of groups depend only on the faces and the order of the photos' paths, so the same folder gives the same
+numbers again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ _REPLICATES = 1000
 
 @dataclass(frozen=True, slots=True)
 class AlbumFace:
-    """A face in an album. position: in its photo, 0 for the main one. box, confidence: the detector's, as `Face`."""
+    """A face in an album. position: its place in the photo, 0 for the main face. box, confidence: as in `Face`."""
 
     path: Path
     position: int
@@ -36,7 +37,7 @@ class AlbumFace:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FaceAlbum:
-    """The N faces of a folder in the order of its photos, without their pictures: vectors are (N, D) unit float32."""
+    """The N faces of a folder, in the order of its photos. vectors: (N, D) unit float32."""
 
     faces: tuple[AlbumFace, ...]
     vectors: Vectors
@@ -47,14 +48,17 @@ class FaceAlbum:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A face of an album and how it compares with the face that was searched for."""
+    """A face of an album, and its comparison with the face searched for."""
 
     face: AlbumFace
     answer: Verification
 
 
 def gather_faces(photos: Iterable[Photo], dimension: int) -> FaceAlbum:
-    """The faces of embedded photos; those that could not be used have none. dimension: of the vectors, should none."""
+    """Return the faces of embedded photos. Photos that cannot be used have none.
+
+    dimension: of the vectors, needed if there is no face.
+    """
     faces, rows = [], [np.zeros((0, dimension), np.float32)]
     for photo in photos:
         rows.append(photo.vectors)
@@ -63,16 +67,16 @@ def gather_faces(photos: Iterable[Photo], dimension: int) -> FaceAlbum:
 
 
 def most_similar(vector: Vectors, album: FaceAlbum, threshold: Threshold, top: int) -> list[Hit]:
-    """The `top` faces nearest to a (D,) unit vector, nearest first; of equally near ones the earlier."""
+    """Return the `top` faces nearest to a (D,) unit vector, nearest first; of two equally near, the earlier first."""
     distances = paired_distances(album.vectors, vector)
     nearest = np.argsort(distances, kind="stable")[:top]
     return [Hit(album.faces[i], same_person(float(distances[i]), threshold)) for i in nearest]
 
 
 def grouping_limit(embedder: Embedder, given: float | None) -> Threshold | Vectors:
-    """What `group_album` is held to: the distance given, else the model's strangers, else its threshold.
+    """Return the limit for `group_album`: the distance given, else the model's strangers, else its threshold.
 
-    Raises ConfigError where there is none of them, or for a distance that is not from 0 to 4.
+    ConfigError if there is none of these, or the distance is not from 0 to 4.
     """
     card = embedder.card
     strangers = load_cohort(embedder.path, card)
@@ -80,25 +84,31 @@ def grouping_limit(embedder: Embedder, given: float | None) -> Threshold | Vecto
 
 
 def group_album(album: FaceAlbum, limit: Threshold | Vectors, dense: bool = False) -> Grouping:
-    """Which faces are one person's, by `group_faces`, or by `dense_groups`; `limit` as there."""
+    """Group the faces of an album by person, with `group_faces`, or if `dense` with `dense_groups`.
+
+    limit: as in these functions.
+    """
     if dense:
         return dense_groups(album.vectors, limit)
     return group_faces(album.vectors, [face.path for face in album.faces], limit)
 
 
 def people_of_folders(folder: Path, paths: Iterable[Path]) -> dict[Path, str]:
-    """Photo -> the sub-folder of `folder` it is in; raises DataError for a photo in none."""
+    """Return photo -> the sub-folder of `folder` it is in; DataError for a photo in none."""
     people = {}
     for path in paths:
         person, *below = path.relative_to(folder).parts
         if not below:
-            raise DataError(f"{printable(path)}: whose photo is it? With `labels` every photo is in a person's folder")
+            raise DataError(f"{printable(path)}: in no person's folder; with `labels`, put every photo in one")
         people[path] = person
     return people
 
 
 def score_groups(album: FaceAlbum, grouping: Grouping, people: Mapping[Path, str]) -> dict[str, Any]:
-    """B-cubed figures of the main faces, as `people` (photo -> name) has it, with 95 % intervals over people."""
+    """Return B-cubed precision, recall and F of the main faces, with 95 % intervals over people.
+
+    people: photo -> the true name. Source: Bagga and Baldwin 1998 (`metrics.clustering`).
+    """
     main = [i for i, face in enumerate(album.faces) if face.position == 0]
     names = np.array([people[album.faces[i].path] for i in main])
     people_once = np.unique(names)

@@ -1,10 +1,10 @@
-"""Groups of faces, one for each person, without knowing who or how many there are; and how right they are.
+"""Grouping faces by person, without knowing who the people are or how many.
 
-By average linkage, or by DBSCAN, which is better where nearly everybody is on one photo only.
+There are two methods: average linkage, and DBSCAN, which is better if nearly everybody is in one photo only.
 
-Average linkage: the two groups whose faces are nearest to each other on average are joined, again and again, up to a
-limit. Two faces of one photo are two people, so groups that meet in a photo are never joined. Between groups of unit
-vectors the mean distance is 2 - 2 <a, b>, where a and b are their averages; so nobody needs all N x N distances.
+Average linkage joins, again and again, the two groups whose faces are nearest to each other on average, up to a limit.
+Two faces in one photo are two people, so groups that share a photo are never joined. The mean distance between two
+groups of unit vectors is 2 - 2 <a, b>, where a and b are the groups' averages. So the N x N distances are not needed.
 """
 
 import math
@@ -22,10 +22,10 @@ from facerec.types import Threshold, Vectors
 from facerec.vectors import squared_distances
 
 JOINED = 0.1
-"""The share of strangers that may be taken for somebody in the album: of those scripts/studies/clustering.py tried the
-one of the highest B-cubed F, in the mean over four kinds of albums of validation people."""
+"""The share of strangers that may be taken for a person in the album. Of the shares that scripts/studies/clustering.py
+tried, it has the highest mean B-cubed F over four kinds of albums of validation people."""
 DENSE = 0.01
-"""The same for DBSCAN: of those that may be within its eps of some face of the album."""
+"""For DBSCAN: the share of strangers that may be within eps of a face in the album, chosen in the same way."""
 
 _BLOCK = 4_000_000  # distances held at a time: 16 MB, whatever the number of faces
 
@@ -36,8 +36,8 @@ Labels = NDArray[np.int64]
 class Grouping:
     """The groups of N faces.
 
-    labels: (N,) int64, 1 for the largest group, of equally large ones that of the earlier face; 0 for a face that is
-    alone. threshold: the largest mean distance at which groups were joined, and where it comes from.
+    labels: (N,) int64, 1 for the largest group; of equally large groups, the one with the earlier face has the smaller
+    number. 0 for a face that is alone. threshold: the largest distance at which faces were grouped, and its origin.
     """
 
     labels: Labels
@@ -45,19 +45,19 @@ class Grouping:
 
     @property
     def groups(self) -> int:
-        """How many there are of two faces and more."""
+        """The number of groups, each of two or more faces."""
         return int(self.labels.max(initial=0))
 
 
 def group_faces(
     vectors: Vectors, photos: Sequence[Hashable], limit: Threshold | Vectors, rate: float = JOINED
 ) -> Grouping:
-    """Group (N, D) unit rows, N > 0; `photos` says of each which photo it is of.
+    """Group (N, D) unit rows, N > 0, by average linkage. photos: the photo of each row.
 
-    limit: the largest mean distance of groups that are joined; or (S, D) unit rows of strangers, S > 0, who set it:
-    within it, `rate` of them would be of a group or a lone face. The more faces, the nearer strangers come to one of
-    them, so a larger album is held to a smaller distance; the larger the groups, the less near, so the distance grows
-    while groups are joined, and comes to rest when no more are.
+    limit: the largest mean distance at which groups are joined; or (S, D) unit rows of strangers, S > 0, who set it so
+    that the share `rate` of them would be within it of a group or a lone face. With more faces, strangers come nearer
+    to one of them, so a larger album has a smaller limit. With larger groups, strangers come less near. So the limit is
+    set again after joining, and grows until no more groups are joined.
     """
     linkage = Linkage(vectors, photos)
     if isinstance(limit, Threshold):
@@ -68,15 +68,16 @@ def group_faces(
         found = made
         linkage.join(found.distance)
         made = _calibrated(linkage, limit, rate)
-    source = f"{_within(found)} would be one of these {how_many(len(linkage), 'person', 'people')}"
+    source = f"{_within(found)} would be taken for one of these {how_many(len(linkage), 'person', 'people')}"
     return Grouping(_numbered(linkage.labels), Threshold(found.distance, source))
 
 
 def dense_groups(vectors: Vectors, limit: Threshold | Vectors, rate: float = DENSE) -> Grouping:
-    """Group (N, D) unit rows, N > 0: whoever are within eps of each other, and of one of them, and so on.
+    """Group (N, D) unit rows, N > 0, by DBSCAN: a group is connected by pairs of faces within eps of each other.
 
-    DBSCAN of pairs and more (Ester et al. 1996, KDD). Two faces of one photo may meet. limit: eps, a squared distance;
-    or (S, D) unit rows of strangers, S > 0, who set it: within it of some face, `rate` of them would be.
+    Two faces make a group (Ester et al. 1996, KDD, with MinPts 2). Two faces of one photo may be in one group. limit:
+    eps, as a squared distance; or (S, D) unit rows of strangers, S > 0, who set it so that the share `rate` of them
+    would be within it of a face.
     """
     from sklearn.cluster import DBSCAN
 
@@ -86,7 +87,7 @@ def dense_groups(vectors: Vectors, limit: Threshold | Vectors, rate: float = DEN
         limit = Threshold(
             found.distance, f"{_within(found)} would be as near to one of these {how_many(len(faces), 'face')}"
         )
-    eps = max(math.sqrt(limit.distance), sys.float_info.min)  # not squared, and never 0
+    eps = max(math.sqrt(limit.distance), sys.float_info.min)  # scikit-learn wants a plain distance, above 0
     labels = DBSCAN(eps=eps, min_samples=2).fit_predict(vectors)
     alone = labels < 0
     labels[alone] = labels.max() + 1 + np.arange(alone.sum())
@@ -105,25 +106,25 @@ def _within(found: Calibration) -> str:
 
 
 class Linkage:
-    """N faces in groups, at first each in its own, joined by `join`. len: of the groups."""
+    """N faces in G groups. At first each face is a group of its own; `join` joins them. Its length is G."""
 
     def __init__(self, vectors: Vectors, photos: Sequence[Hashable]) -> None:
-        """vectors: (N, D) unit rows. photos: N, of each what tells its photo from others."""
+        """Make a group of each of (N, D) unit rows. photos: the photo of each row."""
         self.labels: Labels = np.arange(len(vectors))  # (N,) the group of each face, 0..G-1 by its first face
-        self._sums = vectors.astype(np.float64)  # (G, D)
-        self._counts = np.ones(len(vectors))  # (G,)
-        self._rivals = _rivals(photos)  # (R, 2) faces of one photo, both ways round
+        self._sums = vectors.astype(np.float64)  # (G, D) the sum of each group's rows
+        self._counts = np.ones(len(vectors))  # (G,) the number of each group's faces
+        self._rivals = _rivals(photos)  # (R, 2) pairs of faces in one photo, in both orders
 
     def __len__(self) -> int:
         return len(self._counts)
 
     @property
     def means(self) -> Vectors:
-        """(G, D) the average of each group's rows, which is shorter than they are."""
+        """(G, D) the average of each group's rows; it is shorter than 1."""
         return (self._sums / self._counts[:, None]).astype(np.float32)
 
     def nearest(self, vectors: Vectors) -> NDArray[np.float32]:
-        """(S,) the mean distance of each of (S, D) unit rows to the group it is nearest to; S may be 0."""
+        """Return the (S,) mean distances from (S, D) unit rows to their nearest group; S may be 0."""
         means, distances = self.means, np.empty(len(vectors), np.float32)
         for rows in _blocks(len(vectors), len(means)):
             distances[rows] = squared_distances(vectors[rows], means).min(axis=1)
@@ -132,12 +133,12 @@ class Linkage:
     def join(self, limit: float) -> None:
         """Join the nearest two groups while their mean distance is at most `limit`.
 
-        Pairs that are each other's nearest are joined at once, which comes to the same as one after the other: a joined
-        group is never nearer to a third than the nearer of its two halves was (Bruynooghe 1977; Murtagh 1983). For the
-        same reason a group that has none within the limit never gets one.
+        All pairs of groups that are each other's nearest are joined at once. The result is the same as one by one: a
+        joined group is never nearer to a third group than the nearer of its two parts was (Bruynooghe 1977; Murtagh
+        1983). For the same reason, a group without a neighbour within the limit never gets one, and is left alone.
         """
-        into = np.arange(len(self))  # what each group is part of now
-        rows = np.arange(len(self))  # those that may be joined yet
+        into = np.arange(len(self))  # the group that each group is now part of
+        rows = np.arange(len(self))  # the groups that may still be joined
         while len(rows) > 1:
             nearest, distances = self._neighbours(rows, into)
             near = distances <= limit
@@ -145,7 +146,7 @@ class Linkage:
                 break
             first = np.arange(len(rows))
             pairs = near & (nearest[nearest] == first) & (first < nearest)
-            if not pairs.any():  # rounding made them differ by the way round
+            if not pairs.any():  # rounding made the distances of a pair differ between its two orders
                 pairs = first == distances.argmin()
             kept, gone = rows[pairs], rows[nearest[pairs]]
             self._sums[kept] += self._sums[gone]
@@ -156,7 +157,7 @@ class Linkage:
         self._close_ranks(into)
 
     def _close_ranks(self, into: Labels) -> None:
-        """Number the groups anew, once some are part of others."""
+        """Number the groups again without gaps, after some became part of others."""
         while (into[into] != into).any():
             into = into[into]
         kept, labels = np.unique(into, return_inverse=True)
@@ -164,7 +165,7 @@ class Linkage:
         self._sums, self._counts = self._sums[kept], self._counts[kept]
 
     def _neighbours(self, rows: Labels, into: Labels) -> tuple[Labels, NDArray[np.float32]]:
-        """Of each of the groups `rows`: the place among them of the nearest it may be joined with, and how far."""
+        """Return for each of the groups `rows` the nearest it may be joined with, as a place in `rows`; and how far."""
         place = np.full(len(into), -1)
         place[rows] = np.arange(len(rows))
         while (into[into] != into).any():
@@ -183,7 +184,7 @@ class Linkage:
 
 
 def _rivals(photos: Sequence[Hashable]) -> Labels:
-    """(R, 2) of all faces that share a photo, both ways round."""
+    """Return (R, 2): all pairs of faces that share a photo, in both orders."""
     together: dict[Hashable, list[int]] = {}
     for face, photo in enumerate(photos):
         together.setdefault(photo, []).append(face)
@@ -192,16 +193,16 @@ def _rivals(photos: Sequence[Hashable]) -> Labels:
 
 
 def _numbered(labels: Labels) -> Labels:
-    """Groups as `Grouping` numbers them, from (N,) numbered 0..G-1 by their first face."""
+    """Return (N,) labels as `Grouping` numbers groups. labels: (N,), numbered 0..G-1 by the groups' first faces."""
     sizes = np.bincount(labels)
     order = np.argsort(-sizes, kind="stable")
     numbers = np.zeros(len(sizes), np.int64)
     numbers[order] = np.arange(1, len(sizes) + 1)
-    numbers[sizes == 1] = 0  # the smallest: the others' numbers have no gaps
+    numbers[sizes == 1] = 0  # these came last, so the other numbers have no gaps
     return numbers[labels]
 
 
 def _blocks(count: int, width: int) -> list[NDArray[np.intp]]:
-    """The numbers below `count`, so many at a time that rows of `width` distances fit a block."""
+    """Split the numbers below `count` into blocks that hold at most _BLOCK distances, `width` a number."""
     size = max(1, _BLOCK // max(1, width))
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

@@ -1,4 +1,4 @@
-"""A folder of links: what `cluster` makes of an album."""
+"""Writing the groups of an album as folders of links, which is the output of `facerec cluster`."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from facerec.albums.clustering import Grouping
 from facerec.errors import ConfigError, DataError
 from facerec.text import printable
 
-_NAME = 60  # characters kept of a link's name: 240 bytes at most, where file systems take 255
+_NAME = 60  # characters kept of a photo's name: at most 240 bytes, and file systems allow 255
 
 
 def ready_output(output: Path, folder: Path) -> None:
-    """Make the folder `output` before the long work; an empty one will do.
+    """Make the folder `output`, or check that it is empty, before the long work.
 
-    Raises ConfigError for an output in the album itself, whose links would be photos of it; DataError for one that is
-    not empty, or that cannot be written to.
+    ConfigError if `output` is in the album, because its links would be photos of the album. DataError if it is not
+    empty or links cannot be made there.
     """
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
         raise ConfigError(f"{printable(output)}: is in the album; give an `output` outside of {printable(folder)}")
@@ -26,16 +26,16 @@ def ready_output(output: Path, folder: Path) -> None:
         if os.path.lexists(output) and next(os.scandir(output), None) is not None:
             raise DataError(f"{printable(output)}: is not empty; give another `output`, or remove it")
         output.mkdir(parents=True, exist_ok=True)
-        trial.symlink_to("nowhere")  # some file systems have no links
+        trial.symlink_to("nowhere")  # some file systems do not support links
         trial.unlink()
     except OSError as error:
         raise _unfit(output, error) from error
 
 
 def write_links(album: FaceAlbum, grouping: Grouping, output: Path) -> None:
-    """A folder for each group in `output`, `group 001` the first, and in it a relative link to each of its photos.
+    """Make a folder for each group in `output` (`group 001` is the first), with a relative link to each of its photos.
 
-    Raises DataError where they cannot be made.
+    DataError if they cannot be made.
     """
     width = max(3, len(str(grouping.groups)))
     try:
@@ -53,4 +53,4 @@ def write_links(album: FaceAlbum, grouping: Grouping, output: Path) -> None:
 
 
 def _unfit(output: Path, error: OSError) -> DataError:
-    return DataError(f"{printable(output)}: no folder of links ({error.strerror}); give another `output`")
+    return DataError(f"{printable(output)}: links cannot be made there ({error.strerror}); give another `output`")

@@ -1,1 +1,1 @@
-"""What is wrong in folders of labelled photos: copies, wrong labels, people in two folders."""
+"""Finding faults in folders of labelled photos: copies, wrong labels, people in two folders."""

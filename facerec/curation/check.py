@@ -1,8 +1,8 @@
-"""What is wrong with a folder of identity folders: photos no one can use, copies, wrong labels, one person twice.
+"""Checking a folder of identity folders: unusable photos, copies, wrong labels, one person under two names.
 
-`gather` keeps of each photo its vector, a hash and a small grey picture (3 KB in all); `check` finds what there is to
-find in one such Album, and what two of them share. How far apart is too far is read off the data (`limits_of`), for
-every network has distances of its own.
+`gather` makes an Album: for each photo its vector, a hash and a small grey picture (3 KB in all). `check` lists the
+faults of one Album, and the people and photos that two of them share. The limits on distances are estimated from the
+data (`limits_of`), because distances differ from network to network.
 """
 
 import re
@@ -33,17 +33,17 @@ KINDS = (
     *("unreadable", "no_face", "duplicate", "near_duplicate", "single_photo", "wrong_label", "same_person"),
     *("shared_name", "shared_person", "shared_photo"),
 )
-"""Of findings, in the order of a report."""
+"""The kinds of findings, in the order of a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to look at.
+    """One finding, for somebody to look at.
 
-    kind: one of KINDS. people, photos: whom and which it concerns, photos as folder/person/file; other_people,
-    other_photos: likewise of the other folder. suspects: those of `photos` that are better not learned from.
-    distance: squared, of the faces or people; correlation: of the pictures; None where neither was compared.
-    reason: one line.
+    kind: one of KINDS. people, photos: the people and photos it concerns; photos are folder/person/file. reason: one
+    line. suspects: those of `photos` that should not be trained on. other_people, other_photos: people and photos of
+    the other folder. distance: squared, between the faces or people. correlation: between the pictures. Both are None
+    if not compared.
     """
 
     kind: str
@@ -57,16 +57,16 @@ class Finding:
     correlation: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a dict that `json.dumps` takes."""
+        """The fields as a dict for `json.dumps`."""
         return asdict(self)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Album:
-    """The N usable photos of a folder, and what is wrong with the others.
+    """The N usable photos of a folder, and findings about the others.
 
-    keys: folder/person/file. people: the P names. labels: (N,) int64 into people. digests: SHA-256 of each file.
-    vectors: (N, D) unit float32. pictures: of the N faces. faults: a Finding per photo that could not be used.
+    keys: folder/person/file. people: the P names. labels: (N,) int64, places in `people`. digests: SHA-256 of each
+    file. vectors: (N, D) unit float32. pictures: of the N faces. faults: one Finding for each unusable photo.
     """
 
     keys: tuple[str, ...]
@@ -91,11 +91,11 @@ class Report:
     limits: Limits
 
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each kind."""
+        """The number of findings of each kind."""
         return {kind: sum(finding.kind == kind for finding in self.findings) for kind in KINDS}
 
     def suspects(self) -> dict[str, list[str]]:
-        """Photos better not learned from, sorted, each with the reasons."""
+        """The photos that should not be trained on, sorted, each with the reasons."""
         reasons = defaultdict(list)
         for finding in self.findings:
             for key in finding.suspects:
@@ -103,9 +103,9 @@ class Report:
         return dict(sorted(reasons.items()))
 
     def exclusions(self) -> str:
-        """The suspects as a text file: a key a line, above each a comment (#) that says why.
+        """The suspects as a text file: one folder/person/file a line, with the reasons above it as comments (#).
 
-        A name that would not stay on its line is only told in a comment.
+        A name that does not fit on one line is mentioned in a comment only.
         """
         lines = [f"# {how_many(len(self.suspects()), 'photo')} that facerec check-data suspects"]
         for key, reasons in self.suspects().items():
@@ -124,7 +124,11 @@ def read_album(
     embedder: Embedder,
     watch: Callable[[Iterator[Photo], int], Iterator[Photo]] = lambda photos, total: photos,
 ) -> Album:
-    """The Album of `folder` and its people (`identity_folders`). `watch` sees the photos go by, and their number."""
+    """Read the Album of `folder`.
+
+    people: the folder's `identity_folders`. watch: passes on the photos as they are done, and is told how many there
+    will be; for a progress bar.
+    """
     owned = [(name, path) for name, photos in people.items() for path in photos]
     keys = [f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}" for _, path in owned]
     photos = embed_photos([path for _, path in owned], detector, embedder, main_only=True)
@@ -132,9 +136,10 @@ def read_album(
 
 
 def gather(keys: Sequence[str], owners: Sequence[str], photos: Iterable[Photo], dimension: int) -> Album:
-    """An Album of embedded photos, whose main face counts; keys and owners (the person's name) in their order.
+    """Return an Album of embedded photos, by the main face of each.
 
-    dimension: of the vectors, for an album without any.
+    keys, owners: folder/person/file and the person's name of each photo, in the photos' order. dimension: of the
+    vectors, needed if no photo can be used.
     """
     kept: list[tuple[str, str, str, NDArray[np.float32], Pictures]] = []
     faults = []
@@ -162,7 +167,7 @@ def gather(keys: Sequence[str], owners: Sequence[str], photos: Iterable[Photo], 
 
 
 def plain_name(name: str) -> str:
-    """A name without case, accents, and what stands between its words: "José_Nuñez" -> "jose nunez"."""
+    """Return a name without case and accents, and with single spaces between words: "José_Nuñez" -> "jose nunez"."""
     letters = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
     return " ".join(re.findall(r"[^\W_]+", letters)) or name
 
@@ -171,7 +176,7 @@ def plain_name(name: str) -> str:
 
 
 def check(album: Album, other: Album | None = None, threshold: Threshold | None = None) -> Report:
-    """All that can be found in `album`, and what it shares with `other`; threshold: the model's."""
+    """Return all findings about `album`, and the people and photos it shares with `other`. threshold: the model's."""
     limits = limits_of(album.vectors, album.labels, threshold)
     twice = [pair for pair in nearest_people(_people(album, limits)) if pair[2] <= limits.same]
     labels = _merged(album, twice)
@@ -191,7 +196,7 @@ def check(album: Album, other: Album | None = None, threshold: Threshold | None 
 
 
 def _of_other(fault: Finding) -> Finding:
-    """A fault of the other folder, where nobody asks what to leave out."""
+    """Return a fault of the other folder. It names no suspects, because only `album` is to be trained on."""
     return replace(fault, people=(), photos=(), suspects=(), other_people=fault.people, other_photos=fault.photos)
 
 
@@ -206,12 +211,12 @@ def _single_photos(album: Album) -> Iterator[Finding]:
 def _same_people(album: Album, twice: Iterable[tuple[int, int, float]]) -> Iterator[Finding]:
     for a, b, distance in twice:
         names = (album.people[a], album.people[b])
-        reason = f"{names[0]} and {names[1]} look like one person ({distance:.2f}); look, and merge their folders"
+        reason = f"{names[0]} and {names[1]} look like one person ({distance:.2f}); check, and merge their folders"
         yield Finding("same_person", names, (), reason, distance=distance)
 
 
 def _wrong_labels(album: Album, labels: NDArray[np.int64], fit: Fit, limits: Limits) -> Iterator[Finding]:
-    """labels: those that `fit` was made with, where people with two names are one."""
+    """Yield photos with a wrong label. labels: those `fit` was made with; a person with two names has one label."""
     wrong = ((fit.own > fit.rival) & (fit.own > limits.own)) | (fit.own > limits.stranger)
     for i in np.flatnonzero(wrong):
         name, own, key = album.people[album.labels[i]], float(fit.own[i]), album.keys[i]
@@ -225,7 +230,7 @@ def _wrong_labels(album: Album, labels: NDArray[np.int64], fit: Fit, limits: Lim
 
 
 def _copies(album: Album, fit: Fit, limits: Limits) -> Iterator[Finding]:
-    """Of photos that are there under several people all are suspect but those of the person they fit best."""
+    """Yield groups of copies. In a group filed under several people, only the best-fitting person's are no suspects."""
     first = _first_copies(album.digests)
     for group in _groups(len(album), first, np.arange(len(album))):
         yield _copy("duplicate", album, group, fit, "are the same file")
@@ -294,7 +299,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _people(album: Album, limits: Limits) -> People:
-    """Without photos far from their person's others, which would keep two names of one person apart."""
+    """Return the people without their far-off photos, which would hide that two names are one person."""
     far = fit_of(album.vectors, album.labels).own > limits.own
     all_far = np.bincount(album.labels, ~far) == 0
     kept = ~far | all_far[album.labels]
@@ -302,18 +307,18 @@ def _people(album: Album, limits: Limits) -> People:
 
 
 def _agree(a: Vectors, b: Vectors, limits: Limits) -> Agree:
-    """The network does not take the faces of the pair for strangers': that spares comparing most pictures."""
+    """Return a test whether a pair's vectors could be of one person; it saves comparing most pictures."""
     return lambda first, second: paired_distances(a[first], b[second]) <= limits.stranger
 
 
 def _first_copies(digests: Sequence[str]) -> NDArray[np.intp]:
-    """(N,) the position of the first photo with the same digest."""
+    """Return (N,): for each photo the position of the first photo with the same digest."""
     seen: dict[str, int] = {}
     return np.array([seen.setdefault(digest, i) for i, digest in enumerate(digests)], np.intp)
 
 
 def _groups(count: int, a: NDArray[np.intp], b: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """What hangs together by the links (a, b) among `count` photos: groups of two and more, by their first photo."""
+    """Yield the groups of two or more of `count` photos that the links (a, b) connect, ordered by their first photo."""
     parts = connected_components(coo_array((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
     linked = np.flatnonzero(np.bincount(parts)[parts] > 1) if count else np.zeros(0, np.intp)
     members = defaultdict(list)
@@ -323,7 +328,7 @@ def _groups(count: int, a: NDArray[np.intp], b: NDArray[np.intp]) -> Iterator[ND
 
 
 def _merged(album: Album, twice: Sequence[tuple[int, int, float]]) -> NDArray[np.int64]:
-    """The album's labels with the people of each pair made one, numbered from 0 without gaps."""
+    """Return the album's labels with each pair of people merged into one, numbered from 0 without gaps."""
     a, b = (np.array([pair[side] for pair in twice], np.intp) for side in (0, 1))
     size = len(album.people)
     return connected_components(coo_array((np.ones(len(a)), (a, b)), (size, size)), directed=False)[1][album.labels]

@@ -1,7 +1,7 @@
-"""How well photos fit the people they are filed under, by their vectors; and which distances are too large.
+"""How well each photo's vector fits the person it is filed under, and which distances are too large.
 
-Distances are squared, between unit vectors. The limits are read off the data, because every network has distances of
-its own.
+Distances are squared Euclidean, between unit vectors. The limits are estimated from the data, because distances differ
+from network to network.
 """
 
 from collections.abc import Iterator
@@ -17,18 +17,19 @@ from facerec.types import Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_means, unit_rows
 
 FEW_PEOPLE, FEW_PHOTOS = 10, 20
-"""With fewer people, or fewer photos of people with several photos, the data do not say what is usual."""
+"""With fewer people, or fewer photos of people with several photos, the data do not show which distances are usual."""
 
 _BLOCK = 2048  # rows compared with all people at a time
-_DEVIATION = 1.4826  # a normal distribution's standard deviation by its median absolute deviation
+_DEVIATION = 1.4826  # the ratio of a normal distribution's standard deviation to its median absolute deviation
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fit:
-    """How well N photos fit their people; squared distances.
+    """How well N photos fit their people, in squared distances.
 
-    own: (N,) to the mean of the same person's other photos, nan where there are none. rival: (N,) to the nearest other
-    person's mean, inf where there is none. nearest: (N,) the number of that person. means: (P, D) unit rows.
+    own: (N,) to the mean of the same person's other photos; nan if there are none. rival: (N,) to the nearest other
+    person's mean; inf if there is none. nearest: (N,) the number of that other person. means: (P, D) the people's unit
+    means.
     """
 
     own: NDArray[np.float32]
@@ -39,12 +40,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The squared distances that decide, and in words where they come from.
+    """The squared distances that decide, with their origin in words (`source`).
 
-    own: a photo farther than this from the mean of its person's other photos is wrongly labelled if another person is
-        nearer.
-    stranger: a photo farther than this is wrongly labelled in any case.
-    same: two people no farther apart than this are one.
+    own: if a photo is farther than this from the mean of its person's other photos, and another person is nearer, its
+        label is wrong.
+    stranger: if a photo is farther than this from that mean, its label is wrong in any case.
+    same: two people at most this far apart are one person.
     """
 
     own: float
@@ -53,13 +54,13 @@ class Limits:
     source: str
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a dict that `json.dumps` takes: None instead of what is not finite."""
+        """The fields as a dict for `json.dumps`; an infinite number becomes None."""
         return {name: None if value in (np.inf, -np.inf) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class People:
-    """Two (P, D) arrays of P people: the unit means of their vectors, and the plain averages, which are shorter."""
+    """P people: the (P, D) unit means of their vectors, and the (P, D) plain averages, which are shorter than 1."""
 
     means: Vectors
     averages: Vectors
@@ -69,29 +70,29 @@ class People:
 
 
 def fit_of(vectors: Vectors, labels: NDArray[np.int64]) -> Fit:
-    """How well each of (N, D) unit rows fits its own label and the nearest other one; labels: (N,) from 0 to P - 1."""
+    """Compare each of (N, D) unit rows with its own person and the nearest other one. labels: (N,) from 0 to P - 1."""
     means = unit_means(vectors, labels)
     found = leave_one_out(vectors, labels, means)
     return Fit(np.where(np.isinf(found.own), np.float32(np.nan), found.own), found.other, found.nearest, means)
 
 
 def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold | None) -> Limits:
-    """The limits that the data set, or with too few data the model's threshold.
+    """Return the limits that the data suggest, or with too few data those of the model's threshold.
 
-    The usual distances are those of photos to the mean of their person's other photos. The strange ones are those to
-    other people's means. Both are described by medians and median absolute deviations, which a few wrong labels do not
-    move.
+    The usual distances are those from photos to the mean of their person's other photos. The strange distances are
+    those to other people's means. Each kind is summarised by its median and its median absolute deviation, which a few
+    wrong labels hardly change.
 
-    own: as many deviations above the usual as below the strange.
-    stranger: one deviation below the strange.
-    same: what nine tenths of the usual distances stay within; at most the distance at which one pair of all people
-        would be alike by chance, if strange distances were normal.
+    own: lies as many deviations above the usual median as below the strange one.
+    stranger: lies one deviation below the strange median.
+    same: the distance that contains nine tenths of the usual distances. It is at most the distance at which one of all
+        pairs of people would be alike by chance, if strange distances were normally distributed.
     """
     fit = fit_of(vectors, labels)
     people, usual = len(fit.means), fit.own[~np.isnan(fit.own)]
     if people < FEW_PEOPLE or len(usual) < FEW_PHOTOS:
         return _limits_of_model(threshold)
-    others = [(labels + shift) % people for shift in range(1, FEW_PEOPLE)]  # a few for each photo stand for all
+    others = [(labels + shift) % people for shift in range(1, FEW_PEOPLE)]  # a few for each photo are enough
     strange = np.concatenate([paired_distances(vectors, fit.means[other]) for other in others])
     near, far = np.median(usual), np.median(strange)
     near_spread, far_spread = (_DEVIATION * np.median(abs(d - np.median(d))) + 1e-6 for d in (usual, strange))
@@ -103,8 +104,10 @@ def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold 
 
 
 def _limits_of_model(threshold: Threshold | None) -> Limits:
-    """With too few data: the model's threshold, and for strangers the middle between it and 2, where unrelated faces
-    lie."""
+    """Return the limits for too few data: the model's threshold; for strangers the middle between it and 2.
+
+    Unrelated faces are about 2 apart.
+    """
     if threshold is None:
         source = "nothing: too few people and photos, and a model without a threshold; labels are not judged"
         return Limits(np.inf, np.inf, -np.inf, source)
@@ -112,16 +115,17 @@ def _limits_of_model(threshold: Threshold | None) -> Limits:
 
 
 def people_of(vectors: Vectors, labels: NDArray[np.int64]) -> People:
-    """The people of (N, D) unit rows, labels 0..P-1, each with a row."""
+    """Return the people of (N, D) unit rows. labels: (N,) from 0 to P - 1; each occurs."""
     sums = sums_by_owner(vectors, labels)
     return People(unit_rows(sums), sums / np.bincount(labels)[:, None].astype(np.float32))
 
 
 def nearest_people(a: People, b: People | None = None) -> list[tuple[int, int, float]]:
-    """Pairs of people who are each other's nearest, and their distance: one of `a` and one of `b`, or both of `a`.
+    """Return the pairs of people who are each other's nearest, with their distance.
 
-    The distance of two people is the mean distance of one person's photos to the mean of the other's, the larger of the
-    two ways. So it can be compared with the distances of photos to their own people's means, however few the photos.
+    A pair is one person of `a` and one of `b`, or two of `a` without `b`. The distance between two people is the mean
+    distance from one person's photos to the other's mean, in the direction where it is larger. So it can be compared
+    with the distances from photos to their own person's mean, however few the photos.
     """
     others = a if b is None else b
     if not len(a) or not len(others):

@@ -122,7 +122,7 @@ def test_without_strangers_and_threshold_one_must_be_given(tmp_path: Path) -> No
 def test_people_are_the_first_folders(tmp_path: Path) -> None:
     paths = [tmp_path / "Ann" / "1.jpg", tmp_path / "Bob" / "old" / "2.jpg"]
     assert people_of_folders(tmp_path, paths) == {paths[0]: "Ann", paths[1]: "Bob"}
-    with pytest.raises(DataError, match=r"loose.jpg: whose photo"):
+    with pytest.raises(DataError, match=r"loose.jpg: in no person's folder"):
         people_of_folders(tmp_path, [*paths, tmp_path / "loose.jpg"])
 
 

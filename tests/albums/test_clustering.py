@@ -142,7 +142,7 @@ def test_the_rate_of_strangers_is_within_the_limit_of_the_groups_in_the_end(seed
     again = group_faces(vectors, range(len(vectors)), at(found.threshold.distance))
     assert (again.labels == found.labels).all()
     groups = len(partition(found.labels))
-    assert found.threshold.source == f"50 of 999 strangers would be one of these {groups} people"
+    assert found.threshold.source == f"50 of 999 strangers would be taken for one of these {groups} people"
 
 
 def test_a_larger_album_is_held_to_a_smaller_distance() -> None:

@@ -145,7 +145,7 @@ def test_cluster_is_held_to_the_models_strangers(album: Path, tmp_path: Path) ->
     save_cohort(model, load_embedder(str(model)).card, rows.astype(np.float32), "made up")
     *faces, summary = json_lines(toy_run(model, "cluster", album, "--json"))
     assert [line["cluster"] for line in faces] == [2, 1, 1, None, 2, 1]
-    assert summary["threshold_source"] == "5 of 50 strangers would be one of these 3 people"
+    assert summary["threshold_source"] == "5 of 50 strangers would be taken for one of these 3 people"
     given = json_lines(toy_run(model, "cluster", album, "--threshold", 4, "--json"))
     assert [line["cluster"] for line in given[:-1]] == [1] * 6
     assert given[-1]["threshold_source"] == "as asked for"
@@ -178,7 +178,7 @@ def test_cluster_scored_by_folders(crops: Path, toy: Path) -> None:
 def test_cluster_scored_with_a_photo_in_no_folder_is_refused(album: Path, toy: Path) -> None:
     result = toy_run(toy, "cluster", album, "--labels")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "1.png: whose photo is it?" in result.stderr
+    assert "1.png: in no person's folder" in result.stderr
 
 
 def test_cluster_makes_folders_of_links_once(album: Path, toy: Path) -> None:
@@ -229,7 +229,7 @@ def test_cluster_enrolls_nobody_twice(album: Path, toy: Path, tmp_path: Path) ->
         (["--enroll", 3, "--name", "Bob"], "no group 3 to enroll; there are 2"),
         (["--enroll", 1], "go together"),
         (["--name", "Bob"], "go together"),
-        (["--enroll", 1, "--name", " "], "no name for a person"),
+        (["--enroll", 1, "--name", " "], "cannot be a person's name"),
         (["--enroll", 0, "--name", "Bob"], "0 is not in the range"),
         (["--threshold", 5], "from 0 to 4"),
         (["--output", "{album}/groups"], "is in the album"),
@@ -251,7 +251,7 @@ def test_cluster_where_links_may_not_be_written(album: Path, toy: Path) -> None:
     """Root may write anywhere; /proc is where nobody may."""
     result = toy_run(toy, "cluster", album, "--output", "/proc/groups")
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1].startswith("Error: /proc/groups: no folder of links (")
+    assert result.stderr.splitlines()[-1].startswith("Error: /proc/groups: links cannot be made there (")
     assert result.stdout == ""  # nobody waited for the photos to be read
 
 

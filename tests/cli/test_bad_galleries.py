@@ -92,7 +92,7 @@ def test_a_name_of_bytes_that_are_no_text(command: list[str], gallery: Path) -> 
 
 
 def test_a_new_name_that_is_unfit_or_taken(gallery: Path, toy: Path, tmp_path: Path) -> None:
-    refused(run("gallery", "rename", "Ann Lee", "", gallery=gallery), "no name for a person")
+    refused(run("gallery", "rename", "Ann Lee", "", gallery=gallery), "cannot be a person's name")
     other = toy_model.save_crop(tmp_path / "bob.png", 1, 0)
     assert enroll(gallery, toy, other, "--name", "Bob").exit_code == 0
     refused(run("gallery", "rename", "Bob", "Ann Lee", gallery=gallery), "'Ann Lee' is enrolled already")

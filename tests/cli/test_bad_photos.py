@@ -211,7 +211,7 @@ def test_the_same_photo_under_two_people(good: Path, gallery: Path, toy: Path, t
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00b", "x" * 201, "\udce9"], ids=ascii)
 def test_no_name_for_a_person(name: str, good: Path, toy: Path, tmp_path: Path) -> None:
-    refused(enroll(tmp_path / "g", toy, good, "--name", name), "no name for a person")
+    refused(enroll(tmp_path / "g", toy, good, "--name", name), "cannot be a person's name")
     assert not (tmp_path / "g").exists()
 
 
@@ -219,7 +219,7 @@ def test_a_folder_whose_name_fits_no_person(gallery: Path, toy: Path, tmp_path: 
     toy_model.save_crop(tmp_path / "people" / "Bob" / "1.png", 1, 0)
     bad = toy_model.save_crop(tmp_path / "people" / "two\nlines" / "1.png", 2, 0)
     result = enroll(gallery, toy, tmp_path / "people")
-    assert "no name for a person" in complaint(result, 1)
+    assert "cannot be a person's name" in complaint(result, 1)
     answers = {entry["image"]: entry["status"] for entry in json_lines(result)[:-1]}
     assert answers == {str(tmp_path / "people" / "Bob" / "1.png"): "added", str(bad): "failed"}
 

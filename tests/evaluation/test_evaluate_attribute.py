@@ -207,7 +207,7 @@ def test_what_is_no_file_of_this_attribute_is_one_line(faces_model: Path, party:
         one_refusal(evaluate(party, file, faces_model, "--aligned"), *words)
     light.write_text(f"photo,light\nAnn/0.png,{GREEN}\n", "utf-8")
     result = evaluate(party, light, faces_model, "--aligned")
-    wanted = "nothing of 8 photos that are used, the first Ann/1.png; add a line for each, or move them to another"
+    wanted = "has no line for 8 photos that are used, the first Ann/1.png; add a line for each, or move them to another"
     one_refusal(result, wanted)
     assert "--exclude" not in result.stderr, "which this command does not have"
 

@@ -47,9 +47,9 @@ def test_unless_asked_for_a_batch_is_of_16_people_or_of_all_there_are(
 def test_what_was_asked_for_stays_and_two_people_are_the_least(some_faces: Data) -> None:
     for asked in (4, 16):
         assert some_faces.task(small(people_per_batch=asked)).batch.people == asked
-    with pytest.raises(DataError, match="wants 16 people with 2 photos each and only 8 have"):
+    with pytest.raises(DataError, match="needs 16 people with 2 photos each, and only 8 have"):
         some_faces.task(small(people_per_batch=16)).batches(0)
-    with pytest.raises(DataError, match="wants 2 people with 9 photos each and only 0 have"):
+    with pytest.raises(DataError, match="needs 2 people with 9 photos each, and only 0 have"):
         some_faces.task(small(people_per_batch=None, photos_per_person=9)).batches(0)
     assert some_faces.task(small(people_per_batch=None, loss="arcface")).batch.people is None
 
