@@ -1,22 +1,22 @@
-"""Everything facerec raises on purpose.
+"""All errors that facerec raises on purpose.
 
 FacerecError              one line that names the thing at fault and the remedy
-├── ConfigError           a setting or option that does not exist or makes no sense
+├── ConfigError           a setting or argument that does not exist or makes no sense
 ├── ImageError            a photo that cannot be read
 ├── NoFaceError           a photo without a usable face
 ├── DataError             a training folder, split list or pairs file that cannot be used
 ├── ModelError            a model folder or ONNX file that cannot be used
 ├── TrainingError         a training run that cannot go on or be resumed
 └── GalleryError          a gallery that cannot be opened or changed as asked
-    ├── ForeignModelError     vectors of one model, gallery of another
+    ├── ForeignModelError     the gallery holds vectors of another model
     ├── UnknownPersonError    nobody of that name is enrolled
-    ├── PassphraseError       the passphrase of an encrypted gallery is not given, or none
+    ├── PassphraseError       the passphrase of an encrypted gallery is missing or empty
     └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
 """
 
 
 class FacerecError(Exception):
-    """Base of all errors facerec raises; its message is one line fit for a user.
+    """Base of all errors that facerec raises. Its message is one line, written for users.
 
     >>> import facerec
     >>> try:
@@ -28,7 +28,7 @@ class FacerecError(Exception):
 
 
 class ConfigError(FacerecError):
-    """A setting or option that does not exist or makes no sense."""
+    """A setting or argument that does not exist or makes no sense."""
 
 
 class ImageError(FacerecError):
@@ -72,7 +72,7 @@ class UnknownPersonError(GalleryError):
 
 
 class PassphraseError(GalleryError):
-    """The passphrase of an encrypted gallery is not given, or none."""
+    """The passphrase of an encrypted gallery is missing or empty."""
 
 
 class DamagedGalleryError(GalleryError):

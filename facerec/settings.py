@@ -1,4 +1,4 @@
-"""Settings: frozen, documented field by field, read from TOML; a key nobody knows is an error."""
+"""Settings: frozen dataclasses, documented field by field and read from TOML. An unknown key is an error."""
 
 import dataclasses
 import tomllib
@@ -16,12 +16,15 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 def setting(default: T, help: str) -> T:
-    """A field with its documentation: the command line shows it too."""
+    """Return a dataclass field with its documentation, which the command line shows too."""
     return dataclasses.field(default=default, metadata={"help": help})  # type: ignore[return-value]
 
 
 def build_settings(kind: type[Settings], values: dict[str, Any], where: str) -> Settings:
-    """Make settings of `values`; raises ConfigError for an unknown key or a value of the wrong type."""
+    """Make settings of type `kind` from `values`; ConfigError for an unknown key or a value of the wrong type.
+
+    where: the source of the values, for the message.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
@@ -46,20 +49,20 @@ def _all_text(values: Iterable[object]) -> bool:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """The names in `a, b`, as some options have them."""
+    """Return the names in a text like `a, b`, the form of some options."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """The settings a TOML file gives, not yet checked; raises ConfigError naming the file."""
+    """Return the values of a TOML file, not yet checked; ConfigError names the file."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML ({error})") from error
+        raise ConfigError(f"{path}: not TOML ({error}); correct it") from error
 
 
 def read_settings(kind: type[Settings], path: Path) -> Settings:
-    """Read one TOML file of settings; raises ConfigError naming the file and the key."""
+    """Read a TOML file of settings; ConfigError names the file and the key."""
     return build_settings(kind, read_values(path), str(path))

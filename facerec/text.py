@@ -1,20 +1,20 @@
-"""Words for people to read: names on one line and as they are compared, numbers of things."""
+"""Text for people to read: names on one line, names in the form in which they are compared, and counts of things."""
 
 import unicodedata
 from pathlib import Path
 
 UNKNOWN = "unknown"
-"""What is answered of a face that is nobody's; so nobody is called it."""
-# What `printable` escapes: Unicode categories, and directional classes (LEFT-TO-RIGHT EMBEDDING and its like, UAX #9).
+"""The answer for a face of nobody enrolled. So no person may have this name."""
+# `printable` escapes these Unicode categories and directional classes (LEFT-TO-RIGHT EMBEDDING and similar, UAX #9).
 _UNSAFE = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def printable(path: Path | str) -> str:
-    """`path` as one line that any terminal can show: control characters and undecodable bytes are escaped.
+    """Return `path` as one line that any terminal can show.
 
-    So are the marks that turn the direction of writing, by which a line reads as what it is not; those that join or
-    part letters, as some scripts need, stay.
+    Escapes control characters, undecodable bytes, and marks that change the direction of writing, because such marks
+    make a line read as something else. Marks that join or separate letters stay: some scripts need them.
     """
     return "".join(repr(c)[1:-1] if _is_unsafe(c) else c for c in str(path))
 
@@ -24,10 +24,10 @@ def _is_unsafe(character: str) -> bool:
 
 
 def how_many(number: int, of: str, several: str = "") -> str:
-    """A number of things, as in "1 face" and "2 faces"; `several`: their plural where it is no s, as in "people"."""
+    """Return a count of things, as in "1 face" and "2 faces". several: a plural without s, as in "people"."""
     return f"{number} {of if number == 1 else several or f'{of}s'}"
 
 
 def same_form(name: str) -> str:
-    """A name as names are compared (Unicode NFC): some file systems take accents apart."""
+    """Return a name in the form in which names are compared (Unicode NFC): some file systems separate accents."""
     return unicodedata.normalize("NFC", name)

@@ -1,4 +1,4 @@
-"""What travels between the rooms: frozen dataclasses over numpy arrays, nothing else.
+"""The data that packages exchange: frozen dataclasses of NumPy arrays and plain values.
 
 Distances are squared Euclidean between unit vectors everywhere: d = |a - b|^2 = 2 - 2 cos, from 0 to 4.
 """
@@ -25,7 +25,7 @@ class Face:
     box: in pixels of the photo as `read_image` returned it; may reach past its border.
     landmarks: (5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
     confidence: the detector's, 0..1.
-    vector: (D,) unit float32, where the face was embedded too; else None.
+    vector: (D,) unit float32; None if the face was not embedded.
 
     >>> import facerec
     >>> face = facerec.load().faces("gallery/people/Joe Biden/blue_room_2010.jpg")[0]
@@ -44,8 +44,8 @@ class Face:
 class Photo:
     """A photo after detection and embedding.
 
-    faces: the main face first. vectors: (len(faces), D) unit float32. error: why it could not be read, else None.
-    others: how many faces were found besides, where only the main one was asked for.
+    faces: the main face first. vectors: (len(faces), D) unit float32. error: why the photo cannot be used, or None.
+    others: the number of other faces, if only the main face was asked for.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person and the distance d of the mean of their templates (of length 1 again) to the searched face."""
+    """A person, and the distance of the searched face to the unit-length mean of their templates."""
 
     person: str
     distance: float
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The largest distance that still counts as the same person, and in words where it comes from."""
+    """The largest distance that counts as the same person, and its origin in words (`source`)."""
 
     distance: float
     source: str
@@ -76,11 +76,12 @@ class Decision:
     """The answer for one face.
 
     person: the name, or None for "unknown".
-    distance: to the best candidate, matched or not, who is not a nearer face of the same photo; None without any. It is
-    at most the threshold if and only if there is a `person`.
-    margin: distance of the runner-up, the next farther candidate, less that of the best; None without one.
-    candidates: all, nearest first. reason: one sentence, also when the answer is "unknown".
-    probability: that the best candidate is the right one, 0..1 (`probability.Posterior`); None where it is not known.
+    distance: to the best candidate, even if it does not match; None if there is none. A person who is another, nearer
+    face of the same photo is no candidate. The distance is at most the threshold if and only if there is a `person`.
+    margin: the distance of the runner-up minus that of the best candidate; None if there is no runner-up.
+    candidates: all, nearest first, those who are other faces of the photo included.
+    reason: one sentence, also for "unknown".
+    probability: that the best candidate is right, 0..1 (`decision.posterior`); None if not known.
     """
 
     person: str | None
@@ -97,8 +98,8 @@ class Template:
     """One enrolled face.
 
     photo_hash: SHA-256 (hex) of the photo file's bytes; a photo is enrolled once.
-    source: the path it was enrolled from. quality: detector confidence, 0..1. vector: (D,) unit float32.
-    crop: (S, S, 3) what was embedded, for galleries that keep it; None where it is not at hand.
+    source: the path of the photo. box: of the face, in pixels of the photo. quality: the detector's confidence, 0..1.
+    vector: (D,) unit float32. crop: the (S, S, 3) uint8 crop that was embedded, for galleries that keep crops; or None.
     """
 
     photo_hash: str

@@ -1,1 +1,1 @@
-"""What the stages of a network make of photos, for other learners and for people to look at."""
+"""The features that a stage of a network computes from photos, for other learners and for people to look at."""

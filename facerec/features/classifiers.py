@@ -1,7 +1,7 @@
-"""The pipeline of the lectures: features of a network -> a classifier that needs no network -> how right it is.
+"""The pipeline of the lectures: features of a network -> a classifier that needs no network -> its accuracy.
 
-Every feature is scaled to mean 0 and standard deviation 1 of the training photos; the classifier's one free number is
-chosen by cross-validation among these, too. What is measured is measured on photos that had no part in either.
+Every feature is scaled to mean 0 and standard deviation 1 over the training photos. The classifier's one parameter is
+chosen by cross-validation among the training photos. The results are measured on other photos.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,24 +22,28 @@ from facerec.evaluation.classification import ClassificationResult, classificati
 from facerec.text import printable, same_form
 
 FOLDS = 5
-"""Of both cross-validations; fewer where a class has fewer photos."""
+"""The number of folds, in both cross-validations; fewer if a class has fewer photos."""
 SEED = 0
-"""Of the folds, and of the solvers: the same features give the same answers."""
+"""The seed of the folds and the solvers: the same features give the same answers."""
 
-FeatureRow = NDArray[np.float32] | None  # (C,) features of a photo, None where it cannot be used
+FeatureRow = NDArray[np.float32] | None  # (C,) features of a photo; None if it cannot be used
 Labels = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """build: the classifier. name: of its free number. values: that are tried; of equally good ones the first."""
+    """A kind of classifier.
+
+    build: makes one. name: its parameter. values: of the parameter, to be tried; of two equally good, the first is
+    taken.
+    """
 
     build: Callable[[], Any]
     name: str
     values: tuple[float | int, ...]
 
 
-_COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of 1,000 features small ones are the best, of 16 large ones
+_COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # small values are best for 1,000 features, large ones for 16
 CLASSIFIERS = {
     "svm": Learner(lambda: LinearSVC(max_iter=10_000, random_state=SEED), "C", _COSTS),
     "logistic": Learner(lambda: LogisticRegression(max_iter=2_000), "C", _COSTS),
@@ -49,9 +53,10 @@ CLASSIFIERS = {
 
 @dataclass(frozen=True, slots=True)
 class LearnerResult:
-    """How right a classifier is. classes: in the order of `result.confusion`. chosen: its free number, fold by fold.
+    """The measured accuracy of a classifier.
 
-    folds: of the cross-validation; 0 where other photos were given to measure on.
+    classes: in the order of `result.confusion`. parameter: its name. chosen: its value, fold by fold. folds: of the
+    cross-validation; 0 if it was tested on another folder.
     """
 
     classifier: str
@@ -62,16 +67,17 @@ class LearnerResult:
     folds: int
 
     def to_json(self) -> dict[str, Any]:
-        """What `facerec features` reports of a classifier, less model and time."""
+        """The report of `facerec features` about a classifier, without model and time."""
         facts = {"classifier": self.classifier, "class_names": list(self.classes), "parameter": self.parameter}
         return asdict(self.result) | facts | {"chosen": list(self.chosen), "folds": self.folds}
 
 
 def cross_validated(classifier: str, labels: Sequence[str], rows: Sequence[FeatureRow]) -> LearnerResult:
-    """Every photo of a folder, measured by a classifier that learned from the others' fifths (stratified, seeded).
+    """Test a classifier on every photo of a folder by cross-validation (FOLDS stratified, seeded folds).
 
-    A photo without features is a wrong answer. Raises ConfigError for an unknown classifier, DataError for fewer than
-    two classes, or a class of fewer than three photos with features.
+    labels, rows: the class and the features of each photo. A photo without features counts as a wrong answer.
+    ConfigError for an unknown classifier. DataError for fewer than two classes, or a class with fewer than three photos
+    with features.
     """
     kind, (names, places, x, used) = _find(classifier), _prepared(labels, rows)
     folds = _folds(names, places[used], least=3)
@@ -93,10 +99,10 @@ def tried_on(
     test_labels: Sequence[str],
     test_rows: Sequence[FeatureRow],
 ) -> LearnerResult:
-    """The photos of another folder, measured by a classifier that learned from all of the first.
+    """Test a classifier on the photos of another folder, after it learned from all photos of the first.
 
-    Raises as `cross_validated` (two photos a class are enough), and DataError for a class that was not learned or where
-    no photo to measure on has features.
+    Raises as `cross_validated`, except that two photos a class are enough. DataError also for a test class that was not
+    learned, and if no test photo has features.
     """
     kind, (names, places, x, used) = _find(classifier), _prepared(labels, rows)
     _folds(names, places[used], least=2)
@@ -120,14 +126,17 @@ def _find(classifier: str) -> Learner:
 
 
 def _prepared(labels: Sequence[str], rows: Sequence[FeatureRow]) -> tuple[tuple[str, ...], Labels, Any, Labels]:
-    """The classes, the place of every photo's among them, and the features there are with the photos they are of."""
+    """Return the class names, each photo's class as a place in them, the features, and the positions of their photos.
+
+    Photos without features have a class, but no row of features and no position.
+    """
     names, places = np.unique(np.array([*map(same_form, labels)], np.str_), return_inverse=True)
     used = np.array([i for i, row in enumerate(rows) if row is not None], np.intp)
     return tuple(names.tolist()), places, _stacked(rows), used
 
 
 def _known_places(labels: Sequence[str], names: Sequence[str]) -> list[int]:
-    """The place of each label among the names, both as Unicode NFC; DataError for one that is not among them."""
+    """Return the place of each label in `names`, compared in Unicode NFC; DataError for a label that is not there."""
     places = {name: place for place, name in enumerate(names)}
     if unknown := sorted({same_form(label) for label in labels} - places.keys()):
         raise DataError(
@@ -137,13 +146,16 @@ def _known_places(labels: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _stacked(rows: Sequence[FeatureRow]) -> NDArray[np.float64]:
-    """(N, C) of those there are."""
+    """Return the features of the usable photos, (N, C) float64."""
     there = [row for row in rows if row is not None]
     return np.stack(there).astype(np.float64) if there else np.zeros((0, 1))
 
 
 def _folds(names: Sequence[str], places: Labels, least: int) -> StratifiedKFold:
-    """As many as the smallest class allows; DataError where there is nothing to tell apart, or not enough of it."""
+    """Return at most FOLDS folds, as the smallest class allows.
+
+    DataError for fewer than two classes, or a class with fewer than `least` photos.
+    """
     counts = np.bincount(places, minlength=len(names))
     if len(names) < 2:
         raise DataError("the photos are all of one class; give a folder with a sub-folder for each of two or more")
@@ -154,10 +166,10 @@ def _folds(names: Sequence[str], places: Labels, least: int) -> StratifiedKFold:
 
 
 def _learned(kind: Learner, x: NDArray[np.float64], places: Labels) -> GridSearchCV:
-    """The classifier with the best of its values on folds of these photos, fitted to them all."""
+    """Choose the classifier's parameter by cross-validation of these photos; return it fitted to all of them."""
     names = [str(place) for place in range(int(places.max()) + 1)]
     folds = _folds(names, places, least=2)
-    fewest = min(len(train) for train, _ in folds.split(x, places))  # no photo has more neighbours than that
+    fewest = min(len(train) for train, _ in folds.split(x, places))  # `n_neighbors` cannot be larger
     values = [value for value in kind.values if kind.name != "n_neighbors" or value <= fewest]
     pipeline = Pipeline([("scale", StandardScaler()), ("classify", kind.build())])
     grid, strict = {f"classify__{kind.name}": values}, {"error_score": "raise"}
@@ -170,7 +182,7 @@ def _value(learner: GridSearchCV) -> float | int:
 
 
 def _scores(learner: GridSearchCV, x: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(N, C): the larger, the likelier the class. Probabilities where the classifier has them, else margins."""
+    """Return (N, C) float32 scores, larger for likelier classes: probabilities if available, otherwise margins."""
     if hasattr(learner, "predict_proba"):
         return learner.predict_proba(x).astype(np.float32)
     margins = learner.decision_function(x)

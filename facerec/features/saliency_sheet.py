@@ -1,5 +1,7 @@
-"""What a stage of a network sees in a photo, on one sheet: the network's first filters, the channels that answer the
-photo most, and where the photo speaks for the decision (models/maps.py says what is computed).
+"""A sheet that shows what a stage of a network sees in a photo.
+
+It holds the network's first filters, the channels that respond most to the photo, and a Grad-CAM map of the places that
+support the decision. The module `models.saliency` computes them.
 """
 
 import io
@@ -21,20 +23,24 @@ from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 
-CHANNELS = 16  # shown, in rows of ACROSS
+CHANNELS = 16  # the number of channels shown, in rows of ACROSS
 ACROSS = 8
-FILTERS = 64  # of the first layer, at most
+FILTERS = 64  # the most filters shown
 
 
 def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
-    """What a network that classifies, or a backbone without a head, sees in a photo; raises ImageError, ConfigError."""
+    """Return what a classification network, or a backbone without a head, sees in a photo.
+
+    ImageError if the photo cannot be read; ConfigError if there is no such stage.
+    """
     return look(network, centre_picture(read_image(photo), network.input_size), stage)
 
 
 def look_at_face(photo: Path, network: Network, stage: str, detector: Detector, against: Path | None = None) -> Sight:
-    """What a network that embeds faces sees in the main face of a photo, `against` another photo's or for itself.
+    """Return what a network that embeds faces sees in the main face of a photo.
 
-    Raises ImageError, NoFaceError, ConfigError.
+    against: a photo whose main face it is compared with; without it, the face's own embedding is explained. ImageError
+    if a photo cannot be read; NoFaceError if it has no face; ConfigError if there is no such stage.
     """
     faces = [_main_face(path, detector) for path in (photo, against) if path is not None]
     return look(network, faces[0], stage, *faces[1:])
@@ -50,20 +56,20 @@ def _main_face(photo: Path, detector: Detector) -> Image:
 
 
 def require_faces(card: ModelCard) -> None:
-    """Raise ConfigError for a model that has no faces to compare."""
+    """Raise ConfigError for a model that does not embed faces."""
     if card.mode != "metric":
-        does = "tells classes apart" if card.classes else "is a backbone that knows no faces"
+        does = "is a classifier" if card.classes else "is a backbone"
         raise ConfigError(f"{card.name} {does}; `against` is for models that embed faces")
 
 
 def strongest(maps: NDArray[np.float32], count: int = CHANNELS) -> list[int]:
-    """The channels of (C, s, s) maps whose mean of what is positive is largest, the strongest first."""
+    """Return the channels of (C, s, s) maps whose positive values have the largest mean, strongest first."""
     means = np.maximum(maps, 0).mean(axis=(1, 2))
     return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]
 
 
 def decision(sight: Sight, card: ModelCard, against: Path | None) -> str:
-    """What Grad-CAM is of, in words."""
+    """Return in words the decision that Grad-CAM explains."""
     if card.mode != "metric" and not card.classes:
         return f"the picture's own features (length {sight.score:.1f})"
     if card.mode != "metric":
@@ -74,7 +80,10 @@ def decision(sight: Sight, card: ModelCard, against: Path | None) -> str:
 
 
 def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
-    """(H, W, 3) uint8 RGB: the picture, Grad-CAM over it, the first filters; below, the strongest channels over it."""
+    """Return the sheet, (H, W, 3) uint8 RGB.
+
+    Above: the picture, Grad-CAM over it, and the first filters. Below: the strongest channels over the picture.
+    """
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(12.8, 8.8), dpi=120, layout="constrained")
@@ -102,12 +111,12 @@ def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
 
 
 def _cut(text: str, most: int = 44) -> str:
-    """With dots where it is too long for its place."""
+    """Shorten a text to `most` characters, with an ellipsis at its end."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _overlay(panel: Any, picture: Image, values: NDArray[np.float32]) -> None:
-    """A map over the picture in grey, each from its own 0 to its largest."""
+    """Draw a map over the grey picture, with colours from 0 to the map's largest value."""
     size = picture.shape[0]
     panel.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=255)
     top = max(float(values.max()), 1e-12)
@@ -116,7 +125,7 @@ def _overlay(panel: Any, picture: Image, values: NDArray[np.float32]) -> None:
 
 
 def mosaic(filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(K, k, k, 3) -> (H, W, 3) from 0 to 1: the filters side by side, each stretched to its own range, 0.5 for 0."""
+    """(K, k, k, 3) -> (H, W, 3), 0..1: place the filters side by side, each scaled to its own range, with 0 as 0.5."""
     count, size = len(filters), filters.shape[1]
     across = int(np.ceil(np.sqrt(count)))
     tiles = np.ones((across * across, size + 1, size + 1, 3), np.float32)  # white between them
@@ -129,7 +138,7 @@ def mosaic(filters: NDArray[np.float32]) -> NDArray[np.float32]:
 def _rendered(figure: Any) -> Image:
     data = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in letters DejaVu Sans lacks is drawn as frames
+        warnings.filterwarnings("ignore", "Glyph")  # letters that DejaVu Sans lacks are drawn as boxes
         figure.savefig(data, format="png")
     data.seek(0)
     return np.asarray(PIL.Image.open(data).convert("RGB"))

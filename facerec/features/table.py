@@ -1,9 +1,8 @@
-"""What a stage of a network makes of photos: a table for other learners, in files that need no facerec to be read, and
-the pictures that are most alike by it.
+"""A table of the features that a stage of a network computes from photos, in files that can be read without facerec.
 
-    reader = load_stage("resnet50", "layer3")
-    table = gather_features(photo_features(find_photos(folder), reader), folder, reader)
-    write_features(table, Path("flowers.npz"))
+reader = load_stage("resnet50", "layer3")
+table = gather_features(photo_features(find_photos(folder), reader), folder, reader)
+write_features(table, Path("flowers.npz"))
 """
 
 import os
@@ -26,12 +25,12 @@ from facerec.text import printable
 Features = NDArray[np.float32]  # (N, C)
 
 SUFFIXES = (".npz", ".parquet")
-_FACTS = ("layer", "model", "fingerprint")  # strings that stand in a file once
+_FACTS = ("layer", "model", "fingerprint")  # texts that a file holds once
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PhotoFeatures:
-    """A photo and its (C,) float32 features; or None and the error, for one that cannot be used."""
+    """A photo and its features. row: (C,) float32; None if the photo cannot be used, with the `error`."""
 
     path: Path
     row: NDArray[np.float32] | None
@@ -42,9 +41,9 @@ class PhotoFeatures:
 class FeatureTable:
     """The features of N photos: (N, C) float32.
 
-    paths: within the folder, with `/`. labels: the class's or person's folder, the first of each path; "" for a photo
-    in none. layer, model, fingerprint: the stage's name, and the network it is of; only features of one fingerprint and
-    layer can be compared.
+    paths: within the folder, with `/`. labels: the first folder of each path, which is the class's or person's; "" for
+    a photo in none. layer: the stage's name. model, fingerprint: the network's. Only features with the same fingerprint
+    and layer can be compared.
     """
 
     features: Features
@@ -61,9 +60,9 @@ class FeatureTable:
 def photo_features(
     paths: Iterable[Path], reader: StageReader, detector: Detector | None = None
 ) -> Iterator[PhotoFeatures]:
-    """The features of each photo, in order; a photo that cannot be used carries its error instead.
+    """Yield the features of each photo, in order; a photo that cannot be used has its error instead.
 
-    With a `detector`, which a face model wants, of the main face; without, of the middle of the picture.
+    detector: finds the main face, for a face model. Without it, the features are of the middle of the picture.
     """
     if detector is None:
         for path, row in read_pictures(paths, reader.card.input_size, reader.embed):
@@ -74,13 +73,13 @@ def photo_features(
 
 
 def folder_label(path: Path, folder: Path) -> str:
-    """The sub-folder of `folder` a photo is in, "" where it lies in none."""
+    """Return the sub-folder of `folder` that a photo is in; "" if it is in none."""
     first, *below = path.relative_to(folder).parts
     return _text(first) if below else ""
 
 
 def gather_features(photos: Iterable[PhotoFeatures], folder: Path, reader: StageReader) -> FeatureTable:
-    """The table of the photos of `folder` that could be used."""
+    """Return the features of the usable photos of `folder`."""
     used = [(photo.path, photo.row) for photo in photos if photo.row is not None]
     none = np.zeros((0, reader.card.embedding_dim), np.float32)
     return FeatureTable(
@@ -94,7 +93,7 @@ def gather_features(photos: Iterable[PhotoFeatures], folder: Path, reader: Stage
 
 
 def _text(name: str) -> str:
-    """A name as files of text can hold it: bytes that are no UTF-8 are escaped."""
+    """Return a name as valid UTF-8; bytes that are not UTF-8 become escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -102,9 +101,9 @@ def _text(name: str) -> str:
 
 
 def ready_file(path: Path) -> None:
-    """Look, before the long work, whether `path` can be written; a file that is there is replaced in the end.
+    """Check before the long work that `path` can be written. An existing file will be replaced.
 
-    Raises ConfigError for another suffix than SUFFIXES, or a missing library, DataError where no file can be made.
+    ConfigError if the suffix is not one of SUFFIXES or a library is missing. DataError if no file can be made.
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{printable(path)}: features are written as {' or '.join(SUFFIXES)}; name such a file")
@@ -120,11 +119,11 @@ def ready_file(path: Path) -> None:
 
 
 def write_features(table: FeatureTable, path: Path) -> None:
-    """Write FILE.npz or FILE.parquet, whole or not at all. Nothing in it is pickled.
+    """Write FILE.npz or FILE.parquet, all or nothing, without pickles.
 
-    npz: the arrays features (N, C) float32, paths and labels (N,) of text, and layer, model and fingerprint () of text.
-    parquet: the columns path, label and features (a list of C float32), and the other three as metadata of the schema.
-    Raises as `ready_file`.
+    npz: the arrays features (N, C) float32; paths and labels (N,) text; layer, model and fingerprint () text.
+    parquet: the columns path, label and features (a list of C float32); layer, model and fingerprint are metadata of
+    the schema. Raises as `ready_file`.
     """
     try:
         with replacing(path, unique=True) as draft, draft.open("wb") as file:
@@ -134,17 +133,17 @@ def write_features(table: FeatureTable, path: Path) -> None:
 
 
 def read_features(path: Path) -> FeatureTable:
-    """Read a file that `write_features` wrote; raises DataError for any other."""
+    """Read a file that `write_features` wrote; DataError for any other file."""
     try:
         values = _read_parquet(path) if path.suffix == ".parquet" else _read_npz(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{printable(path)}: cannot be read ({reason}); give a file of facerec features") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:  # pyarrow's are two of them, too
-        raise DataError(f"{printable(path)}: not a file that facerec features wrote; make it anew") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:  # pyarrow's are ValueErrors or KeyErrors
+        raise DataError(f"{printable(path)}: not a file that facerec features wrote; make it again") from error
     table = FeatureTable(**values)
     if table.features.ndim != 2 or not len(table.features) == len(table.paths) == len(table.labels):
-        raise DataError(f"{printable(path)}: rows, paths and labels are not as many; make it anew")
+        raise DataError(f"{printable(path)}: the numbers of rows, paths and labels differ; make it again")
     return table
 
 

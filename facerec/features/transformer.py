@@ -1,4 +1,4 @@
-"""A stage of a network as a transformer of scikit-learn's, for pipelines: pictures in, features out.
+"""A stage of a network as a scikit-learn transformer: pictures in, features out.
 
 make_pipeline(StageFeatures("resnet50", "layer3"), StandardScaler(), LinearSVC()).fit(paths, classes)
 """
@@ -32,23 +32,23 @@ from facerec.types import Image
 
 _FORMAT = 1
 _FITTED = ("layer_", "fingerprint_", "n_features_in_", "_n_features_out")
-_load = lru_cache(maxsize=4)(load_stage)  # a clone or a copy in a pipeline costs nothing, and none carries the weights
+_load = lru_cache(maxsize=4)(load_stage)  # clones and copies share one network, and carry no weights themselves
 
 
 class StageFeatures(TransformerMixin, BaseEstimator):
-    """Pictures -> the mean of each map of a stage, (N, C) float32. Nothing is learned: `fit` looks up the network.
+    """Pictures -> the mean of each map of a stage, (N, C) float32. `fit` learns nothing; it only loads the network.
 
-    model: a backbone's name (ImageNet weights), a model folder, or None: the shipped face model. layer: the stage's
-    name, None: the last before the head. input_size: side of the pictures a backbone reads, 0: those it was made for.
-    aligned: a face model's inputs are aligned crops; else the main face is looked for. shape: what a row of a 2-D array
-    is reshaped to, (H, W) grey or (H, W, 3) RGB; one number may be -1, as for NumPy. white: the value of white in
-    arrays of numbers, 1.0 for scikit-learn's own pictures; what lies outside of 0..white is cut off there.
+    model: a backbone's name (ImageNet weights), a model folder, or None for the shipped face model. layer: the stage's
+    name; None for the last before the head. input_size: the side of a backbone's input in pixels; 0 for its own size.
+    aligned: the inputs of a face model are aligned crops; otherwise it detects the main face. shape: the picture in a
+    row of a 2-D array, (H, W) grey or (H, W, 3) RGB; one number may be -1, as in NumPy. white: the value of white in
+    arrays, 1.0 for scikit-learn's own pictures; values outside 0..white are clipped.
 
-    Input is a sequence of N paths, (N, H, W, 3) RGB or a list of such pictures of any sizes, or with `shape` 2-D rows.
-    Every picture gives a row, so one that cannot be used raises its ImageError or NoFaceError. Of no pictures at all,
-    and of arrays of other forms, ValueError is raised, as scikit-learn wants it.
+    Input: a sequence of N paths; an (N, H, W, 3) RGB array; a list of RGB pictures of any sizes; or with `shape`, 2-D
+    rows. Every picture gives a row, so a picture that cannot be used raises ImageError or NoFaceError. An empty input
+    and an array of another form raise ValueError, as scikit-learn requires.
 
-    After `fit`: layer_, the stage's name; fingerprint_, of the network; n_features_in_, of 2-D rows.
+    After `fit`: layer_ is the stage's name; fingerprint_ the network's; n_features_in_ the width of 2-D rows.
 
     >>> import facerec
     >>> photos = ["gallery/people/Joe Biden/blue_room_2010.jpg"]
@@ -74,7 +74,10 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         self.white = white
 
     def fit(self, X: Any, y: Any = None) -> "StageFeatures":
-        """Look up the network; X is looked at only if rows. Raises as `load_stage`, and ConfigError of a parameter."""
+        """Load the network. X is checked only if it is 2-D rows.
+
+        Raises as `load_stage`; ConfigError for a bad parameter.
+        """
         self._check_parameters()
         self._rows(X, reset=True)
         reader = self._reader()
@@ -83,7 +86,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """N pictures -> (N, C) float32. Raises ImageError, NoFaceError; ModelError when the model is another now."""
+        """N pictures -> (N, C) float32. Raises ImageError, NoFaceError; ModelError if the model changed since `fit`."""
         check_is_fitted(self)
         pictures, reader = self._pictures(self._rows(X, reset=False)), self._reader()
         if reader.card.fingerprint != self.fingerprint_:
@@ -95,7 +98,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return np.concatenate(parts)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """STAGE_0, STAGE_1, ...: the input's names, pixels at best, are only counted."""
+        """Return STAGE_0, STAGE_1, ... Of the input's names only the number is checked."""
         check_is_fitted(self)
         there = getattr(self, "n_features_in_", None)
         if input_features is not None and there is not None and len(input_features) != there:
@@ -103,9 +106,9 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return np.array([f"{self.layer_}_{i}" for i in range(self._n_features_out)], dtype=object)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write this to a JSON file: its parameters and, where it is fitted, which network it is; no weights.
+        """Write the parameters to a JSON file, and if fitted the network's fingerprint; no weights.
 
-        Raises ConfigError where it cannot be written, and of a parameter that is none.
+        ConfigError if the file cannot be written or a parameter is bad.
         """
         self._check_parameters()
         path = Path(path)
@@ -119,7 +122,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "StageFeatures":
-        """What `save` wrote; raises ConfigError for any other file."""
+        """Read a file that `save` wrote; ConfigError for any other file."""
         path = Path(path)
         try:
             facts = json.loads(path.read_text("utf-8"))
@@ -134,17 +137,17 @@ class StageFeatures(TransformerMixin, BaseEstimator):
             raise ConfigError(f"{printable(path)}: cannot be read ({error.strerror}); give a readable file") from error
         except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise ConfigError(
-                f"{printable(path)}: not what StageFeatures.save wrote ({error}); save it anew"
+                f"{printable(path)}: not what StageFeatures.save wrote ({error}); save it again"
             ) from error
         return made
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]  # what comes out, whatever goes in
+        tags.transformer_tags.preserves_dtype = ["float32"]  # the output is float32 for every input
         return tags
 
     def _check_parameters(self) -> None:
-        """Raise ConfigError for one of another kind; whether there is such a model, layer or size `load_stage` says."""
+        """Raise ConfigError for a parameter of a wrong type. `load_stage` checks that model, layer and size exist."""
         if not isinstance(self.model, str | os.PathLike | None):
             raise ConfigError(f"model is {self.model!r}; give a backbone's name, a model folder, or None")
         if not isinstance(self.layer, str | None):
@@ -152,7 +155,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         if not isinstance(self.input_size, Integral):
             raise ConfigError(f"input_size is {self.input_size!r}; give a whole number of pixels, or 0")
         if not isinstance(self.white, Real) or not 0 < self.white < np.inf:
-            raise ConfigError(f"white is {self.white}, and a number above 0 is needed: 255, or 1.0 for scikit-learn's")
+            raise ConfigError(f"white is {self.white}; give a number above 0: 255, or 1.0 for scikit-learn's pictures")
         if self.shape is not None and _sides(self.shape) is None:
             raise ConfigError(f"shape is {self.shape!r}; give (height, width) or (height, width, 3), or None")
 
@@ -161,11 +164,11 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return _load(model, self.layer, int(self.input_size))
 
     def _rows(self, X: Any, reset: bool) -> Any:
-        """Pictures and paths as they are; anything else is rows (N, K), checked, as many columns as when fitted."""
+        """Return pictures and paths as they are, and anything else as (N, K) rows with the fitted number of columns."""
         if isinstance(X, str | os.PathLike):
-            raise ConfigError(f"{printable(os.fspath(X))}: one path; give a list of paths, also where it is one")
+            raise ConfigError(f"{printable(os.fspath(X))}: one path; give a list of paths, even for a single one")
         if _is_empty(X):
-            raise ValueError("no pictures: X is empty; give one path or picture at least")
+            raise ValueError("no pictures: X is empty; give at least one path or picture")
         if _holds_pictures(X):
             return X
         rows: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8])
@@ -177,7 +180,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return rows
 
     def _pictures(self, X: Any) -> Iterator[tuple[str, Image]]:
-        """Each picture, (H, W, 3) uint8, and what to call it."""
+        """Yield each picture's name for messages, and the picture, (H, W, 3) uint8."""
         for i, item in enumerate(X):
             if isinstance(item, str | os.PathLike):
                 yield printable(os.fspath(item)), read_image(Path(item))
@@ -185,7 +188,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
                 yield f"picture {i}", self._rgb(np.asarray(item), i)
 
     def _rgb(self, values: NDArray[Any], number: int) -> Image:
-        """A row, an (H, W) grey or an (H, W, 3) RGB picture -> (H, W, 3) uint8."""
+        """Convert a row, an (H, W) grey or an (H, W, 3) RGB picture to (H, W, 3) uint8."""
         if values.ndim == 1:
             values = _reshaped(values, _sides(self.shape) or ())
         values = values[..., None].repeat(3, -1) if values.ndim == 2 else values
@@ -198,7 +201,7 @@ class StageFeatures(TransformerMixin, BaseEstimator):
         return np.rint(np.clip(values * (255 / float(self.white)), 0, 255)).astype(np.uint8)
 
     def _crop(self, name: str, picture: Image, reader: StageReader) -> Image:
-        """What the network sees of a picture, (S, S, 3)."""
+        """Return the (S, S, 3) part of a picture that the network gets: its centre, or the main face's crop."""
         size = reader.card.input_size
         if reader.card.mode != "metric":
             return centre_picture(picture, size)
@@ -214,14 +217,14 @@ def _detector(aligned: bool, size: int) -> Detector:
 
 
 def _is_empty(X: Any) -> bool:
-    """Whether X is a sequence, or an array of anything but rows, which scikit-learn looks at, with nothing in it."""
+    """Whether X is an empty sequence or array. scikit-learn itself checks scalars and 2-D arrays."""
     if isinstance(X, np.ndarray):
         return X.ndim not in (0, 2) and not X.size
     return isinstance(X, list | tuple) and not X
 
 
 def _holds_pictures(X: Any) -> bool:
-    """Whether X is a sequence of paths, (N, H, W, 3), or a list of pictures; not rows of numbers."""
+    """Whether X is a sequence of paths, an (N, H, W, 3) array or a list of pictures, and not rows of numbers."""
     if isinstance(X, np.ndarray) and X.ndim == 4:
         return True
     first: Any = X[0] if isinstance(X, list | tuple | np.ndarray) and len(X) else 0
@@ -229,14 +232,14 @@ def _holds_pictures(X: Any) -> bool:
 
 
 def _sides(shape: Any) -> tuple[int, ...] | None:
-    """The two or three whole numbers of a shape, as Python's own; None for anything else."""
+    """Return the two or three whole numbers of a shape as Python ints; None for anything else."""
     if not isinstance(shape, list | tuple | np.ndarray) or np.ndim(shape) != 1 or len(shape) not in (2, 3):
         return None
     return tuple(int(side) for side in shape) if all(isinstance(side, Integral) for side in shape) else None
 
 
 def _plain(value: Any) -> Any:
-    """A parameter of NumPy's kind, or a path, as JSON takes it."""
+    """Convert a NumPy value or a path to what JSON can hold."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else os.fspath(value)
 
 
@@ -244,4 +247,4 @@ def _reshaped(row: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         return row.reshape(shape)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"a row of {row.size} numbers is no picture of shape {shape}; mend shape") from error
+        raise ConfigError(f"a row of {row.size} numbers does not fit shape {shape}; correct shape") from error

@@ -72,5 +72,5 @@ def test_files_of_other_tables_and_of_pickles_are_refused(tmp_path: Path) -> Non
             read_features(tmp_path / name)
     facts: dict[str, Any] = {name: np.array("x") for name in ("layer", "model", "fingerprint")}
     np.savez(tmp_path / "y.npz", features=np.zeros((2, 3)), paths=np.array(["a"]), labels=np.array(["a"]), **facts)
-    with pytest.raises(DataError, match="rows, paths and labels are not as many"):
+    with pytest.raises(DataError, match="the numbers of rows, paths and labels differ"):
         read_features(tmp_path / "y.npz")

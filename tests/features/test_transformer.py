@@ -153,7 +153,7 @@ def test_what_is_no_picture_is_named(colours: str, tmp_path: Path) -> None:
         transformer.transform(np.full((1, 4, 4, 3), np.nan))
     with pytest.raises(ConfigError, match="rows of 5 numbers: give shape="):
         transformer.transform(np.zeros((2, 5)))
-    with pytest.raises(ConfigError, match=r"a row of 5 numbers is no picture of shape \(2, 2\)"):
+    with pytest.raises(ConfigError, match=r"a row of 5 numbers does not fit shape \(2, 2\)"):
         StageFeatures(colours, shape=(2, 2)).fit(np.zeros((2, 5))).transform(np.zeros((2, 5)))
     with pytest.raises(ValueError, match="dim 3"):
         transformer.transform(np.zeros((2, 5, 5)))
@@ -164,10 +164,10 @@ def test_one_path_alone_and_nothing_at_all_are_said_to_be_that(colours: str, tmp
     transformer = StageFeatures(colours).fit([path])
     for call in (transformer.fit, transformer.transform):
         for single in (path, str(path)):
-            with pytest.raises(ConfigError, match=r"a\.png: one path; give a list of paths, also where it is one$"):
+            with pytest.raises(ConfigError, match=r"a\.png: one path; give a list of paths, even for a single one$"):
                 call(single)
         for nothing in ([], (), np.array([], object), np.zeros((0, 4, 4, 3))):
-            with pytest.raises(ValueError, match="no pictures: X is empty; give one path or picture at least"):
+            with pytest.raises(ValueError, match="no pictures: X is empty; give at least one path or picture"):
                 call(nothing)
     with pytest.raises(ImageError, match=r"none\.png: no such file; check the name"):
         transformer.transform([path, tmp_path / "none.png"])
@@ -288,7 +288,7 @@ def test_numpys_numbers_and_text_and_paths_are_parameters_as_any(colours: str, t
         ({"model": ["a"]}, r"model is \['a'\]; give a backbone's name, a model folder, or None"),
         ({"model": 5}, "model is 5; give a backbone's name, a model folder, or None"),
         ({"layer": 3}, "layer is 3; give a stage's name, or None"),
-        ({"white": "255"}, "white is 255, and a number above 0 is needed"),
+        ({"white": "255"}, "white is 255; give a number above 0"),
         ({"shape": 9}, r"shape is 9; give \(height, width\) or \(height, width, 3\), or None"),
         ({"shape": (3,)}, r"shape is \(3,\); give \(height, width\)"),
         ({"shape": (3, 1.5)}, r"shape is \(3, 1\.5\); give \(height, width\)"),
@@ -312,5 +312,5 @@ def test_a_parameter_of_another_kind_is_named(wrong: dict[str, Any], message: st
 
 @pytest.mark.parametrize("white", [0, -1.0, float("inf"), float("nan")])
 def test_white_is_a_number_above_0(colours: str, white: float) -> None:
-    with pytest.raises(ConfigError, match=f"white is {white}, and a number above 0 is needed"):
+    with pytest.raises(ConfigError, match=f"white is {white}; give a number above 0"):
         StageFeatures(colours, shape=(1, -1), white=white).fit(np.ones((2, 9)))
