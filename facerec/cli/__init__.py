@@ -1,1 +1,1 @@
-"""The command line: parse, one library call, print. The only place that prints."""
+"""The command line. A command parses, calls the library once and prints; nothing else in facerec prints."""

@@ -17,21 +17,22 @@ if TYPE_CHECKING:  # slow to import
 
 @common.command()
 @click.argument("folder", type=common.PHOTOS)
-@click.option("--aligned", is_flag=True, help="FOLDER holds aligned crops of faces, a folder for each person.")
+@click.option("--aligned", is_flag=True, help="FOLDER holds aligned face crops, one folder per person.")
 @click.option(
     "--backbone", "--model", "backbone", default=TrainSettings().backbone, show_default=True, metavar="NAME",
-    help="What is to be trained (facerec models).",
+    help="The backbone to train; facerec models lists them.",
 )  # fmt: skip
 @click.option(
     "--input-size", type=click.IntRange(32, 2048), metavar="PIXELS",
-    help="Side of the pixels the network sees  [default: as for train]",
+    help="Side of the network's input in pixels  [default: as for train]",
 )  # fmt: skip
 @common.json_option
 def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, as_json: bool) -> None:
-    """Say what of a network to train on the class folders (--aligned: the people) of FOLDER, and why.
+    """Say which part of a network to train, and why.
 
-    How many photos there are, and how like ImageNet's they are, by a linear classifier on the features of the network
-    as ImageNet left it, at several depths (CS231n's table). Nothing is trained but that.
+    FOLDER holds your photos, one folder per class (with --aligned: per person). The advice depends on how many photos
+    there are and how much they are like ImageNet's (CS231n, "Transfer learning"). To measure the likeness, a linear
+    classifier learns your classes from the ImageNet network's features, at several depths. Nothing else is trained.
 
     \b
     facerec advise flowers/train --backbone mobilenet_v2
@@ -60,11 +61,13 @@ def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, a
 
 
 def _require_backbone(name: str) -> None:
-    """Before the photos; a model folder is none, for it is not as ImageNet left it."""
+    """Raise ConfigError unless `name` is a backbone. A trained model is none: the advice is for ImageNet weights."""
     from facerec.models.backbones import BACKBONES, find_backbone
 
     if name not in BACKBONES and (name in SHIPPED or os.path.exists(name)):
-        raise ConfigError(f"{name}: a model, and the advice is for a backbone as ImageNet left it; give its name")
+        raise ConfigError(
+            f"{name}: a trained model, but the advice is for a backbone with ImageNet weights; give a backbone's name"
+        )
     find_backbone(name)
 
 
@@ -83,7 +86,7 @@ def _as_text(advice: "Advice", folder: Path, backbone: str, command: str) -> str
         [
             f"{common.one_line(folder)}: {a.photos:,} photos in {a.classes:,} folders, {each} in each; "
             f"{MUCH:,} or more are much",
-            f"right answers of a linear classifier on frozen features of {backbone}, {a.probed_photos:,} photos of "
+            f"accuracy of a linear classifier on frozen features of {backbone}, for {a.probed_photos:,} photos of "
             f"{a.probed_classes} folders, chance {_percent(a.chance)} %:",
             *probes,
             f"the last features bring {_percent(a.similarity)} % of the way from chance to certainty "

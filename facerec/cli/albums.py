@@ -1,4 +1,4 @@
-"""`facerec search` and `facerec cluster`: folders of photos of nobody knows whom."""
+"""`facerec search` and `facerec cluster`: for folders of photos without names."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,28 +20,34 @@ if TYPE_CHECKING:
     from facerec.inference.embedder import Embedder
     from facerec.types import Threshold
 
-SHOWN = 5  # faces of a group, and of those alone, that are told to people
+SHOWN = 5  # faces printed of each group, and of the faces that are alone
 
 
 @common.command()
 @click.argument("photo", type=common.PHOTOS)
-@click.option("--in", "folder", required=True, type=common.PHOTOS, metavar="DIR", help="The folder to look through.")
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Faces, or pictures, listed.")
+@click.option(
+    "--in", "folder", required=True, type=common.PHOTOS, metavar="DIR", help="The folder of photos to look through."
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many faces, or pictures, to list."
+)
 @common.threshold_option
 @common.face_options
 @click.option(
     "--model",
     metavar="DIR|FILE|NAME",
-    help="A face model (as elsewhere), or for pictures a model of --mode classify or a backbone's name, as resnet50.",
+    help="For faces: a face model, as elsewhere. For whole pictures: a model of --mode classify, or a backbone's name, "
+    "such as resnet50.",
 )
 @common.json_option
 def search(
     photo: Path, folder: Path, top: int, threshold: float | None, model: str | None, as_json: bool, **faces: Any
 ) -> None:
-    """List the faces in a folder of photos that are most like the main face of PHOTO, whoever they are.
+    """Find similar faces in a folder of photos.
 
-    With a model of --mode classify or a backbone, which know no faces, the whole pictures that are most like PHOTO: by
-    the cosine of the last features before the head.
+    The faces are listed that look most like the main face of PHOTO. Nobody needs to be enrolled. With a model of --mode
+    classify, or a backbone, whole pictures are compared instead of faces: by the cosine of the last features before the
+    head.
 
     \b
     facerec search ann.jpg --in holidays/
@@ -77,14 +83,32 @@ def search(
 
 @common.command()
 @click.argument("folder", metavar="DIR", type=common.PHOTOS)
-@click.option("--output", type=common.PHOTOS, metavar="OUT", help="Make a folder of links to the photos of each group.")
-@click.option("--enroll", "number", type=click.IntRange(min=1), metavar="CLUSTER", help="Enroll this group, by --name.")
-@click.option("--name", help="Who the group of --enroll is.")
-@click.option("--labels", is_flag=True, help="DIR's sub-folders are people: report how right the groups are (B-cubed).")
-@click.option("--threshold", type=float, metavar="D", help="Join groups up to this mean distance (0 to 4); or eps.")
+@click.option(
+    "--output",
+    type=common.PHOTOS,
+    metavar="OUT",
+    help="Make this folder, with a folder per group that holds links to its photos.",
+)
+@click.option(
+    "--enroll",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="CLUSTER",
+    help="Enroll the group of this number, as --name.",
+)
+@click.option("--name", help="The name of the person in the group of --enroll.")
+@click.option(
+    "--labels",
+    is_flag=True,
+    help="The sub-folders of DIR are people: report how well the groups agree with them (B-cubed).",
+)
+@click.option(
+    "--threshold", type=float, metavar="D", help="linkage: join groups up to this mean distance (0 to 4). dbscan: eps."
+)
 @click.option(
     "--method", type=click.Choice(["linkage", "dbscan"]), default="linkage", show_default=True,
-    help="dbscan: whoever is within eps of one of a group; better where nearly everybody is on one photo only.",
+    help="linkage: join the groups with the smallest mean distance. dbscan: join every face to a group with a face "
+    "within eps of it; better if nearly everybody is in one photo only.",
 )  # fmt: skip
 @common.face_options
 @common.gallery_option
@@ -103,9 +127,10 @@ def cluster(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Group the faces in a folder of photos by person, without knowing any of them.
+    """Group the faces in a folder of photos by person.
 
-    The same folder gives the same numbers again, so a group that was looked at can be enrolled by its own.
+    Nobody needs to be enrolled. The groups are numbered, and the same folder gives the same numbers again: look at the
+    groups first, then enroll one by its number.
 
     \b
     facerec cluster album/ --output groups/
@@ -147,15 +172,15 @@ def cluster(
 def _search_pictures(
     photo: Path, paths: list[Path], top: int, threshold: float | None, model: str, as_json: bool, faces: dict[str, Any]
 ) -> None:
-    """`search` where no face is looked for."""
+    """Run `search` for a model that reads whole pictures."""
     from facerec.features.similar import most_alike
     from facerec.features.table import photo_features
     from facerec.inference.loading import load_stage
 
     if threshold is not None:
-        raise ConfigError("--threshold says which faces are one person's; pictures have none, leave it out")
+        raise ConfigError("--threshold is for faces, and this model compares whole pictures; leave it out")
     reader = load_stage(model)
-    detector = common.detector_for(reader, **faces)  # none; refuses --aligned
+    detector = common.detector_for(reader, **faces)  # None; raises for --aligned
     (wanted,) = photo_features([photo], reader, detector)
     if wanted.row is None:
         raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")
@@ -177,7 +202,7 @@ def _search_pictures(
 
 
 def _photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, one at least; DataError where there is none."""
+    """Return the photos of a folder. Raises DataError if it has none."""
     paths = find_photos(folder)
     if not paths:
         raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
@@ -185,7 +210,7 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -> tuple["FaceAlbum", int]:
-    """Every face of the photos, and how many of those cannot be used: each a line on stderr."""
+    """Return all faces of the photos, and how many photos cannot be used. Each of those is a line on stderr."""
     from facerec.albums.album import gather_faces
     from facerec.inference.pipeline import embed_photos
 
@@ -202,7 +227,7 @@ def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -
 
 
 def _name(face: "AlbumFace") -> str:
-    """A face as people are told of it: its photo, and which it is there unless the main one."""
+    """Return the name of a face: its photo, and its number there unless it is the main face."""
     return common.one_line(face.path) + (f" (face {face.position + 1})" if face.position else "")
 
 
@@ -232,7 +257,7 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
 def _enroll(
     album: "FaceAlbum", grouping: "Grouping", number: int, name: str, folder: Path, embedder: "Embedder", as_json: bool
 ) -> int:
-    """Enroll one group; how many of its photos failed."""
+    """Enroll one group. Returns how many of its photos failed."""
     from facerec.recognition.enroll import enroll_group
     from facerec.recognition.identify import open_gallery
 
@@ -270,4 +295,4 @@ def _tell_summary(
             f"{name} {100 * score[key]:.1f} % ({100 * score['ci95'][key][0]:.1f} to {100 * score['ci95'][key][1]:.1f})"
             for name, key in (("precision", "precision"), ("recall", "recall"), ("F", "f"))
         ]
-        click.echo(f"B-cubed, as the folders have it: {', '.join(told)}.")
+        click.echo(f"B-cubed, compared with the folders: {', '.join(told)}.")

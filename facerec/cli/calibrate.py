@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 @common.command()
-@click.option("--fpir", type=float, metavar="R", help="From now on the gallery's target; 0.01 unless it was set.")
+@click.option(
+    "--fpir",
+    type=float,
+    metavar="R",
+    help="The gallery's target FPIR from now on  [default: the one set before, else 0.01]",
+)
 @click.option(
     "--strangers", "folder", type=common.PHOTOS, metavar="DIR",
-    help="Photos of people who are not enrolled, to set the threshold by besides the model's own strangers.",
+    help="Photos of people who are not enrolled. They set the threshold together with the model's own strangers.",
 )  # fmt: skip
 @common.face_options
 @common.gallery_option
@@ -31,10 +36,12 @@ if TYPE_CHECKING:
 def calibrate(
     fpir: float | None, folder: Path | None, gallery_folder: Path, model: str | None, as_json: bool, **faces: Any
 ) -> None:
-    """Set the threshold: how many strangers of a hundred may be taken for somebody enrolled (FPIR).
+    """Show or set the gallery's threshold.
 
-    It is set anew whenever the gallery changes. Every face in --strangers counts as one stranger; they replace those
-    given before, and stay in the gallery until others are given.
+    The threshold is the largest distance at which a face is taken for a person. It is chosen so that only a set share
+    of strangers (FPIR) is taken for somebody enrolled: 0.01 means one in a hundred. The gallery computes it again
+    whenever its people change. Every face in --strangers counts as one stranger. These strangers replace those given
+    before, and stay in the gallery until others are given.
 
     \b
     facerec calibrate
@@ -72,7 +79,7 @@ def calibrate(
 
 
 def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
-    """The vector of every face in a folder of photos, and how many photos have none."""
+    """Return the vectors of all faces in a folder of photos, and how many photos cannot be used."""
     from facerec.inference.pipeline import embed_photos
 
     paths, empty = common.expand_photos([folder])
@@ -90,7 +97,7 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
 
 
 def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold | None") -> None:
-    """Say which strangers may be none: they would draw the line at themselves."""
+    """Warn of strangers who may be enrolled: their small distances would make the threshold too strict."""
     limit = min((threshold.distance for threshold in (gallery.threshold, card) if threshold), default=-1.0)
     near = [found[0] for found in gallery.search(vectors, 1) if found[0].distance <= limit]
     if near:
@@ -114,5 +121,5 @@ def _as_text(found: "Calibration") -> str:
     if found.within:
         return f"{said} {found.within} of {found.strangers} strangers are expected within it: {low} to {high} % (95 %)."
     if found.fpir * (found.worth + 1) >= 1:
-        return f"{said} Nearer ones are too many: is somebody enrolled under two names, or among the strangers?"
+        return f"{said} The nearest strangers alone exceed that: is somebody enrolled twice, or among the strangers?"
     return f"{said} For FPIR {100 * found.fpir:g} % it takes {int(1 / found.fpir)} strangers; give more by --strangers."

@@ -11,27 +11,34 @@ from facerec.files import write_text
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
 
-SHOWN = 10  # findings of a kind that are told to people
+SHOWN = 10  # findings of each kind that are printed
 
-MEANING = {  # of the library's KINDS
+MEANING = {  # what each of the library's KINDS is called in print
     "unreadable": "photos that cannot be read",
     "no_face": "photos without a face",
     "duplicate": "files that are there more than once",
-    "near_duplicate": "photos that are there more than once, saved, scaled, cut or lit differently",
+    "near_duplicate": "near copies of a photo: saved, scaled, cut or lit differently",
     "single_photo": "people with one usable photo",
-    "wrong_label": "photos that are probably somebody else's",
+    "wrong_label": "photos that probably show somebody else",
     "same_person": "people who look like one person",
-    "shared_name": "people whose name is in the other folder too",
-    "shared_person": "people who look like somebody of the other folder",
-    "shared_photo": "photos that are in the other folder too",
+    "shared_name": "people whose name is also in the other folder",
+    "shared_person": "people who look like somebody in the other folder",
+    "shared_photo": "photos that are also in the other folder",
 }
 
 
 @common.command("check-data")
 @click.argument("folder", type=common.PHOTOS)
-@click.option("--against", type=common.PHOTOS, metavar="OTHER", help="Also find what FOLDER shares with this folder.")
-@click.option("--against-aligned", is_flag=True, help="As --aligned, for OTHER.")
-@click.option("--output", type=common.PHOTOS, metavar="FILE", help="List suspect photos for facerec train --exclude.")
+@click.option(
+    "--against",
+    type=common.PHOTOS,
+    metavar="OTHER",
+    help="Also find people and photos that are in FOLDER and in this folder.",
+)
+@click.option("--against-aligned", is_flag=True, help="The photos of OTHER are aligned face crops.")
+@click.option(
+    "--output", type=common.PHOTOS, metavar="FILE", help="Write a list of suspect photos, for facerec train --exclude."
+)
 @common.face_options
 @common.model_option
 @common.json_option
@@ -45,9 +52,11 @@ def check_data(
     aligned: bool,
     **faces: Any,
 ) -> None:
-    """Look over identity folders: unreadable, duplicate and mislabelled photos, people with two names or one photo.
+    """Find bad photos in folders of people.
 
-    With --against, of a training and a test set, also the people and photos in both. --aligned is said of FOLDER alone.
+    Finds photos that are unreadable, duplicate or mislabelled, people with two names, and people with one photo. With
+    --against, also finds people and photos that are in both folders, such as a training and a test set. --aligned is
+    about FOLDER only.
 
     \b
     facerec check-data people/ --output suspects.txt
@@ -81,11 +90,11 @@ def _watched(photos: Any, total: int) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the list, over an older one but over no other file: not over a photo."""
+    """Write the list. It may replace an older list, but no other file."""
     try:
         if path.is_file() and b"facerec check-data" not in path.read_bytes()[:99]:
-            raise DataError(f"{printable(path)}: is there and no list of check-data; give another --output")
-        if path.exists() and not path.is_file():  # a pipe or /dev/stdout, which must stay what it is
+            raise DataError(f"{printable(path)}: exists and is not a list of check-data; give another --output")
+        if path.exists() and not path.is_file():  # a pipe or /dev/stdout must not be replaced by a file
             path.write_text(text, "utf-8")
         else:
             write_text(path.resolve(), text, unique=True)
@@ -108,7 +117,7 @@ def _print(report: Any) -> None:
             for reason in reasons[:SHOWN]:
                 click.echo(f"    {printable(reason)}")
             if count > SHOWN:
-                click.echo(f"    ... and {count - SHOWN} more; --json tells them all")
+                click.echo(f"    ... and {count - SHOWN} more; --json lists all of them")
     click.echo(
         f"{common.photos_of(report.photos, report.people, 'usable photo')}; {len(report.suspects())} suspect."
         f" Judged by {printable(report.limits.source)}."

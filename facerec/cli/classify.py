@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 @common.command()
 @click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
 @click.option(
-    "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: one, --json: all]"
+    "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: 1; with --json all]"
 )
 @click.option(
-    "--attribute", is_flag=True, help="Tell the attribute of a model of train --attribute; of faces: the main one's."
+    "--attribute",
+    is_flag=True,
+    help="Say which value of the attribute the photo has. For a model of facerec train --attribute. A face model reads "
+    "the main face.",
 )
 @common.face_options
 @common.classifier_option
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
 def classify(
     photos: tuple[Path, ...], top: int | None, attribute: bool, model: str, as_json: bool, **faces: Any
 ) -> None:
-    """Say what is on each picture (or on those in a folder): the likeliest class of a model of --mode classify.
+    """Say what each picture shows: its likeliest class.
+
+    The model must come from facerec train --mode classify, or for --attribute from facerec train --attribute. A folder
+    stands for all pictures in it.
 
     \b
     facerec classify garden.jpg --model models/flowers
@@ -57,7 +63,7 @@ def classify(
 
 
 def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, float]]:
-    """(class, probability) from the likeliest down; none for a photo that could not be read."""
+    """Return (class, probability), the likeliest first. Empty for a photo that could not be read."""
     if result.probabilities is None:
         return []
     order = np.argsort(-result.probabilities, kind="stable")

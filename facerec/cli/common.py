@@ -1,4 +1,4 @@
-"""What the commands share: options, errors at the edge, JSON lines, progress."""
+"""What the commands share: options, progress bars, JSON lines, and library errors as one line on stderr."""
 
 import functools
 import json
@@ -29,32 +29,32 @@ WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
 class Failure(click.ClickException):
-    """One line on stderr; nothing could be done."""
+    """An error shown as one line on stderr. The exit code is 2: nothing could be done."""
 
     exit_code = NOTHING_DONE
 
 
 class FacerecCommand(click.Command):
-    """A command whose library errors, and the system's, become one line on stderr and exit code 2."""
+    """A command that turns errors of the library and of the system into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run, turning the errors of files and library into click's error."""
+        """Run the command. Raises Failure for errors of the library and of files."""
         let_ask(functools.cache(_ask_passphrase) if sys.stdin.isatty() else None)
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # who reads us has gone away: click ends in silence
+        except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
             raise
-        except OSError as error:  # a full disk or a forbidden folder where no room below has a better word for it
+        except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
-            raise Failure(printable(in_options(str(error)))) from error  # one line, whatever names are in it
+            raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
 
 
 def in_options(message: str) -> str:
-    """A message of the library, which marks arguments as `input_size` or `input_size=96`, in options of the command.
+    """Replace the arguments in a library message by options of the running command.
 
-    The example becomes --input-size, or --input-size 96, where the running command has that option; what else stands
-    between backticks stays.
+    The library marks arguments by backticks. `input_size` becomes --input-size, and `input_size=96` becomes
+    --input-size 96. Text between backticks stays as it is where the command has no such option.
     """
     context = click.get_current_context(silent=True)
     parameters = context.command.params if context else []
@@ -80,26 +80,31 @@ _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")
 
 
 def _ask_passphrase(question: str, twice: bool) -> str:
-    """Ask at the terminal, showing nothing of the answer."""
+    """Ask at the terminal. The answer is not shown."""
     return click.prompt(printable(question), hide_input=True, confirmation_prompt=twice, err=True)
 
 
 command = functools.partial(click.command, cls=FacerecCommand)
 PHOTOS = click.Path(path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout.")
 model_option = click.option(
     "--model",
     metavar="DIR|FILE|NAME",
-    help="Model folder, FILE.onnx with its card, 'default' (the shipped model) or 'int8' (the same, faster on a CPU).",
+    help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
+    "[default: the model that comes with facerec]",
 )
 layers_option = click.option(
     "--model",
     metavar="DIR|NAME",
-    help="A model folder, or a backbone's name, as resnet50: ImageNet weights  [default: the shipped face model]",
+    help="A model folder, or a backbone's name, such as resnet50, with ImageNet weights  "
+    "[default: the face model that comes with facerec]",
 )
 classifier_option = click.option(
-    "--model", required=True, metavar="DIR", help="Model folder that facerec train --mode classify made."
+    "--model",
+    required=True,
+    metavar="DIR",
+    help="Model folder made by facerec train --mode classify, or for --attribute by facerec train --attribute.",
 )
 gallery_option = click.option(
     "--gallery",
@@ -112,46 +117,52 @@ gallery_option = click.option(
     help="The gallery's folder.",
 )
 threshold_option = click.option(
-    "--threshold", type=float, metavar="D", help="Largest distance (0 to 4) of a match, instead of the measured one."
+    "--threshold",
+    type=float,
+    metavar="D",
+    help="Largest distance of two faces (0 to 4) that is still a match  [default: the measured threshold]",
 )
 
 
 def face_options(f: F) -> F:
-    """--aligned, --min-face-size, --min-confidence: how faces are found; `make_detector` takes them."""
-    return click.option("--aligned", is_flag=True, help="The inputs are aligned crops; detection is skipped.")(
-        detector_options(f)
-    )
+    """Add --aligned, --min-face-size and --min-confidence: how faces are found. `make_detector` takes the values."""
+    return click.option(
+        "--aligned", is_flag=True, help="The photos are aligned face crops; no face is searched for in them."
+    )(detector_options(f))
 
 
 def detector_options(f: F) -> F:
-    """--min-face-size, --min-confidence."""
+    """Add --min-face-size and --min-confidence."""
     defaults = DetectorSettings()
     f = click.option(
         "--min-confidence", type=click.FloatRange(0, 1), default=defaults.min_confidence, show_default=True,
-        help="Faces the detector is less sure of are passed over.",
+        help="Ignore faces that the detector is less sure of than this.",
     )(f)  # fmt: skip
     return click.option(
         "--min-face-size", type=click.IntRange(min=12), default=defaults.min_face_size, show_default=True,
-        help="Smallest face looked for, in pixels.",
+        help="Smallest face to look for, in pixels.",
     )(f)  # fmt: skip
 
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
-    """The detector these options ask for."""
+    """Return the detector that these options ask for."""
     from facerec.faces.detector import make_detector as make
 
     return make(crop_size, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
 
 
 def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
-    """The detector a stage's reader wants; None for whole pictures. ConfigError for --aligned with those."""
+    """Return the detector for the reader of a stage; None for a network that reads whole pictures.
+
+    Raises ConfigError if `aligned` is given for such a network.
+    """
     from facerec.faces.detector import detector_for as make
 
     return make(reader.card, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
 
 
 def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Folders replaced by the photos in them, and a line for each that has none."""
+    """Replace folders by the photos in them. Returns the photos, and a message for each path without any."""
     paths, empty = [], []
     for path in photos:
         try:
@@ -166,9 +177,9 @@ def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def emit(value: dict[str, Any]) -> None:
-    """One JSON line on stdout; the bytes of a file name that are no UTF-8 are escaped as JSON has it.
+    """Print one JSON line on stdout. Bytes of a file name that are not UTF-8 are escaped.
 
-    Its `reason` and `error` are the library's words; arguments in them are shown as options.
+    `reason` and `error` hold messages of the library, so arguments in them are shown as options.
     """
     said = {key: in_options(value[key]) for key in ("reason", "error") if isinstance(value.get(key), str)}
     value = value | said
@@ -176,12 +187,12 @@ def emit(value: dict[str, Any]) -> None:
 
 
 def warn(message: str) -> None:
-    """One line on stderr, with the arguments in it as options."""
+    """Print one line on stderr, with arguments shown as options."""
     click.echo(printable(in_options(message)), err=True)
 
 
 def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
-    """The line for machines, or its tables for people."""
+    """Print `line` as JSON, or the tables made of it."""
     if as_json:
         emit(line)
         return
@@ -190,12 +201,14 @@ def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str
     from rich.table import Table
 
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width: nothing in it need be broken
+    if not console.is_terminal:  # a file or a pipe has no width, so no line need be broken
         console = Console(width=WIDEST)
     for table in tables(line):
         shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
         for name in table.header:
-            shown.add_column(escape(name), overflow="fold")  # on a narrow terminal, broken rather than cut
+            shown.add_column(
+                escape(name), overflow="fold"
+            )  # a narrow terminal breaks long cells instead of cutting them
         for row in table.rows:
             shown.add_row(*map(escape, row))
         console.print(shown)
@@ -204,9 +217,10 @@ def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str
 def show_progress(
     items: Iterable[T], label: str, total: int, counts: Callable[[T], bool] = lambda item: True
 ) -> Iterator[T]:
-    """`items` with a bar on stderr, when stderr is a terminal; `counts` says which of them are among the `total`.
+    """Yield `items` and show a progress bar, if stderr is a terminal.
 
-    The bar is there while an item is waited for, and gone while it is printed.
+    counts: says whether an item is one of the `total`. The bar is shown while the next item is worked on, and hidden
+    while the caller prints one.
     """
     if not sys.stderr.isatty():
         yield from items
@@ -226,28 +240,28 @@ def show_progress(
 
 
 class _NoMore:
-    """What comes after the last item."""
+    """Marks the end of the items."""
 
 
 _NO_MORE = _NoMore()
 
 
 def photos_of(photos: int, people: int, photo: str = "photo") -> str:
-    """As in "3 photos of 1 person"."""
+    """Return a text such as "3 photos of 1 person"."""
     return f"{how_many(photos, photo)} of {how_many(people, 'person', 'people')}"
 
 
 def percent(rate: float) -> str:
-    """A rate, 0..1, as per cent of two digits, and 100 rather than 1e+02."""
+    """Return a rate from 0 to 1 as per cent with two digits (and "100" instead of "1e+02")."""
     return "100" if rate >= 0.995 else f"{100 * rate:.2g}"
 
 
 def finish(failed: int, done: int) -> None:
-    """Exit 0 when nothing failed, 1 when some inputs failed, 2 when nothing could be done."""
+    """End the command with exit code 1 if some inputs failed, or 2 if all did. Returns if none failed."""
     if failed:
         click.get_current_context().exit(SOME_FAILED if done else NOTHING_DONE)
 
 
 def one_line(path: Path) -> str:
-    """A path as it is printed."""
+    """Return a path as printable text on one line."""
     return printable(path)

@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
     from facerec.recognition.enroll import Enrollment, Review
 
-SHOWN = 10  # suggestions; --json has them all
+SHOWN = 10  # suggestions printed; --json prints all
 STATUSES = ("added", "skipped", "failed")
-Failure = tuple[Path, str]  # what could not be used, and the line that says why
+Failure = tuple[Path, str]  # a path that could not be used, and the message that says why
 
 
 @common.command()
 @click.argument("paths", nargs=-1, required=True, type=common.PHOTOS)
-@click.option("--name", help="All the photos are of this person.")
+@click.option("--name", help="Enroll all the photos as this person.")
 @click.option(
     "--several",
     type=click.Choice(["main", "refuse"]),
     default="main",
     show_default=True,
-    help="Of a photo of several faces enroll the main one, the large one near the middle; or refuse the photo.",
+    help="A photo shows several faces: enroll the main one (large and near the middle), or refuse the photo.",
 )
-@click.option("--force", is_flag=True, help="Enroll poor photos too, and those that are nearer to somebody else.")
+@click.option("--force", is_flag=True, help="Also enroll poor photos, and photos that look more like somebody else.")
 @click.option(
     "--keep-crops/--drop-crops", default=None,
-    help="From now on keep the aligned face of every photo in the gallery, so that gallery migrate needs no photos; "
-    "or keep none, and delete those there are.",
+    help="Keep the aligned face of every photo enrolled from now on, so that gallery migrate needs no photos. "
+    "Or keep none, and delete those that are kept.",
 )  # fmt: skip
 @common.face_options
 @common.gallery_option
@@ -55,10 +55,11 @@ def enroll(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Enroll people: folders of identity folders, or photos of one person with --name.
+    """Enroll people from photos.
 
-    A photo that is too small, blurred or turned aside fails, and one that is nearer to somebody else who is enrolled
-    is held back: it is looked at anew the next time.
+    Give a folder that holds one folder per person, named after them. Or give photos of one person with --name.
+    Photos that are enrolled already are skipped. A photo fails if its face is too small, blurred or turned away, or if
+    it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again.
 
     \b
     facerec enroll people/
@@ -98,7 +99,7 @@ def enroll(
 
 
 def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]":
-    """Every result, once it is said."""
+    """Print each result as it comes. Returns all of them."""
     results = []
     for result in enrolled:
         results.append(result)
@@ -115,7 +116,7 @@ def _emit(path: Path, person: str | None, status: str, reason: str, quality: dic
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
-    """Person -> photos, and every path that gave none, with a line that says why."""
+    """Return the photos of each person, and each path that gave no photo, with a message."""
     people: dict[str, list[Path]] = defaultdict(list)
     failures = []
     for path in paths:
@@ -140,7 +141,7 @@ def _loose_photos(folder: Path) -> list[Path]:
 
 def _people_at(path: Path, name: str | None) -> dict[str, list[Path]]:
     if name is None:
-        if os.path.isfile(path):  # unlike Path's, False where it cannot be looked at
+        if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
             raise DataError(f"{common.one_line(path)}: whose photo is it? Give --name, or a folder of identity folders")
         return identity_folders(path)
     if not os.path.isdir(path):
@@ -162,7 +163,7 @@ def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> 
 
 
 def _print_people(results: "list[Enrollment]") -> None:
-    """A line per person, and below it one for each photo that was added with something to say about it."""
+    """Print a line per person, and below it a line for each photo that was added with remarks."""
     people: dict[str, list[Enrollment]] = defaultdict(list)
     for result in results:
         people[result.person].append(result)
@@ -182,7 +183,9 @@ def _print_summary(gallery: "Gallery", found: "Review") -> None:
         f"The gallery {common.one_line(gallery.folder)} holds {common.photos_of(gallery.templates, len(gallery))}."
     )
     if threshold:
-        click.echo(f"A face is one of them within the distance {threshold.distance:.3f} ({threshold.source}).")
+        click.echo(
+            f"A face within the distance {threshold.distance:.3f} of a person is taken for them ({threshold.source})."
+        )
     lines = [f"{common.one_line(path)} may be of somebody else: {reason}" for path, reason in found.misplaced]
     for pair in found.alike:
         remedy = f"facerec gallery merge {shlex.quote(pair.person)} {shlex.quote(pair.other)}"
@@ -190,4 +193,4 @@ def _print_summary(gallery: "Gallery", found: "Review") -> None:
     for line in lines[:SHOWN]:
         click.echo(line)
     if len(lines) > SHOWN:
-        click.echo(f"and {len(lines) - SHOWN} more such; --json has them all")
+        click.echo(f"... and {len(lines) - SHOWN} more; --json lists all of them")

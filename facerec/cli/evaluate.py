@@ -1,4 +1,4 @@
-"""`facerec evaluate`: measure a model. What is done is in facerec.evaluation.runs."""
+"""`facerec evaluate`: measure a model. facerec.evaluation.runs does the work."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -15,31 +15,31 @@ if TYPE_CHECKING:  # imported when needed
 
 
 class EvaluateCommand(common.FacerecCommand):
-    """Keeps its command line for the report, in `ctx.obj`."""
+    """A command that keeps its command line in `ctx.obj`, for the report."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words before click takes them apart."""
+        """Keep the arguments before click parses them."""
         ctx.obj = f"{ctx.command_path} {shlex.join(args)}"
         return super().parse_args(ctx, args)
 
 
 class EvaluateGroup(click.Group):
-    """Its commands are EvaluateCommands."""
+    """A group of EvaluateCommands."""
 
     command_class = EvaluateCommand
 
 
 groups_option = click.option(
     "--groups", type=common.PHOTOS, metavar="FILE",
-    help="CSV 'photo or person,group': report every figure for each group as well.",
+    help="A CSV with lines PHOTO,GROUP or PERSON,GROUP: also report every figure for each group.",
 )  # fmt: skip
 report_option = click.option(
     "--report", type=common.PHOTOS, metavar="DIR",
-    help="Write DIR/report.html, one page of figures, plots and pictures of the worst errors.",
+    help="Write DIR/report.html: figures, plots and pictures of the worst errors on one page.",
 )  # fmt: skip
 drop_option = click.option(
     "--drop-blocks", default="", callback=lambda _, __, text: split_names(text), metavar="NAME,NAME...",
-    help="Leave out these residual blocks of a ResNet, as in layer1.1,layer3.2; the shortcut around each stays.",
+    help="Leave out these residual blocks of a ResNet, such as layer1.1,layer3.2. Their shortcuts stay.",
 )  # fmt: skip
 
 
@@ -52,7 +52,10 @@ def _read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> list
 
 @click.group(cls=EvaluateGroup)
 def evaluate() -> None:
-    """Measure a model.
+    """Measure how often a model is right.
+
+    verification: are two photos of one person? identification: who is it, or is it a stranger? classification: which
+    class is it?
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt
@@ -63,8 +66,12 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="The photos the pairs name.")
-@click.option("--pairs", required=True, type=common.PHOTOS, metavar="FILE", help="LFW pairs.txt or CSV.")
+@click.option(
+    "--images", required=True, type=common.PHOTOS, metavar="DIR", help="The folder of the photos that the pairs name."
+)
+@click.option(
+    "--pairs", required=True, type=common.PHOTOS, metavar="FILE", help="LFW's pairs.txt, or a CSV a,b,same[,fold]."
+)
 @groups_option
 @report_option
 @common.face_options
@@ -72,10 +79,11 @@ def evaluate() -> None:
 @common.model_option
 @common.json_option
 def verification(images: Path, pairs: Path, groups: Path | None, as_json: bool, **settings: Any) -> None:
-    """Pairs of photos: are they of one person? Accuracy over folds, ROC AUC, EER and TAR at fixed FMR.
+    """Measure on pairs of photos: one person or two?
 
-    The pairs come from LFW's pairs.txt or a CSV. Every figure has a 95 % interval over people. A line of --groups names
-    a photo of the pairs or a person (a photo's folder). Pairs whose photos are of two groups are reported apart.
+    Reports the accuracy over folds, ROC AUC, EER, and TAR at fixed FMR. Every figure has a 95 % interval over people.
+    A line of --groups names a photo of the pairs or a person (a photo's folder). Pairs across two groups are reported
+    apart.
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt --json
@@ -88,14 +96,21 @@ def verification(images: Path, pairs: Path, groups: Path | None, as_json: bool, 
 
 
 @evaluate.command()
-@click.option("--gallery-images", required=True, type=common.PHOTOS, metavar="DIR", help="Identity folders to enroll.")
+@click.option(
+    "--gallery-images",
+    required=True,
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="The folder of people to enroll, with one folder per person.",
+)
 @click.option(
     "--probe-images", required=True, type=common.PHOTOS, metavar="DIR",
-    help="Identity folders to search with; people without a folder in --gallery-images are strangers.",
+    help="The folder of people to search for, with one folder per person. People without a folder in --gallery-images "
+    "are strangers.",
 )  # fmt: skip
 @click.option(
     "--gallery-sizes", callback=_read_sizes, metavar="N,N...",
-    help="Also draw random galleries of N of the people, the others being strangers, and report the means.",
+    help="Also report the mean over random galleries of N people; the other people are then strangers.",
 )  # fmt: skip
 @groups_option
 @report_option
@@ -111,11 +126,13 @@ def identification(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Open-set search: who is named, missed and wrongly named: FNIR at fixed FPIR, with 95 % intervals over searchers.
+    """Measure searches by people, enrolled and strangers.
 
-    No gallery is touched. People whose photos cannot be enrolled still count, and their searches miss. A line of
-    --groups names a photo below --probe-images or a person; figures are by the searcher's group. With --drop-blocks
-    the galleries have no threshold, because the model's threshold and strangers are those of the whole network.
+    Reports how many enrolled people are missed (FNIR) at fixed shares of strangers who are taken for somebody (FPIR),
+    with 95 % intervals over searchers. Your gallery is not touched. People whose photos cannot be enrolled still count:
+    their searches miss. A line of --groups names a photo in --probe-images or a person; figures are by the searcher's
+    group. With --drop-blocks there is no gallery threshold, because the model's threshold and strangers belong to the
+    whole network.
 
     \b
     facerec evaluate identification --gallery-images people --probe-images party --json
@@ -127,10 +144,16 @@ def identification(
 
 
 @evaluate.command()
-@click.option("--images", required=True, type=common.PHOTOS, metavar="DIR", help="A folder of photos for each class.")
+@click.option(
+    "--images",
+    required=True,
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="The folder of photos, with one folder per class.",
+)
 @click.option(
     "--attribute", type=common.PHOTOS, metavar="FILE",
-    help="CSV as for train --attribute: measure how well the model tells that attribute, instead of the class.",
+    help="A CSV as for train --attribute: measure that attribute instead of the class.",
 )  # fmt: skip
 @report_option
 @common.face_options
@@ -138,11 +161,12 @@ def identification(
 @common.classifier_option
 @common.json_option
 def classification(images: Path, attribute: Path | None, as_json: bool, **settings: Any) -> None:
-    """Class folders: accuracy, ROC AUC and which class is taken for which, with 95 % intervals over photos.
+    """Measure the classes that a model gives to photos.
 
-    With --attribute the folders are of classes or people. The answers of the model's second head are compared with what
-    FILE says of the photos. If the model embeds faces, the main face of each photo is read and intervals are over
-    people. A photo that cannot be used counts as a wrong answer.
+    Reports the accuracy, ROC AUC and which class is taken for which, with 95 % intervals over photos. A photo that
+    cannot be used counts as a wrong answer. With --attribute, the folders may be of classes or of people, and the
+    answers of the model's second head are compared with FILE. If the model embeds faces, it reads the main face of each
+    photo, and intervals are over people.
 
     \b
     facerec evaluate classification --images flowers/test --model models/flowers --json
@@ -163,7 +187,7 @@ def _settings(
 
 
 def _watched(photos: Iterable[Any], label: str, total: int) -> Iterator[Any]:
-    """The photos behind a progress bar; what is wrong with one is said at once."""
+    """Yield the photos behind a progress bar. A photo's error is printed at once."""
     for photo in common.show_progress(photos, label, total):
         if photo.error is not None:
             common.warn(str(photo.error))
@@ -171,7 +195,7 @@ def _watched(photos: Iterable[Any], label: str, total: int) -> Iterator[Any]:
 
 
 def _show(run: "Run", as_json: bool) -> None:
-    """Print the figures, write the report, and exit as the photos that could not be used have it."""
+    """Print the figures, write the report, and exit. Photos that could not be used decide the exit code."""
     common.show_tables(run.line, as_json, run.tables)
     if (path := run.write_report(click.get_current_context().obj)) is not None:
         common.warn(f"The report is {path}")

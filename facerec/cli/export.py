@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 @common.command()
 @common.model_option
-@click.option("--format", type=click.Choice(["onnx", "openvino"]), required=True, help="What kind of file to write.")
+@click.option("--format", type=click.Choice(["onnx", "openvino"]), required=True, help="The kind of file to write.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True,
-    help="int8 is for openvino: a quarter of the size, faster on a CPU, a little less exact. It needs facerec[export].",
+    help="int8 is a quarter of the size, faster on a CPU and a little less exact. Only for openvino; needs "
+    "pip install facerec[export].",
 )  # fmt: skip
 @click.option(
     "--output", type=common.PHOTOS, required=True, metavar="DIR",
-    help="The folder for fp32.onnx, fp32.xml or int8.xml, its card and its strangers.",
+    help="The folder to write to: fp32.onnx, fp32.xml or int8.xml, the model's card and its strangers.",
 )  # fmt: skip
 @click.option(
     "--images", type=common.PHOTOS, metavar="DIR",
-    help="Check the file with the main faces of these photos, and calibrate int8 by them; some hundred are best  "
-    "[default: six faces that come with facerec]",
+    help="Check the file with the main faces of these photos. int8 is also calibrated with them, best with some "
+    "hundred  [default: six faces that come with facerec]",
 )  # fmt: skip
 @common.face_options
 @common.json_option
@@ -38,11 +39,11 @@ def export(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Write a model as a file that runs without torch, and check that its distances are the model's.
+    """Write a model as a file that runs without torch.
 
-    Both embed the same faces. The largest difference of two faces' distances may be 0.0001 for fp32 and 0.1 for int8
-    (distances go from 0 to 4). If it is larger, nothing is written. The file is a model of its own: a gallery of the
-    old model is moved to it by facerec gallery migrate.
+    The file is checked against the model. Both embed the same faces. For every pair of faces their distances may differ
+    by at most 0.0001 for fp32 and 0.1 for int8 (distances go from 0 to 4); otherwise nothing is written. The file is a
+    model of its own: facerec gallery migrate moves a gallery to it.
 
     \b
     facerec export --format onnx --output exported

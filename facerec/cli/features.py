@@ -1,4 +1,4 @@
-"""`facerec features`: what a stage of a network makes of photos, for other learners."""
+"""`facerec features`: features of photos from a stage of a network, for other learners."""
 
 import time
 from pathlib import Path
@@ -21,20 +21,21 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 
 @common.command()
 @click.argument("folder", type=common.PHOTOS)
-@click.option("--layer", metavar="STAGE", help="The network's stage (facerec models)  [default: the last]")
-@click.option("--output", type=common.PHOTOS, metavar="FILE", help="Write FILE.npz or FILE.parquet.")
+@click.option("--layer", metavar="STAGE", help="The network's stage; facerec models lists them  [default: the last]")
+@click.option("--output", type=common.PHOTOS, metavar="FILE", help="Write the features to FILE.npz or FILE.parquet.")
 @click.option(
     "--classifier",
     type=click.Choice(CLASSIFIERS),
-    help="Measure one that learns FOLDER's sub-folders from the features.",
+    help="Measure a classifier that learns the sub-folders of FOLDER from the features.",
 )
 @click.option(
-    "--test", type=common.PHOTOS, metavar="DIR", help="Class folders to measure it on  [default: cross-validation]"
+    "--test",
+    type=common.PHOTOS,
+    metavar="DIR",
+    help="Class folders to measure the classifier on  [default: cross-validation]",
 )
 @common.layers_option
-@click.option(
-    "--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's pictures, in pixels."
-)
+@click.option("--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's input in pixels.")
 @common.face_options
 @common.json_option
 def features(
@@ -48,11 +49,12 @@ def features(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Write what a stage of a network makes of the photos in FOLDER, the mean of each of its maps, for other learners.
+    """Turn photos into features for other learners.
 
-    A face model sees the main face of each photo, any other network the middle of the picture. --classifier measures
-    the lectures' pipeline: features, scaled; then a support vector machine, logistic regression or nearest neighbours,
-    whose cost or number of neighbours is chosen by cross-validation on the photos it learns from.
+    A photo's features are the mean of each map that a stage of the network makes of it. A face model reads the main
+    face of each photo; any other network reads the middle of the picture. --classifier measures a classifier on these
+    features: a support vector machine, logistic regression or nearest neighbours. The features are scaled first. The
+    classifier's cost, or number of neighbours, is chosen by cross-validation on the photos that it learns from.
 
     \b
     facerec features flowers/ --model resnet50 --layer layer3 --output flowers.npz
@@ -60,7 +62,7 @@ def features(
     facerec features flowers/train --model resnet50 --classifier svm --test flowers/test
     """
     if output is None and classifier is None:
-        raise ConfigError("give --output FILE for the features, --classifier to measure one, or both")
+        raise ConfigError("give --output FILE to write the features, --classifier to measure a classifier, or both")
     if test is not None and classifier is None:
         raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
     from facerec.features.table import gather_features, ready_file, write_features
@@ -90,7 +92,10 @@ def features(
 
 
 def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
-    """The photos of a folder, one at least; all of them of a class, where classes are to be told apart."""
+    """Return the photos of a folder.
+
+    Raises DataError if it has none. With a classifier also for a photo that is in no class folder.
+    """
     from facerec.features.table import folder_label
 
     paths = find_photos(folder)
@@ -105,7 +110,7 @@ def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
 
 
 def _check_classes(folder: Path, test: Path | None) -> None:
-    """Before the long work: two classes at least, and no photo in both folders."""
+    """Check before the long work that there are two classes, and no photo is in both folders."""
     from facerec.datasets.photo_sets import read_photos
     from facerec.datasets.splits import split_classes
 
@@ -113,7 +118,7 @@ def _check_classes(folder: Path, test: Path | None) -> None:
 
 
 def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "list[PhotoFeatures]":
-    """The features of each photo; what cannot be used is a line on stderr."""
+    """Return the features of each photo. A photo that cannot be used is a line on stderr."""
     from facerec.features.table import photo_features
 
     detector = common.detector_for(reader, **faces)

@@ -1,4 +1,4 @@
-"""`facerec gallery`: the commands that need no model. `migrate`, which needs one, is in a file of its own."""
+"""`facerec gallery`. `migrate`, which loads a model, and `encrypt` and `decrypt` are in files of their own."""
 
 import dataclasses
 from pathlib import Path
@@ -16,14 +16,14 @@ from facerec.text import how_many, printable
 
 
 class GalleryGroup(click.Group):
-    """Its commands are FacerecCommands."""
+    """A group of FacerecCommands."""
 
     command_class = common.FacerecCommand
 
 
 @click.group(cls=GalleryGroup)
 def gallery() -> None:
-    """List, show, rename, merge and remove people; check, back up, and carry the gallery elsewhere.
+    """Look after the gallery and its people.
 
     \b
     facerec gallery list
@@ -39,7 +39,9 @@ gallery.add_command(migrate)
 @common.gallery_option
 @common.json_option
 def list_people(gallery_folder: Path, as_json: bool) -> None:
-    """Everybody enrolled, with the number of photos.
+    """List everybody enrolled.
+
+    A line has the name, the number of photos, and the day of the first one.
 
     \b
     facerec gallery list --json
@@ -55,11 +57,11 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 
 @gallery.command()
 @click.argument("name")
-@click.option("--sheet", type=common.PHOTOS, metavar="FILE", help="Draw the faces enrolled into a new picture, too.")
+@click.option("--sheet", type=common.PHOTOS, metavar="FILE", help="Also draw the enrolled faces into a new picture.")
 @common.gallery_option
 @common.json_option
 def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
-    """The photos somebody is known by, and what they agreed to.
+    """Show a person's photos and consent note.
 
     \b
     facerec gallery show "Ann Lee"
@@ -110,7 +112,7 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None:
-    """Make one person of two: the photos of FROM become INTO's.
+    """Join two people: all photos of FROM go to INTO.
 
     \b
     facerec gallery merge "A. Lee" "Ann Lee"
@@ -124,12 +126,16 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
 
 @gallery.command()
 @click.argument("name")
-@click.option("--note", metavar="TEXT", help='What they agreed to, in your words; "" deletes it.')
-@click.option("--until", metavar="YYYY-MM-DD", help='The last day (UTC) they may be kept; "" for no such day.')
+@click.option("--note", metavar="TEXT", help='What the person agreed to, in your words; "" deletes the note.')
+@click.option(
+    "--until", metavar="YYYY-MM-DD", help='The last day (UTC) on which the person may be kept; "" for no last day.'
+)
 @common.gallery_option
 @common.json_option
 def consent(name: str, note: str | None, until: str | None, gallery_folder: Path, as_json: bool) -> None:
-    """Note what somebody agreed to, and until when; `facerec gallery expire` removes who is past it.
+    """Show or note what a person agreed to.
+
+    With --until, `facerec gallery expire` removes the person after that day.
 
     \b
     facerec gallery consent "Ann Lee" --note "signed 2026-01-31" --until 2027-01-31
@@ -150,7 +156,9 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
 @common.gallery_option
 @common.json_option
 def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
-    """Remove somebody and all their templates, from every file of the gallery.
+    """Remove a person from every file of the gallery.
+
+    Their photos' vectors and crops go too. The photo files themselves are not touched.
 
     \b
     facerec gallery remove "Ann Lee"
@@ -163,11 +171,13 @@ def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command()
-@click.option("--dry-run", is_flag=True, help="Name them only.")
+@click.option("--dry-run", is_flag=True, help="Only name the people; remove nobody.")
 @common.gallery_option
 @common.json_option
 def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
-    """Remove everybody whose last day (see `consent`) has passed.
+    """Remove everybody whose last day has passed.
+
+    `facerec gallery consent NAME --until DAY` sets that day.
 
     \b
     facerec gallery expire --dry-run
@@ -187,7 +197,10 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def log(gallery_folder: Path, as_json: bool) -> None:
-    """What was done to the gallery and to whom, by numbers; the last line is the hash that stands for all of it.
+    """Show what was done to the gallery.
+
+    The log knows people by number, also after they are removed. The last line is a hash over all entries: write it
+    down elsewhere, and you can tell later whether somebody changed the log.
 
     \b
     facerec gallery log --json
@@ -203,14 +216,14 @@ def log(gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command()
-@click.option("--list", "list_only", is_flag=True, help="Show what could be restored, and restore nothing.")
-@click.option("--from", "kind", type=click.Choice(KINDS), help="Which copy; also in the place of a sound database.")
+@click.option("--list", "list_only", is_flag=True, help="Show the copies; restore nothing.")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="The copy to restore, even if the database is sound.")
 @common.gallery_option
 @common.json_option
 def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bool) -> None:
-    """Put the newest backup in the place of a damaged or missing database.
+    """Bring a damaged or missing database back from a backup.
 
-    A backup is made whenever a command that changed the gallery ends. What was enrolled since then is lost.
+    Every command that changes the gallery makes a backup when it ends. Changes after the backup are lost.
 
     \b
     facerec gallery restore --list
@@ -231,7 +244,9 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
 @common.gallery_option
 @common.json_option
 def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
-    """Write everybody, with their vectors, to a new file that `facerec gallery import` reads.
+    """Write all people into a file for another gallery.
+
+    The file is new and holds the vectors. `facerec gallery import` reads it.
 
     \b
     facerec gallery export club.npz
@@ -250,7 +265,9 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
-    """Enroll the people of a file that `facerec gallery export` wrote, of a gallery of the same model.
+    """Enroll the people in a file of `facerec gallery export`.
+
+    Both galleries must use the same model.
 
     \b
     facerec gallery import club.npz --gallery other
@@ -274,7 +291,9 @@ def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def check(gallery_folder: Path, as_json: bool) -> None:
-    """Look for damage: database, vectors, log, whether the index agrees, and whether data of removed people is left.
+    """Look for damage.
+
+    Checks the database, the vectors, the log and the search index, and looks for data of removed people.
 
     \b
     facerec gallery check
@@ -292,7 +311,9 @@ def check(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def rebuild(gallery_folder: Path, as_json: bool) -> None:
-    """Write the database anew from its rows, and the search index from the database.
+    """Write the database and its search index anew.
+
+    The index is made from the database. Run this if `facerec gallery check` advises it.
 
     \b
     facerec gallery rebuild

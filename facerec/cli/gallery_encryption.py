@@ -10,18 +10,18 @@ from facerec.gallery.passphrase import new_passphrase
 from facerec.gallery.store import Store
 
 
-# No option takes a passphrase: every user of the machine can read the arguments of a running program, and shells keep
+# No option takes a passphrase. Every user of the machine can read the arguments of a running program, and shells keep
 # them in a file.
 @common.command()
 @common.gallery_option
 @common.json_option
 def encrypt(gallery_folder: Path, as_json: bool) -> None:
-    """Encrypt the gallery, or change its passphrase; one that is not there is made, empty.
+    """Encrypt the gallery, or change its passphrase.
 
-    The passphrase is that of $FACEREC_PASSPHRASE or on the first line of the file $FACEREC_PASSPHRASE_FILE, else it is
-    asked for. Of that line only its end (LF or CR LF) is taken away: blanks are part of the passphrase. Where the
-    gallery is encrypted already, $FACEREC_NEW_PASSPHRASE or $FACEREC_NEW_PASSPHRASE_FILE holds the one it is to have.
-    Whoever forgets it has lost the gallery.
+    If there is no gallery, an empty one is made. The passphrase comes from $FACEREC_PASSPHRASE, else from the first
+    line of the file named by $FACEREC_PASSPHRASE_FILE, else it is asked for. Blanks in that line are part of it. To
+    change the passphrase, put the new one into $FACEREC_NEW_PASSPHRASE or the file $FACEREC_NEW_PASSPHRASE_FILE. If
+    you forget the passphrase, the gallery is lost.
 
     \b
     facerec gallery encrypt
@@ -38,7 +38,7 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def decrypt(gallery_folder: Path, as_json: bool) -> None:
-    """Have an encrypted gallery no longer encrypted.
+    """Turn an encrypted gallery back into a plain one.
 
     \b
     facerec gallery decrypt

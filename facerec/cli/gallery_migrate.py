@@ -13,16 +13,24 @@ if TYPE_CHECKING:
     from facerec.evaluation.self_search import Rate, SelfSearch
     from facerec.recognition.migrate import Loss, Report, Step
 
-TELLING = 0.2  # width of an interval beyond which a rate says nothing
+TELLING = 0.2  # a rate with a wider interval says nothing
 
 
 @common.command()
-@click.option("--model", required=True, metavar="DIR|FILE|NAME", help="The model the gallery is to have.")
-@click.option("--dry-run", is_flag=True, help="Only embed and show the figures; the real run then takes a moment.")
-@click.option("--leave-out", is_flag=True, help="Leave out who cannot be migrated, instead of changing nothing.")
+@click.option("--model", required=True, metavar="DIR|FILE|NAME", help="The new model.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Embed and show the error rates, but change nothing. The real run then takes a moment.",
+)
+@click.option(
+    "--leave-out",
+    is_flag=True,
+    help="Leave out photos that cannot be migrated. Without it, one such photo stops the migration.",
+)
 @click.option(
     "--photos", type=common.PHOTOS, metavar="DIR",
-    help="Where photos are that were moved since they were enrolled; they are known by their content.",
+    help="A folder to look in for photos that were moved since they were enrolled. They are known by their content.",
 )  # fmt: skip
 @common.detector_options
 @common.gallery_option
@@ -36,11 +44,11 @@ def migrate(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Give the gallery another model: every face is embedded anew, from the crop kept of it, else from its photo.
+    """Move the gallery to another model.
 
-    FNIR and FPIR of the gallery itself are shown with either model. If anybody's photo cannot be used, they are named
-    and nothing is changed. A run that was killed is gone on with by the next, and `facerec gallery restore --from
-    rollback` goes back.
+    Every face is embedded again: from its crop if the gallery keeps crops, else from its photo. The error rates of the
+    gallery (FNIR and FPIR) are shown for both models. If a photo cannot be used, it is named and nothing is changed.
+    If a run is killed, the next one continues it. `facerec gallery restore --from rollback` goes back.
 
     \b
     facerec gallery migrate --model int8 --dry-run

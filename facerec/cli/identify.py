@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 
 @common.command()
 @click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates listed per face.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many candidates --json lists per face."
+)
 @common.threshold_option
-@click.option("--fpir", type=float, metavar="R", help="The threshold for another rate of strangers let through.")
+@click.option(
+    "--fpir",
+    type=float,
+    metavar="R",
+    help="Use the threshold for this FPIR, the share of strangers who may be taken for somebody (0.01 is 1 %).",
+)
 @click.option(
     "--save-annotated",
     "pictures",
     type=common.PHOTOS,
     metavar="DIR",
-    help="Write copies of the photos to this folder, with every face framed and named; nothing there is overwritten.",
+    help="Write copies of the photos to this folder, with every face framed and named. No file is overwritten.",
 )
 @common.face_options
 @common.gallery_option
@@ -41,7 +48,10 @@ def identify(
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Say who is in each photo (or folder of photos): every face, a person or unknown.
+    """Say who is in each photo, face by face.
+
+    A face is given the name of the nearest person enrolled, or "unknown" if nobody is near enough. A folder stands for
+    all photos in it.
 
     \b
     facerec identify party.jpg
@@ -82,7 +92,7 @@ def identify(
 
 
 def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
-    """The gallery's threshold, or its threshold for another rate."""
+    """Return the gallery's threshold, or the one for the rate `fpir`."""
     if fpir is None:
         return gallery.threshold
     calibration = gallery.calibration(fpir)
@@ -99,7 +109,7 @@ def _as_text(result: "Identification") -> str:
 
 
 def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
-    """One line of the fixed format; what a photo without a usable face cannot have is null."""
+    """Return a line of the fixed format. A photo without a usable face has null where there is no value."""
     face, decision = result.face, result.decision
     line: dict[str, Any] = {"image": str(result.path), "face": None, "box": None, "detection_confidence": None}
     line |= {"decision": "no_face" if isinstance(result.error, NoFaceError) else "error", "person": None}
@@ -125,7 +135,9 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
 def verify(
     photo_a: Path, photo_b: Path, threshold: float | None, model: str | None, as_json: bool, **faces: Any
 ) -> None:
-    """Say whether two photos show the same person (the main face of each).
+    """Say whether two photos show the same person.
+
+    The main face of each photo is compared. No gallery is needed.
 
     \b
     facerec verify passport.jpg selfie.jpg

@@ -1,4 +1,4 @@
-"""`facerec`: finds the command and imports only that one, so that help and small commands answer at once."""
+"""`facerec`: imports only the command that is asked for, so that --help and small commands answer at once."""
 
 import importlib
 import io
@@ -29,14 +29,14 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Commands by name, imported when asked for."""
+    """A group that imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names."""
+        """Return the names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command called `cmd_name`, or None."""
+        """Return the command called `cmd_name`, or None."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
@@ -46,15 +46,15 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="facerec")
 def main() -> None:
-    """Enroll faces, identify people in photos, and refuse strangers.
+    """Enroll the people you know, then find them in other photos. Everybody else is "unknown".
 
     \b
-    facerec enroll people/              # people/Ann Lee/*.jpg, people/Bob Ray/*.jpg, ...
+    facerec enroll people/              # one folder per person: people/Ann Lee/*.jpg, ...
     facerec identify party.jpg
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name the terminal has no letters for
+            stream.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
 
 

@@ -23,7 +23,9 @@ PACKAGES = ("facerec", "torch", "torchvision", "facenet-pytorch", "faiss-cpu", "
 @common.model_option
 @common.json_option
 def models(model: str | None, as_json: bool) -> None:
-    """The backbones and strategies there are to train, and the card of a model (the shipped one).
+    """List the backbones and strategies, and show a model's card.
+
+    Without --model, the card is that of the model that comes with facerec.
 
     \b
     facerec models
@@ -58,7 +60,7 @@ def models(model: str | None, as_json: bool) -> None:
 
 
 def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """What is in dicts within dicts, each by its whole name."""
+    """Yield the values in nested dicts, each with its full name, such as `threshold.distance`."""
     for key, value in facts.items():
         yield from _leaves(value, f"{name}.{key}") if isinstance(value, dict) else [(f"{name}.{key}", value)]
 
@@ -68,7 +70,9 @@ def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 @common.model_option
 @common.json_option
 def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
-    """Versions, devices, and whether model and gallery are sound, and belong together.
+    """Check that facerec works here.
+
+    Shows versions and the device, and checks that the model and the gallery are sound and belong together.
 
     \b
     facerec doctor
@@ -94,7 +98,7 @@ def _versions() -> str:
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # conda calls some of them otherwise
+    except importlib.metadata.PackageNotFoundError:  # conda has other names for some packages
         return "(not under this name)"
 
 
@@ -108,7 +112,7 @@ def _device() -> str:
 
 
 def _model(model: str | None) -> tuple[str, "ModelCard | None"]:
-    """What is to be said of it, and the card of one that works and embeds faces."""
+    """Return a text about the model; and its card, if the model works and embeds faces."""
     from facerec.inference.loading import model_card
 
     try:
@@ -136,9 +140,7 @@ def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
     from facerec.vectors import are_unit
 
     embedder = load_embedder(model)
-    cohort = load_cohort(
-        embedder.path, embedder.card
-    )  # raises for one that is broken: a gallery's threshold rests on it
+    cohort = load_cohort(embedder.path, embedder.card)  # raises for a broken file: a gallery's threshold rests on it
     size = embedder.card.input_size
     vector = embedder.embed(np.full((1, size, size, 3), 127, np.uint8))
     if not are_unit(vector):
@@ -148,7 +150,7 @@ def _embedder(model: str | None) -> tuple[str, "ModelCard | None"]:
 
 
 def _strangers(count: int, has_threshold: bool) -> str:
-    """What a gallery of a model with so many strangers sets its threshold by."""
+    """Return a text about what sets the threshold of a gallery, for a model with `count` strangers."""
     if count:
         return f"brings {count} strangers to set thresholds by"
     instead = "its card's threshold holds for every gallery" if has_threshold else "nor a threshold in its card"
@@ -156,7 +158,7 @@ def _strangers(count: int, has_threshold: bool) -> str:
 
 
 def _gallery(folder: Path, card: "ModelCard | None") -> str:
-    """card: of the model it is to be used with."""
+    """Return a text about the gallery. card: of the model that it is used with; None: not checked."""
     from facerec.gallery.encryption import is_encrypted
     from facerec.gallery.maintenance import check
     from facerec.gallery.model import require_model

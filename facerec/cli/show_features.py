@@ -10,11 +10,13 @@ from facerec.cli import common
 
 @common.command()
 @click.argument("photo", type=common.PHOTOS)
-@click.option("--layer", required=True, metavar="STAGE", help="A stage of the backbone (facerec models lists them).")
-@click.option("--output", required=True, type=common.PHOTOS, metavar="PNG", help="The sheet; a new file.")
+@click.option("--layer", required=True, metavar="STAGE", help="A stage of the backbone; facerec models lists them.")
+@click.option(
+    "--output", required=True, type=common.PHOTOS, metavar="PNG", help="The picture to write; must be a new file."
+)
 @click.option(
     "--against", type=common.PHOTOS, metavar="PHOTO",
-    help="Show what speaks for the likeness to the face in this photo, instead of for the face's own embedding.",
+    help="Show which parts of the face make it similar to the face in this photo.",
 )  # fmt: skip
 @common.face_options
 @common.layers_option
@@ -22,11 +24,12 @@ from facerec.cli import common
 def show_features(
     photo: Path, layer: str, output: Path, against: Path | None, model: str | None, as_json: bool, **faces: Any
 ) -> None:
-    """Draw what a stage of a network sees in a photo: its strongest channels, and where a decision comes from.
+    """Draw what a stage of a network sees in a photo.
 
-    One sheet: the photo as the network is given it; Grad-CAM (Selvaraju et al. 2017) of the likeliest class, of the
-    likeness to another face, of the face's own embedding, or of the picture's own features; the filters of the first
-    layer; and the channels of the stage that answer the photo most.
+    The picture shows four things: the network's input; a Grad-CAM map (Selvaraju et al. 2017); the filters of the first
+    layer; and the stage's channels that respond most. The map marks the places that speak for the likeliest class (a
+    model of --mode classify), for the likeness to the face in --against, for the face's own embedding (a face model
+    without --against), or for the picture's own features (a backbone).
 
     \b
     facerec show-features bee.jpg --model models/insects --layer stage3 --output bee.png

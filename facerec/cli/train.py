@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every field of TrainSettings; its value is None unless it is given on the command line."""
+    """Add an option for every field of TrainSettings. Its value is None unless it is given on the command line."""
     for field in reversed(dataclasses.fields(TrainSettings)):
         kinds = typing.get_args(field.type) or (field.type,)
         kind, several = next(t for t in kinds if t is not type(None)), ... in kinds
@@ -42,25 +42,30 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 
 @common.command()
 @click.argument("folder", type=common.PHOTOS)
-@click.option("--output", required=True, type=common.PHOTOS, metavar="DIR", help="The run, and the model, go here.")
-@click.option("--config", type=common.PHOTOS, metavar="FILE", help="TOML file of settings; options override it.")
+@click.option(
+    "--output", required=True, type=common.PHOTOS, metavar="DIR", help="The folder for the run and its model."
+)
+@click.option("--config", type=common.PHOTOS, metavar="FILE", help="A TOML file of settings; options override it.")
 @click.option(
     "--splits",
     type=common.PHOTOS,
     metavar="DIR",
-    help="Lists of people: those in validation.txt validate, those in other lists are left out.",
+    help="A folder of lists of people. People in validation.txt validate; people in other lists are left out.",
 )
 @click.option(
     "--validation",
     type=common.PHOTOS,
     metavar="DIR",
-    help="Class folders to validate on; without it, a fifth of the photos.",
+    help="Class folders to validate on  [default: a fifth of the photos]",
 )
 @click.option(
-    "--exclude", type=common.PHOTOS, metavar="FILE", help="Photos of FOLDER to leave out, as check-data lists them."
+    "--exclude",
+    type=common.PHOTOS,
+    metavar="FILE",
+    help="A list of photos of FOLDER to leave out, as written by facerec check-data --output.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Resume the run in --output; its numbers are those of an uninterrupted run."
+    "--resume", is_flag=True, help="Continue the run in --output. The results are those of an uninterrupted run."
 )
 @common.face_options
 @_settings_options
@@ -79,7 +84,10 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a backbone on the identity folders of FOLDER, or on its class folders to classify.
+    """Fine-tune a network on your photos.
+
+    FOLDER holds one folder per person. The model learns to tell people apart, also people it has not seen. With --mode
+    classify, FOLDER holds one folder per class, and the model learns these classes.
 
     \b
     facerec train people/ --output models/mine
@@ -159,7 +167,7 @@ def _settings(
         if getattr(settings, key) != value:
             name, before = key.replace("_", "-"), getattr(settings, key)
             if before is None:
-                raise ConfigError(f"{resumed}: was started without --{name}; resume it so")
+                raise ConfigError(f"{resumed}: was started without --{name}; resume it without")
             raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
     return settings, None
 

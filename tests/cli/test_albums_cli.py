@@ -171,7 +171,7 @@ def test_cluster_scored_by_folders(crops: Path, toy: Path) -> None:
     ci95 = {"precision": [1, 1], "recall": [1, 1], "f": [1, 1]}
     assert json_lines(result)[-1]["b_cubed"] == perfect | {"ci95": ci95}
     told = toy_run(toy, "cluster", crops / "people", "--labels", "--threshold", 4).stdout.splitlines()[-1]
-    assert told.startswith("B-cubed, as the folders have it: precision 33.3 % (")
+    assert told.startswith("B-cubed, compared with the folders: precision 33.3 % (")
     assert "recall 100.0 % (100.0 to 100.0), F 50.0 % (" in told
 
 

@@ -89,10 +89,10 @@ def test_people_are_told_what_is_wrong_and_not_more_than_they_can_read(folder: P
         save(folder / "Ann Lee" / f"bob{photo:02}.png", 1, 10 + photo)
         save(folder / "Ann Lee" / f"ann{photo:02}.png", 0, 10 + photo)
     lines = check(folder).stdout.splitlines()
-    assert lines[0] == "photos that are probably somebody else's: 12"
+    assert lines[0] == "photos that probably show somebody else: 12"
     assert lines[1].startswith("    people/Ann Lee/bob00.png is nearer to Bob O'Ray (0.")
     assert lines[11:] == [
-        "    ... and 2 more; --json tells them all",
+        "    ... and 2 more; --json lists all of them",
         "33 usable photos of 3 people; 12 suspect. Judged by the model: made up for tests.",
     ]
 
@@ -191,7 +191,7 @@ def test_a_photo_is_never_overwritten_by_the_list_but_an_older_list_is(
     before = photo.read_bytes()
     result = check(folder, "--output", photo)
     assert result.exit_code == 2
-    assert result.stderr.endswith("is there and no list of check-data; give another --output\n")
+    assert result.stderr.endswith("exists and is not a list of check-data; give another --output\n")
     assert photo.read_bytes() == before
     for _ in range(2):
         assert check(folder, "--output", tmp_path / "list.txt").exit_code in (0, 1)

@@ -63,7 +63,7 @@ def test_enroll_one_person_by_name_from_photos_and_folders(crops: Path, toy: Pat
     assert result.stdout.splitlines() == [
         "Ann Ray: 3 added, 0 skipped, 0 failed",
         f"The gallery {tmp_path / 'g'} holds 3 photos of 1 person.",
-        "A face is one of them within the distance 0.500 (made up for tests).",
+        "A face within the distance 0.500 of a person is taken for them (made up for tests).",
     ]
 
 
@@ -270,7 +270,7 @@ def test_one_photo_of_one_person_is_said_to_be_that(crops: Path, toy: Path, tmp_
         return result.stdout
 
     enrolled = told("enroll", crops / "ann.png", "--name", "Ann", "--aligned", "--model", toy)
-    assert "holds 1 photo of 1 person.\nA face is one of them" in enrolled
+    assert "holds 1 photo of 1 person.\nA face within the distance" in enrolled
     assert told("gallery", "list").startswith("Ann: 1 photo since ")
     assert told("gallery", "check") == "1 photo of 1 person: sound.\n"
     assert told("gallery", "rebuild") == "The index is rebuilt from 1 photo.\n"

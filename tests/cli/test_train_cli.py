@@ -137,7 +137,7 @@ def test_a_class_of_ten_needs_no_option(tmp_path: Path) -> None:
 def test_what_a_run_was_started_without_is_not_given_when_it_is_resumed(some_classes: Data, tmp_path: Path) -> None:
     some_classes.train(tmp_path / "run", classes(epochs=1))
     words = ["train", some_classes.folder, "--output", tmp_path / "run", "--resume", "--frozen-stages", 1]
-    wanted = f"Error: {tmp_path / 'run'}: was started without --frozen-stages; resume it so\n"
+    wanted = f"Error: {tmp_path / 'run'}: was started without --frozen-stages; resume it without\n"
     assert running.run(*words).stderr == wanted
 
 

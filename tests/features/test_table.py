@@ -197,7 +197,7 @@ def test_names_that_are_no_text_can_be_written(classifier: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give --output FILE for the features, --classifier to measure one, or both"),
+        ([], "give --output FILE to write the features, --classifier to measure a classifier, or both"),
         (["--output", "x.csv"], "x.csv: features are written as .npz or .parquet"),
         (["--output", "x.npz", "--test", "DIR"], "--test DIR goes with --classifier"),
         (["--output", "x.npz", "--layer", "conv9"], "toy classes has no stage 'conv9'; give one of stage0"),
@@ -284,7 +284,7 @@ def test_search_finds_pictures_of_the_same_class(classifier: Path, pictures: Pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--threshold", 1], "--threshold says which faces are one person's"),
+        (["--threshold", 1], "--threshold is for faces, and this model compares whole pictures"),
         (["--aligned"], "leave out --aligned"),
     ],
 )

@@ -254,4 +254,7 @@ def test_a_backbone_may_be_named_as_elsewhere_and_a_model_is_none(tmp_path: Path
     for model in (tiny_model, "default"):
         result = run("advise", folder, "--model", model)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-        assert f"{model}: a model, and the advice is for a backbone as ImageNet left it; give its name" in result.stderr
+        assert (
+            f"{model}: a trained model, but the advice is for a backbone with ImageNet weights; give a backbone's name"
+            in result.stderr
+        )
