@@ -145,7 +145,7 @@ def test_who_cannot_be_migrated_is_named_and_nothing_changes(folder: Path, new: 
         for path, problem in problems.items():
             assert problem.startswith(f"{path}: ")
             assert problem.endswith(
-                "; put the photo that was enrolled back, or give the folder it is in now as --photos"
+                "; put the photo that was enrolled back, or give the folder it is in now as `photos`"
             )
         assert "no such file" in problems[str(missing)]
         assert "not the photo that was enrolled any more" in problems[str(changed)]

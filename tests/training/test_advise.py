@@ -176,7 +176,7 @@ def test_people_are_looked_at_by_their_aligned_crops(tmp_path: Path) -> None:
     assert command_for(advice, folder, network, faces=True).startswith(f"facerec train {folder} --aligned --backbone ")
     PIL.Image.new("RGB", (90, 70)).save(folder / read_photos(folder).names[0] / "wide.png")
     _, (line,) = advise(read_photos(folder), network, faces=True)
-    assert line.endswith("90x70 is not an aligned crop: give square crops, or leave out --aligned")
+    assert line.endswith("90x70 is not an aligned crop: give square crops, or leave out `aligned`")
 
 
 def test_the_command_it_names_can_be_run(tmp_path: Path) -> None:
