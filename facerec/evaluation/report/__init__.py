@@ -1,1 +1,1 @@
-"""What an evaluation measured, for people: tables for the terminal, and one self-contained HTML page."""
+"""Reports for people: an evaluation's figures as tables for the terminal and as one self-contained HTML page."""

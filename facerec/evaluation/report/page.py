@@ -29,7 +29,7 @@ PACKAGES = ("facerec", "numpy", "torch", "openvino", "faiss-cpu", "scikit-learn"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plot:
-    """A figure and what is to be known about it."""
+    """A figure, with a note for the reader."""
 
     title: str
     figure: "Figure"
@@ -38,7 +38,7 @@ class Plot:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mistake:
-    """Pictures that belong together, None for one that cannot be shown, and what happened."""
+    """One error: its pictures (None: cannot be shown) and a caption that says what happened."""
 
     pictures: tuple[Image | None, ...]
     caption: str
@@ -46,7 +46,7 @@ class Mistake:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mistakes:
-    """The worst of a kind."""
+    """The worst errors of one kind."""
 
     title: str
     note: str
@@ -58,7 +58,7 @@ Section = Table | Plot | Mistakes
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Page:
-    """facts: names and values above all sections."""
+    """A report. facts: pairs of name and value, shown above all sections."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -66,7 +66,7 @@ class Page:
 
 
 def facts_of(model: str, fingerprint: str, command: str) -> tuple[tuple[str, str], ...]:
-    """What was measured, how, when and with which versions."""
+    """Return the facts of a page: what was measured, by which command, when and with which versions."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
     return (
@@ -83,7 +83,7 @@ def _version(package: str) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder; raises ConfigError, before any work is done, where no page can be written to it."""
+    """Make the folder before any work is done. Raises ConfigError if no page can be written to it."""
     if os.path.isdir(folder / NAME):
         raise ConfigError(
             f"{folder / NAME}: a folder has the report's name; move it, or give another folder to `report`"
@@ -96,9 +96,9 @@ def prepare(folder: Path) -> None:
 
 
 def write(folder: Path, page: Page) -> Path:
-    """Write FOLDER/report.html, whole or not at all, readable by its owner only: there are faces on it.
+    """Write FOLDER/report.html, whole or not at all. Returns its path.
 
-    Raises ConfigError where it cannot be written.
+    Only its owner may read the file, because it shows faces. Raises ConfigError if it cannot be written.
     """
     content = render(page).encode("utf-8")
     try:
@@ -109,7 +109,7 @@ def write(folder: Path, page: Page) -> Path:
 
 
 def render(page: Page) -> str:
-    """The page as HTML; whatever text is on it is escaped."""
+    """Return the page as HTML. All text on it is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -121,7 +121,7 @@ def render(page: Page) -> str:
 
 
 def _thumbnail(picture: Image) -> str:
-    """A small JPEG as the src of an <img>."""
+    """Return a small JPEG as the `src` of an <img>."""
     thumbnail = PIL.Image.fromarray(picture)
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     jpeg = BytesIO()

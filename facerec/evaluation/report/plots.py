@@ -1,4 +1,4 @@
-"""Arrays -> plots, as matplotlib figures and as pictures a page can hold."""
+"""Plots of arrays, as matplotlib figures, and figures as pictures for a page."""
 
 import base64
 import warnings
@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # slow to import
     from matplotlib.figure import Figure
 
 BLUE, RED, GREY = "#2b6cb0", "#c05621", "#718096"
-MOST_NAMES = 30  # classes whose names and counts can be read beside a matrix
-NAME_LENGTH = 24  # characters of a class's name beside it
-POINTS = 400  # of a curve
+MOST_NAMES = 30  # a matrix of more classes has no names and counts: nobody could read them
+NAME_LENGTH = 24  # characters shown of a class's name
+POINTS = 400  # per curve
 
 Line = Mapping[str, Any]
 
@@ -36,7 +36,10 @@ def _axes(title: str, x: str, y: str, size: tuple[float, float] = (5.2, 4.2)) ->
 
 
 def roc_figure(distances: NDArray[np.float32], genuine: NDArray[np.bool_]) -> "Figure":
-    """True accept rate against false match rate, FMR on a log axis."""
+    """Plot the true accept rate over the false match rate, with a log axis for the FMR.
+
+    distances: (N,) of pairs. genuine: (N,), whether a pair is of one person.
+    """
     figure, axes = _axes("ROC", "false match rate (FMR)", "true accept rate (1 - FNMR)")
     fmr, fnmr, _ = metrics.det_points(metrics.roc(distances, genuine), POINTS).T
     least = 0.5 / max((~genuine).sum(), 1)
@@ -50,10 +53,11 @@ def roc_figure(distances: NDArray[np.float32], genuine: NDArray[np.bool_]) -> "F
 def det_figure(
     points: Sequence[Sequence[float]], names: tuple[str, str], counts: tuple[int, int], marked: Sequence[float] | None
 ) -> "Figure":
-    """Missed against false on log axes.
+    """Plot the rate of misses over the rate of false matches on log axes.
 
-    points: [false rate, missed rate, threshold], the false rate ascending. marked: the same of one threshold, if any.
-    names, counts: of either rate, and what it is a share of; nought is drawn at half of one.
+    points: [false rate, missed rate, threshold], in ascending order of the false rate. names: the labels of the two
+    rates. counts: how many comparisons each rate is a share of; a rate of 0 is drawn at half a comparison. marked: the
+    point of one threshold, if any.
     """
     figure, axes = _axes("DET", *names)
     false, missed, _ = np.asarray(points, np.float64).reshape(-1, 3).T
@@ -71,7 +75,10 @@ def det_figure(
 
 
 def histogram_figure(series: Mapping[str, NDArray[np.float32]], threshold: float | None) -> "Figure":
-    """Finite distances of two kinds, each as its share in bins of 0.05, and the threshold between them."""
+    """Plot how the finite distances of two kinds are spread, as per cent of each kind in bins of 0.05.
+
+    threshold: drawn as a line, if any.
+    """
     figure, axes = _axes("Distances", "squared distance", "share of its kind, %")
     for (name, distances), colour in zip(series.items(), (BLUE, RED), strict=True):
         finite = distances[np.isfinite(distances)]
@@ -88,7 +95,10 @@ def histogram_figure(series: Mapping[str, NDArray[np.float32]], threshold: float
 
 
 def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
-    """FNIR and FPIR at the threshold each gallery sets itself, by its size, with intervals, beside the target FPIR."""
+    """Plot FNIR and FPIR with intervals over the size of the gallery, at the threshold that each gallery sets itself.
+
+    target: the FPIR asked for, drawn as a line.
+    """
     figure, axes = _axes("By gallery size", "people in the gallery", "rate, %")
     kinds = {"fnir_at_gallery_threshold": ("FNIR", BLUE, 0.985), "fpir_at_gallery_threshold": ("FPIR", RED, 1.015)}
     for name, (label, colour, beside) in kinds.items():
@@ -108,9 +118,10 @@ def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
 
 
 def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
-    """What came true of the probabilities stated.
+    """Plot how often the nearest person is right over the probability that was stated for it.
 
-    bins: [mean stated, share that was right, share of the searches]; a point's area grows with the last.
+    bins: [mean stated probability, share that was right, share of the searches]. The area of a point grows with the
+    share of the searches.
     """
     figure, axes = _axes("Reliability", "probability stated that the nearest person is right, %", "was right, %")
     stated, true, searches = 100 * np.asarray(bins, np.float64).reshape(-1, 3).T
@@ -118,7 +129,7 @@ def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
     axes.plot(stated, true, color=BLUE)
     axes.scatter(stated, true, 20 + 4 * searches, color=BLUE, alpha=0.7, label="searches, by their share")
     for x, y, part in zip(stated, true, searches, strict=True):
-        if part >= 1:  # the least lie close together
+        if part >= 1:  # points with fewer searches lie close together
             axes.annotate(f"{part:.2g} %", (x, y), (8, -12), textcoords="offset points", fontsize=8)
     axes.set_xlim(-3, 112)
     axes.set_ylim(-8, 105)
@@ -127,7 +138,7 @@ def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
 
 
 def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str]) -> "Figure":
-    """True classes down, answers across; a square's shade is its share of the row."""
+    """Plot a confusion matrix: a row per true class, a column per answer. The shade is the share of the row."""
     matrix = np.asarray(counts)
     side = min(3 + 0.35 * min(len(names), MOST_NAMES), 10)
     figure, axes = _axes("Confusion", "answer", "true class", (side + 0.8, side))
@@ -152,7 +163,7 @@ def _short(name: str) -> str:
 
 
 def as_source(figure: "Figure") -> str:
-    """An SVG as the src of an <img>: nothing in it runs or loads. Text stays text, in the reader's fonts."""
+    """Return an SVG as the `src` of an <img>, where nothing can run or load. Text stays text, in the reader's fonts."""
     from matplotlib import rc_context
 
     svg = BytesIO()

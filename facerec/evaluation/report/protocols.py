@@ -1,4 +1,4 @@
-"""What stands on the page of each protocol: its tables, its plots and its worst errors as pictures."""
+"""The page of each protocol: tables, plots, and the worst errors as pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from facerec.photos.reading import read_image
 from facerec.types import Decision, Image, Threshold
 from facerec.vectors import paired_distances
 
-MOST = 12  # errors of a kind that are shown
-TOGETHER = 16  # photos in which faces are looked for at once
+MOST = 12  # errors shown of each kind
+TOGETHER = 16  # photos that go through the detector at once
 
 Line = Mapping[str, Any]
 Pictures = Callable[[Sequence[Path]], Mapping[Path, Image]]
-"""Photos -> what can be shown of them."""
+"""Photos -> the pictures to show of them; a photo without one is left out."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchPhotos:
-    """The photos behind `Searches`: of each search, and of each person to be enrolled, with their vectors."""
+    """The photos behind `Searches`, with their vectors. probes: one per search. enrolled: person -> photos."""
 
     probes: Sequence[tuple[Path, FaceVector]]
     enrolled: Mapping[str, Sequence[tuple[Path, FaceVector]]]
@@ -50,9 +50,10 @@ def verification_page(
     pictures: Pictures,
     command: str,
 ) -> Page:
-    """Of (N,) pairs in the folder `images`; errors are those at the threshold of the model's card, or else at FMR 1e-3.
+    """Return the page about N pairs of photos in the folder `images`, with their (N,) distances.
 
-    Without impostors and a card's threshold there are none.
+    Errors are shown for `threshold`, the one of the model's card. Without one they are shown for FMR 1e-3 of these
+    pairs; without impostor pairs, none are shown.
     """
     curve = roc(distances, pairs.same)
     limit = threshold or _at_fmr(curve)
@@ -74,7 +75,7 @@ def verification_page(
 
 def _at_fmr(curve: Roc) -> Threshold | None:
     limit = float(threshold_at_fmr(curve, 1e-3))
-    return None if np.isnan(limit) else Threshold(limit, "FMR 0.1 % of these very pairs")
+    return None if np.isnan(limit) else Threshold(limit, "FMR 0.1 % of these pairs")
 
 
 def _wrong_pairs(
@@ -111,9 +112,13 @@ def _wrong_pairs(
 def identification_page(
     line: Line, searches: Searches, threshold: Threshold | None, photos: SearchPhotos, pictures: Pictures, command: str
 ) -> Page:
-    """Errors are the final decisions' at the gallery's threshold, or without one at FPIR 1 % of these very searches."""
+    """Return the page about searches.
+
+    Errors are those of the final decisions at `threshold`, the gallery's. Without one they are shown for FPIR 1 % of
+    these searches.
+    """
     at_fpir = line["threshold_at_fpir"]["0.01"]
-    limit = threshold or (None if at_fpir is None else Threshold(at_fpir, "FPIR 1 % of these very searches"))
+    limit = threshold or (None if at_fpir is None else Threshold(at_fpir, "FPIR 1 % of these searches"))
     kinds = {"mated, to the searcher": _own_distances(searches), "non-mated": searches.distance[~searches.mated]}
     at = limit and limit.distance
     counts = (line["nonmated_searches"], line["mated_searches"])
@@ -127,14 +132,14 @@ def identification_page(
     if "by_gallery_size" in line:
         figures.append(Plot("by gallery size", plots.sizes_figure(line["by_gallery_size"], DEFAULT_FPIR)))
     if (probability := line.get("probability")) is not None:
-        note = f"Every search weighed so that {100 * probability['prior']:g} % are by people enrolled."
+        note = f"The searches are weighted as if {100 * probability['prior']:g} % were by enrolled people."
         figures.append(Plot("reliability", plots.reliability_figure(probability["bins"]), note))
     wrong = [] if limit is None else _wrong_searches(searches, limit, photos, pictures)
     return _page("Open-set identification", line, command, [*identification_tables(line), *figures, *wrong])
 
 
 def _own_distances(searches: Searches) -> NDArray[np.float32]:
-    """Of the mated searches to the searcher, +inf where those are not among the candidates."""
+    """Return the distance of each mated search to the searcher; +inf if the searcher is no candidate."""
     ranks = searches.rank
     own = [
         searches.candidates[i][ranks[i] - 1].distance if ranks[i] else np.inf for i in np.flatnonzero(searches.mated)
@@ -162,10 +167,10 @@ def _wrong_searches(searches: Searches, limit: Threshold, photos: SearchPhotos, 
         other = beside[i]
         both = (shown.get(photos.probes[i][0]), None if other is None else shown.get(other))
         happened = _what_happened(searches, i, decisions[i], own[i])
-        return Mistake(both, f"{_name(photos.probes[i][0])} {happened}. Beside it {_name(other)}")
+        return Mistake(both, f"{_name(photos.probes[i][0])} {happened}. Beside it: {_name(other)}")
 
-    strangers = f"strangers' searches that name somebody at {_limit(limit)}; beside each, who was named"
-    misses = f"searches by enrolled people that do not name them at {_limit(limit)}; beside each, their own photo"
+    strangers = f"searches by strangers that name somebody at {_limit(limit)}; beside each, the person named"
+    misses = f"searches by enrolled people that do not name them at {_limit(limit)}; beside each, their enrolled photo"
     return [
         Mistakes(
             "False positives at the smallest distance",
@@ -181,7 +186,7 @@ def _wrong_searches(searches: Searches, limit: Threshold, photos: SearchPhotos, 
 
 
 def _enrolled_photo(photos: SearchPhotos, search: int, person: str) -> Path | None:
-    """The person's enrolled photo nearest to the one searched with."""
+    """Return the person's enrolled photo that is nearest to the photo of the search; None if there is none."""
     row = photos.probes[search][1]
     known = [(path, own) for path, own in photos.enrolled.get(person, ()) if own is not None]
     if row is None or not known:
@@ -198,7 +203,7 @@ def _what_happened(searches: Searches, i: int, decision: Decision, own: float) -
     if not searches.mated[i]:
         return f"({searcher}) is taken for {best.person} at {best.distance:.3f}"
     said = f"named {decision.person}" if decision.person else "unknown"
-    to_own = f"{own:.3f} from their own" if np.isfinite(own) else "their own is not among the nearest"
+    to_own = f"{own:.3f} from themselves" if np.isfinite(own) else "they are not among the nearest"
     return f"({searcher}) is {said}: {to_own}, nearest {best.person} at {best.distance:.3f}"
 
 
@@ -218,7 +223,10 @@ def classification_page(
     pictures: Pictures,
     command: str,
 ) -> Page:
-    """Of the pictures in the folder `images`, their true classes and probabilities (None: not read)."""
+    """Return the page about pictures in the folder `images`.
+
+    labels: true classes. rows: (C,) probabilities of each picture, None if it could not be used.
+    """
     names = line["class_names"]
     read = [(path, label, row) for path, label, row in zip(paths, labels, rows, strict=True) if row is not None]
     wrong = [(path, label, int(row.argmax()), float(row.max())) for path, label, row in read if row.argmax() != label]
@@ -228,7 +236,11 @@ def classification_page(
         Mistake((shown.get(path),), f"{path.relative_to(images)}: {names[label]}, taken for {names[answer]} at {p:.3f}")
         for path, label, answer, p in worst
     )
-    note = "" if len(names) <= plots.MOST_NAMES else "Too many classes for names; the table has them in this order."
+    note = (
+        ""
+        if len(names) <= plots.MOST_NAMES
+        else "There are too many classes to show their names; the table lists them in the same order."
+    )
     sections = [
         *classification_tables(line),
         Plot("confusion", plots.confusion_figure(line["confusion"], names), note),
@@ -245,7 +257,7 @@ def classification_page(
 
 
 def face_pictures(detector: Detector) -> Pictures:
-    """What a model sees of photos: the aligned crop of the main face, where one is found again."""
+    """Return a function that shows each photo as the model sees it: the aligned crop of its main face."""
 
     def pictures(paths: Sequence[Path]) -> Mapping[Path, Image]:
         found = faces_in_photos(dict.fromkeys(paths), detector, TOGETHER)
@@ -255,12 +267,12 @@ def face_pictures(detector: Detector) -> Pictures:
 
 
 def centre_pictures(paths: Sequence[Path]) -> Mapping[Path, Image]:
-    """The middles of pictures, as a classifier sees them."""
+    """Return the middle of each picture, as a classifier sees it."""
     shown = {}
     for path in paths:
         try:
             shown[path] = centre_picture(read_image(path), THUMBNAIL)
-        except ImageError:  # it was there a moment ago; a grey square stands for it
+        except ImageError:  # deleted since it was measured; a grey square is shown instead
             continue
     return shown
 
@@ -281,4 +293,4 @@ def _how_many(all_: int, shown: int, what: str) -> str:
 
 def _failed_note(distances: NDArray[np.float32], what: str) -> str:
     failed = int(np.isinf(distances).sum())
-    return f"{failed} {what} without a distance (no usable face) are not shown." if failed else ""
+    return f"{failed} {what} without a usable face have no distance and are not shown." if failed else ""

@@ -1,4 +1,4 @@
-"""The line of JSON an evaluation reports -> tables, for a terminal and for a page alike. Text, not markup."""
+"""Tables of the JSON line that an evaluation reports, for terminal and page. The cells are plain text, not markup."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 from facerec.text import printable
 
 Line = Mapping[str, Any]
-"""What `runs.Run` has as its `line`."""
+"""The `line` of `runs.Run`."""
 Cells = tuple[str, ...]
 
 DIGITS = 5
 COMMON_FMR = "1e-3"
 COMMON_FPIR = "0.01"
-"""The shared thresholds at which a terminal's table shows groups; the JSON has all."""
+"""Groups are compared at the threshold of this FMR, or FPIR; the JSON has others, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows of as many cells; note: what a reader must know, below it."""
+    """A table. Every row has as many cells as the header. note: text shown below it."""
 
     title: str
     header: Cells
@@ -27,7 +27,7 @@ class Table:
 
 
 def verification_tables(line: Line) -> list[Table]:
-    """Of all pairs, and of groups where there are some."""
+    """Return the table of all pairs, and one of the groups if there are any."""
     ci = line["ci95"]
     rows = [(name, number(line[name]), interval(ci.get(name))) for name in ("accuracy_mean", "auc", "eer")]
     rows += [
@@ -61,14 +61,14 @@ def _pair_groups(line: Line) -> Table:
         rows.append((printable(name), *counts, *rates, _with_ends(own["auc"], ends["auc"])))
     limit = number(line["thresholds"][COMMON_FMR])
     note = (
-        f"FNMR and FMR at one threshold for all, {limit}: where FMR is {COMMON_FMR} over all pairs. AUC: the group "
-        "alone. 95 % intervals over people."
+        f"FNMR and FMR are at the same threshold for all groups, {limit}, where FMR is {COMMON_FMR} over all pairs. "
+        "AUC is within the group. 95 % intervals over people."
     )
     return Table("pairs within a group", header, tuple(rows), note)
 
 
 def identification_tables(line: Line) -> list[Table]:
-    """Of all searches; by the size of the gallery and by group where that was asked for."""
+    """Return the table of all searches, and tables by gallery size and by group if these were asked for."""
     ci = line["ci95"]
     rows: list[Cells] = []
     for fpir, fnir in line["fnir_at_fpir"].items():
@@ -105,8 +105,8 @@ def _sizes(sizes: Iterable[Line]) -> Table:
         rates = [_with_ends(own[name], own["ci95"][name]) for name in names]
         rows.append((*counts, best, number(own["gallery_threshold"]), *rates))
     note = (
-        "Means over random sub-galleries, the other people being strangers. The threshold is the one a gallery of that "
-        "size sets itself. 95 % intervals over people."
+        "Means over random galleries of that many people; the others are strangers. The threshold is the one that a "
+        "gallery of that size sets itself. 95 % intervals over people."
     )
     return Table("by gallery size", header, tuple(rows), note)
 
@@ -127,7 +127,7 @@ def _search_groups(line: Line) -> Table:
     rows = []
     for name, own in line["by_group"].items():
         counts = ("searchers", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
-        ci = own.get("ci95", {})  # a group without searches has counts alone
+        ci = own.get("ci95", {})  # a group without searches has only counts
         rates = [(own.get(rate), ci.get(rate)) for rate in ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")]
         shared = own.get("fnir_at_threshold"), ci.get("fnir_at_threshold")
         rates += [(part and part[COMMON_FPIR], ends and ends[COMMON_FPIR]) for part, ends in [shared]]
@@ -136,14 +136,14 @@ def _search_groups(line: Line) -> Table:
             (printable(name), *(number(own[count]) for count in counts), *(_with_ends(*rate) for rate in rates))
         )
     note = (
-        f"FNIR and FPIR at the gallery's threshold; FNIR at {COMMON_FPIR}: at one threshold for all, where FPIR is "
-        f"{COMMON_FPIR} over all searches. 95 % intervals over people."
+        f"FNIR and FPIR are at the gallery's threshold. FNIR at {COMMON_FPIR} is at the same threshold for all groups, "
+        f"where FPIR is {COMMON_FPIR} over all searches. 95 % intervals over people."
     )
     return Table("by group", header, tuple(rows), note)
 
 
 def classification_tables(line: Line) -> list[Table]:
-    """Of all pictures, and class by class, or value by value of an attribute."""
+    """Return the table of all pictures, and one with a row per class (or value of the attribute)."""
     rows = [(name, number(line[name]), interval(line["ci95"][name])) for name in ("accuracy", "roc_auc")]
     rows += [(name, number(line[name]), "") for name in ("images", "failures", "images_per_second")]
     names = [printable(name) for name in line["class_names"]]
@@ -158,7 +158,7 @@ def classification_tables(line: Line) -> list[Table]:
 
 
 def _class_row(place: int, row: Sequence[int], names: Sequence[str]) -> Cells:
-    """One class: its name, photos, right answers and most frequent mistake."""
+    """Return the row of a class: its name, photos, right answers and most frequent mistake."""
     mistakes = [count if other != place else 0 for other, count in enumerate(row)]
     worst = mistakes.index(max(mistakes))
     taken_for = f"{names[worst]} ({mistakes[worst]})" if mistakes[worst] else "-"
@@ -166,17 +166,17 @@ def _class_row(place: int, row: Sequence[int], names: Sequence[str]) -> Cells:
 
 
 def number(value: float | None) -> str:
-    """A rate with DIGITS decimals, a count as it is, "-" for what is not defined."""
+    """Return a rate with DIGITS decimals, a count as it is, or "-" for None."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}"
 
 
 def interval(bounds: Sequence[float] | None) -> str:
-    """Both ends."""
+    """Return both ends of an interval, or "-" if there is none."""
     return "-" if not bounds else f"{bounds[0]:.{DIGITS}f} to {bounds[1]:.{DIGITS}f}"
 
 
 def _with_ends(value: float | None, bounds: Sequence[float] | None) -> str:
-    """A rate and its interval in one cell, rounded to three decimals: there are many beside each other."""
+    """Return a rate and its interval for one cell. Three decimals, since many stand beside each other."""
     if value is None:
         return "-"
     return f"{value:.3f}" if not bounds else f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
