@@ -52,7 +52,7 @@ def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: 
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(
-            f"{path}: a model file; to classify, give the folder of a model that was trained to (`facerec train`)"
+            f"{path}: a model file; to classify, give a model folder made by `facerec train --mode classify`"
         )
     return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
 
