@@ -19,7 +19,6 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
 from torchvision.transforms import v2
 
-import facerec
 from facerec.errors import DataError, ImageError, ModelError
 from facerec.evaluation.classification import class_labels, classification
 from facerec.inference.embedder import BATCH
@@ -92,7 +91,7 @@ def test_each_kind_of_model_is_refused_for_the_other_s_work(model: Path, tiny_mo
         load_embedder(str(model))
     with pytest.raises(ModelError, match=re.escape(f"{tiny_model}: embeds faces") + ".*facerec identify"):
         load_classifier(str(tiny_model))
-    with pytest.raises(ModelError, match=re.escape(f"{toy}: a model file; to classify, give the folder of a model")):
+    with pytest.raises(ModelError, match=re.escape(f"{toy}: a model file; to classify, give a model folder")):
         load_classifier(str(toy))
     with pytest.raises(ModelError, match="embeds faces"):
         load_classifier("default")
@@ -116,7 +115,7 @@ def test_the_way_of_a_photo_is_torchvision_s(model: Path, tmp_path: Path) -> Non
     network, _ = load_model(model)
     with PIL.Image.open(path) as image, torch.inference_mode():
         expected = network(prepare(image)[None]).softmax(dim=1).numpy()
-    (result,) = facerec.classify([path], facerec.load_classifier(str(model)))
+    (result,) = classify([path], load_classifier(str(model)))
     assert result.probabilities is not None
     np.testing.assert_allclose(result.probabilities, expected[0], atol=1e-5)
     assert expected.max() < 0.99  # one that is sure of itself would hide a difference
