@@ -1,15 +1,17 @@
-"""Ratios, measured side by side in one run; each side is a process of its own, and the sides take turns.
+"""Measure speed. The sides that are compared take turns; those of train and cache run in processes of their own.
 
-    scripts/bench train     # triplet + teacher training of ResNet-50: facerec's loop against a plain one
-    scripts/bench cache     # `frozen` ResNet-50, epochs after the first: cached prefix against computing it every time
-    scripts/bench enroll    # one photo more, in galleries of 100, 10,000 and 100,000 people (see bench_enroll.py)
+    scripts/bench train     # training ResNet-50: facerec's loop against a plain one
+    scripts/bench cache     # strategy `frozen`: the output of the frozen stages cached against computed in every epoch
+    scripts/bench enroll    # enrolling one more photo with 100, 10,000 and 100,000 people (see bench_enroll.py)
 
 DATA (default ../shared/data) holds `faces/`, `splits/` and `teacher/sface.npz`.
-train: both sides make the same steps on the same crops (112x112, 16 people x 4, semi-hard triplets + SFace's
-embeddings, AdamW, everything trains). The plain loop is fp32, channels first, with the memory allocator as it is;
-facerec's is what `facerec train` does: bf16 autocast where the CPU has it, channels last, freed memory kept.
-cache: both sides are `facerec train` with one augmented view, with and without --cache-gb; an epoch is its batches,
-its validation on 80 people, and writing the model and the checkpoint. The histories are compared, too.
+train: both sides make the same steps on the same crops: 112x112, 16 people x 4 photos, semi-hard triplets and SFace's
+embeddings as the teacher, AdamW, all layers training. The plain loop uses fp32, channels first and the usual memory
+allocator. facerec's loop does what `facerec train` does: bf16 autocast if the CPU has it, channels last, and it keeps
+freed memory.
+cache: both sides run `facerec train` on ResNet-50 with one augmented view per photo, one side with --cache-gb. Epochs
+after the first are timed: batches, validation on 80 people, and writing the model and the checkpoint. The two histories
+are compared, too.
 """
 
 import argparse
@@ -34,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def time_steps(data: Path, plain: bool) -> float:
-    """Crops per second of STEPS training steps."""
+    """Return the crops per second of STEPS training steps. plain: by `plain_step`."""
     import torch
 
     from facerec.training import distributed
@@ -65,7 +67,7 @@ def time_steps(data: Path, plain: bool) -> float:
 
 
 def plain_step(learner):  # type: ignore[no-untyped-def]
-    """A step as a tutorial would write it, with the learner's network, losses and optimiser."""
+    """Return a training step as a tutorial would write it. It uses the learner's network, losses and optimiser."""
     import torch.nn.functional as F
 
     network, teacher, loss_of = learner.network, learner.teachers[0], learner.teacher_losses[0]
@@ -83,7 +85,7 @@ def plain_step(learner):  # type: ignore[no-untyped-def]
 
 
 def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
-    """Seconds of each epoch after the first."""
+    """Return the seconds of each epoch after the first. cached: with a cache for the frozen stages."""
     from facerec.training.plan import plan_run
     from facerec.training.settings import TrainSettings
     from facerec.training.train import Progress, train
@@ -105,14 +107,14 @@ def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
 
 
 def run_side(words: list[str], cache: Path) -> list[float]:
-    """This script once more, with a cache of its own, in a process of its own."""
+    """Run this script for one side, in a process and with a cache folder of its own. Returns its figures."""
     env = {**os.environ, "FACEREC_CACHE": str(cache)}
     done = subprocess.run([sys.executable, __file__, *words], env=env, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def bench_train(data: Path, rounds: int, folder: Path) -> None:
-    """Print crops per second of both loops and their ratio."""
+    """Print the crops per second of both loops, and their ratio."""
     rates: dict[str, list[float]] = {"plain": [], "facerec": []}
     for _ in range(rounds):
         for side, found in rates.items():
@@ -124,7 +126,7 @@ def bench_train(data: Path, rounds: int, folder: Path) -> None:
 
 
 def bench_cache(data: Path, rounds: int, folder: Path) -> None:
-    """Print seconds per epoch of both, their ratio, and how far their validation curves are apart."""
+    """Print the seconds per epoch of both sides, their ratio, and how much their validation curves differ."""
     seconds: dict[str, list[float]] = {"plain": [], "cached": []}
     for number in range(rounds):
         for side, found in seconds.items():
@@ -140,7 +142,7 @@ def bench_cache(data: Path, rounds: int, folder: Path) -> None:
     curves = [json.loads((folder / f"{side}0" / "history.json").read_text("utf-8")) for side in seconds]
     for key in ("validation_auc", "validation_tar"):
         apart = max(abs(a[key] - b[key]) for a, b in zip(*curves, strict=True))
-        print(f"{key}: {', '.join(f'{entry[key]:.4f}' for entry in curves[1])}; at most {apart:.1g} apart")
+        print(f"{key}: {', '.join(f'{entry[key]:.4f}' for entry in curves[1])}; difference at most {apart:.1g}")
 
 
 def _print_side(name: str, values: list[float], unit: str) -> None:
@@ -148,12 +150,14 @@ def _print_side(name: str, values: list[float], unit: str) -> None:
 
 
 def main() -> None:
-    """Parse and measure."""
+    """Parse the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("train", "cache", "enroll"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--rounds", type=int, default=0, help="turns each side takes (default 3, cache 1, enroll 7)")
-    parser.add_argument("--json", action="store_true", help="of enroll: one JSON object instead of a table")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="turns of each side (default: train 3, cache 1, enroll 7)"
+    )
+    parser.add_argument("--json", action="store_true", help="for enroll: print one JSON object instead of a table")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,16 +1,19 @@
-"""What one photo more costs in galleries of 100, 10,000 and 100,000 people:  scripts/bench enroll [--rounds N] [--json]
+"""Measure what enrolling one more photo costs in galleries of 100, 10,000 and 100,000 people.
 
-It needs nothing but the clone. The galleries are filled with made-up people, one vector each, drawn from a normal
-distribution with the mean and covariance of the shipped model's cohort; the photos are those of gallery/, each cut,
-scaled and mirrored a little differently every time. An earlier command left each gallery calibrated, and its index
+    scripts/bench enroll [--rounds N] [--json]
+
+It needs no data besides the checkout. The galleries are filled with made-up people, one vector each, drawn from a
+normal distribution with the mean and covariance of the shipped model's cohort. The photos are those of gallery/, each
+cut, scaled and mirrored a little differently every time. An earlier command left each gallery calibrated, and its index
 file out of date, as every enrollment does. Then one `enroll` runs in each of them, as one command does. They take turns
 of 16 photos (one batch of the pipeline), the same photos in each; the first turn warms up and is not counted.
 
-A photo's time is a turn's by 16: hashing and reading the file, detection, embedding, quality, search, and the
-transaction that enrolls it, on disk. `gallery` is that without the time inside the detector and the embedder. `in all`
-adds what the end of the command costs (calibration and review), shared among the photos of the command. Not in it, and
-shown apart: opening the gallery (SQLite checks all of it, and everybody is read), and closing it (a copy of the
-database is kept). These grow with the gallery; the more photos a command enrolls, the less each has of them.
+`photo` is the time of a turn divided by 16: hashing and reading the file, detection, embedding, quality, search, and
+the transaction that enrolls the photo, on disk. `gallery` is the same without the time in the detector and the
+embedder. `in all` is `photo` and its share of the end of the command (calibration and review), which is divided among
+the photos of the command. Two costs are shown apart: opening the gallery (SQLite checks all of it, and everybody is
+read) and closing it (a copy of the database is kept). They grow with the gallery, and a command has them once, however
+many photos it enrolls.
 """
 
 import json
@@ -37,7 +40,7 @@ FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_in
 
 
 class Stopwatch:
-    """Passes calls on and adds up the time they take; what it was not asked to time it passes on as it is."""
+    """Stands in for an object and adds up the seconds spent in some of its methods."""
 
     def __init__(self, timed: Any, *methods: str) -> None:
         self.seconds = 0.0
@@ -60,7 +63,7 @@ class Stopwatch:
 
 @dataclass
 class Side:
-    """A gallery of one size. Milliseconds per photo of each turn; seconds of what is done once in a command."""
+    """A gallery of one size and its figures: milliseconds per photo in each turn, and seconds of what is done once."""
 
     people: int
     gallery: Any
@@ -76,7 +79,7 @@ class Side:
 
 
 def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Callable[..., Any]) -> None:
-    """Fill a gallery as an import does, then enroll one person more, as a command does."""
+    """Fill a gallery as an import does, then add one more person, as an enrollment does."""
     from facerec.gallery.audit_log import record
     from facerec.gallery.queries import insert_template
     from facerec.types import Template
@@ -88,7 +91,7 @@ def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Ca
     with open_gallery(folder, create=True) as gallery:
         box = (0.0, 0.0, 112.0, 112.0)
         templates = [Template(f"{n:064x}", f"made-up/{n}.jpg", box, 1.0, row) for n, row in enumerate(rows)]
-        with gallery.store.write() as db:  # an import, but for the list of its people
+        with gallery.store.write() as db:  # as an import does, without the list of its people
             for number, template in enumerate(templates[:-1]):
                 insert_template(db, f"Made-up {number:06}", template)
             record(db, "imported", templates=people - 1)
@@ -98,7 +101,7 @@ def make_gallery(folder: Path, people: int, cohort: np.ndarray, open_gallery: Ca
 
 
 def make_photos(folder: Path, count: int) -> dict[str, list[Path]]:
-    """So many photos of the people of the sample gallery, every one of them another."""
+    """Write `count` different photos of the people in the sample gallery. Returns person -> paths."""
     rng = np.random.default_rng(0)
     originals = sorted((ROOT / "gallery" / "people").rglob("*.jpg"))
     people: dict[str, list[Path]] = {}
@@ -111,7 +114,7 @@ def make_photos(folder: Path, count: int) -> dict[str, list[Path]]:
 
 
 def vary(image: PIL.Image.Image, rng: np.random.Generator, mirrored: int) -> PIL.Image.Image:
-    """Cut up to a twentieth off each side, scale by up to a tenth, and perhaps mirror."""
+    """Cut up to 5 % off each side, shrink by up to 10 %, and mirror if asked to."""
     width, height = image.size
     left, top, right, bottom = rng.uniform(0, 0.05, 4) * (width, height, width, height)
     scale = rng.uniform(0.9, 1.0)
@@ -124,7 +127,7 @@ def vary(image: PIL.Image.Image, rng: np.random.Generator, mirrored: int) -> PIL
 
 
 def take_turn(side: Side, inside: list[Stopwatch]) -> None:
-    """Enroll TURN photos more."""
+    """Enroll TURN more photos and note the times. inside: stopwatches of detector and embedder."""
     before, began = sum(watch.seconds for watch in inside), time.perf_counter()
     side.results += [next(side.enrolling) for _ in range(TURN)]
     seconds = time.perf_counter() - began
@@ -133,7 +136,7 @@ def take_turn(side: Side, inside: list[Stopwatch]) -> None:
 
 
 def end_command(side: Side) -> None:
-    """What `facerec enroll` does after the last photo, each part timed."""
+    """Time each part of what `facerec enroll` does after the last photo."""
     from facerec.recognition.enroll import review
 
     for name, step in (
@@ -147,7 +150,7 @@ def end_command(side: Side) -> None:
 
 
 def measure(rounds: int, folder: Path) -> list[Side]:
-    """All sides, in turns."""
+    """Measure all galleries, in turns."""
     from facerec.faces.mtcnn import MTCNNDetector
     from facerec.inference.loading import load_embedder
     from facerec.models.cohort import load_cohort
@@ -164,8 +167,8 @@ def measure(rounds: int, folder: Path) -> list[Side]:
         make_gallery(folder / str(people), people, cohort, lambda path, **how: open_gallery(path, embedder, **how))
         began = time.perf_counter()
         gallery = open_gallery(folder / str(people), embedder)
-        gallery.calibration()  # reads everybody, and what was kept
-        enrolling = enroll(gallery, photos, *inside)  # type: ignore[arg-type]  # they pass on what those can do
+        gallery.calibration()  # reads everybody, and the calibration that was kept
+        enrolling = enroll(gallery, photos, *inside)  # type: ignore[arg-type]  # they do all that detector and embedder do
         sides.append(Side(people, gallery, enrolling, time.perf_counter() - began))
     for turn in range(rounds + 1):
         say(f"turn {turn} of {rounds}")
@@ -177,7 +180,7 @@ def measure(rounds: int, folder: Path) -> list[Side]:
 
 
 def say(line: str) -> None:
-    """Progress, where nobody reads figures."""
+    """Print a line of progress on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -185,7 +188,7 @@ def say(line: str) -> None:
 
 
 def figures(side: Side) -> dict[str, Any]:
-    """Medians over the turns after the first."""
+    """Return the figures of a gallery: medians over the turns after the first."""
     photo, own = statistics.median(side.photo_ms[1:]), statistics.median(side.gallery_ms[1:])
     share = 1000 * (side.end["calibration"] + side.end["review"]) / len(side.results)
     added = sum(result.status == "added" for result in side.results)
@@ -198,7 +201,7 @@ def figures(side: Side) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and with."""
+    """Return the machine and the versions that the figures were measured with."""
     name, flags = platform.processor() or platform.machine(), set()
     if (facts := Path("/proc/cpuinfo")).exists():
         lines = dict(line.split(":", 1) for line in facts.read_text().splitlines() if ":" in line)
@@ -216,7 +219,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-    """The table."""
+    """Print the table."""
     print("  people  photos  added  in all ms  photo ms  gallery ms  end's share ms   times the smallest")
     for row in rows:
         ratio = row["in_all_ms"] / rows[0]["in_all_ms"]
@@ -231,7 +234,7 @@ def show(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
 
 
 def run(rounds: int, folder: Path, as_json: bool) -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     rows = [figures(side) for side in measure(rounds, folder)]
     ratio = max(row["in_all_ms"] for row in rows) / min(row["in_all_ms"] for row in rows)
     facts = machine()
@@ -239,4 +242,4 @@ def run(rounds: int, folder: Path, as_json: bool) -> None:
         print(json.dumps({"sizes": rows, "largest_ratio": ratio, "machine": facts}))
     else:
         show(rows, facts)
-        print(f"the dearest size costs {ratio:.2f} times the cheapest")
+        print(f"the most expensive size costs {ratio:.2f} times the cheapest")

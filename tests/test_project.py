@@ -109,7 +109,7 @@ def test_quickstart_names_the_interpreter_it_cannot_use(tmp_path: Path) -> None:
         ["bash", scripts / "quickstart"], env={**os.environ, "PYTHON": str(old)}, capture_output=True, text=True
     )
     assert run.returncode == 2
-    assert run.stderr.startswith("facerec needs Python 3.11 or newer, which ")
+    assert run.stderr.startswith("facerec needs Python 3.11 or newer, but ")
     assert str(old) in run.stderr
     assert not (tmp_path / ".venv").exists()
 

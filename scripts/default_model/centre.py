@@ -1,11 +1,12 @@
-"""Move the mean embedding of many people to the origin: a model, or a teacher, whose faces point everywhere.
+"""Move the mean embedding of a model, or of a teacher, to the origin.
 
     .venv/bin/python scripts/default_model/centre.py MODEL OUTPUT --crops DIR --splits DIR
 
-What all faces have in common makes strangers alike and says nothing about who they are, but takes part in every cosine.
-The mean of the embeddings, before they are made unit-length, of 4,000 crops (and their mirror images) of people no list
-in --splits names is subtracted from the last layer's bias (of a folder), or behind the last layer (of FILE.onnx, which
-becomes OUTPUT.xml). OUTPUT is a model of its own: without a threshold and results until it is measured.
+All embeddings have a part in common. It makes strangers more alike and says nothing about who they are. This script
+takes the mean embedding, before normalisation, of 4,000 crops and their mirror images. The crops are of people whom no
+list in --splits names. For a model folder the mean is subtracted from the last layer's bias. For FILE.onnx it is
+subtracted after the last layer, and the result is OUTPUT.xml. OUTPUT is a model of its own: it has no threshold and no
+results until it is measured.
 """
 
 import argparse
@@ -30,11 +31,11 @@ from facerec.models.checkpoint import describe, load_model, save_model
 CROPS, BATCH, SEED = 4000, 64, 0
 
 Rows = NDArray[np.float32]
-Raw = Callable[[NDArray[np.uint8]], Rows]  # (N, 3, S, S) -> (N, D), before they are made unit-length
+Raw = Callable[[NDArray[np.uint8]], Rows]  # (N, 3, S, S) -> (N, D), before normalisation
 
 
 def mean_row(raw: Raw, photos: PhotoSet, size: int) -> Rows:
-    """(D,) over CROPS of the photos and their mirror images."""
+    """Return the (D,) mean over CROPS of the photos and their mirror images."""
     some = np.random.default_rng(SEED).permutation(len(photos))[:CROPS]
     batches = [some[i : i + BATCH] for i in range(0, len(some), BATCH)]
     views = Views(faces=True, size=size, strong=False, count=0, seed=SEED)
@@ -47,7 +48,7 @@ def mean_row(raw: Raw, photos: PhotoSet, size: int) -> Rows:
 
 
 def centre_folder(model: Path, output: Path, photos: PhotoSet) -> None:
-    """Of a model folder."""
+    """Centre a model folder."""
     network, card = load_model(model)
 
     @torch.inference_mode()
@@ -64,7 +65,7 @@ def centre_folder(model: Path, output: Path, photos: PhotoSet) -> None:
 
 
 def centre_file(model: Path, output: Path, photos: PhotoSet) -> None:
-    """Of FILE.onnx."""
+    """Centre FILE.onnx."""
     card = read_card(model.with_suffix(".json"))
     network = openvino.Core().read_model(model)
     compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -81,7 +82,7 @@ def centre_file(model: Path, output: Path, photos: PhotoSet) -> None:
 
 
 def main() -> None:
-    """Parse and centre."""
+    """Parse the arguments and centre."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)

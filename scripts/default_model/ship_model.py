@@ -1,15 +1,15 @@
-"""Make a finished run the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
+"""Store a finished run as the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
 
     .venv/bin/python scripts/default_model/ship_model.py RUN --data DIR
     .venv/bin/python scripts/default_model/ship_model.py --int8 --data DIR        # the int8 file alone, anew
     .venv/bin/python scripts/default_model/ship_model.py --lfw RESULT.json ...
 
-RUN is an --output of `facerec train`; DIR holds `faces/`, `faces_small/` and `splits/`. Thresholds, validation figures
-and the probability that a match is right (posterior.py) are measured with the very files that are shipped,
-each its own: a float16 or int8 model is the model from then on. The int8 file is calibrated on training crops. The
-cohort is one crop of each person of `splits/cohort.txt`, as the model sees it: moving its mean to that of good photos
-made thresholds worse, not better (cohort.py). A RESULT.json is what `facerec evaluate verification --json`
-printed for one of the two; it goes into that one's card, and nothing is chosen by it.
+RUN is an --output of `facerec train`. DIR holds `faces/`, `faces_small/` and `splits/`. The float16 and the int8 file
+are models of their own: thresholds, validation figures and the probability that a match is right
+(scripts/studies/posterior.py) are measured with each shipped file. The int8 file is calibrated on training crops. The
+cohort is the embedding of one crop of each person in `splits/cohort.txt`. Its mean is not moved to that of good photos:
+that made thresholds worse (scripts/studies/cohort.py). RESULT.json is the output of `facerec evaluate verification
+--json` for one of the two files. It is stored in that file's card, and nothing is chosen by it.
 """
 
 import argparse
@@ -54,19 +54,19 @@ INT8 = SHIPPED_MODEL / "int8.xml"
 
 
 def history_of(run: Path) -> list[dict[str, Any]]:
-    """The card's training part of a run and of those it began from, first one first."""
+    """Return the `training` part of the cards of a run and of the runs it started from, the first run first."""
     card = read_card(run / "model.json")
-    if "runs" in card.training:  # a shipped model, or what was made of one without training
+    if "runs" in card.training:  # a shipped model, or one made from it without training
         made = {key: value for key, value in card.training.items() if key != "runs"}
         return [*card.training["runs"], *([made] if made else [])]
     settings = dict(card.training["settings"])
     start = SHIPPED_MODEL if settings["init"] == "default" else Path(settings["init"])
     before = history_of(start) if (start / "model.json").exists() else []
-    settings["init"] = Path(settings["init"]).name  # names, not places on somebody's disk
+    settings["init"] = Path(settings["init"]).name  # names instead of paths on somebody's disk
     settings["teacher"] = [Path(teacher).name for teacher in settings["teacher"]]
     made = {**card.training, **card.results, "settings": settings, "run": run.name}
     made["teachers"] = {Path(name).name: digest for name, digest in card.training.get("teachers", {}).items()}
-    if (run / HISTORY).exists():  # not of what was made of a run without training
+    if (run / HISTORY).exists():  # a model made from a run without training has none
         epochs = json.loads((run / HISTORY).read_text("utf-8"))
         made["by_epoch"] = {
             "crops": [epoch["photos"] for epoch in epochs], "tar": [epoch["validation_tar"] for epoch in epochs]
@@ -75,7 +75,7 @@ def history_of(run: Path) -> list[dict[str, Any]]:
 
 
 def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
-    """`threshold`, `probability` and `results` of a model's card, measured on the validation people, by its cohort."""
+    """Return `threshold`, `probability` and `results` for a model's card, measured on the validation people."""
     task = PeopleTask(make_plan(TrainSettings()), validation, validation)  # to judge, not to train
     embedder = load_embedder(str(model))
     vectors = embed(validation.paths, embedder)
@@ -87,7 +87,7 @@ def judge(model: Path, validation: PhotoSet) -> dict[str, Any]:
 
 
 def ship(run: Path, data: Path) -> None:
-    """Write the float16 model's files."""
+    """Write the files of the float16 model."""
     network, trained = load_model(run)
     facts = {"licence": LICENCE, "source": SOURCE, "training": {"runs": history_of(run)}}
     card = dataclasses.replace(
@@ -101,7 +101,7 @@ def ship(run: Path, data: Path) -> None:
 
 
 def ship_int8(data: Path) -> None:
-    """Write the int8 model's files from the float16 one, as `facerec export` does; prints how far it is from it."""
+    """Write the files of the int8 model as `facerec export` does. Prints how far its distances are off."""
     train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
     some = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
 
@@ -120,7 +120,7 @@ def ship_int8(data: Path) -> None:
 
 
 def ship_cohort(model: Path, data: Path) -> None:
-    """Store what the model makes of the cohort people."""
+    """Store the model's embeddings of the cohort people."""
     embedder = load_embedder(str(model))
     names = (data / "splits" / "cohort.txt").read_text("utf-8").split()
     crops = [next((data / name).iterdir()) for name in names]
@@ -128,7 +128,7 @@ def ship_cohort(model: Path, data: Path) -> None:
 
 
 def add_result(result: Path) -> None:
-    """Put an LFW result into the card of the model it is of."""
+    """Put an LFW result into the card of the model that was measured."""
     measured = json.loads(result.read_text("utf-8"))
     for path in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
         card: ModelCard = read_card(path)
@@ -136,11 +136,11 @@ def add_result(result: Path) -> None:
         if measured["model_fingerprint"] == of_file:
             write_card(dataclasses.replace(card, results={**card.results, "lfw": measured}), path)
             return
-    raise SystemExit(f"{result} is of model {measured['model_fingerprint']}, which is not shipped")
+    raise SystemExit(f"{result}: measured with model {measured['model_fingerprint']}, which is not a shipped one")
 
 
 def main() -> None:
-    """Parse and ship."""
+    """Parse the arguments and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--int8", action="store_true")
