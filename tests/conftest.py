@@ -1,4 +1,4 @@
-"""Fixtures every test may use, and --full."""
+"""Fixtures for all tests, and the option --full."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # slow to import
     from facerec.gallery.gallery import Gallery
     from facerec.inference.openvino_runtime import OpenVINOEmbedder
 
-# Small tensors gain nothing from threads, which wait for each other busily; of the tests' own processes, too.
+# Small tensors gain nothing from threads, which wait for each other busily. Processes that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,11 +26,13 @@ SHARED = ROOT.parent / "shared" / "data"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --full, which lets the tests marked `full` run."""
-    parser.addoption("--full", action="store_true", help="also run what the default run samples: the whole of LFW")
+    parser.addoption(
+        "--full", action="store_true", help="also run the tests on the whole of LFW; the default run takes a sample"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests marked `full`, saying so, unless --full is given."""
+    """Skip the tests marked `full`, with a reason, unless --full is given."""
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="the whole of LFW: runs with --full")
@@ -41,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What frozen stages make of photos is kept in a folder of the tests, by other processes too."""
+    """Keep the output of frozen stages in a folder of the tests, also in processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("FACEREC_CACHE", str(folder))
@@ -50,14 +52,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's stores lie, and nobody else's."""
+    """A cache folder for this test alone."""
     monkeypatch.setenv("FACEREC_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real faces beside the checkout; tests that need it are marked `real`."""
+    """The folder of research data beside the checkout. Tests that need it are marked `real`."""
     if not SHARED.is_dir():
         pytest.skip(f"no research data at {SHARED}")
     return SHARED
@@ -71,7 +73,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def small_samples(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample gallery with its photos scaled down, so that detection takes a moment only."""
+    """The sample gallery with smaller photos, so that detection is quick."""
     folder = tmp_path_factory.mktemp("samples")
     for path in samples.glob("**/*.jpg"):
         (folder / path.relative_to(samples)).parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +85,13 @@ def small_samples(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX model whose vectors one can predict; see toy_model.py."""
+    """An ONNX model with predictable vectors; see toy_model.py."""
     return toy_model.write_model(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder: a small network of seeded random weights, good for nothing but running."""
+    """A model folder: a small network with seeded random weights, which runs but has learned nothing."""
     import torch
 
     from facerec.models.checkpoint import describe, save_model
@@ -117,13 +119,13 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """A good photo."""
+    """A photo that can be enrolled."""
     return toy_model.save_crop(tmp_path / "good" / "good.png", 0, 0)
 
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """For toy networks; see toy_runs.py."""
+    """Use one thread, for toy networks; see toy_runs.py."""
     import toy_runs
 
     with toy_runs.one_thread():
@@ -132,7 +134,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No authors' weights offline: squeezenet1_1's are seeded random ones. All else is the real thing."""
+    """Replace the authors' weights of squeezenet1_1, which need a download, by seeded random ones."""
     import torch
     from torchvision.models import get_model
 
@@ -146,7 +148,7 @@ def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def some_faces(tmp_path_factory: pytest.TempPathFactory) -> "Data":
-    """12 people with 4 photos each, 8 of them to train on: 4 batches an epoch. Do not change."""
+    """12 people with 4 photos each. 8 people train: 4 batches an epoch. Do not change."""
     import toy_runs
 
     return toy_runs.make_people(tmp_path_factory.mktemp("people"), 12, 4)
@@ -154,7 +156,7 @@ def some_faces(tmp_path_factory: pytest.TempPathFactory) -> "Data":
 
 @pytest.fixture(scope="session")
 def some_classes(tmp_path_factory: pytest.TempPathFactory) -> "Data":
-    """Three classes of 5 pictures each, 4 of them to train on: 3 batches of 4 an epoch. Do not change."""
+    """Three classes of 5 pictures each. 4 pictures of each train: 3 batches of 4 an epoch. Do not change."""
     import toy_runs
 
     return toy_runs.make_classes(tmp_path_factory.mktemp("classes") / "colours", 5, 5, 5)
@@ -162,7 +164,7 @@ def some_classes(tmp_path_factory: pytest.TempPathFactory) -> "Data":
 
 @pytest.fixture(scope="session")
 def whole_run(some_faces: "Data", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What toy_runs.SMALL leaves of some_faces when nothing interrupts it. Do not change."""
+    """The folder of an uninterrupted run of toy_runs.SMALL on some_faces. Do not change."""
     import toy_runs
 
     output = tmp_path_factory.mktemp("whole") / "run"
@@ -181,14 +183,14 @@ def embedder(toy: Path) -> "OpenVINOEmbedder":
 
 @pytest.fixture
 def encrypted(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The galleries of toy_gallery.py are encrypted from now on, in other processes too; their passphrase."""
+    """Encrypt the galleries of toy_gallery.py from now on, in other processes too. Returns the passphrase."""
     monkeypatch.setenv("FACEREC_PASSPHRASE", "correct horse")
     return "correct horse"
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are derived in a moment, for those who derive hundreds."""
+    """Make the derivation of keys quick, for tests that derive hundreds."""
     from facerec.gallery import sqlcipher
 
     monkeypatch.setattr(sqlcipher, "ITERATIONS", 10)
@@ -196,7 +198,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["plain", "encrypted"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Of galleries, one after the other: what holds for a plain one holds for an encrypted one."""
+    """The kind of gallery: the test runs once with a plain and once with an encrypted one."""
     if request.param == "encrypted":
         request.getfixturevalue("encrypted")
     return request.param
@@ -204,7 +206,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def old(tmp_path: Path) -> "ByHand":
-    """The model of a gallery that is migrated; see toy_migration.py."""
+    """The model of a gallery before its migration; see toy_migration.py."""
     from toy_migration import ByHand
 
     return ByHand(tmp_path / "models", "old", 4)
@@ -212,7 +214,7 @@ def old(tmp_path: Path) -> "ByHand":
 
 @pytest.fixture
 def new(tmp_path: Path) -> "ByHand":
-    """The model it is migrated to, of more numbers."""
+    """The model of the gallery after its migration. Its vectors are longer."""
     from toy_migration import ByHand
 
     return ByHand(tmp_path / "models", "new", 8)
@@ -220,8 +222,7 @@ def new(tmp_path: Path) -> "ByHand":
 
 @pytest.fixture
 def folder(tmp_path: Path, old: "ByHand") -> Path:
-    """A gallery of toy_migration.py's PEOPLE, of the old model; files with folders of their own kind have a fixture of
-    this name, too."""
+    """A gallery of toy_migration.py's PEOPLE with the model `old`. Some test files define another `folder`."""
     from toy_migration import fill
 
     return fill(tmp_path / "gallery", tmp_path / "photos", old)
@@ -229,7 +230,7 @@ def folder(tmp_path: Path, old: "ByHand") -> Path:
 
 @pytest.fixture
 def gallery(embedder: "OpenVINOEmbedder", tmp_path: Path) -> "Iterator[Gallery]":
-    """An empty gallery of the toy model; files with galleries of their own kind have a fixture of this name, too."""
+    """An empty gallery of the toy model. Some test files define another `gallery`."""
     from facerec.recognition.identify import open_gallery
 
     with open_gallery(tmp_path / "gallery", embedder, create=True) as opened:

@@ -1,4 +1,4 @@
-"""Commands whose input is bad, and what they may say of it: one clear line on stderr."""
+"""Commands with bad input, and checks of their message: one clear line on stderr."""
 
 import re
 from collections.abc import Callable
@@ -20,14 +20,14 @@ def identify(gallery: Path, model: Path, *arguments: object) -> Result:
 
 
 def complaint(result: Result, exit_code: int) -> str:
-    """The one line on stderr of a command that ended with `exit_code`."""
+    """Assert the exit code and a single clear line on stderr. Returns the line."""
     assert result.exit_code == exit_code, result.output
     assert clear(result.stderr)
     return result.stderr
 
 
 def clear(text: str) -> bool:
-    """Whether it is one line fit for a user: no traceback, no class names, no bare control characters."""
+    """Assert one line without traceback and class names. Returns whether all its characters are printable."""
     assert len(text.splitlines()) == 1, text
     assert len(text) < 800, "room for the names of all backbones"
     assert not re.search(r"Traceback|\w(Error|Exception|Warning)\b|errno|<class|0x[0-9a-f]{6}", text, re.IGNORECASE), (
@@ -37,7 +37,7 @@ def clear(text: str) -> bool:
 
 
 def refused(result: Result, *words: object) -> None:
-    """Nothing was done, and one line says why, with these words in it."""
+    """Assert that nothing was done, and that one line with these words says why."""
     line = complaint(result, 2)
     assert result.stdout == ""
     for word in words:

@@ -1,4 +1,4 @@
-"""Processes that die at a chosen moment, without a word: forked, so that hundreds of them take seconds."""
+"""Processes that are killed at a chosen moment. They are forked, so that hundreds of them take seconds."""
 
 import os
 import signal
@@ -17,9 +17,9 @@ _FILES = {"os.remove", "os.rename", "open", "os.truncate", "shutil.copyfile"}
 
 
 def killed_before(step: int, work: Callable[[], Any]) -> bool:
-    """Run `work` in another process that is killed just before its `step`-th statement or change of a file.
+    """Run `work` in another process and kill it before its `step`-th SQL statement or change of a file.
 
-    True if it was, False if it was done before.
+    Returns False if the process ended before that.
     """
     child = os.fork()
     if not child:
@@ -29,7 +29,7 @@ def killed_before(step: int, work: Callable[[], Any]) -> bool:
 
 
 def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
-    """Run `work` in another process that is killed after some time, wherever it is then; as `killed_before`."""
+    """Run `work` in another process and kill it after some seconds. Returns False if it ended before that."""
     child = os.fork()
     if not child:
         _run(work)
@@ -39,7 +39,7 @@ def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
 
 
 def _run(work: Callable[[], Any]) -> None:
-    """The child must not come back to the tests."""
+    """Run `work` and end the process: the child must not return to the tests."""
     code = 1
     try:
         work()
@@ -86,10 +86,10 @@ def _kill_before(step: int) -> None:
 
 
 def everything_in(folder: Path) -> bytes:
-    """The bytes of all files of a gallery, whatever they are called."""
+    """Return the bytes of all files in a folder."""
     return b"\0\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def photos_in(gallery: Gallery) -> dict[str, list[int]]:
-    """Who is enrolled with which photos of toy_gallery's."""
+    """Return the numbers of each person's photos (see toy_gallery.py)."""
     return {p.name: sorted(int(t.photo_hash, 16) for t in gallery.show(p.name)) for p in gallery.people()}

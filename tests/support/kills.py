@@ -1,16 +1,19 @@
-"""Kills facerec's own commands at random moments and looks at what is left each time; on Linux, run as a program:
+"""Kill facerec's commands at random moments and check the gallery after each kill. Linux only. Run as a program:
 
     scripts/kill_gallery --kills 200 [--seed 0]
 
-One gallery lives through all of it: the next command finds what the kill before it has left. Each is the real command,
-in a process of its own (forked, with everything imported), stopped, looked at (see victims.py), and then killed: one
-half at a moment drawn from all of the command, the other from the time it holds the database's write lock, as it was
-seen to hold it in a run that was left alone. A command that ended before its moment is not counted.
+All commands work on one gallery, so each finds what the kill before has left. A command is the real one, in a process
+of its own (forked, with everything imported). It is stopped, inspected (see victims.py) and then killed. For half of
+the kills the moment is drawn from the whole command, for the others from the times in which an undisturbed run held the
+database's write lock. A command that ends before its moment is not counted.
 
-After each kill the folder is copied, and the copy opened. It must be sound (`facerec gallery check`), and hold what it
-held before, with the command done or, where that is all or nothing, not done; of an enrollment every photo that was
-acknowledged on stdout, and of no photo a part. Everybody must be found at the mean of their vectors, the log must go on
-where it was and add up to what is enrolled, no unfinished file may be left, nor anything of who was removed.
+After each kill the folder is copied and the copy opened. These must hold:
+- The gallery is sound (`facerec gallery check`).
+- The command is done or not done. An enrollment may be done in part, but every photo that was acknowledged on stdout is
+  there, and no photo is there in part.
+- Everybody is found at the mean of their vectors.
+- The log continues and adds up to what is enrolled.
+- No unfinished file is left, and nothing of anybody who was removed.
 """
 
 import argparse
@@ -52,16 +55,17 @@ PRELOADED += (
     "facerec.gallery.model_change",
     "facerec.evaluation.self_search",
 )
-"""What the commands import, so that a kill costs a fork and not seconds."""
+"""Modules that the commands import. Imported once, a kill costs a fork instead of seconds."""
 LASTING = {"gallery.db", "gallery.db.backup", "gallery.db.rollback", "index.faiss"}
-MOST = 10  # people: so many are enrolled at most
+MOST = 10  # people enrolled; with more, nobody else is enrolled
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A command line and what is enrolled once it is done; piecewise: photo by photo, else all or nothing.
+    """A command line and its effect.
 
-    model: the gallery's, once it is done, where that is another than before.
+    after: who is enrolled once it is done. piecewise: it works photo by photo; otherwise it does all or nothing.
+    model: the gallery's model once it is done, if it changes the model.
     """
 
     arguments: list[str]
@@ -74,25 +78,25 @@ class Deed:
 
 
 class World:
-    """A gallery, two models and photos for it, and what it is known to hold.
+    """A gallery with two models and photos for it, and what it is known to hold.
 
-    model: the one the gallery is of; other: the one it could be migrated to.
+    model: the gallery's model. other: the model that it can be migrated to.
     """
 
     def __init__(self, root: Path) -> None:
-        """Begin with nobody enrolled; `root` is an empty folder."""
+        """Begin with nobody enrolled. root: an empty folder."""
         self.root, self.gallery = root, root / "gallery"
         self.model = toy_model.write_model(root / "model")
         self.other = toy_model.write_model(root / "other model", "other", mean=(90.0, 100.0, 160.0))
         self.fingerprints = {load_embedder(str(path)).card.fingerprint: path for path in (self.model, self.other)}
         self.state: State = frozenset()
-        self.people = 0  # who were ever made up
-        self.vectors: dict[tuple[str, str], set[bytes]] = {}  # of all that was ever found enrolled, of either model
+        self.people = 0  # made up so far
+        self.vectors: dict[tuple[str, str], set[bytes]] = {}  # of every photo ever found enrolled, of either model
         self.log: list[str] = []  # the hashes of its entries
         self.guests = self._export_guests()
 
     def new_people(self, count: int, photos: int) -> tuple[Path, State]:
-        """Identity folders of people nobody has met, and who is on which photo."""
+        """Write identity folders of new people. Returns the folder, and (person, photo) of each photo."""
         folder, pairs = self.root / f"people-{self.people}", set()
         for _ in range(count):
             self.people += 1
@@ -103,25 +107,25 @@ class World:
         return folder, frozenset(pairs)
 
     def enroll(self, folder: Path, gallery: Path) -> list[str]:
-        """The words of `facerec enroll`."""
+        """Return the arguments of `facerec enroll`."""
         return ["enroll", str(folder), "--aligned", "--model", str(self.model), "--gallery", str(gallery), "--json"]
 
     def found(self, fingerprint: str) -> None:
-        """Take note of the model that the gallery was found to be of."""
+        """Note the gallery's model, by its fingerprint."""
         self.model = self.fingerprints[fingerprint]
         (self.other,) = set(self.fingerprints.values()) - {self.model}
 
     @property
     def guest_file(self) -> Path:
-        """The guests, as the gallery's model has them."""
+        """The archive of the guests, with vectors of the gallery's model."""
         return self.root / f"guests of {self.model.stem}.npz"
 
     def command(self, *arguments: str) -> list[str]:
-        """The words of `facerec gallery`."""
+        """Return the arguments of `facerec gallery`."""
         return ["gallery", *arguments, "--gallery", str(self.gallery), "--json"]
 
     def _export_guests(self) -> State:
-        """For each model an archive of people who may be kept until a day in the past."""
+        """Write an archive of people for each model, whose last day has passed. Returns their (person, photo)."""
         folder, guests = self.new_people(4, 3)
         for fingerprint, path in self.fingerprints.items():
             self.found(fingerprint)
@@ -175,19 +179,20 @@ OPERATIONS: dict[str, tuple[Callable[[World], Deed | None], str]] = {
     "rebuild": (rebuild, ""),
     "migrate": (migrate, "enroll"),
 }
-"""What is killed: what it would do now, None where there is nothing to do; and which other one changes that."""
+"""The commands to kill. Each has a function that returns its Deed, or None if there is nothing to do; and the command
+that then gives it something to do."""
 
 
 # --------------------------------------------------------------------------------------------------- what is left
 
 
 def digest(path: Path) -> str:
-    """What facerec calls a photo."""
+    """Return the hash by which facerec knows a photo."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def look(world: World) -> State:
-    """Open a copy of the gallery; returns what it holds, once everything about it was found right."""
+    """Open a copy of the gallery and check everything about it. Returns what it holds."""
     copy = world.root / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(world.gallery, copy)
@@ -195,7 +200,7 @@ def look(world: World) -> State:
         problems = gallery.check().problems
         assert problems == (), problems
         entries, _ = gallery.log()
-        with closing(sqlite3.connect(copy / "gallery.db")) as db:  # what facerec itself does not show
+        with closing(sqlite3.connect(copy / "gallery.db")) as db:  # facerec itself does not show this
             model = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
             rows = db.execute("SELECT name, photo_hash, vector FROM templates JOIN people ON person = people.id")
             found = {(name, photo): vector for name, photo, vector in rows}
@@ -212,7 +217,7 @@ def look(world: World) -> State:
 
 
 def require_log(world: World, entries: list[LogEntry], templates: int) -> None:
-    """The log goes on where it was, and what it says was done adds up to what is enrolled."""
+    """Assert that the log only grew, and adds up to what is enrolled."""
     hashes = [entry.hash for entry in entries]
     assert hashes[: len(world.log)] == world.log, "the log lost entries"
     world.log = hashes
@@ -222,7 +227,7 @@ def require_log(world: World, entries: list[LogEntry], templates: int) -> None:
 
 
 def require_means(found: dict[tuple[str, str], bytes], means: dict[str, np.ndarray]) -> None:
-    """Everybody is searched at the mean of their vectors."""
+    """Assert that everybody is searched at the mean of their vectors."""
     assert means.keys() == {person for person, _ in found}, "others are searched than are enrolled"
     for person, mean in means.items():
         total = sum(np.frombuffer(vector, "<f4") for (owner, _), vector in found.items() if owner == person)
@@ -230,7 +235,7 @@ def require_means(found: dict[tuple[str, str], bytes], means: dict[str, np.ndarr
 
 
 def require_nothing_left(world: World, folder: Path, enrolled: Any) -> None:
-    """No unfinished file, and nothing of anybody who is gone."""
+    """Assert that no unfinished file is left, and nothing of anybody who is gone."""
     strange = {path.name for path in folder.iterdir()} - LASTING
     assert not strange, f"left unfinished: {strange}"
     content, there = everything_in(folder), {person for person, _ in enrolled}
@@ -241,7 +246,7 @@ def require_nothing_left(world: World, folder: Path, enrolled: Any) -> None:
 
 
 def require_whole(deed: Deed, before: State, found: State, lines: list[str]) -> None:
-    """Nothing acknowledged is lost, and nothing half-done is there."""
+    """Assert that nothing acknowledged is lost, and nothing is half-done."""
     said = [json.loads(line) for line in lines]
     if deed.piecewise:
         assert before <= found <= deed.after, "a photo was lost, or one that nobody enrolled is there"
@@ -257,7 +262,7 @@ def require_whole(deed: Deed, before: State, found: State, lines: list[str]) -> 
 
 @dataclass
 class Kills:
-    """How many commands were killed, by operation and place; and how many of them changed the gallery."""
+    """Counts of killed commands. places: by operation and place. done: of these, how many changed the gallery."""
 
     places: Counter[tuple[str, str]] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
@@ -267,11 +272,11 @@ class Kills:
 
     @property
     def inside(self) -> int:
-        """Kills inside a write."""
+        """How many were killed inside a write."""
         return sum(count for (_, where), count in self.places.items() if where in INSIDE)
 
     def table(self) -> str:
-        """For people."""
+        """Return the counts as a table to print."""
         columns = [*INSIDE, OPEN, ELSEWHERE]
         lines = [" | ".join(["killed", "times", *columns, "changed the gallery"])]
         for name in OPERATIONS:
@@ -283,7 +288,7 @@ class Kills:
 
 
 def ready(world: World, name: str) -> Deed:
-    """The operation, once there is something for it to do."""
+    """Return the Deed of an operation. If it has nothing to do, another command is run first."""
     deed = OPERATIONS[name][0](world)
     if deed is None:
         other = ready(world, OPERATIONS[name][1])
@@ -294,7 +299,7 @@ def ready(world: World, name: str) -> Deed:
 
 
 def typical_span(world: World, name: str) -> Span:
-    """Of three runs the one in the middle, by how long it was seen to write: a busy machine overlooks some of it."""
+    """Return the median of three runs by the time spent writing: a busy machine overlooks some of it."""
     spans = []
     for _ in range(3):
         deed = ready(world, name)
@@ -305,7 +310,7 @@ def typical_span(world: World, name: str) -> Span:
 
 
 def kill_many(root: Path, kills: int, seed: int) -> Kills:
-    """Kill so many commands; AssertionError for the first that leaves anything wrong."""
+    """Kill so many commands. Raises AssertionError for the first that leaves anything wrong."""
     for name in PRELOADED:
         importlib.import_module(name)
     PIL.Image.init()
@@ -326,8 +331,8 @@ def kill_many(root: Path, kills: int, seed: int) -> Kills:
 
 
 def main() -> None:
-    """Run, as the module says."""
-    parser = argparse.ArgumentParser(description="Kills facerec's commands and looks at what is left of the gallery.")
+    """Parse the arguments, kill commands and print the counts."""
+    parser = argparse.ArgumentParser(description="Kill facerec's commands and check what is left of the gallery.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Slow, obvious reference implementations that the fast code is held against."""
+"""Slow, obvious reference implementations, to compare the fast code with."""
 
 import itertools
 import math
@@ -6,11 +6,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-# Verification: distances and labels are plain lists, +inf is a comparison that failed.
+# Verification: distances and labels are plain lists. A failed comparison has the distance +inf.
 
 
 def auc_by_pairs(distances: list[float], genuine: list[bool]) -> float:
-    """Every genuine comparison against every impostor: 1 if nearer, 1/2 if tied."""
+    """Compare every genuine pair with every impostor pair: 1 if it is nearer, 1/2 if tied. Returns the mean."""
     points = 0.0
     for d, same in zip(distances, genuine, strict=True):
         for e, other in zip(distances, genuine, strict=True):
@@ -20,13 +20,13 @@ def auc_by_pairs(distances: list[float], genuine: list[bool]) -> float:
 
 
 def matches(distances: list[float], genuine: list[bool], threshold: float) -> tuple[int, int]:
-    """(true matches, false matches) at a threshold."""
+    """Return (true matches, false matches) at a threshold."""
     hits = [same for d, same in zip(distances, genuine, strict=True) if d <= threshold and d != float("inf")]
     return sum(hits), len(hits) - sum(hits)
 
 
 def tar_at_fmr_by_trial(distances: list[float], genuine: list[bool], per_thousand: int) -> float:
-    """Try every distance as the threshold, and one below all; keep the largest with few enough false matches."""
+    """Try every distance as the threshold, and one below all. Keep the largest with few enough false matches."""
     allowed = per_thousand * (len(genuine) - sum(genuine)) // 1000
     tar = 0.0
     for threshold in sorted({-1.0, *distances}):
@@ -37,7 +37,7 @@ def tar_at_fmr_by_trial(distances: list[float], genuine: list[bool], per_thousan
 
 
 def eer_by_segments(distances: list[float], genuine: list[bool]) -> float:
-    """Walk the ROC's straight pieces, the one that closes it included, until FMR = FNMR lies on one."""
+    """Walk along the ROC's straight pieces, including the closing one, to the point where FMR = FNMR."""
     positives, negatives = sum(genuine), len(genuine) - sum(genuine)
     points = [(0.0, 1.0)]
     for threshold in sorted({d for d in distances if d != float("inf")}):
@@ -52,12 +52,12 @@ def eer_by_segments(distances: list[float], genuine: list[bool]) -> float:
 
 
 def right_decisions(distances: list[float], genuine: list[bool], threshold: float) -> int:
-    """Comparisons decided rightly at a threshold."""
+    """Count the right decisions at a threshold."""
     return sum((d <= threshold and d != float("inf")) == same for d, same in zip(distances, genuine, strict=True))
 
 
 def best_threshold_by_trial(distances: list[float], genuine: list[bool]) -> float:
-    """The middle of the first run of distances that decides most rightly, between -1 and 4."""
+    """Return the middle of the first interval of thresholds, from -1 to 4, with the most right decisions."""
     edges = [-1.0, *sorted({d for d in distances if d != float("inf")}), 4.0]
     scores = [right_decisions(distances, genuine, edge) for edge in edges[:-1]]
     first = scores.index(max(scores))
@@ -68,7 +68,7 @@ def best_threshold_by_trial(distances: list[float], genuine: list[bool]) -> floa
 
 
 def fold_accuracies_by_loop(distances: list[float], genuine: list[bool], folds: list[int]) -> list[float]:
-    """LFW's protocol, fold by fold."""
+    """Return the accuracy of each fold, by LFW's protocol."""
     result = []
     for fold in sorted(set(folds)):
         inside = [i for i, f in enumerate(folds) if f == fold]
@@ -80,7 +80,7 @@ def fold_accuracies_by_loop(distances: list[float], genuine: list[bool], folds: 
 
 
 def distances_of_all_pairs(vectors: list[list[float]], people: list[str]) -> tuple[list[float], list[bool]]:
-    """Three loops: i < j, and the dimensions."""
+    """Return distances and labels of all pairs i < j, by three loops."""
     distances, genuine = [], []
     for i in range(len(vectors)):
         for j in range(i + 1, len(vectors)):
@@ -89,11 +89,14 @@ def distances_of_all_pairs(vectors: list[list[float]], people: list[str]) -> tup
     return distances, genuine
 
 
-# Classification: labels are numbers of classes, each photo has a list of probabilities.
+# Classification: labels are class numbers. Each photo has a list of probabilities.
 
 
 def class_auc_by_pairs(labels: list[int], probabilities: list[list[float]]) -> float:
-    """Mean over classes of `auc_by_pairs`, one against the rest; of two classes the second; nan if none has both."""
+    """Return the mean `auc_by_pairs` over classes, each against the rest (of two classes: only the second).
+
+    Classes with all photos or none are left out; nan if no class remains.
+    """
     columns = range(len(probabilities[0]))
     areas = []
     for c in [1] if len(columns) == 2 else columns:
@@ -104,7 +107,7 @@ def class_auc_by_pairs(labels: list[int], probabilities: list[list[float]]) -> f
 
 
 def confusion_by_loop(labels: list[int], predicted: list[int], classes: int) -> list[list[int]]:
-    """Count every pair of a true class and an answer."""
+    """Return how often each true class got each answer."""
     pairs = list(zip(labels, predicted, strict=True))
     return [[pairs.count((true, answer)) for answer in range(classes)] for true in range(classes)]
 
@@ -113,27 +116,27 @@ def confusion_by_loop(labels: list[int], predicted: list[int], classes: int) -> 
 
 
 def nearest_by_loop(stored: dict[int, list[float]], query: list[float], k: int) -> list[tuple[float, int]]:
-    """(distance, id) of the k nearest: compare with every one, sort."""
+    """Return (distance, id) of the k nearest: compare with all, then sort."""
     everyone = [(sum((x - y) ** 2 for x, y in zip(v, query, strict=True)), number) for number, v in stored.items()]
     return sorted(everyone)[:k]
 
 
 def nearest_people_by_loop(gallery: dict[str, list[list[float]]], query: list[float], top: int) -> list[float]:
-    """Distances of the `top` nearest people, each by the mean of their vectors, stretched to length 1."""
+    """Return the distances of the `top` nearest people. A person is the unit mean of their vectors."""
     means = [unit_mean_by_loop(vectors) for vectors in gallery.values()]
     return sorted(sum((x - y) ** 2 for x, y in zip(mean, query, strict=True)) for mean in means)[:top]
 
 
 def unit_mean_by_loop(vectors: list[list[float]]) -> list[float]:
-    """The direction in which the vectors point together."""
+    """Return the mean of the vectors, scaled to length 1."""
     sums = [sum(numbers) for numbers in zip(*vectors, strict=True)]
     length = math.sqrt(sum(x * x for x in sums))
     return [x / length for x in sums]
 
 
 def identification_by_loop(gallery: dict, probes: dict, threshold: float) -> dict[str, float]:
-    """Rates of an open-set test: search each probe among everybody, count, and try every distance as the threshold."""
-    results = []  # (mated, who is nearest is right, distance)
+    """Return the rates of an open-set test: search with each probe, count, and try every distance as the threshold."""
+    results = []  # (mated, whether the nearest person is the right one, distance)
     for person, rows in probes.items():
         for row in rows:
             best = ("", math.inf)
@@ -163,7 +166,7 @@ def identification_by_loop(gallery: dict, probes: dict, threshold: float) -> dic
 
 
 def sample_by_pixel(image: np.ndarray, to_photo: np.ndarray, u: int, v: int) -> list[float] | None:
-    """The colour of one pixel (u, v) of a crop, looked up in the photo bilinearly; None near its border and outside.
+    """Return the colour of pixel (u, v) of a crop, interpolated in the photo; None near or beyond its border.
 
     image: (H, W, 3). to_photo: (2, 3), from pixel indices of the crop to those of the photo.
     """
@@ -176,11 +179,11 @@ def sample_by_pixel(image: np.ndarray, to_photo: np.ndarray, u: int, v: int) -> 
     return (upper * (1 - (y - j)) + lower * (y - j)).tolist()
 
 
-# Evaluation by rank, by group and by the size of the gallery; vectors are numpy rows, None for a photo without a face.
+# Evaluation by rank, by group and by gallery size. Vectors are numpy rows; a photo without a face has None.
 
 
 def det_by_trial(distances: list[float], genuine: list[bool]) -> list[tuple[float, float]]:
-    """(FMR, FNMR) at every distance and below all; of equal FMR the smallest FNMR."""
+    """Return (FMR, FNMR) at every distance and below all. Of equal FMR the smallest FNMR is kept."""
     best: dict[float, float] = {}
     for threshold in sorted({-1.0, *(d for d in distances if d < math.inf)}):
         true_matches, false_matches = matches(distances, genuine, threshold)
@@ -189,7 +192,10 @@ def det_by_trial(distances: list[float], genuine: list[bool]) -> list[tuple[floa
 
 
 def rank_by_loop(gallery: dict, person: str, row: np.ndarray | None) -> float:
-    """How many people are as near as `person`, themselves included; inf where they are not enrolled or nothing is."""
+    """Return the rank: how many people, including `person`, are at most as far as `person`.
+
+    inf if `person` is not enrolled, or if `row` is None.
+    """
     distances = {}
     for other, templates in gallery.items():
         known = [template.tolist() for template in templates if template is not None]
@@ -199,10 +205,11 @@ def rank_by_loop(gallery: dict, person: str, row: np.ndarray | None) -> float:
 
 
 def gallery_threshold_by_loop(gallery: dict, strangers: list[np.ndarray], fpir: float) -> float:
-    """The largest distance within which strangers are expected at rate `fpir` (for any one of them more, of N 1 / N).
+    """Return the largest distance at which a new stranger is expected to match at rate `fpir`.
 
-    The strangers are taken for ones of the people's kind, at 40 equally likely values of what is not known of that; the
-    first photo of everybody is a stranger to all others, and the more of these there are, the more each of them weighs.
+    The strangers' distances are first moved and stretched to those of strangers of the people's kind (`kind_by_loop`).
+    What is not known of that kind is averaged over 40 equally likely values. The first photo of each person also counts
+    as a stranger to all others. Its weight grows with the number of people.
     """
     means = {name: unit_mean_by_loop([row.tolist() for row in rows]) for name, rows in gallery.items()}
     centre, spread, their_centre, their_spread = kind_by_loop(gallery, strangers)
@@ -227,20 +234,22 @@ def gallery_threshold_by_loop(gallery: dict, strangers: list[np.ndarray], fpir: 
 
 
 def nearest_mean_by_loop(row: np.ndarray, means: list[list[float]]) -> float:
-    """Squared distance of a row to the nearest mean, +inf without any."""
+    """Return the squared distance of a row to the nearest mean; +inf if there is none."""
     return min((sum((x - y) ** 2 for x, y in zip(m, row.tolist(), strict=True)) for m in means), default=math.inf)
 
 
 def kind_errors_by_loop(people: int, their_spread: float) -> tuple[float, float]:
-    """Standard deviations of what so many people leave unknown: of the mean, and of the ratio of the spreads."""
+    """Return the standard errors of the mean and of the ratio of the spreads, as estimated from so many people."""
     pairs = people * (people - 1) / 2
     known_of_mean, known_of_ratio = (pairs / their_spread**2, pairs / 0.5)
     return 1 / math.sqrt(1 / 0.04**2 + known_of_mean), 1 / math.sqrt(1 / 0.04**2 + known_of_ratio)
 
 
 def kind_by_loop(gallery: dict, strangers: list[np.ndarray]) -> tuple[float, float, float, float]:
-    """Mean and standard deviation of the similarities of the strangers to the people, and those that strangers of the
-    people's kind are thought to have."""
+    """Return mean and standard deviation of the similarities between strangers and people.
+
+    The first two are measured on `strangers`. The other two are estimated for strangers of the same kind as the people.
+    """
     means = [unit_mean_by_loop([row.tolist() for row in rows]) for rows in gallery.values()]
     found = [float(np.dot(row, mean)) for row in strangers for mean in means]
     centre = sum(found) / len(found)

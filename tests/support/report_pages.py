@@ -1,4 +1,4 @@
-"""HTML reports as a browser would read them."""
+"""HTML reports, parsed as a browser would."""
 
 import base64
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Tags(HTMLParser):
-    """Every tag and attribute of a page, and its text."""
+    """The tags, attributes and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -25,13 +25,13 @@ class Tags(HTMLParser):
         return " ".join(self.words)
 
     def images(self, kind: str) -> list[bytes]:
-        """Their bytes."""
+        """Return the bytes of all embedded images of a kind, such as "jpeg"."""
         sources = [attrs["src"] or "" for tag, attrs in self.tags if tag == "img"]
         return [base64.b64decode(s.split(",")[1]) for s in sources if s.startswith(f"data:image/{kind};base64,")]
 
 
 def loads_nothing(page: Tags) -> None:
-    """No script, no link, no picture from elsewhere, no event handler."""
+    """Assert that a page has no script, link, outside picture or event handler."""
     assert {tag for tag, _ in page.tags}.isdisjoint(
         {"script", "link", "iframe", "object", "embed", "a", "form", "base"}
     )

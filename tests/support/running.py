@@ -1,4 +1,4 @@
-"""Running the command line: in this process where that is enough, in one of its own where it is not."""
+"""Run the command line, in this process or in one of its own."""
 
 import json
 import os
@@ -15,20 +15,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: object, gallery: Path | None = None) -> Result:
-    """`facerec ARGUMENTS` here, with $FACEREC_GALLERY; whatever the command does not catch fails the test."""
+    """Run `facerec ARGUMENTS` in this process, with $FACEREC_GALLERY. An exception that it does not catch is raised."""
     env = {"FACEREC_GALLERY": None if gallery is None else str(gallery)}
     return CliRunner().invoke(main, [str(argument) for argument in arguments], env=env, catch_exceptions=False)
 
 
 def run_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """`facerec ARGUMENTS` as a process of its own."""
+    """Run `facerec ARGUMENTS` in a process of its own."""
     command = [sys.executable, "-m", "facerec.cli.main", *map(str, arguments)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, **options)
 
 
 def json_lines(result: Result) -> list[dict[str, Any]]:
-    """What a command printed under --json; anything that is not a JSON object fails."""
+    """Return the JSON objects that a command printed. Fails for any other output."""
     lines = [json.loads(line) for line in result.stdout.split("\n") if line]
     assert all(isinstance(line, dict) for line in lines)
     return lines

@@ -1,4 +1,4 @@
-"""The table of settings in facerec/training/README.md; run as a program it writes the table anew:
+"""The table of settings in facerec/training/README.md. Run as a program, this writes the table anew:
 
 PYTHONPATH=. .venv/bin/python tests/support/settings_table.py
 """
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- settings -->\n", "<!-- end of settings -->"
 
 
 def settings_table() -> str:
-    """Every field of TrainSettings with its default and its words, as a Markdown table."""
+    """Return a Markdown table of TrainSettings: each field with its default and its help text."""
     rows = [
         f"| `{field.name}` | {_shown(field.default)} | {_words(field)} |" for field in dataclasses.fields(TrainSettings)
     ]
@@ -29,7 +29,7 @@ def _words(field: "dataclasses.Field[object]") -> str:
 
 
 def main() -> None:
-    """Put the table in the place of the one on the page."""
+    """Replace the table on the page."""
     page = PAGE.read_text("utf-8")
     before, rest = page.split(BEGIN)
     PAGE.write_text(before + BEGIN + settings_table() + END + rest.split(END)[1], "utf-8")

@@ -1,4 +1,4 @@
-"""What a process may not do: write into a folder, let a file grow."""
+"""Processes that may not write to a folder, or may not let a file grow."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from running import run
 
 @contextmanager
 def as_a_user_who_may_only_read(folder: Path) -> Iterator[None]:
-    """Take away the right to write; root, whom permissions do not bind, becomes somebody else meanwhile."""
+    """Make a folder read-only. Root may write anyway, so it becomes another user meanwhile."""
     root = os.geteuid() == 0
     for path in (*folder.iterdir(), folder):
         if root:
@@ -30,12 +30,12 @@ def as_a_user_who_may_only_read(folder: Path) -> Iterator[None]:
 
 
 def limited(size: int, *arguments: object, gallery: Path) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `facerec ARGUMENTS` in a process none of whose files may grow beyond `size`."""
+    """Run `facerec ARGUMENTS` in a process whose files may have `size` bytes. Returns exit code, stdout, stderr."""
     resource = pytest.importorskip("resource", reason="no limits on file sizes here")
     output, said = os.pipe()
     child = os.fork()
-    if not child:  # must not come back to the tests
-        logging.getLogger().handlers.clear()  # pytest's: warnings go to stderr
+    if not child:  # must not return to the tests
+        logging.getLogger().handlers.clear()  # remove pytest's handlers, so that warnings go to stderr
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         try:
             result = run(*arguments, gallery=gallery)

@@ -1,4 +1,4 @@
-"""A small gallery, and bits that flip in its files."""
+"""A small gallery, and ways to flip bits in its files."""
 
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +15,7 @@ NAMED = f"the vector of photos/1.jpg is not what was stored; {REMEDY}"
 
 
 def few_people(folder: Path) -> Path:
-    """Ann's photo 0, Bob's 1 and 2, and Cy's 3, with strangers of both kinds, index and backup."""
+    """Make a gallery: Ann has photo 0, Bob 1 and 2, Cy 3. It has strangers of both kinds, index and backup."""
     with Gallery.open(folder, create=True) as gallery:
         gallery.bind_model(*MODEL, COHORT)
         for number, name in enumerate(("Ann", "Bob", "Bob", "Cy")):
@@ -33,23 +33,23 @@ def flip(path: Path, bit: int) -> None:
 
 
 def place_of(folder: Path, what: bytes) -> int:
-    """Where the database holds this once, in bytes."""
+    """Return the byte position of `what` in the database, which must hold it once."""
     (place,) = places_of(folder, what)
     return place
 
 
 def places_of(folder: Path, what: bytes) -> list[int]:
-    """Where the database holds this, in bytes."""
+    """Return all byte positions of `what` in the database."""
     content = (folder / "gallery.db").read_bytes()
     return [place for place in range(len(content)) if content.startswith(what, place)]
 
 
 def spoil(folder: Path) -> None:
-    """The lowest bit of the first number of photo 1's vector: no norm tells."""
+    """Flip the lowest bit of the first number in the vector of photo 1. The norm does not show it."""
     flip(folder / "gallery.db", 8 * place_of(folder, vector(1).tobytes()))
 
 
 def rows(folder: Path, query: str) -> list[tuple]:
-    """What the database answers, behind facerec's back."""
+    """Return the rows of a query, read without facerec."""
     with closing(connect(folder / "gallery.db", "mode=rw")) as db:
         return db.execute(query).fetchall()

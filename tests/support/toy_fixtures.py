@@ -1,4 +1,4 @@
-"""Fixtures that files take under the name that is theirs to give: `folder = toy_fixtures.two_people`."""
+"""Fixtures that a test file takes under a name of its own: `folder = toy_fixtures.two_people`."""
 
 from pathlib import Path
 
@@ -14,25 +14,25 @@ from running import run
 
 @pytest.fixture
 def not_made_yet(tmp_path: Path) -> Path:
-    """Where a gallery is to be, a folder of an odd name."""
+    """A path with an odd name, where a gallery is to be made."""
     return tmp_path / "my gallery?#%"
 
 
 @pytest.fixture
 def few_people(tmp_path: Path) -> Path:
-    """Ann, Bob and Cy with four photos; with strangers, index and backup."""
+    """A gallery of Ann, Bob and Cy with four photos, strangers, index and backup."""
     return toy_damage.few_people(tmp_path / "gallery")
 
 
 @pytest.fixture
 def two_people(tmp_path: Path) -> Path:
-    """A plain gallery of 40 photos, Ann Zebra's and Bob Ray's, with all files there may be."""
+    """A plain gallery of 40 photos of Ann Zebra and Bob Ray, with every file that a gallery can have."""
     return toy_gallery.two_people(tmp_path / "gallery")
 
 
 @pytest.fixture
 def one_person(good: Path, toy: Path, tmp_path: Path) -> Path:
-    """A gallery of one person, known by the good photo."""
+    """A gallery of one person, enrolled with the photo `good`."""
     folder = tmp_path / "gallery"
     assert enroll(folder, toy, good, "--name", "Ann Lee").exit_code == 0
     return folder
@@ -40,7 +40,7 @@ def one_person(good: Path, toy: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def three_people(crops: Path, toy: Path, tmp_path: Path) -> Path:
-    """A gallery of the made-up people, two photos each."""
+    """A gallery of three made-up people with two photos each."""
     result = run("enroll", crops / "people", "--aligned", "--model", toy, gallery=tmp_path / "gallery")
     assert result.exit_code == 0, result.output
     return tmp_path / "gallery"

@@ -1,8 +1,8 @@
-"""A gallery of made-up people, each photo predictable from its number; run as a program it is another process:
+"""A gallery of made-up people. The number of a photo determines its vector. As a program, this is another process:
 
 python tests/support/toy_gallery.py FOLDER PERSON FIRST COUNT
 
-enrolls photos FIRST .. FIRST + COUNT, searches now and then, and prints the number of each that is safe.
+enrolls COUNT photos from FIRST on, searches now and then, and prints the number of each photo that is stored safely.
 """
 
 import os
@@ -23,18 +23,18 @@ MODEL = ("f" * 64, "toy", DIMENSION, Threshold(1.08, "FMR 0.1 % on the validatio
 
 
 def vector(number: int) -> np.ndarray:
-    """The unit vector of photo `number`."""
+    """Return the unit vector of photo `number`."""
     row = np.random.default_rng(number).standard_normal(DIMENSION).astype(np.float32)
     return row / np.linalg.norm(row)
 
 
 def template(number: int) -> Template:
-    """Photo `number`."""
+    """Return the template of photo `number`."""
     return Template(f"{number:064x}", f"photos/{number}.jpg", (1.5, 2, 30, 40), 0.99, vector(number))
 
 
 def opened(folder: Path) -> Gallery:
-    """The gallery in `folder`, made if need be, with the toy model; encrypted where there is a passphrase."""
+    """Open or make the gallery in `folder` with the toy model. A new one is encrypted if there is a passphrase."""
     if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not (folder / "gallery.db").exists():
         encrypt(folder, passphrase)
     gallery = Gallery.open(folder, create=True)
@@ -43,7 +43,7 @@ def opened(folder: Path) -> Gallery:
 
 
 def nearest(gallery: Gallery, number: int) -> str | None:
-    """Who photo `number` is enrolled as, once a search finds them at the mean of just the photos they have."""
+    """Return the person of photo `number`, or None. Asserts that they are found at the mean of all their photos."""
     while True:
         templates, found = gallery.templates, gallery.search(vector(number)[None], 1000)[0]
         photos = {c.person: [int(t.photo_hash, 16) for t in gallery.show(c.person)] for c in found}
@@ -59,7 +59,7 @@ def nearest(gallery: Gallery, number: int) -> str | None:
 
 
 def sql(folder: Path, *statements: str) -> None:
-    """Change the database behind facerec's back."""
+    """Run statements on the database, without facerec."""
     if not (path := folder / "gallery.db").exists():
         path.touch()
     with closing(connect(path, "mode=rw")) as db:
@@ -68,7 +68,7 @@ def sql(folder: Path, *statements: str) -> None:
 
 
 def two_people(folder: Path) -> Path:
-    """A gallery of 40 photos, Ann Zebra's and Bob Ray's by turns, with index, backup and rollback copy."""
+    """Make a gallery of 40 photos, of Ann Zebra and Bob Ray by turns, with index, backup and rollback copy."""
     with opened(folder) as gallery:
         for number in range(40):
             gallery.add("Bob Ray" if number % 2 else "Ann Zebra", template(number))
@@ -78,7 +78,7 @@ def two_people(folder: Path) -> Path:
 
 
 def make_format_5(folder: Path) -> None:
-    """Have the database be as facerec wrote it when only names, hashes and numbers of rows stood in indexes."""
+    """Turn the database back to format 5, when the indexes held only names, hashes and row numbers."""
     with closing(connect(folder / "gallery.db", "mode=ro")) as db:
         twice = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_twice'")]
     assert len(twice) == 8
@@ -87,7 +87,7 @@ def make_format_5(folder: Path) -> None:
 
 
 def make_format_4(folder: Path) -> None:
-    """Have the database be as facerec wrote it before there were checksums."""
+    """Turn the database back to format 4, before there were checksums."""
     make_format_5(folder)
     drop = [
         f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("templates", "strangers", "renewal", "calibration")
@@ -97,7 +97,7 @@ def make_format_4(folder: Path) -> None:
 
 
 def main(folder: Path, person: str, first: int, count: int) -> None:
-    """Enroll, as the module says."""
+    """Enroll and search, as the module describes."""
     with opened(folder) as gallery:
         for number in range(first, first + count):
             gallery.add(person, template(number))

@@ -1,4 +1,4 @@
-"""A picture without faces, and what is said of one that cannot be read."""
+"""A picture without faces, and the message for a picture that cannot be read."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from facerec.text import printable
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:
-    """A smooth picture without any symmetry."""
+    """Return a smooth (height, width, 3) uint8 picture without symmetry."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) % 64 + 60], 2).astype(np.uint8)
 
 
 def error_of(path: Path) -> str:
-    """The message of the ImageError `read_image` raises: one line, with the file's name in it."""
+    """Return the message of the ImageError that `read_image` raises. Asserts one line with the file's name."""
     with pytest.raises(ImageError) as caught:
         read_image(path)
     message = str(caught.value)

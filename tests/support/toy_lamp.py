@@ -1,4 +1,4 @@
-"""An attribute one can see: whether the lamp is on in a photo of toy_runs.py."""
+"""An attribute that is visible in the photos of toy_runs.py: whether a lamp is on."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from facerec.training.settings import TrainSettings
 
 
 def switch_lamps(data: Data) -> Data:
-    """Bring every photo halfway to white where its lamp is said to be on, halfway to black where it is off."""
+    """Brighten every photo halfway to white if its lamp is on, or darken it halfway to black if it is off."""
     for path in data.folder.glob("*/*.png"):
         with PIL.Image.open(path) as image:
             lit = np.asarray(image) // 2 + (0 if lamp_of(path) == "off" else 128)
@@ -19,10 +19,10 @@ def switch_lamps(data: Data) -> Data:
 
 
 def lamp(data: Data) -> str:
-    """The file that says of each photo whether the lamp is on."""
+    """Return the path of the attribute's file: for each photo, whether the lamp is on."""
     return str(data.folder.parent / "lamp.csv")
 
 
 def both(data: Data, **changes: Any) -> TrainSettings:
-    """Small settings to learn it beside the people or classes."""
+    """Return small settings that learn the lamp as a second task."""
     return small(attribute=lamp(data), **changes)

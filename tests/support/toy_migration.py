@@ -1,4 +1,4 @@
-"""Two networks one can compute by hand, galleries of made-up people with either, and what becomes of them."""
+"""Networks that can be computed by hand, galleries of made-up people with them, and checks of their migration."""
 
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +24,7 @@ PEOPLE = {"Ann Zebra": 3, "Bob Ray": 2, "Çelik 王": 1}
 
 
 class ByHand:
-    """A network that gives each face its thumbnail of cells x cells; numpy alone, so that it may be forked."""
+    """A network whose vector is the thumbnail of cells x cells of a face. It uses only numpy, so a process may fork."""
 
     def __init__(self, folder: Path, name: str, cells: int, strangers: int = 60) -> None:
         self.cells, self.path = cells, folder / name
@@ -45,7 +45,7 @@ class ByHand:
 
 
 def photos_of(folder: Path, *names: str) -> dict[str, list[Path]]:
-    """Made-up people's photos, as many each as PEOPLE has it, made if need be."""
+    """Write the photos of PEOPLE (or of `names`), as many as it says. Returns person -> paths."""
     return {
         name: [toy_model.save_crop(folder / name / f"{n}.png", list(PEOPLE).index(name), n) for n in range(count)]
         for name, count in PEOPLE.items()
@@ -62,7 +62,7 @@ def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> P
 
 
 def vectors_in(folder: Path) -> dict[str, list[bytes]]:
-    """Person -> the vectors of their photos, in their order."""
+    """Return the bytes of each person's vectors in the database, in the order of their photos."""
     rows: dict[str, list[bytes]] = {}
     with closing(connect(folder / "gallery.db", "mode=rw")) as db:
         for name, blob in db.execute(
@@ -84,14 +84,14 @@ def run_all(folder: Path, model: ByHand, **rules) -> tuple[list[Step], Report]:
 
 
 def state_of(folder: Path) -> tuple:
-    """All that a migration must not change if it comes to nothing: all but its own work."""
+    """Return all rows that a migration must leave as they are if it changes nothing."""
     with closing(connect(folder / "gallery.db", "mode=rw")) as db:
         tables = ("gallery", "people", "templates", "strangers", "log", "consent", "keeping")
         return tuple(tuple(db.execute(f"SELECT * FROM {table}")) for table in tables)
 
 
 def require_of(model: ByHand, folder: Path, photos: Path) -> None:
-    """It is wholly the model's: everybody is found, the threshold is by its strangers, and nothing is wrong."""
+    """Assert that the gallery is wholly of `model`: it is sound, all are found, and its strangers set the threshold."""
     with open_gallery(folder, model) as gallery:
         for name, own in photos_of(photos).items():
             for path in own:
@@ -108,7 +108,7 @@ def require_of(model: ByHand, folder: Path, photos: Path) -> None:
 
 
 def ann_in(content: bytes, *models: ByHand) -> list[str]:
-    """What of Ann is in some bytes: her name, vectors of any model, and crops."""
+    """Return what `content` still holds of Ann: her name, her vectors of any model, her crops."""
     found = ["name"] if b"Zebra" in content else []
     for n in range(3):
         crop = toy_model.crop(0, n)

@@ -1,4 +1,4 @@
-"""Pairs of made-up people, and their distances by a loop."""
+"""Pairs of photos of made-up people, and their distances computed by a loop."""
 
 import math
 
@@ -8,12 +8,15 @@ from facerec.datasets.pairs import Pairs
 
 
 def at(degrees: float) -> np.ndarray:
-    """A unit vector in the plane; two of them are 2 - 2 cos(angle between) apart."""
+    """Return the unit vector at an angle in the plane. Two of them have the distance 2 - 2 cos(angle between)."""
     return np.array([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))], np.float32)
 
 
 def made_up(folds: int | None, people: int = 40, failed: int = 3) -> tuple[Pairs, dict[str, np.ndarray | None]]:
-    """Two photos of each person, who are neighbours on a circle; one genuine and one impostor pair each."""
+    """Return a genuine and an impostor pair for each person, and the vectors of all photos.
+
+    The people lie on a circle, with two photos each. failed: how many photos have no vector (None).
+    """
     rng = np.random.default_rng(0)
     vectors: dict[str, np.ndarray | None] = {}
     for p in range(people):

@@ -1,4 +1,4 @@
-"""Made-up people who have much in common or little."""
+"""Made-up people who have little or much in common."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ Rows = dict[str, list[np.ndarray]]
 
 
 def people(seed: int, count: int, photos: int = 3, common: float = 0.0, dimension: int = 64) -> Rows:
-    """Unit rows of so many people, who have the more in common the larger `common` is; 1 to `photos` of each."""
+    """Return 1 to `photos` unit rows of each of `count` people. The larger `common`, the more alike all people are."""
     rng = np.random.default_rng(seed)
     shared = np.zeros(dimension)
     shared[0] = common

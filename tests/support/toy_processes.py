@@ -1,8 +1,8 @@
-"""Steps of toy runs, seen from within; run as a program it is one of several processes:
+"""The gradients and losses of steps of toy runs. Run as a program, this is one of several processes:
 
 torchrun --nproc-per-node 2 tests/support/toy_processes.py PEOPLE PICTURES TEACHER OUTPUT
 
-writes what `step_of` gives for each of CASES to OUTPUT/CASE-RANK.npz, and the weights after some more steps.
+writes the result of `step_of` for each of CASES to OUTPUT/CASE-RANK.npz, and the weights after some more steps.
 """
 
 import sys
@@ -26,7 +26,7 @@ LAMP = "LAMP"  # stands for lamp.csv beside it
 
 @dataclass(frozen=True)
 class Case:
-    """A run's settings and the batches (positions) of its step; `classify`: on pictures."""
+    """Changes to a run's settings, and the batches (photo positions) of its step. classify: the run is on pictures."""
 
     changes: dict[str, Any]
     batches: list[list[int]]
@@ -51,7 +51,7 @@ CASES = {
 
 
 def learner_of(case: Case, people: Data, pictures: Data, teacher: str) -> Learner:
-    """Its network in eval mode: BatchNorm in train mode differs, as it sees the batch's own share only."""
+    """Return a learner in eval mode: in train mode, BatchNorm would see only the process's share of a batch."""
     changes = {key: (teacher,) if value == (TEACHER,) else value for key, value in case.changes.items()}
     if changes.get("attribute") == LAMP:
         changes["attribute"] = str(Path(teacher).with_name("lamp.csv"))
@@ -61,7 +61,7 @@ def learner_of(case: Case, people: Data, pictures: Data, teacher: str) -> Learne
 
 
 def step_of(case: Case, people: Data, pictures: Data, teacher: str) -> Arrays:
-    """The gradients that the step uses, of everything that learns, and what it says of the loss."""
+    """Return the gradients of all parameters in the step, and the facts it reports, such as the loss."""
     learner, found = learner_of(case, people, pictures, teacher), {}
     parts = {"network": learner.network, "loss": learner.objective, "teacher": learner.teacher_losses}
 
@@ -82,7 +82,7 @@ def step_of(case: Case, people: Data, pictures: Data, teacher: str) -> Arrays:
 
 
 def weights_after_training(people: Data) -> Arrays:
-    """Some steps with BatchNorm in train mode, too."""
+    """Return the weights after two steps with BatchNorm in train mode."""
     learner, state = people.learner(small(backbone="mobilenet_v3_small", ema=0.5)), State()
     for given in learner.feed.train(learner.task.batches(0)[:2], 0):
         state.count(*learner.step(given, state, 2))
@@ -90,7 +90,7 @@ def weights_after_training(people: Data) -> Arrays:
 
 
 def main(people: Path, pictures: Path, teacher: str, output: Path) -> None:
-    """As the module says."""
+    """Write the files that the module describes."""
     torch.set_num_threads(1)
     join_processes()
     data = Data(people, people.parent / "splits"), Data(pictures)

@@ -1,4 +1,4 @@
-"""Small training runs on made-up people and classes: what the tests of training share."""
+"""Small training runs on made-up people and classes, shared by the tests of training."""
 
 import dataclasses
 import json
@@ -65,25 +65,25 @@ CLASSES = TrainSettings(
 
 @dataclass(frozen=True)
 class Data:
-    """A folder of people or classes, and the `splits` that name VALIDATION."""
+    """A folder of people or classes. splits: the folder of lists that names VALIDATION."""
 
     folder: Path
     splits: Path | None = None
 
     def train(self, output: Path, settings: TrainSettings, **options: Any) -> ModelCard:
-        """A run on it."""
+        """Run a training on the folder."""
         return run_of(self.folder, output, settings, splits=self.splits, **options)
 
     def plan(self, settings: TrainSettings) -> TrainPlan:
-        """The plan of that run."""
+        """Return the plan of such a run."""
         return dataclasses.replace(make_plan(settings), splits=self.splits)
 
     def task(self, settings: TrainSettings) -> Task:
-        """The task of that run."""
+        """Return the task of such a run."""
         return read_task(self.folder, self.plan(settings))
 
     def learner(self, settings: TrainSettings) -> Learner:
-        """The learner of that run."""
+        """Return the learner of such a run."""
         plan = self.plan(settings)
         return Learner(plan, read_task(self.folder, plan))
 
@@ -97,18 +97,18 @@ def run_of(
     watch: Callable[[Progress], None] = lambda progress: None,
     **data: Any,
 ) -> ModelCard:
-    """Plan a run, and train; data: `splits`, `validation`, `exclude`."""
+    """Plan a run and train. data: `splits`, `validation`, `exclude`."""
     return train(folder, output, plan_run(output, settings, resume=resume, **data), resume=resume, watch=watch)
 
 
 def make_people(folder: Path, people: int, photos: int) -> Data:
-    """folder/faces with so many people, VALIDATION to validate on."""
+    """Write folder/faces with so many people, of whom VALIDATION validate."""
     splits = write_splits(folder / "splits", validation=[f"faces/{person}" for person in VALIDATION])
     return Data(some_people(folder / "faces", people, photos), splits)
 
 
 def make_classes(folder: Path, *counts: int, first: int = 0) -> Data:
-    """Class folders c0, c1, ... (three at most) with so many pictures each, from number `first` on."""
+    """Write class folders c0, c1, ... (at most three), with so many pictures each, from number `first` on."""
     for kind, count in enumerate(counts):
         for number in range(first, first + count):
             toy_classes.save_picture(folder / f"c{kind}" / f"{number:02}.png", kind, number)
@@ -129,7 +129,7 @@ def repeat_first_photo(data: Data) -> Data:
 
 
 def write_lamp(path: Path, data: Data) -> Path:
-    """An attribute of the data's photos: `off` for every second one of a person or class, else `on`."""
+    """Write the file of an attribute: every second photo of a person or class is `off`, the others `on`."""
     photos = sorted(photo.relative_to(data.folder) for photo in data.folder.glob("*/*.png"))
     lines = [f"{photo.as_posix()},{lamp_of(photo)}" for photo in photos]
     path.write_text("\n".join(["photo,lamp", *lines]), "utf-8")
@@ -137,23 +137,23 @@ def write_lamp(path: Path, data: Data) -> Path:
 
 
 def lamp_of(photo: Path) -> str:
-    """The lamp of photo number NNN."""
+    """Return the lamp of photo number NNN: `on` or `off`."""
     return "off" if int(photo.stem) % 2 else "on"
 
 
 def small(**changes: Any) -> TrainSettings:
-    """SMALL with other settings."""
+    """Return SMALL with some settings changed."""
     return dataclasses.replace(SMALL, **changes)
 
 
 def classes(**changes: Any) -> TrainSettings:
-    """CLASSES with other settings."""
+    """Return CLASSES with some settings changed."""
     return dataclasses.replace(CLASSES, **changes)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and lose much on a busy machine."""
+    """Use one thread: networks this small gain nothing from more, and lose much on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -164,17 +164,17 @@ def one_thread() -> Iterator[None]:
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """history.json."""
+    """Read history.json."""
     return json.loads((run / HISTORY).read_text("utf-8"))
 
 
 def read_run(run: Path) -> dict[str, Any]:
-    """run.json."""
+    """Read run.json."""
     return json.loads((run / RUN).read_text("utf-8"))
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Byte for byte, but for the folder's name in the card, and the picture."""
+    """Assert that two runs left the same bytes, except for the folder's name in the card and the picture."""
     for name in ("weights.safetensors", CHECKPOINT, HISTORY, RUN):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     cards = [json.loads((run / "model.json").read_text("utf-8")) for run in (one, other)]
@@ -182,22 +182,22 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def measured(network: Network, task: Task) -> dict[str, float]:
-    """What validation says of a network."""
+    """Return the validation measures of a network."""
     return task.measure(*photo_rows(network, task.views, task.validation))
 
 
 def given_photos(learner: Learner, epoch: int = 0) -> list[Given]:
-    """The batches of an epoch."""
+    """Return the batches of an epoch."""
     return list(learner.feed.train(learner.task.batches(epoch), epoch))
 
 
 def stores(folder: Path) -> dict[str, int]:
-    """Each store of what frozen stages made, and the size of its rows."""
+    """Return the name of each store of frozen stages' output, and the bytes of its rows."""
     return {path.parent.name: path.stat().st_size for path in folder.glob("*/rows")}
 
 
 def warnings_of(caplog: "pytest.LogCaptureFixture") -> list[str]:
-    """What was logged as a warning or worse."""
+    """Return the messages logged as a warning or worse."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -205,10 +205,10 @@ def warnings_of(caplog: "pytest.LogCaptureFixture") -> list[str]:
 
 
 def interrupt_at(epoch: int, batch: int) -> Callable[[Progress], None]:
-    """What SIGINT does to this very process, after that batch (from 1).
+    """Return a `watch` that interrupts this process after that batch (from 1), as SIGINT would.
 
-    Without a signal: sandboxed kernels have killed processes that sent themselves one (SIGSEGV inside kill(2)). Runs in
-    a process of their own are sent real ones.
+    No signal is sent: sandboxed kernels have killed processes that sent themselves one (SIGSEGV inside kill(2)). Runs
+    in other processes are sent real signals.
     """
 
     def watch(progress: Progress) -> None:
@@ -219,7 +219,7 @@ def interrupt_at(epoch: int, batch: int) -> Callable[[Progress], None]:
 
 
 def command(data: Data, output: Path, settings: TrainSettings, *more: str) -> list[str]:
-    """A run as somebody would type it, after `python -m`."""
+    """Return the words of a run on the command line, after `python -m`."""
     words = ["facerec.cli.train", str(data.folder), "--aligned", "--output", str(output)]
     words += ["--splits", str(data.splits)] if data.splits else []
     for key, value in dataclasses.asdict(settings).items():
@@ -230,31 +230,31 @@ def command(data: Data, output: Path, settings: TrainSettings, *more: str) -> li
 
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
-    """`python -m WORDS`, with one thread."""
+    """Start `python -m WORDS` with one thread."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=env, text=True, **pipes)
 
 
 def start_two(*words: str) -> subprocess.Popen[str]:
-    """`torchrun --nproc-per-node 2 WORDS`."""
+    """Start `torchrun --nproc-per-node 2 WORDS`."""
     return start("torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Its stdout and stderr, once it has ended well."""
+    """Wait for a process to end well. Returns its stdout and stderr."""
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return output, errors
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], run: Path, epoch: int, batch: int) -> None:
-    """Until a checkpoint says that much is done."""
+    """Wait until a checkpoint says that `batch` of `epoch` is done."""
     while process.poll() is None:
         if (run / CHECKPOINT).exists():
             try:
                 facts = read_facts(run / CHECKPOINT)
-            except RuntimeError:  # safetensors opens a file twice, and this one was replaced in between
+            except RuntimeError:  # safetensors opens a file twice; it was replaced in between
                 continue
             if (facts["epoch"], facts["batch"]) >= (epoch, batch):
                 return

@@ -8,7 +8,7 @@ People = dict[str, list[FaceVector]]
 
 
 def made_up(seed: int, people: int, photos: int, noise: float) -> dict[str, list[np.ndarray]]:
-    """Unit vectors of 6 numbers round a centre per person; the larger the noise, the more errors."""
+    """Return unit vectors of length 6 around a centre per person. More noise makes more errors."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(people, 1, 6))
     rows = (centres + noise * rng.normal(size=(people, photos, 6))).astype(np.float32)
@@ -17,6 +17,6 @@ def made_up(seed: int, people: int, photos: int, noise: float) -> dict[str, list
 
 
 def split(rows: dict[str, list[np.ndarray]], enrolled: int, photos: int) -> tuple[People, People]:
-    """The first people are enrolled with their first photos; everybody's others are probes."""
+    """Return (gallery, probes): the first `enrolled` people with their first `photos`; all other photos are probes."""
     gallery: People = {person: list(own[:photos]) for person, own in list(rows.items())[:enrolled]}
     return gallery, {person: list(own[photos if person in gallery else 0 :]) for person, own in rows.items()}

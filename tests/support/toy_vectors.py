@@ -9,6 +9,6 @@ def units(seed: int, count: int, dimension: int = 16) -> np.ndarray:
 
 
 def lattice(numbers: list[int], dimension: int = 4) -> np.ndarray:
-    """Axis vectors, both ways: their distances are 0, 2 or 4 exactly, so ties are everywhere."""
+    """Return unit vectors along the axes, both ways. Their distances are exactly 0, 2 or 4: ties everywhere."""
     axes = np.eye(dimension, dtype=np.float32)
     return np.concatenate([axes, -axes])[np.array(numbers, int) % (2 * dimension)].reshape(-1, dimension)

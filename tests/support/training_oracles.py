@@ -1,4 +1,4 @@
-"""Slow, obvious reference implementations of what training does: vectors are plain lists, labels a list of people."""
+"""Slow, obvious reference implementations for training. Vectors are plain lists; labels list the people."""
 
 import functools
 import itertools
@@ -6,18 +6,18 @@ import math
 
 
 def squared_distance(a: list[float], b: list[float]) -> float:
-    """The lecture's d."""
+    """Return the squared Euclidean distance, the lectures' d."""
     return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
 
 
 def all_triplets(labels: list[int]) -> list[tuple[int, int, int]]:
-    """(anchor, positive, negative): two photos of one person, one of another."""
+    """Return all (anchor, positive, negative): two photos of one person, one of another."""
     n = range(len(labels))
     return [(a, p, q) for a in n for p in n for q in n if a != p and labels[a] == labels[p] != labels[q]]
 
 
 def triplet_loss_by_loop(vectors: list[list[float]], labels: list[int], mining: str, margin: float) -> float:
-    """Mean over the triplets that cost something; 0 when none does. Margin 0 is the soft margin."""
+    """Return the mean loss over the triplets with a loss; 0 if there is none. Margin 0: the soft margin."""
     d = [[squared_distance(a, b) for b in vectors] for a in vectors]
     triplets = all_triplets(labels)
     if mining == "semihard":
@@ -38,7 +38,7 @@ def triplet_loss_by_loop(vectors: list[list[float]], labels: list[int], mining: 
 
 
 def active_share_and_spread(vectors: list[list[float]], labels: list[int], margin: float) -> tuple[float, float]:
-    """Share of triplets that violate the margin, and the mean d of two people's photos."""
+    """Return the share of triplets that violate the margin, and the mean d of photos of two people."""
     d = [[squared_distance(a, b) for b in vectors] for a in vectors]
     active = [d[a][p] - d[a][n] + margin > 0 for a, p, n in all_triplets(labels)]
     apart = [d[i][j] for i, a in enumerate(labels) for j, b in enumerate(labels) if a != b]
@@ -46,7 +46,7 @@ def active_share_and_spread(vectors: list[list[float]], labels: list[int], margi
 
 
 def relational_loss_by_loop(student: list[list[float]], teacher: list[list[float]]) -> float:
-    """Mean squared difference of the cosines of every two rows."""
+    """Return the mean squared difference between student and teacher in the cosines of any two rows."""
     n = range(len(student))
     differences = [
         sum(x * y for x, y in zip(student[i], student[j], strict=True))
@@ -60,7 +60,7 @@ def relational_loss_by_loop(student: list[list[float]], teacher: list[list[float
 
 @functools.cache
 def most_batches(left: tuple[int, ...], people: int) -> int:
-    """How often `people` different persons can be taken, each as often as they have chunks `left`: try every way."""
+    """Return how many batches of `people` different people can be made. Tries every way. left: chunks per person."""
     best = 0
     for chosen in itertools.combinations([i for i, count in enumerate(left) if count], people):
         after = tuple(sorted(count - (i in chosen) for i, count in enumerate(left)))
@@ -69,19 +69,19 @@ def most_batches(left: tuple[int, ...], people: int) -> int:
 
 
 def cosine(a: list[float], b: list[float]) -> float:
-    """Of two vectors of any length."""
+    """Return the cosine of two vectors of any length."""
     dot = sum(x * y for x, y in zip(a, b, strict=True))
     return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
 
 
 def mean_of_nonzero(losses: list[float]) -> float:
-    """0 where there is none."""
+    """Return the mean of the positive losses; 0 if there is none."""
     losses = [loss for loss in losses if loss > 0]
     return sum(losses) / len(losses) if losses else 0.0
 
 
 def contrastive_loss_by_loop(vectors: list[list[float]], labels: list[int]) -> float:
-    """Positives cost their d, negatives what they lack of d = 1; each kind is averaged over the pairs that cost."""
+    """Positives cost d, negatives max(0, 1 - d). Each kind is averaged over its pairs with a cost."""
     n = range(len(labels))
     same = [squared_distance(vectors[i], vectors[j]) for i in n for j in n if i != j and labels[i] == labels[j]]
     other = [1 - squared_distance(vectors[i], vectors[j]) for i in n for j in n if labels[i] != labels[j]]
@@ -89,7 +89,7 @@ def contrastive_loss_by_loop(vectors: list[list[float]], labels: list[int]) -> f
 
 
 def supcon_loss_by_loop(vectors: list[list[float]], labels: list[int], temperature: float = 0.1) -> float:
-    """Khosla et al. 2020, eq. 2: the mean log-probability of a positive among all others, over those who have any."""
+    """Khosla et al. 2020, eq. 2: the mean log-probability of positives among all others, over rows with positives."""
     n, losses = range(len(labels)), []
     if len(set(labels)) in (1, len(labels)):
         return 0.0
@@ -116,7 +116,7 @@ def multi_similarity_loss_by_loop(vectors: list[list[float]], labels: list[int])
 
 
 def smoothed_cross_entropy(logits: list[float], label: int, smoothing: float) -> float:
-    """Against 1 - smoothing on the label and smoothing spread evenly over all classes, the label too."""
+    """The target is 1 - smoothing on the label, and smoothing spread evenly over all classes, including the label."""
     total = math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits)
     costs = [total - x for x in logits]
     return (1 - smoothing) * costs[label] + smoothing * sum(costs) / len(costs)
@@ -125,13 +125,13 @@ def smoothed_cross_entropy(logits: list[float], label: int, smoothing: float) ->
 def class_loss_by_loop(
     name: str, vectors: list[list[float]], labels: list[int], classes: list[list[float]], smoothing: float = 0.0
 ) -> float:
-    """arcface, cosface or cross-entropy over the cosines to a vector per class."""
+    """Return the arcface, cosface or cross-entropy loss, from the cosines to one vector per class."""
     losses = []
     for vector, label in zip(vectors, labels, strict=True):
         cosines = [cosine(vector, row) for row in classes]
         if name == "arcface":
             angle, margin = math.acos(cosines[label]), math.radians(28.6)
-            beyond = angle > math.pi - margin  # there the cosine would rise again
+            beyond = angle > math.pi - margin  # beyond this the cosine would rise again
             cosines[label] = math.cos(angle) - margin * math.sin(margin) if beyond else math.cos(angle + margin)
         if name == "cosface":
             cosines[label] -= 0.35
@@ -152,9 +152,10 @@ def proxy_anchor_loss_by_loop(vectors: list[list[float]], labels: list[int], cla
 
 
 def negative_odds_by_loop(vectors: list[list[float]], labels: list[int], anchor: int) -> list[float]:
-    """How probable each row is as the anchor's negative: 1 / q(distance) of Wu et al. 2017, distances from 0.5 to 1.4.
+    """Return each row's probability to be drawn as the anchor's negative.
 
-    At least one negative must be that near.
+    It is proportional to 1 / q(distance) of Wu et al. 2017, for distances from 0.5 to 1.4. At least one negative must
+    be nearer than 1.4.
     """
     dimension, weights = len(vectors[0]), []
     for vector, label in zip(vectors, labels, strict=True):
@@ -168,7 +169,7 @@ def negative_odds_by_loop(vectors: list[list[float]], labels: list[int], anchor:
 def triplet_loss_with_memory_by_loop(
     vectors: list[list[float]], labels: list[int], old: list[list[float]], old_labels: list[int], margin: float
 ) -> float:
-    """Anchors from the batch, positives and negatives from the batch and from what is remembered."""
+    """Anchors are from the batch, positives and negatives from the batch and the memory (`old`)."""
     everyone, everybody = vectors + old, labels + old_labels
     n, losses = range(len(everyone)), []
     for a in range(len(vectors)):

@@ -1,7 +1,7 @@
-"""facerec's commands in processes of their own: timed, stopped, looked at, and killed. On Linux.
+"""Commands of facerec in processes of their own, which are timed, stopped, inspected and killed. Linux only.
 
-Where a process is when it is stopped is not its own word but the kernel's: who holds SQLite's locks (bytes 120 and 121
-of gallery.db-shm: https://www.sqlite.org/walformat.html, 2.3.1) and the lock on the gallery's folder.
+The kernel says what a stopped process is doing, by the locks it holds: SQLite's (bytes 120 and 121 of gallery.db-shm:
+https://www.sqlite.org/walformat.html, 2.3.1) and the one on the gallery's folder.
 """
 
 import fcntl
@@ -24,18 +24,18 @@ WRITE_LOCK, CHECKPOINT_LOCK = 120, 121  # bytes of the -shm file
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a command took when it was left alone, and when it held the write lock (begin and end, in seconds)."""
+    """How long an undisturbed command took, and when it held the write lock (begin and end, in seconds)."""
 
     seconds: float
     writes: list[tuple[float, float]]
 
     @property
     def writing(self) -> float:
-        """How long it held the lock."""
+        """The seconds for which it held the lock."""
         return sum(end - begin for begin, end in self.writes)
 
     def moment(self, chance: random.Random) -> tuple[int, float]:
-        """A moment in the writes, each as likely: so many writes must have begun, the last so many seconds ago."""
+        """Draw a moment in the writes, all equally likely: how many have begun, and seconds since the last began."""
         left = chance.random() * self.writing
         for number, (begin, end) in enumerate(self.writes, 1):
             if left <= end - begin:
@@ -48,7 +48,7 @@ class Process:
     """`facerec ARGUMENTS`, forked from this process."""
 
     def __init__(self, arguments: list[str]) -> None:
-        """Start it."""
+        """Start the process."""
         self.began = time.perf_counter()
         self._output, output = os.pipe()
         self._errors = os.memfd_create("errors")
@@ -60,17 +60,17 @@ class Process:
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
+        """The seconds since the start."""
         return time.perf_counter() - self.began
 
     def stop(self) -> bool:
-        """Stop it wherever it is; False if it had ended."""
+        """Stop the process wherever it is. Returns False if it had ended."""
         os.kill(self.pid, signal.SIGSTOP)
         self._wait(os.WUNTRACED)
         return not self.ended
 
     def kill(self) -> list[str]:
-        """End it if it has not ended; returns the whole lines it printed."""
+        """Kill the process if it has not ended. Returns the complete lines that it printed."""
         if not self.ended:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -79,7 +79,7 @@ class Process:
             return [line for line in pipe.read().splitlines(keepends=True) if line.endswith("\n")]
 
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Return whether the process has ended."""
         return self.ended or self._wait(os.WNOHANG)
 
     def _wait(self, how: int) -> bool:
@@ -91,7 +91,7 @@ class Process:
 
 
 def _become(arguments: list[str], output: int, errors: int) -> None:
-    """Be the command; the forked process must not come back."""
+    """Run the command in the forked process and end it: it must not return."""
     code = 1
     try:
         os.dup2(output, 1)
@@ -114,7 +114,7 @@ def left_alone(arguments: list[str]) -> None:
 
 
 def lock_held(gallery: Path, byte: int) -> bool:
-    """Whether any process holds one of SQLite's locks, as the kernel says; Linux's `struct flock`."""
+    """Ask the kernel whether any process holds one of SQLite's locks, by Linux's `struct flock`."""
     try:
         file = os.open(gallery / "gallery.db-shm", os.O_RDWR)
     except FileNotFoundError:
@@ -127,7 +127,7 @@ def lock_held(gallery: Path, byte: int) -> bool:
 
 
 def open_elsewhere(gallery: Path) -> bool:
-    """Whether another process has the gallery open (see facerec/gallery/layout.py)."""
+    """Return whether another process has the gallery open (see facerec/gallery/layout.py)."""
     folder = os.open(gallery, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +139,7 @@ def open_elsewhere(gallery: Path) -> bool:
 
 
 def place(gallery: Path) -> str:
-    """What the stopped process is doing."""
+    """Return what the stopped process is doing."""
     if lock_held(gallery, WRITE_LOCK):
         return COPY if list(gallery.glob("*.draft")) else TRANSACTION
     if lock_held(gallery, CHECKPOINT_LOCK):
@@ -163,7 +163,10 @@ def measured(arguments: list[str], gallery: Path) -> Span:
 def killed(
     arguments: list[str], gallery: Path, span: Span, aimed: bool, chance: random.Random
 ) -> tuple[str, list[str]]:
-    """Kill a command at a random moment: where it was then, "" if it had ended, and the lines it had printed."""
+    """Kill a command at a random moment. Returns where it was, "" if it had ended, and the lines it printed.
+
+    aimed: the moment is drawn from the times in which the command holds the write lock.
+    """
     number, offset = span.moment(chance) if aimed else (0, chance.random() * span.seconds)
     process, held = Process(arguments), False
     while number and not process.over():
