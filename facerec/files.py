@@ -96,6 +96,14 @@ def unlink(paths: list[Path]) -> None:
         settle(folder)
 
 
+def may_name_a_file(path: Path) -> bool:
+    """Whether the operating system takes this for a name at all: no NUL, and nothing that is not Unicode text."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def may_write(path: Path) -> bool:
     """Whether this process may change a file, or what is in a folder."""
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

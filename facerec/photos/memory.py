@@ -7,6 +7,7 @@ photo_of(data, "upload 3")   # bytes of an image file, a PIL image, or an (H, W,
 import hashlib
 import io
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from facerec.errors import ImageError
+from facerec.errors import ConfigError, ImageError
 from facerec.photos import reading
 from facerec.photos.folders import photo_hash
 from facerec.text import how_many, printable
@@ -30,7 +31,7 @@ class MemoryPhoto:
     """A photo in memory.
 
     path: no file, but what results and messages call the photo. content: bytes, a PIL image or an array; whatever else
-    is here, and an array of another form, is refused when the photo is read.
+    is here, and an array of another form or size, is refused when the photo is read.
     """
 
     path: Path
@@ -48,8 +49,24 @@ def photo_of(given: PhotoInput | MemoryPhoto, name: str | None = None) -> AnyPho
     if isinstance(given, MemoryPhoto):
         return given
     if isinstance(given, str | os.PathLike):
-        return Path(given)
+        return Path(os.fsdecode(given))
+    if isinstance(given, bytearray | memoryview):
+        given = bytes(given)
     return MemoryPhoto(Path(name or _described(given)), given)
+
+
+def photos_of(given: Iterable[PhotoInput], called: str = "photo", argument: str = "photos") -> Iterator[AnyPhoto]:
+    """Many photos, of which those in memory are called "photo 1" and so on; each is taken when it is asked for.
+
+    Raises ConfigError, at once, for one photo in place of several (a text would be taken letter by letter) and for
+    what holds no photos; argument: what the message calls it.
+    """
+    one = isinstance(given, str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image)
+    if one or (isinstance(given, np.ndarray) and given.ndim < 4):
+        raise ConfigError(f"{argument}: one photo where several are expected; give a list of photos, as in [photo]")
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"{argument}: a list of photos is expected, not {type(given).__name__}")
+    return (photo_of(photo, f"{called} {place}") for place, photo in enumerate(given, 1))
 
 
 def read_image(photo: PhotoInput) -> Image:
@@ -69,13 +86,13 @@ def read_photo(photo: AnyPhoto) -> Image:
     """(H, W, 3) uint8 RGB, upright, of any photo; raises ImageError as `read_image` does."""
     if isinstance(photo, Path):
         return reading.read_image(photo)
-    if isinstance(photo.content, bytes | bytearray | memoryview):
+    if isinstance(photo.content, bytes):
         return reading.decode(photo.path, io.BytesIO(photo.content))
     if isinstance(photo.content, PIL.Image.Image):
         return reading.to_rgb(photo.path, photo.content)
     if isinstance(photo.content, np.ndarray):
-        return _checked(photo.content, str(photo.path))
-    raise ImageError(f"{photo.path}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
+        return _checked(photo.content, photo.path)
+    raise ImageError(f"{printable(photo.path)}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
 
 
 def hash_photo(photo: AnyPhoto) -> str:
@@ -85,7 +102,7 @@ def hash_photo(photo: AnyPhoto) -> str:
     """
     if isinstance(photo, Path):
         return photo_hash(photo)
-    if isinstance(photo.content, bytes | bytearray | memoryview):
+    if isinstance(photo.content, bytes):
         return hashlib.sha256(photo.content).hexdigest()
     pixels = read_photo(photo)
     return hashlib.sha256(f"RGB {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
@@ -103,7 +120,7 @@ def source_of(photo: AnyPhoto) -> str:
 
 def _described(content: Any) -> str:
     """What a photo in memory is called that was given no name."""
-    if isinstance(content, bytes | bytearray | memoryview):
+    if isinstance(content, bytes):
         return how_many(len(content), "byte")
     if isinstance(content, PIL.Image.Image):
         return f"image of {content.height} x {content.width}"
@@ -112,15 +129,17 @@ def _described(content: Any) -> str:
     return type(content).__name__
 
 
-def _checked(array: np.ndarray[Any, Any], name: str) -> Image:
+def _checked(array: np.ndarray[Any, Any], path: Path) -> Image:
     """The array as it is, if it is an RGB image."""
-    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
+        reading.require_size(path, *array.shape[:2])
         return array
     hints = {
         array.ndim == 2: "a grey image: repeat it, np.stack([grey] * 3, axis=2)",
         array.ndim == 3 and array.shape[-1] == 4: "an RGBA image: drop the fourth channel, array[:, :, :3]",
         array.dtype != np.uint8 and array.ndim == 3: "convert its values to uint8, 0 to 255",
-        array.size == 0: "it holds no pixel",
     }
     hint = next((f" ({text})" for fits, text in hints.items() if fits), "")
-    raise ImageError(f"{name}: has shape {array.shape} and dtype {array.dtype}{hint}; give (H, W, 3) uint8 RGB")
+    raise ImageError(
+        f"{printable(path)}: has shape {array.shape} and dtype {array.dtype}{hint}; give (H, W, 3) uint8 RGB"
+    )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL.Image import Transpose
 
 from facerec.errors import ImageError
+from facerec.files import may_name_a_file
 from facerec.text import printable
 from facerec.types import Image
 
@@ -40,8 +41,9 @@ DECODING_ERRORS = (
 )
 
 _ALONE = threading.Lock()
-"""Held while Pillow decodes. Its warnings are silenced for the whole process, which two threads must not do at once."""
-
+"""Held while Pillow decodes. Its warnings, and libtiff's on stderr, are silenced for the whole process, which two
+threads must not do at once.
+"""
 
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 _UPRIGHT = {
@@ -68,15 +70,36 @@ def read_image(path: Path) -> Image:
 
 def decode(path: Path, file: BinaryIO) -> Image:
     """As `read_image`, of a file that is open for reading; path: what messages call it."""
-    with _ALONE, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return to_rgb(path, _identify(path, file))
+    with _alone():
+        return _to_rgb(path, _identify(path, file))
 
 
 def to_rgb(path: Path, image: PIL.Image.Image) -> Image:
-    """A PIL image -> (H, W, 3) uint8 RGB, upright by its EXIF orientation; path: what messages call it."""
-    if image.width * image.height > MAX_PIXELS:
+    """A PIL image -> (H, W, 3) uint8 RGB, upright by its EXIF orientation; path: what messages call it.
+
+    Several threads may ask for one image: it decodes itself when it is first used, and may not do so twice at once.
+    """
+    with _alone():
+        return _to_rgb(path, image)
+
+
+def require_size(path: Path, height: int, width: int) -> None:
+    """Raise ImageError for an image of no pixel or of more than MAX_PIXELS; path: what the message calls it."""
+    if not height * width:
+        raise ImageError(f"{printable(path)}: it holds no pixel; give (H, W, 3) uint8 RGB, or another photo")
+    if height * width > MAX_PIXELS:
         raise _too_large(path)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with _ALONE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _to_rgb(path: Path, image: PIL.Image.Image) -> Image:
+    require_size(path, image.height, image.width)
     try:
         with _quiet() if image.format == "TIFF" else nullcontext():
             image.load()
@@ -88,7 +111,7 @@ def to_rgb(path: Path, image: PIL.Image.Image) -> Image:
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading; raises ImageError for anything that prevents it."""
-    if "\0" in str(path):
+    if not may_name_a_file(path):
         raise ImageError(f"{printable(path)}: no file has such a name; check it")
     try:
         # Opening a named pipe would wait for ever, so look first.
