@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.errors import ImageError, NoFaceError
+from facerec.errors import NoFaceError
 from facerec.faces.detector import AlignedDetector, Detector
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.settings import DetectorSettings
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
-from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of
+from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
 from facerec.types import Face, Photo, Vectors
 
 
@@ -35,8 +35,7 @@ class FaceModel:
         aligned: the photos are aligned crops, (S, S, 3) each or (N, S, S, 3) together; detection is skipped. Raises
         NoFaceError naming the first photo without a face, ImageError the first that cannot be read.
         """
-        given = [photo_of(photo, f"photo {place}") for place, photo in enumerate(_several(photos), 1)]
-        found = self.photos(given, aligned=aligned, main_only=True)
+        found = self.photos(list(photos_of(photos)), aligned=aligned, main_only=True)
         for photo in found:
             if photo.error is not None:
                 raise photo.error
@@ -73,10 +72,3 @@ def load(model: str | Path | None = None, *, detector: Detector | DetectorSettin
     if detector is None or isinstance(detector, DetectorSettings):
         detector = MTCNNDetector(detector or DetectorSettings(), embedder.card.input_size)
     return FaceModel(embedder, detector)
-
-
-def _several(photos: Iterable[PhotoInput]) -> Iterable[PhotoInput]:
-    """Photos, not one photo: a text or bytes would be taken letter by letter."""
-    if isinstance(photos, str | bytes | Path) or (isinstance(photos, np.ndarray) and photos.ndim < 4):
-        raise ImageError("one photo where several are expected; give a list, as in embed([photo])")
-    return photos

@@ -27,10 +27,10 @@ from facerec.gallery import passphrase as passphrases
 from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import load
 from facerec.photos.folders import identity_folders
-from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of
+from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
 from facerec.recognition.enroll import Alike, Enrollment, enroll, review
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
-from facerec.text import how_many
+from facerec.text import how_many, printable
 from facerec.types import Threshold
 
 People = str | Path | Mapping[str, Iterable[PhotoInput]]
@@ -186,8 +186,7 @@ class Recogniser:
     def iter_identify(self, photos: Iterable[PhotoInput], *, top: int = 5) -> Iterator[Identification]:
         """The faces of many photos, as they come; a photo without a face or that cannot be read says so in `error`."""
         limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
-        given = (photo_of(photo, f"photo {place}") for place, photo in enumerate(photos, 1))
-        return identify(self.gallery, given, self._model.detector, self._model.embedder, limit, top)
+        return identify(self.gallery, photos_of(photos), self._model.detector, self._model.embedder, limit, top)
 
     def verify(self, photo: PhotoInput, other: PhotoInput) -> Verification:
         """Whether the main faces of two photos are one person's, by the gallery's threshold or the model's.
@@ -208,7 +207,7 @@ class Recogniser:
         return self.gallery.threshold
 
     def _vectors_of(self, strangers: Iterable[PhotoInput]) -> np.ndarray:
-        found = self._model.photos([photo_of(photo, f"stranger {i}") for i, photo in enumerate(strangers, 1)])
+        found = self._model.photos(list(photos_of(strangers, "stranger", "strangers")))
         if not any(photo.faces for photo in found):
             raise NoFaceError("strangers: not one of the photos has a usable face; give others")
         return np.concatenate([photo.vectors for photo in found])
@@ -219,13 +218,4 @@ def _photos_by_person(people: People) -> dict[str, list[AnyPhoto]]:
         return {name: list(photos) for name, photos in identity_folders(Path(people)).items()}
     if not isinstance(people, Mapping):
         raise ConfigError(f"people: a folder, or a mapping of names to photos, not {type(people).__name__}")
-    return {
-        name: [photo_of(photo, f"{name} {place}") for place, photo in enumerate(_listed(name, photos), 1)]
-        for name, photos in people.items()
-    }
-
-
-def _listed(name: str, photos: Iterable[PhotoInput]) -> Iterable[PhotoInput]:
-    if isinstance(photos, str | bytes | Path):
-        raise ConfigError(f"{name}: one photo where several are expected; give a list of photos")
-    return photos
+    return {name: list(photos_of(photos, name, printable(name))) for name, photos in people.items()}

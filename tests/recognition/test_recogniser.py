@@ -153,8 +153,11 @@ def test_embed_gives_a_row_per_photo_in_order(model: FaceModel, crops: Path) -> 
 
 def test_one_photo_is_no_list_of_photos(model: FaceModel, club: Recogniser, crops: Path) -> None:
     for one in (str(crops / "ann.png"), crops / "ann.png", b"x", toy_model.crop(0, 0)):
-        with pytest.raises(ImageError, match="several"):
-            model.embed(one)  # type: ignore[arg-type]
+        for take in (model.embed, club.iter_identify, lambda given: club.calibrate(strangers=given)):
+            with pytest.raises(ConfigError, match="several"):
+                take(one)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="Ann: one photo"):
+            club.enroll({"Ann": one})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="a list of photos"):
         club.enroll({"Ann": str(crops / "ann.png")})
     with pytest.raises(ConfigError, match="a mapping of names to photos"):
