@@ -53,7 +53,7 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
         try:
             unlink([draft])
             database.copy_to(draft)
-            _require_whole(draft, database.path)
+            _require_whole(draft, database.path, database.passphrase)
             put(draft, target)
         finally:
             draft.unlink(missing_ok=True)
@@ -181,8 +181,8 @@ def require_whole(db: sqlite3.Connection, path: Path) -> None:
         raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
 
 
-def _require_whole(copy: Path, path: Path) -> None:
-    with explained(path), closing(connect(copy)) as db:
+def _require_whole(copy: Path, path: Path, passphrase: str | None = None) -> None:
+    with explained(path), closing(connect(copy, passphrase=passphrase)) as db:
         require_whole(db, path)
 
 

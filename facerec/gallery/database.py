@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.errors import DamagedGalleryError, GalleryError, PassphraseError
 from facerec.files import may_write, settle, unlink
 from facerec.gallery import audit_log, sqlcipher
 from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
@@ -36,18 +36,23 @@ class Database:
     """An open gallery database. It raises every SQLite or file error as a GalleryError of one line.
 
     Several threads may use it at once. They share one connection, and a transaction holds the `lock`, so other threads
-    wait for it. path: its file. encrypted: whether it and every file beside it is encrypted. copy_due: whether a new
-    copy should be kept, because the log grew or there is no copy.
+    wait for it. path: its file. passphrase: the one it was opened with, if a program gave one. encrypted: whether it
+    and every file beside it is encrypted. copy_due: whether a new copy should be kept, because the log grew or there is
+    no copy.
     """
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    def __init__(self, path: Path, *, create: bool, passphrase: str | None = None) -> None:
         """Open `path`. With `create`, make it if it does not exist; only its owner may read it.
+
+        passphrase: of an encrypted database; by default the module `passphrase` looks for it. PassphraseError if it is
+        given for a database that is not encrypted: whoever gives one believes that the data are kept secret.
 
         An older format is brought up to date if the file may be written. GalleryError if there is no database, it
         cannot be opened, or a newer facerec wrote it. DamagedGalleryError if it is no gallery, is encrypted with
         another passphrase, or is missing although there are copies of it.
         """
         self.path = path
+        self.passphrase = passphrase
         self.lock = threading.RLock()
         self.copy_due = False
         self._closed = False
@@ -60,7 +65,11 @@ class Database:
                 opening.callback(os.close, lock)
             _require_file(path, create)
             self.encrypted = salt_of(path) is not None
-            self._db = opening.enter_context(closing(connect(path, _rights(path))))
+            if passphrase is not None and not self.encrypted:
+                raise PassphraseError(
+                    f"{path}: not encrypted; encrypt it (`facerec gallery encrypt`), or leave out `passphrase`"
+                )
+            self._db = opening.enter_context(closing(self._connect(path, _rights(path))))
             self._prepare(create)
             self.copy_due = self.copy_due or (self.writable and not copies_of(path))
             self._open = opening.pop_all()
@@ -127,11 +136,17 @@ class Database:
         """Copy the whole database to a new file that only its owner can read. It is on disk when this returns."""
         with explained(path):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            with closing(connect(self.path, "mode=ro")) as source, closing(connect(path, "mode=rw")) as target:
+            with (
+                closing(self._connect(self.path, "mode=ro")) as source,
+                closing(self._connect(path, "mode=rw")) as target,
+            ):
                 target.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is never used
                 target.execute("PRAGMA synchronous = OFF")
                 source.backup(target)
             settle(path)
+
+    def _connect(self, path: Path, rights: str) -> sqlite3.Connection:
+        return connect(path, rights, self.passphrase)
 
     def _prepare(self, create: bool) -> None:
         self._db.execute("PRAGMA synchronous = FULL")  # a commit that returned survives a power cut
@@ -174,13 +189,13 @@ class Database:
         return not version_of(self._db) and not scalar(self._db, "SELECT count(*) FROM sqlite_master")
 
 
-def connect(path: Path, rights: str = "mode=ro&immutable=1") -> sqlite3.Connection:
+def connect(path: Path, rights: str = "mode=ro&immutable=1", passphrase: str | None = None) -> sqlite3.Connection:
     """Open an existing database file, with the passphrase if the folder's databases are encrypted.
 
     rights: parameters of SQLite's URI. The default is for a file that nobody writes: SQLite then needs no files beside
-    it.
+    it. passphrase: as for `sqlcipher.key_of`.
     """
-    return sqlcipher.connect(f"{path.absolute().as_uri()}?{rights}", sqlcipher.key_of(path), BUSY_SECONDS)
+    return sqlcipher.connect(f"{path.absolute().as_uri()}?{rights}", sqlcipher.key_of(path, passphrase), BUSY_SECONDS)
 
 
 def require_known(db: sqlite3.Connection, path: Path) -> None:

@@ -49,9 +49,9 @@ class Gallery:
         self._cache: PeopleCache | None = None  # None until a model is bound
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = False) -> Self:
+    def open(cls, folder: Path, *, create: bool = False, passphrase: str | None = None) -> Self:
         """Open the gallery in `folder`; see `Store.open`."""
-        return cls(Store.open(folder, create=create))
+        return cls(Store.open(folder, create=create, passphrase=passphrase))
 
     def __enter__(self) -> Self:
         return self

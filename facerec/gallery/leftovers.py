@@ -58,15 +58,16 @@ def pending(db: sqlite3.Connection) -> int:
     return scalar(db, "SELECT CASE WHEN removal > wiped THEN removal ELSE 0 END FROM traces")
 
 
-def remains(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Everything that may still hold data removed from the database `path`, one line each."""
+def remains(database: Database, db: sqlite3.Connection) -> list[str]:
+    """Everything that may still hold data removed from the database, one line each. db: its open transaction."""
+    path = database.path
     if version_of(db) < 3:
         return []
     found = []
     if pending(db):
         found.append(f"{path}: data of removed people may be left in it; close what else uses it and check again")
     found += _free_pages(db, path)
-    return found + _old_copies(path, scalar(db, "SELECT removal FROM traces"))
+    return found + _old_copies(database, scalar(db, "SELECT removal FROM traces"))
 
 
 def _free_pages(db: sqlite3.Connection, path: Path) -> list[str]:
@@ -98,11 +99,11 @@ def full_free_pages(content: bytes) -> int:
     return full
 
 
-def _old_copies(path: Path, removal: int) -> list[str]:
+def _old_copies(database: Database, removal: int) -> list[str]:
     found = []
-    for copy in copies_of(path):
+    for copy in copies_of(database.path):
         try:
-            with explained(copy), closing(connect(copy)) as db:
+            with explained(copy), closing(connect(copy, passphrase=database.passphrase)) as db:
                 if scalar(db, "SELECT removal FROM traces") < removal:
                     found.append(f"{copy}: older than the last removal; delete it")
         except GalleryError as error:

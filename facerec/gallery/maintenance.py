@@ -36,7 +36,7 @@ def check(store: Store) -> CheckReport:
     _drop_free_pages(store)
     with store.read() as db:
         problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
-        problems += [*_broken_index(store, db), *audit_log.faults(db), *remains(db, store.database.path)]
+        problems += [*_broken_index(store, db), *audit_log.faults(db), *remains(store.database, db)]
         people, templates = count_rows(db, "people"), count_rows(db, "templates")
     problems += [f"{draft}: left unfinished by a killed process; delete it" for draft in drop_drafts(store.database)]
     return CheckReport(people, templates, tuple(problems))

@@ -13,7 +13,6 @@ from facerec.errors import PassphraseError
 Ask = Callable[[str, bool], str]  # arguments: the question, and whether to ask twice; returns the answer
 
 _ask: Ask | None = None
-_remembered: dict[Path, str] = {}  # folder -> the passphrase that `remember` was given
 
 
 def let_ask(ask: Ask | None) -> None:
@@ -22,24 +21,12 @@ def let_ask(ask: Ask | None) -> None:
     _ask = ask
 
 
-def remember(folder: Path, passphrase: str) -> None:
-    """Use this passphrase for the gallery in `folder` until `forget`. For programs that have the passphrase already."""
-    _remembered[folder.resolve()] = passphrase
-
-
-def forget(folder: Path) -> None:
-    """Undo `remember`."""
-    _remembered.pop(folder.resolve(), None)
-
-
 def present_passphrase(path: Path) -> str:
     """Return the passphrase of the encrypted database `path`; PassphraseError if there is none.
 
-    The first of these that exists: the one given to `remember`; $FACEREC_PASSPHRASE; the first line of the file that
-    $FACEREC_PASSPHRASE_FILE names; the answer to a question.
+    The first of these that exists: $FACEREC_PASSPHRASE; the first line of the file that $FACEREC_PASSPHRASE_FILE names;
+    the answer to a question.
     """
-    if (given := _remembered.get(path.parent.resolve())) is not None:
-        return given
     return _found("FACEREC_PASSPHRASE", f"Passphrase of {path.parent}", twice=False, without=f"{path}: encrypted")
 
 

@@ -23,13 +23,13 @@ _LIBRARY = "sqlcipher3.dbapi2"
 ITERATIONS = 256_000  # of PBKDF2-HMAC-SHA512; SQLCipher 4's default
 
 
-def key_of(path: Path) -> str | None:
+def key_of(path: Path, passphrase: str | None = None) -> str | None:
     """Return the key of the databases in the folder of `path`, in SQLCipher's form; None if they are not encrypted.
 
-    PassphraseError if a passphrase is needed but not given.
+    passphrase: None for the one that `present_passphrase` finds; PassphraseError if it finds none.
     """
     salt = salt_of(path)
-    return None if salt is None else derive(present_passphrase(path), salt)
+    return None if salt is None else derive(present_passphrase(path) if passphrase is None else passphrase, salt)
 
 
 @functools.lru_cache(maxsize=16)  # slow to derive, and a command opens several files with the same salt

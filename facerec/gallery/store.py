@@ -35,14 +35,14 @@ class Store:
         self.lock = database.lock
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = False) -> Self:
+    def open(cls, folder: Path, *, create: bool = False, passphrase: str | None = None) -> Self:
         """Open the gallery in `folder`. With `create`, make an empty one, readable by its owner only, if there is none.
 
         A read-only folder can be searched and listed. A removal or restore that a killed process left unfinished is
-        finished. GalleryError if there is no gallery, it cannot be opened, or a newer facerec wrote it.
-        DamagedGalleryError if the database is damaged or facerec did not write it.
+        finished. passphrase: of an encrypted gallery; see `Database`. GalleryError if there is no gallery, it cannot be
+        opened, or a newer facerec wrote it. DamagedGalleryError if the database is damaged or facerec did not write it.
         """
-        store = cls(folder, Database(database_of(folder), create=create))
+        store = cls(folder, Database(database_of(folder), create=create, passphrase=passphrase))
         leftovers.finish(store.database)
         return store
 

@@ -11,7 +11,9 @@ from facerec.decision.posterior import posterior
 from facerec.errors import FacerecError, GalleryError
 from facerec.faces.detector import Detector
 from facerec.faces.quality import Quality, measure
+from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import database_of
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
@@ -115,14 +117,17 @@ def verify(a: AnyPhoto, b: AnyPhoto, detector: Detector, embedder: Embedder, thr
     return same_person(float(paired_distances(first.vectors, second.vectors)[0]), threshold)
 
 
-def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False) -> Gallery:
+def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, passphrase: str | None = None) -> Gallery:
     """Open a gallery for use with this model and its cohort of strangers.
 
-    Raises ForeignModelError when it holds another model's vectors, ModelError for a broken cohort.
+    A new gallery is encrypted if a passphrase is given. Raises ForeignModelError when it holds another model's vectors,
+    ModelError for a broken cohort.
     """
     card = embedder.card
     cohort = load_cohort(embedder.path, card)
-    gallery = Gallery.open(folder, create=create)
+    if create and passphrase is not None and not database_of(folder).exists():
+        encrypt(folder, passphrase)
+    gallery = Gallery.open(folder, create=create, passphrase=passphrase)
     try:
         gallery.bind_model(card.fingerprint, card.name, card.embedding_dim, card.default_threshold, cohort)
     except GalleryError:

@@ -20,10 +20,9 @@ import numpy as np
 
 from facerec.decision.calibration import Calibration
 from facerec.decision.decide import Verification, choose_threshold
-from facerec.errors import ConfigError, FacerecError, NoFaceError
+from facerec.errors import ConfigError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
-from facerec.gallery import passphrase as passphrases
 from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import load
 from facerec.photos.folders import identity_folders
@@ -100,18 +99,13 @@ class Recogniser:
         """Open the gallery in a folder.
 
         create: make an empty gallery where there is none. model, detector: see `facerec.load`. passphrase: of an
-        encrypted gallery; by default $FACEREC_PASSPHRASE. Raises GalleryError where there is no gallery or it cannot be
-        opened, ForeignModelError where it holds vectors of another model, ModelError for a model that cannot be used.
+        encrypted gallery, by default $FACEREC_PASSPHRASE; a gallery that is made here is encrypted with it. Raises
+        GalleryError where there is no gallery or it cannot be opened, PassphraseError where an encrypted gallery has no
+        passphrase or another one has, ForeignModelError where it holds vectors of another model, ModelError for a model
+        that cannot be used.
         """
-        folder = Path(gallery)
         self._model = load(model, detector=detector)
-        if passphrase is not None:
-            passphrases.remember(folder, passphrase)
-        try:
-            self.gallery = open_gallery(folder, self._model.embedder, create=create)
-        except FacerecError:
-            passphrases.forget(folder)
-            raise
+        self.gallery = open_gallery(Path(gallery), self._model.embedder, create=create, passphrase=passphrase)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +116,6 @@ class Recogniser:
     def close(self) -> None:
         """Let go of the gallery's files, and keep a backup copy if something was changed."""
         self.gallery.close()
-        passphrases.forget(self.gallery.folder)
 
     # ------------------------------------------------------------------------------------------------ changes
 

@@ -47,7 +47,7 @@ def test_threads_that_read_tiff_images_leave_stderr_as_it_was() -> None:
 BUFFERS: dict[str, Callable[[bytes], object]] = {
     "bytearray": bytearray,
     "memoryview": memoryview,
-    "every second byte": lambda data: memoryview(np.repeat(np.frombuffer(data, np.uint8), 2))[::2],
+    "every second byte": lambda data: memoryview(bytes(np.repeat(np.frombuffer(data, np.uint8), 2)))[::2],
 }
 
 

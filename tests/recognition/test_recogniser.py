@@ -198,6 +198,37 @@ def test_an_encrypted_gallery_takes_its_passphrase(
         Recogniser(folder, model=toy)
 
 
+def test_a_passphrase_is_for_the_gallery_that_was_opened_with_it(
+    toy: Path, crops: Path, tmp_path: Path, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def opened(passphrase: str | None) -> Recogniser:
+        return Recogniser(tmp_path / "g", model=toy, detector=AlignedDetector(), passphrase=passphrase)
+
+    Recogniser(tmp_path / "g", create=True, model=toy, passphrase="secret").close()
+    with opened("secret") as club:
+        for other in (None, "wrong"):
+            with pytest.raises(GalleryError):
+                opened(other)
+        opened("secret").close()
+        club.enroll({"Ann": [crops / "ann.png"]})
+        assert club.gallery.check().problems == ()
+    assert caplog.messages == []
+    assert (tmp_path / "g" / "gallery.db.backup").exists()
+    with opened("secret") as club:
+        assert club.gallery.check().problems == ()
+
+
+def test_what_is_made_with_a_passphrase_is_encrypted(toy: Path, crops: Path, tmp_path: Path, quick: None) -> None:
+    with Recogniser(tmp_path / "g", create=True, model=toy, detector=AlignedDetector(), passphrase="secret") as club:
+        club.enroll({"Ann Lee": [crops / "ann.png"]})
+    assert not any(b"Ann Lee" in path.read_bytes() for path in (tmp_path / "g").iterdir())
+
+
+def test_a_passphrase_for_a_gallery_that_is_not_encrypted_is_refused(club: Recogniser, toy: Path) -> None:
+    with pytest.raises(PassphraseError, match="not encrypted"):
+        Recogniser(club.gallery.folder, model=toy, passphrase="secret")
+
+
 def test_eight_threads_get_what_one_gets(club: Recogniser, crops: Path) -> None:
     """While each enrolls, looks up and removes somebody of their own, too."""
     photos = [toy_model.crop(person, photo) for person in range(4) for photo in range(3, 9)]
