@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,8 @@ class StandingSearch:
     def load(cls, path: Path) -> Self:
         """Return a search with the results that `save` wrote; without results if the file is missing or damaged."""
         made = cls()
-        if (content := read_cache(path, MAGIC)) is not None:
-            with np.load(io.BytesIO(content)) as arrays:
-                made._people, made._vectors = arrays["people"], arrays["vectors"]
-                made._nearest, made._distances = arrays["nearest"], arrays["distances"]
+        if (content := read_cache(path, MAGIC)) is not None and (arrays := _read_arrays(content)) is not None:
+            made._people, made._vectors, made._nearest, made._distances = arrays
         return made
 
     def update(self, people: PeopleIndex, vectors: Vectors, owners: Places) -> NDArray[np.float32]:
@@ -76,6 +75,19 @@ class StandingSearch:
             holds = (self._vectors[at] == asked) & np.isin(self._nearest[at], marks)
             distances[holds], nearest[holds] = self._distances[at[holds]], self._nearest[at[holds]]
         return distances, nearest
+
+
+def _read_arrays(content: bytes) -> tuple[Marks, Marks, Marks, NDArray[np.float32]] | None:
+    """Return the arrays that `save` wrote; None if these are others, which a right checksum does not rule out."""
+    try:
+        with np.load(io.BytesIO(content)) as arrays:
+            people, vectors, nearest = (arrays[name] for name in ("people", "vectors", "nearest"))
+            distances = arrays["distances"]
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, BadZipFile):
+        return None
+    kinds = [array.dtype for array in (people, vectors, nearest, distances)]
+    fits = people.ndim == 1 and vectors.ndim == 1 and vectors.shape == nearest.shape == distances.shape
+    return (people, vectors, nearest, distances) if fits and kinds == [np.uint64] * 3 + [np.float32] else None
 
 
 def _marks_of(vectors: Vectors, owners: Places, people: Marks) -> Marks:

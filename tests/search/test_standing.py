@@ -1,5 +1,6 @@
 """facerec.search.standing: whatever happens to the people, what is remembered is what a new search finds."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from toy_vectors import lattice, units
 
 from facerec.search import standing
+from facerec.search.cache_file import write_cache
 from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
 
@@ -136,3 +138,25 @@ def test_a_damaged_file_is_not_believed(file: Path, monkeypatch: pytest.MonkeyPa
         assert counted.comparisons() == (0 if content is whole else 5 * 9)
     file.unlink()
     assert StandingSearch.load(file).update(index, strangers, nobody).tolist() == expected.tolist()
+
+
+MARKS = np.zeros(3, np.uint64)
+WHOLE = {"people": MARKS, "vectors": MARKS, "nearest": MARKS, "distances": np.zeros(3, np.float32)}
+FORGED = {
+    "no array": {},
+    "one missing": {"people": MARKS},
+    "of other lengths": {**WHOLE, "nearest": np.zeros(2, np.uint64)},
+    "of other types": {**WHOLE, "distances": np.array(["a", "b", "c"])},
+    "objects": {**WHOLE, "people": np.array([{}], object)},
+    "numbers": dict.fromkeys(WHOLE, np.uint64(1)),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_file_of_other_content_with_a_right_checksum_is_not_believed(name: str, file: Path) -> None:
+    content = io.BytesIO()
+    np.savez(content, **FORGED[name])  # type: ignore[arg-type]
+    for written in (content.getvalue(), b"nothing of the kind"):
+        write_cache(file, standing.MAGIC, written)
+        people = index_of({"a": {0: units(0, 1, DIMENSION)[0]}})
+        assert np.isfinite(StandingSearch.load(file).update(people, STRANGERS, np.full(30, -1))).all()
