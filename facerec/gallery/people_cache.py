@@ -50,6 +50,7 @@ class PeopleCache:
             if known is not None and self.generation == generation:
                 return known
             cached = _from_file(store, db, generation) if known is None else None
+            self._people = None  # not to be used if Ctrl-C leaves the change below half made
             people = cached or _refreshed(db, store.folder, known or PeopleIndex.nobody(dimension))
         self._people, self.generation = people, generation
         if known is None and cached is None:
@@ -69,9 +70,11 @@ class PeopleCache:
         before, after: the generations around the transaction that enrolled it. template: its number in the database.
         Does nothing if the people in memory are not of the generation `before`; `current` then reads what is new.
         """
-        if self._people is not None and self.generation == before:
-            self._people.add(np.array([template]), [person], vector[None])
+        people, self._people = self._people, None  # not to be used if Ctrl-C leaves the change half made
+        if people is not None and self.generation == before:
+            people.add(np.array([template]), [person], vector[None])
             self.generation = after
+        self._people = people
 
 
 def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> PeopleIndex:
