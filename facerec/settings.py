@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from facerec.errors import ConfigError
+from facerec.files import may_name_a_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,6 +19,16 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 def setting(default: T, help: str) -> T:
     """Return a dataclass field with its documentation, which the command line shows too."""
     return dataclasses.field(default=default, metadata={"help": help})  # type: ignore[return-value]
+
+
+def path_setting(given: str | Path, name: str) -> Path:
+    """A path from a program; raises ConfigError for what is none, and for "", which would be the present folder.
+
+    name: the argument's.
+    """
+    if not isinstance(given, str | Path) or not str(given) or not may_name_a_file(Path(given)):
+        raise ConfigError(f"{name}: {given!a:.80} is no path; give the name of a file or folder")
+    return Path(given)
 
 
 def build_settings(kind: type[Settings], values: dict[str, Any], where: str) -> Settings:

@@ -145,6 +145,7 @@ class Gallery:
         source: where they come from.
         """
         if fpir is not None:
+            fpir = float(fpir)  # of NumPy's numbers, too, which neither the log nor the database takes
             require_rate(fpir)
         with self.store.write() as db:
             if strangers is not None:

@@ -13,6 +13,8 @@ _WITHOUT = " without control characters or marks that change the direction of wr
 
 def clean_name(name: str) -> str:
     """Return a person's name as galleries store it: stripped, NFC. GalleryError if the name is unfit."""
+    if not isinstance(name, str):  # a program's mapping may have any keys
+        raise GalleryError(f"{name!a:.40} cannot be a person's name; give a text")
     clean = same_form(name).strip()
     if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
         raise GalleryError(f"{clean[:40]!a} cannot be a person's name; give 1 to {MAX_NAME} characters{_WITHOUT}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.errors import NoFaceError
+from facerec.errors import ConfigError, NoFaceError
 from facerec.faces.detector import AlignedDetector, Detector
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.settings import DetectorSettings
@@ -71,4 +71,8 @@ def load(model: str | Path | None = None, *, detector: Detector | DetectorSettin
     embedder = load_embedder(None if model is None else str(model))
     if detector is None or isinstance(detector, DetectorSettings):
         detector = MTCNNDetector(detector or DetectorSettings(), embedder.card.input_size)
+    if not callable(getattr(detector, "detect", None)):
+        raise ConfigError(
+            f"detector: {detector!a:.80} finds no faces; give `DetectorSettings`, or an object that can `detect`"
+        )
     return FaceModel(embedder, detector)

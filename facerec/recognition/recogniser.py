@@ -29,6 +29,7 @@ from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
 from facerec.recognition.enroll import Alike, Enrollment, enroll, review
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
+from facerec.settings import path_setting
 from facerec.text import how_many, printable
 from facerec.types import Threshold
 
@@ -104,8 +105,9 @@ class Recogniser:
         passphrase or another one has, ForeignModelError where it holds vectors of another model, ModelError for a model
         that cannot be used.
         """
+        folder = path_setting(gallery, "gallery")
         self._model = load(model, detector=detector)
-        self.gallery = open_gallery(Path(gallery), self._model.embedder, create=create, passphrase=passphrase)
+        self.gallery = open_gallery(folder, self._model.embedder, create=create, passphrase=passphrase)
 
     def __enter__(self) -> Self:
         return self
@@ -208,7 +210,7 @@ class Recogniser:
 
 def _photos_by_person(people: People) -> dict[str, list[AnyPhoto]]:
     if isinstance(people, str | Path):
-        return {name: list(photos) for name, photos in identity_folders(Path(people)).items()}
+        return {name: list(photos) for name, photos in identity_folders(path_setting(people, "people")).items()}
     if not isinstance(people, Mapping):
         raise ConfigError(f"people: a folder, or a mapping of names to photos, not {type(people).__name__}")
     return {name: list(photos_of(photos, name, printable(name))) for name, photos in people.items()}

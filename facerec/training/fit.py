@@ -9,7 +9,7 @@ from facerec.faces.detector import Detector
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.models.card import ModelCard
 from facerec.models.network import METRIC
-from facerec.settings import build_settings
+from facerec.settings import build_settings, path_setting
 from facerec.training.plan import plan_run
 from facerec.training.settings import TrainSettings
 from facerec.training.train import train as fine_tune
@@ -47,10 +47,10 @@ def train(
     ...     print(error)
     no strategy 'everything'; known are full, frozen, partial, ...
     """
-    folder, output = Path(folder), Path(output)
+    folder, output = path_setting(folder, "folder"), path_setting(output, "output")
     chosen = build_settings(TrainSettings, settings, "settings")
     lists = {"splits": splits, "validation": validation, "exclude": exclude}
-    paths = {name: None if path is None else Path(path) for name, path in lists.items()}
+    paths = {name: None if path is None else path_setting(path, name) for name, path in lists.items()}
     plan = plan_run(output, chosen, chosen=settings.keys(), resume=resume, **paths)
     if plan.settings.mode == METRIC and not aligned:
         folder, failures = align_folder(folder, output / "crops", detector or MTCNNDetector(crop_size=128))

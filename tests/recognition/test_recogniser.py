@@ -15,6 +15,7 @@ from facerec import FacerecError, Recogniser
 from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError, PassphraseError, UnknownPersonError
 from facerec.faces.detector import AlignedDetector
 from facerec.inference.face_model import FaceModel, load
+from facerec.search.people import PeopleIndex
 
 
 @pytest.fixture
@@ -175,6 +176,50 @@ def test_a_photo_without_a_face_is_named(toy: Path, small_samples: Path) -> None
 def test_a_gallery_that_is_not_there_is_refused(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="no gallery"):
         Recogniser(tmp_path / "nowhere", model=toy)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "\ud800", 7, None, b"people"])
+def test_what_is_no_path_is_refused_in_one_line(path: str, club: Recogniser, toy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gallery: .* is no path"):
+        Recogniser(path, create=True, model=toy)
+    with pytest.raises(ConfigError, match=r"people: (.* is no path|a folder, or a mapping)"):
+        club.enroll(path)
+
+
+@pytest.mark.parametrize("name", [7, None, b"Ann", ("Ann", "Lee")])
+def test_a_name_that_is_no_text_fails_with_its_photos(name: str, club: Recogniser, crops: Path) -> None:
+    (result,) = club.enroll({name: [crops / "ann.png"]}).failed
+    assert "cannot be a person's name; give a text" in result.reason
+
+
+def test_a_rate_may_be_a_number_of_numpys(club: Recogniser) -> None:
+    found = club.calibrate(np.float32(0.25), [toy_model.crop(person, 0) for person in range(50, 60)])  # type: ignore[arg-type]
+    assert found is not None
+    assert found.fpir == 0.25
+
+
+def test_a_detector_that_detects_nothing_is_refused(toy: Path) -> None:
+    for detector in ("mtcnn", 7):
+        with pytest.raises(ConfigError, match="detector: "):
+            load(toy, detector=detector)  # type: ignore[arg-type]
+
+
+def test_ctrl_c_in_the_middle_of_an_enrollment_leaves_searches_right(
+    club: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (before,) = club.identify(toy_model.crop(50, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(PeopleIndex, "_set_means", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            club.enroll({"Dan": [toy_model.crop(50, 0)]})
+    assert before.person is None
+    (after,) = club.identify(toy_model.crop(50, 1))
+    assert after.person == "Dan"
+    assert club.enroll({"Eve": [toy_model.crop(51, 0)]}).added == 1
+    assert [face.person for face in club.identify(toy_model.crop(51, 1))] == ["Eve"]
 
 
 def test_an_encrypted_gallery_takes_its_passphrase(
