@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facerec.errors import DataError
+from facerec.files import may_name_a_file
+from facerec.text import printable
 
 
 def read_lines(path: Path, what: str) -> list[str]:
@@ -12,6 +14,8 @@ def read_lines(path: Path, what: str) -> list[str]:
 
     what: the kind of file for the message, as in "a CSV of groups". DataError if it cannot be read or is not text.
     """
+    if not may_name_a_file(path):
+        raise DataError(f"{printable(path)}: no file has such a name; give {what}")
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:

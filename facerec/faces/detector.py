@@ -55,6 +55,20 @@ def make_detector(crop_size: int, aligned: bool = False, settings: DetectorSetti
     return MTCNNDetector(settings, crop_size)
 
 
+def usable_detector(given: Detector | DetectorSettings | None, crop_size: int) -> Detector:
+    """The detector that a program gave, or MTCNN with the settings that it gave; crop_size: for MTCNN's crops.
+
+    Raises ConfigError for what is neither.
+    """
+    if given is None or isinstance(given, DetectorSettings):
+        return make_detector(crop_size, settings=given or DetectorSettings())
+    if not callable(getattr(given, "detect", None)):
+        raise ConfigError(
+            f"detector: {given!a:.80} finds no faces; give `DetectorSettings`, or an object that can `detect`"
+        )
+    return given
+
+
 def detector_for(
     card: ModelCard, aligned: bool = False, settings: DetectorSettings = DetectorSettings()
 ) -> Detector | None:

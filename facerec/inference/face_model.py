@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.errors import ConfigError, NoFaceError
-from facerec.faces.detector import AlignedDetector, Detector
-from facerec.faces.mtcnn import MTCNNDetector
+from facerec.errors import NoFaceError
+from facerec.faces.detector import AlignedDetector, Detector, usable_detector
 from facerec.faces.settings import DetectorSettings
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
@@ -69,10 +68,4 @@ def load(model: str | Path | None = None, *, detector: Detector | DetectorSettin
     1
     """
     embedder = load_embedder(None if model is None else str(model))
-    if detector is None or isinstance(detector, DetectorSettings):
-        detector = MTCNNDetector(detector or DetectorSettings(), embedder.card.input_size)
-    if not callable(getattr(detector, "detect", None)):
-        raise ConfigError(
-            f"detector: {detector!a:.80} finds no faces; give `DetectorSettings`, or an object that can `detect`"
-        )
-    return FaceModel(embedder, detector)
+    return FaceModel(embedder, usable_detector(detector, embedder.card.input_size))

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from facerec.datasets.prepare import align_folder
-from facerec.faces.detector import Detector
-from facerec.faces.mtcnn import MTCNNDetector
+from facerec.faces.detector import Detector, usable_detector
+from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
 from facerec.models.network import METRIC
 from facerec.settings import build_settings, path_setting
@@ -22,7 +22,7 @@ def train(
     output: str | Path,
     *,
     aligned: bool = False,
-    detector: Detector | None = None,
+    detector: Detector | DetectorSettings | None = None,
     splits: str | Path | None = None,
     validation: str | Path | None = None,
     exclude: str | Path | None = None,
@@ -53,7 +53,7 @@ def train(
     paths = {name: None if path is None else path_setting(path, name) for name, path in lists.items()}
     plan = plan_run(output, chosen, chosen=settings.keys(), resume=resume, **paths)
     if plan.settings.mode == METRIC and not aligned:
-        folder, failures = align_folder(folder, output / "crops", detector or MTCNNDetector(crop_size=128))
+        folder, failures = align_folder(folder, output / "crops", usable_detector(detector, 128))
         for failure in failures:
             log.warning("%s", failure)
     return fine_tune(folder, output, plan, resume=resume)

@@ -75,3 +75,9 @@ def test_a_file_that_is_wrong_is_one_line(text: str, message: str, tmp_path: Pat
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: cannot be read .* give a CSV of an attribute"):
         read_attribute(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_no_file_is_called_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="no file has such a name"):
+        read_attribute(Path(name))

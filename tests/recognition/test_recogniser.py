@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import toy_model
 
-from facerec import FacerecError, Recogniser
+from facerec import FacerecError, Recogniser, train
 from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError, PassphraseError, UnknownPersonError
 from facerec.faces.detector import AlignedDetector
 from facerec.inference.face_model import FaceModel, load
@@ -199,10 +199,12 @@ def test_a_rate_may_be_a_number_of_numpys(club: Recogniser) -> None:
     assert found.fpir == 0.25
 
 
-def test_a_detector_that_detects_nothing_is_refused(toy: Path) -> None:
+def test_a_detector_that_detects_nothing_is_refused(toy: Path, crops: Path, tmp_path: Path) -> None:
     for detector in ("mtcnn", 7):
         with pytest.raises(ConfigError, match="detector: "):
             load(toy, detector=detector)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="detector: "):
+            train(crops / "people", tmp_path / "run", detector=detector, init="random")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("after", range(5))
