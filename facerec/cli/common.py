@@ -85,7 +85,20 @@ def _ask_passphrase(question: str, twice: bool) -> str:
 
 
 command = functools.partial(click.command, cls=FacerecCommand)
-PHOTOS = click.Path(path_type=Path)
+
+
+class FilePath(click.Path):
+    """A path; "" is refused, for it would be the present folder: so a shell writes a variable that is not set."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. Fails (exit code 2) if it is empty."""
+        return super().convert(value, param, ctx) if str(value) else self.fail("an empty name", param, ctx)
+
+
+PHOTOS = FilePath()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout.")
 model_option = click.option(
@@ -109,7 +122,7 @@ classifier_option = click.option(
 gallery_option = click.option(
     "--gallery",
     "gallery_folder",
-    type=click.Path(path_type=Path, file_okay=True),
+    type=PHOTOS,
     envvar="FACEREC_GALLERY",
     default=lambda: user_data_path() / "facerec-gallery",
     show_default="$FACEREC_GALLERY, else facerec-gallery in your data directory",

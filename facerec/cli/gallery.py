@@ -240,7 +240,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
 
 
 @gallery.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=common.PHOTOS)
 @common.gallery_option
 @common.json_option
 def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
@@ -261,7 +261,7 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=common.PHOTOS)
 @common.gallery_option
 @common.json_option
 def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:

@@ -237,3 +237,12 @@ def test_a_link_that_leads_back_up(gallery: Path, toy: Path, tmp_path: Path) -> 
     result = enroll(gallery, toy, tmp_path / "people")
     assert (result.exit_code, result.stderr) == (0, "")
     assert len(json_lines(result)) == 2
+
+
+@pytest.mark.parametrize(
+    "command", [["enroll", ""], ["identify", ""], ["gallery", "export", ""], ["train", "", "--output", "x"]]
+)
+def test_an_empty_name_is_not_the_present_folder(command: list[str], gallery: Path) -> None:
+    result = run(*command, gallery=gallery)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "an empty name" in result.stderr
