@@ -42,12 +42,12 @@ def encrypt(folder: Path, passphrase: str) -> None:
     PassphraseError if the passphrase is empty.
     """
     sqlcipher.require_library()
-    Store.open(folder, create=True).close()
     path = database_of(folder)
     if not passphrase:
         raise PassphraseError(f"{path}: an empty passphrase keeps nothing secret; give another")
-    action = "passphrase changed" if is_encrypted(folder) else "encrypted"
-    _rewrite(path, sqlcipher.derive(passphrase, os.urandom(SALT_SIZE)), action)
+    key = sqlcipher.derive(passphrase, os.urandom(SALT_SIZE))
+    Store.open(folder, create=True).close()  # after all that may be wrong with the passphrase
+    _rewrite(path, key, "passphrase changed" if is_encrypted(folder) else "encrypted")
 
 
 def decrypt(folder: Path) -> None:

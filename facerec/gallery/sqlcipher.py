@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from facerec.errors import GalleryError
+from facerec.errors import GalleryError, PassphraseError
 from facerec.gallery.layout import salt_of
 from facerec.gallery.passphrase import present_passphrase
 from facerec.gallery.schema import know_checksums
@@ -34,8 +34,14 @@ def key_of(path: Path, passphrase: str | None = None) -> str | None:
 
 @functools.lru_cache(maxsize=16)  # slow to derive, and a command opens several files with the same salt
 def derive(passphrase: str, salt: bytes) -> str:
-    """Return the key that SQLCipher derives from a passphrase and a file's salt, followed by the salt."""
-    secret = passphrase.encode("utf-8", "surrogateescape")
+    """Return the key that SQLCipher derives from a passphrase and a file's salt, followed by the salt.
+
+    PassphraseError for a passphrase that is no text.
+    """
+    try:
+        secret = passphrase.encode("utf-8", "surrogateescape")
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise PassphraseError("a passphrase is a text (str) of Unicode characters; give one") from error
     return f"x'{hashlib.pbkdf2_hmac('sha512', secret, salt, ITERATIONS, 32).hex()}{salt.hex()}'"
 
 

@@ -279,6 +279,13 @@ def test_what_is_made_with_a_passphrase_is_encrypted(toy: Path, crops: Path, tmp
     assert not any(b"Ann Lee" in path.read_bytes() for path in (tmp_path / "g").iterdir())
 
 
+@pytest.mark.parametrize("passphrase", ["", 7, b"secret", "\ud800"])
+def test_nothing_is_made_with_what_is_no_passphrase(passphrase: str, toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(PassphraseError):
+        Recogniser(tmp_path / "g", create=True, model=toy, passphrase=passphrase)
+    assert not (tmp_path / "g").exists()
+
+
 def test_a_passphrase_for_a_gallery_that_is_not_encrypted_is_refused(club: Recogniser, toy: Path) -> None:
     with pytest.raises(PassphraseError, match="not encrypted"):
         Recogniser(club.gallery.folder, model=toy, passphrase="secret")
