@@ -101,9 +101,9 @@ class Recogniser:
 
         create: make an empty gallery where there is none. model, detector: see `facerec.load`. passphrase: of an
         encrypted gallery, by default $FACEREC_PASSPHRASE; a gallery that is made here is encrypted with it. Raises
-        GalleryError where there is no gallery or it cannot be opened, PassphraseError where an encrypted gallery has no
-        passphrase or another one has, ForeignModelError where it holds vectors of another model, ModelError for a model
-        that cannot be used.
+        GalleryError where there is no gallery or it cannot be opened, also for a wrong passphrase; PassphraseError
+        where an encrypted gallery gets no passphrase, or another gallery gets one; ForeignModelError where the gallery
+        holds vectors of another model; ModelError for a model that cannot be used.
         """
         folder = path_setting(gallery, "gallery")
         self._model = load(model, detector=detector)
