@@ -107,7 +107,7 @@ def test_batches_too_small_to_be_shared_are_refused(some_classes: Data, tmp_path
     two = start_two("-m", *command(some_classes, tmp_path / "run", classes(batch_size=3)))
     _, errors = two.communicate()
     assert two.returncode != 0
-    assert "batches of 3 are too small for 2 processes; give larger batches" in errors
+    assert "batches of 3 are too small for 2 processes; give a larger batch" in errors
     assert not (tmp_path / "run" / "run.json").exists()
 
 

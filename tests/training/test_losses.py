@@ -255,7 +255,7 @@ def test_descending_any_loss_brings_photos_of_a_person_together(name: str) -> No
 
 def test_embeddings_of_earlier_batches_count_and_the_oldest_are_forgotten() -> None:
     """A memory of 8 and batches of 4: each meets itself and the batch before, also when the queue begins anew."""
-    objective = objective_of("triplet", memory=8, mining="all", margin=1.0)
+    objective = objective_of("triplet", memory=8, people_per_batch=2, photos_per_person=2, mining="all", margin=1.0)
     old: tuple[list[list[float]], list[int]] = ([], [])
     for step in range(7):
         vectors, labels = unit_rows(4, seed=step), [step % 3, 0, 1, 1]
@@ -276,12 +276,13 @@ def test_memory_goes_on_from_its_state_with_the_same_losses(name: str, steps: in
             losses.append(objective(unit_rows(4, step), labels)[name].item())
         return losses
 
-    whole, half = (objective_of(name, memory=10, mining="distance") for _ in range(2))
+    settings = {"memory": 10, "people_per_batch": 2, "photos_per_person": 2, "mining": "distance"}
+    whole, half = (objective_of(name, **settings) for _ in range(2))
     expected = run(whole, range(9))[steps:]
     run(half, range(steps))
     state = half.state_dict()
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    resumed = objective_of(name, memory=10, mining="distance")
+    resumed = objective_of(name, **settings)
     resumed.load_state_dict({key: value.clone() for key, value in state.items()})
     assert run(resumed, range(steps, 9)) == expected
 

@@ -198,7 +198,7 @@ def test_only_what_makes_the_plan_knows_the_settings() -> None:
     """And the record of a run, which holds them."""
     folder = Path(facerec.training.__path__[0])
     knowing = {path.stem for path in folder.glob("*.py") if "facerec.training.settings" in imported(path)}
-    assert knowing == {"checks", "plan", "start", "run_folder"}
+    assert knowing == {"checks", "fit", "plan", "start", "run_folder"}
 
 
 def imported(path: Path) -> set[str | None]:

@@ -111,7 +111,7 @@ def test_a_store_in_use_is_neither_used_nor_deleted(own_cache: Path, caplog: pyt
         same.put(np.arange(4), rows(0, 4))
     assert not same.has(np.arange(4)).any()
     (message,) = warnings_of(caplog)
-    assert message == f"{own_cache / 'first'}: another run uses it; frozen stages are computed every time"
+    assert message == f"{own_cache / 'first'}: another run uses this cache; frozen stages are computed every time"
     other = RowStore("other", 4, 5600e-9)
     other.put(np.arange(4), rows(0, 4))
     assert other.has(np.arange(4)).tolist() == [True, False, False, False], "what the one in use leaves"
@@ -159,7 +159,7 @@ def test_a_full_disk_is_one_warning(own_cache: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"{own_cache / 'key'}: nothing is kept there (")
+    assert line.startswith(f"{own_cache / 'key'}: nothing can be kept there (")
 
 
 def test_the_place_is_what_the_environment_says(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
