@@ -70,7 +70,7 @@ def test_more_than_a_tenth_at_the_nearest_distance() -> None:
     rest = np.linspace(0.5, 1.5, ENOUGH).astype(np.float32)
     evidence = Evidence(np.append(rest, np.float32(0.25)), np.append(np.ones(ENOUGH), 500.0), np.zeros(ENOUGH + 1))
     assert 0 <= made(evidence, 0.01).distance < 0.25
-    assert _as_text(made(evidence, 0.2)).endswith("is somebody enrolled under two names, or among the strangers?")
+    assert _as_text(made(evidence, 0.2)).endswith("is somebody enrolled twice, or among the strangers?")
     assert "it takes 100 strangers; give more" in _as_text(made(evidence, 0.01)), "nine equal ones are no hundred"
     alike = calibrate(np.full(ENOUGH, 0.25, np.float32), 0.01, 1)
     assert alike is not None
