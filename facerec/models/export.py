@@ -75,7 +75,7 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     import nncf
     import openvino
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would silence every other logger, too
     model = openvino.convert_model(_traced(network))
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)  # (N, 3, S, S)
     # Rounded sums pass their error on to all later blocks. In floating point they halve the error of the distances.
@@ -94,10 +94,13 @@ def require_nncf() -> None:
 
 
 def _require(module: str, fault: str) -> None:
+    kept = logging.getLoggerClass()
     try:
         importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(f"{fault}: pip install facerec[export]") from error
+    finally:
+        logging.setLoggerClass(kept)  # NNCF puts one of its own there, for all loggers that are made later
 
 
 def _write_card(card: ModelCard, name: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 """facerec.models.export: the int8 file is the network to within what 8 bits allow, and a model of its own."""
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 
@@ -117,3 +118,10 @@ def test_without_nncf_the_remedy_is_named(exported: Path, tmp_path: Path, monkey
     card = read_card(exported / "model" / "model.json")
     with pytest.raises(ConfigError, match=r"pip install facerec\[export\]"):
         export_int8(Network("resnet18", 32), card, smooth_pictures(4), tmp_path / "int8.xml")
+
+
+def test_other_loggers_are_left_alone(exported: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """NNCF would give every later logger a class of its own, and silence all warnings with its own."""
+    assert logging.getLoggerClass() is logging.Logger
+    logging.getLogger("facerec.test_export").warning("still heard")
+    assert [record.getMessage() for record in caplog.records] == ["still heard"]
