@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def unit_rows(count: int, seed: int, dimension: int = 6) -> torch.Tensor:
     return F.normalize(torch.from_numpy(rows), dim=1)
 
 
+@cache  # a plan builds the outline of a whole network
 def loss_plan(**values: Any) -> LossPlan:
     return make_plan(TrainSettings(**values)).loss
 
