@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.datasets.text_files import read_list
 from facerec.errors import DataError, ImageError
 from facerec.photos.folders import identity_folders, photo_hash
 from facerec.text import printable, same_form
@@ -106,13 +107,4 @@ def read_exclusions(path: Path) -> set[str]:
 
     DataError if the file cannot be read.
     """
-    return {line for line in read_lines(path, "folder/person/file") if line and not line.startswith("# ")}
-
-
-def read_lines(path: Path, what: str) -> list[str]:
-    """Return the lines of a UTF-8 file, stripped and in Unicode NFC. what: the content of a line, for the message."""
-    try:
-        return [same_form(line.strip()) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, one {what} a line") from error
+    return {line for line in read_list(path, "folder/person/file") if line and not line.startswith("# ")}

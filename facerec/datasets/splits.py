@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.datasets.photo_sets import NO_CONTENT, PhotoSet, read_lines
+from facerec.datasets.photo_sets import NO_CONTENT, PhotoSet
+from facerec.datasets.text_files import read_list
 from facerec.errors import DataError
 from facerec.text import how_many, printable, same_form
 
@@ -46,7 +47,7 @@ def split_people(faces: PhotoSet, splits: Path | None, seed: int) -> tuple[Photo
 
 def _read_list(path: Path, faces: PhotoSet) -> set[str]:
     """Return the people of `faces` whom a list names as folder/person."""
-    lines = set(read_lines(path, "folder/person"))
+    lines = set(read_list(path, "folder/person"))
     return {name for name in faces.names if same_form(f"{faces.root.name}/{name}") in lines}
 
 

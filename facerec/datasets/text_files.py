@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facerec.errors import DataError
 from facerec.files import may_name_a_file
-from facerec.text import printable
+from facerec.text import printable, same_form
 
 
 def read_lines(path: Path, what: str) -> list[str]:
@@ -39,3 +39,12 @@ def csv_records(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]
                 yield reader.line_num, [field.strip() for field in fields]
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not CSV ({error}); mend the quotes") from error
+
+
+def read_list(path: Path, what: str) -> list[str]:
+    """Return the lines of a UTF-8 file, stripped and in Unicode NFC. what: the content of a line, for the message."""
+    try:
+        return [same_form(line.strip()) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise DataError(f"{printable(path)}: cannot be read ({reason}); give a text file, one {what} a line") from error
