@@ -289,6 +289,7 @@ def test_every_strategy_trains_on_real_faces_under_the_triplet_loss_alone(
     (line,) = running.json_lines(result)
     assert line["fingerprint"] == load_model(tmp_path / "run")[1].fingerprint
     (entry,) = read_history(tmp_path / "run")
+    # Random features of faces are better than chance already: 0.56 to 0.63 with seeds 0 to 2, in float32 and bfloat16.
     assert entry["spread"] > 1
     assert entry["validation_auc"] > 0.5
     assert read_run(tmp_path / "run")["train"]["people"] == 12
