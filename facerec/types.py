@@ -45,7 +45,8 @@ class Photo:
     """A photo after detection and embedding.
 
     faces: the main face first. vectors: (len(faces), D) unit float32. error: why the photo cannot be used, or None.
-    others: the number of other faces, if only the main face was asked for.
+    others: the number of other faces, if only the main face was asked for. remarks: what is odd about how the photo was
+    read or its faces found, each in words that follow the photo's name and ": "; mostly none.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Photo:
     vectors: Vectors
     error: FacerecError | None = None
     others: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

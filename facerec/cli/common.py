@@ -199,6 +199,11 @@ def emit(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
+def remarks_json(remarks: tuple[str, ...]) -> dict[str, Any]:
+    """What a JSON line says of a photo's remarks: nothing where there are none."""
+    return {"remarks": list(remarks)} if remarks else {}
+
+
 def warn(message: str) -> None:
     """Print one line on stderr, with arguments shown as options."""
     click.echo(printable(in_options(message)), err=True)

@@ -107,12 +107,20 @@ def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]"
             common.warn(result.reason)
         if as_json:
             quality = None if result.quality is None else result.quality.to_json()
-            _emit(result.path, result.person, result.status, result.reason, quality)
+            _emit(result.path, result.person, result.status, result.reason, quality, result.remarks)
     return results
 
 
-def _emit(path: Path, person: str | None, status: str, reason: str, quality: dict[str, Any] | None = None) -> None:
-    common.emit({"image": str(path), "person": person, "status": status, "reason": reason, "quality": quality})
+def _emit(
+    path: Path,
+    person: str | None,
+    status: str,
+    reason: str,
+    quality: dict[str, Any] | None = None,
+    remarks: tuple[str, ...] = (),
+) -> None:
+    line = {"image": str(path), "person": person, "status": status, "reason": reason, "quality": quality}
+    common.emit(line | common.remarks_json(remarks))
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
@@ -172,7 +180,7 @@ def _print_people(results: "list[Enrollment]") -> None:
         click.echo(f"{printable(person)}: " + ", ".join(f"{counts[status]} {status}" for status in STATUSES))
         for result in own:
             problems = result.quality.problems if result.quality is not None else ()
-            notes = [note for note in (result.reason, *problems) if note]
+            notes = [note for note in (result.reason, *result.remarks, *problems) if note]
             if result.status == "added" and notes:
                 click.echo(f"    {common.one_line(result.path)}: {'; '.join(notes)}")
 

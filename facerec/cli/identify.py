@@ -105,7 +105,8 @@ def _as_text(result: "Identification") -> str:
     assert result.decision is not None
     where = common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
     poor = [f"    poor photo: {problem}" for problem in result.quality.problems] if result.quality else []
-    return "\n".join([f"{where}: {result.decision.person or 'unknown'}", f"    {result.decision.reason}", *poor])
+    odd = [f"    {remark}" for remark in result.remarks] if not result.position else []
+    return "\n".join([f"{where}: {result.decision.person or 'unknown'}", f"    {result.decision.reason}", *poor, *odd])
 
 
 def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
         line |= {"decision": "match" if decision.person is not None else "unknown", "distance": decision.distance}
         line |= {"margin": decision.margin, "reason": decision.reason, "probability": decision.probability}
         line["candidates"] = [{"person": c.person, "distance": c.distance} for c in decision.candidates[:top]]
-    return line
+    return line | common.remarks_json(result.remarks)
 
 
 @common.command()
@@ -152,6 +153,9 @@ def verify(
     answer = verify_photos(photo_a, photo_b, detector, embedder, limit)
     if as_json:
         line = {"image_a": str(photo_a), "image_b": str(photo_b), "same": answer.same, "distance": answer.distance}
-        common.emit(line | {"threshold": limit.distance, "reason": answer.reason})
+        line |= {"threshold": limit.distance, "reason": answer.reason}
+        common.emit(line | common.remarks_json(answer.remarks))
     else:
+        for remark in answer.remarks:
+            common.warn(remark)
         click.echo(f"{'the same person' if answer.same else 'different people'}: {answer.reason}")

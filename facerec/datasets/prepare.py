@@ -36,7 +36,7 @@ def align_folder(
         stale.unlink()
     todo = [path for path in photos if not crops[path].exists()]
     failures = []
-    for path, faces in watch(faces_in_photos(todo, detector, 16), len(todo)):
+    for path, faces, _ in watch(faces_in_photos(todo, detector, 16), len(todo)):
         if isinstance(faces, ImageError) or not faces:
             failures.append(str(faces) if faces else f"{printable(path)}: no face found; left out of training")
             continue

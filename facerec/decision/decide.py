@@ -20,6 +20,8 @@ from facerec.types import Candidate, Decision, Threshold
 class Verification:
     """The answer for two faces: `distance` is None if it could not be computed; `reason` is one sentence.
 
+    remarks: what is odd about the two photos, each with the photo's name; mostly none.
+
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
     ...     found = club.verify(
@@ -34,6 +36,7 @@ class Verification:
     distance: float | None
     threshold: Threshold
     reason: str
+    remarks: tuple[str, ...] = ()
 
 
 def decide(candidates: Sequence[Candidate], threshold: Threshold, people: int) -> Decision:

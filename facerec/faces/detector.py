@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from facerec.errors import ConfigError, ImageError
 from facerec.faces.alignment import template
@@ -10,6 +10,7 @@ from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
 from facerec.photos.crops import aligned_crop
 from facerec.photos.memory import AnyPhoto, path_of, read_photo
+from facerec.photos.reading import Reading
 from facerec.text import printable
 from facerec.types import Face, Image
 
@@ -23,6 +24,14 @@ class Detector(Protocol):
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         """The faces of each (H, W, 3) uint8 RGB photo, the main face first. Photos may differ in size."""
         ...
+
+
+class PhotoFaces(NamedTuple):
+    """A photo's faces, the main one first, or why it cannot be used; and its remarks, as `types.Photo` has them."""
+
+    path: Path
+    faces: list[Face] | ImageError
+    remarks: tuple[str, ...] = ()
 
 
 class AlignedDetector:
@@ -83,41 +92,40 @@ def detector_for(
     return None
 
 
-def faces_in_photos(
-    photos: Iterable[AnyPhoto], detector: Detector, batch_size: int
-) -> Iterator[tuple[Path, list[Face] | ImageError]]:
+def faces_in_photos(photos: Iterable[AnyPhoto], detector: Detector, batch_size: int) -> Iterator[PhotoFaces]:
     """Read photos and detect their faces, in order, `batch_size` photos at a time (fewer if they are large).
 
     A photo that cannot be read, or that the detector refuses, yields its ImageError instead of faces.
     """
-    batch: list[tuple[Path, Image | ImageError]] = []
+    batch: list[tuple[Path, Reading | ImageError]] = []
     pixels = 0
     for photo in photos:
-        batch.append((path_of(photo), _image_or_error(photo)))
-        image = batch[-1][1]
-        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
+        found = _read_or_error(photo)
+        batch.append((path_of(photo), found))
+        pixels += 0 if isinstance(found, ImageError) else found.image.shape[0] * found.image.shape[1]
         if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
             yield from _detect_batch(batch, detector)
             batch, pixels = [], 0
     yield from _detect_batch(batch, detector)
 
 
-def _image_or_error(photo: AnyPhoto) -> Image | ImageError:
+def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
     try:
         return read_photo(photo)
     except ImageError as error:
         return error
 
 
-def _detect_batch(
-    batch: list[tuple[Path, Image | ImageError]], detector: Detector
-) -> Iterator[tuple[Path, list[Face] | ImageError]]:
-    found = iter(_faces_or_errors([image for _, image in batch if not isinstance(image, ImageError)], detector))
-    for path, image in batch:
-        faces = image if isinstance(image, ImageError) else next(found)
-        if isinstance(faces, ImageError) and faces is not image:
+def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Detector) -> Iterator[PhotoFaces]:
+    found = iter(_faces_or_errors([photo.image for _, photo in batch if not isinstance(photo, ImageError)], detector))
+    for path, photo in batch:
+        if isinstance(photo, ImageError):
+            yield PhotoFaces(path, photo)
+            continue
+        faces = next(found)
+        if isinstance(faces, ImageError):
             faces = ImageError(f"{printable(path)}: {faces}")
-        yield path, faces
+        yield PhotoFaces(path, faces, photo.remarks)
 
 
 def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:

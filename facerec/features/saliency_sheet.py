@@ -47,7 +47,7 @@ def look_at_face(photo: Path, network: Network, stage: str, detector: Detector, 
 
 
 def _main_face(photo: Path, detector: Detector) -> Image:
-    ((_, faces),) = faces_in_photos([photo], detector, 1)
+    ((_, faces, _),) = faces_in_photos([photo], detector, 1)
     if isinstance(faces, FacerecError):
         raise faces
     if not faces:

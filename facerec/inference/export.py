@@ -137,7 +137,7 @@ def crops_of(images: Path, detector: Detector) -> Crops:
     """
     photos = find_photos(images)
     shuffled = [photos[i] for i in np.random.default_rng(0).permutation(len(photos))]
-    found = (faces for _, faces in faces_in_photos(shuffled, detector, 16) if not isinstance(faces, ImageError))
+    found = (faces for _, faces, _ in faces_in_photos(shuffled, detector, 16) if not isinstance(faces, ImageError))
     crops = [faces[0].crop for faces in islice(filter(None, found), MOST_CROPS)]
     if len(crops) < 2:
         raise DataError(f"{printable(images)}: {len(crops)} photos with a usable face; give a folder with two or more")

@@ -39,13 +39,13 @@ def embed_photos(
     """
     found = faces_in_photos(photos, detector, BATCH)
     while batch := list(islice(found, BATCH)):
-        kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces in batch]
+        kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces, _ in batch]
         vectors = _embed([face for faces in kept for face in faces], embedder)
         ends = np.cumsum([len(faces) for faces in kept])
         rows = np.split(vectors, ends[:-1])
-        for (path, faces), used, own in zip(batch, kept, rows, strict=True):
+        for (path, faces, remarks), used, own in zip(batch, kept, rows, strict=True):
             others = 0 if isinstance(faces, FacerecError) else len(faces) - len(used)
-            yield Photo(path, tuple(used), own, _trouble(path, faces), others)
+            yield Photo(path, tuple(used), own, _trouble(path, faces), others, remarks)
 
 
 def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
@@ -96,7 +96,7 @@ def _read(
 
 
 def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Path, Image | FacerecError]]:
-    for path, faces in faces_in_photos(paths, detector, BATCH):
+    for path, faces, _ in faces_in_photos(paths, detector, BATCH):
         yield path, _trouble(path, faces) or faces[0].crop  # type: ignore[index]
 
 

@@ -18,6 +18,7 @@ import PIL.Image
 from facerec.errors import ConfigError, ImageError
 from facerec.photos import reading
 from facerec.photos.folders import photo_hash
+from facerec.photos.reading import Reading
 from facerec.text import how_many, printable
 from facerec.types import Image
 
@@ -79,19 +80,19 @@ def read_image(photo: PhotoInput) -> Image:
     >>> facerec.read_image("gallery/strangers/eileen_collins_astronaut.jpg").shape
     (512, 512, 3)
     """
-    return read_photo(photo_of(photo))
+    return read_photo(photo_of(photo)).image
 
 
-def read_photo(photo: AnyPhoto) -> Image:
-    """(H, W, 3) uint8 RGB, upright, of any photo; raises ImageError as `read_image` does."""
+def read_photo(photo: AnyPhoto) -> Reading:
+    """(H, W, 3) uint8 RGB, upright, of any photo, with remarks; raises ImageError as `read_image` does."""
     if isinstance(photo, Path):
-        return reading.read_image(photo)
+        return reading.read(photo)
     if isinstance(photo.content, bytes):
         return reading.decode(photo.path, io.BytesIO(photo.content))
     if isinstance(photo.content, PIL.Image.Image):
         return reading.to_rgb(photo.path, photo.content)
     if isinstance(photo.content, np.ndarray):
-        return _checked(photo.content, photo.path)
+        return Reading(_checked(photo.content, photo.path))
     raise ImageError(f"{printable(photo.path)}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
 
 
@@ -104,7 +105,7 @@ def hash_photo(photo: AnyPhoto) -> str:
         return photo_hash(photo)
     if isinstance(photo.content, bytes):
         return hashlib.sha256(photo.content).hexdigest()
-    pixels = read_photo(photo)
+    pixels = read_photo(photo).image
     return hashlib.sha256(f"RGB {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -57,6 +57,13 @@ _UPRIGHT = {
 }
 
 
+class Reading(NamedTuple):
+    """A photo as (H, W, 3) uint8 RGB, and what is odd about it, as `types.Photo.remarks` has it."""
+
+    image: Image
+    remarks: tuple[str, ...] = ()
+
+
 def read_image(path: Path) -> Image:
     """Read a photo as (H, W, 3) uint8 RGB, 0..255, turned upright by its EXIF orientation.
 
@@ -64,23 +71,28 @@ def read_image(path: Path) -> Image:
     32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one line) for other
     formats, for damaged files and for photos of more than MAX_PIXELS.
     """
+    return read(path).image
+
+
+def read(path: Path) -> Reading:
+    """As `read_image`, with remarks."""
     with opened(path) as file:
         return decode(path, file)
 
 
-def decode(path: Path, file: BinaryIO) -> Image:
-    """As `read_image`, of a file that is open for reading; path: what messages call it."""
+def decode(path: Path, file: BinaryIO) -> Reading:
+    """As `read`, of a file that is open for reading; path: what messages call it."""
     with _alone():
-        return _to_rgb(path, _identify(path, file))
+        return Reading(_to_rgb(path, _identify(path, file)))
 
 
-def to_rgb(path: Path, image: PIL.Image.Image) -> Image:
-    """A PIL image -> (H, W, 3) uint8 RGB, upright by its EXIF orientation; path: what messages call it.
+def to_rgb(path: Path, image: PIL.Image.Image) -> Reading:
+    """A PIL image as `read` returns it; path: what messages call it.
 
     Several threads may ask for one image: it decodes itself when it is first used, and may not do so twice at once.
     """
     with _alone():
-        return _to_rgb(path, image)
+        return Reading(_to_rgb(path, image))
 
 
 def require_size(path: Path, height: int, width: int) -> None:

@@ -31,6 +31,7 @@ class Enrollment:
 
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
+    remarks: what is odd about the photo, as `types.Photo` has it.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -45,6 +46,7 @@ class Enrollment:
     reason: str
     quality: Quality | None = None
     vector: NDArray[np.float32] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _admit(
     """Enroll one photo, or say why not."""
     path, person = photo.path, new.person
     if photo.error is not None:
-        return Enrollment(path, person, "failed", str(photo.error))
+        return Enrollment(path, person, "failed", str(photo.error), remarks=photo.remarks)
     if gallery.find_photo(new.digest) is not None:  # there twice, or another process was faster
         return _known(gallery, person, path, new.digest)
     quality, notes = measure(photo.faces[0]), []
@@ -168,14 +170,14 @@ def _admit(
     if fault is None and not force and (doubts := quality.faults or _held_back(limit, person, candidates)):
         fault = f"{'; '.join(doubts)}; `force` enrolls it"
     if fault is not None:
-        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}", quality)
+        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}", quality, None, photo.remarks)
     if photo.others:
         notes.append(f"the main one of {photo.others + 1} faces, {photo.others} left out")
     notes += _resembles(limit, person, candidates)
     if not _added(gallery, new, photo):
         return _known(gallery, person, path, new.digest)
     limit.count_photo()
-    return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0])
+    return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0], photo.remarks)
 
 
 def _several(photo: Photo) -> str:

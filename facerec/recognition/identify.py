@@ -1,7 +1,7 @@
 """The way of a photo: read, detect, embed, then enroll it, search it, or compare it with another; or read, classify."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from facerec.vectors import paired_distances
 class Identification:
     """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
-    position: the face's number in the photo; 0 is the main face. quality: the face's.
+    position: the face's number in the photo; 0 is the main face. quality: the face's. remarks: the photo's, as
+    `types.Photo` has them.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -44,6 +45,7 @@ class Identification:
     decision: Decision | None
     error: FacerecError | None = None
     quality: Quality | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def person(self) -> str | None:
@@ -82,12 +84,12 @@ def identify(
     probability = posterior(facts, gallery.calibration(DEFAULT_FPIR)) if facts else None
     for photo in embed_photos(photos, detector, embedder):
         if photo.error is not None:
-            yield Identification(photo.path, 0, None, None, photo.error)
+            yield Identification(photo.path, 0, None, None, photo.error, remarks=photo.remarks)
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
         found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
         decisions = decide_photo(found, threshold, len(gallery), probability)
         for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
-            yield Identification(photo.path, position, face, decision, quality=measure(face))
+            yield Identification(photo.path, position, face, decision, None, measure(face), photo.remarks)
 
 
 def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:
@@ -114,7 +116,9 @@ def verify(a: AnyPhoto, b: AnyPhoto, detector: Detector, embedder: Embedder, thr
     for photo in (first, second):
         if photo.error is not None:
             raise photo.error
-    return same_person(float(paired_distances(first.vectors, second.vectors)[0]), threshold)
+    answer = same_person(float(paired_distances(first.vectors, second.vectors)[0]), threshold)
+    remarks = [f"{printable(photo.path)}: {remark}" for photo in (first, second) for remark in photo.remarks]
+    return replace(answer, remarks=tuple(remarks))
 
 
 def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, passphrase: str | None = None) -> Gallery:

@@ -201,7 +201,7 @@ class _Faces:
         for aligned, finder in self._finders.items():
             some = [t for t in templates if t.id in paths and _is_aligned(t) == aligned]
             photos = faces_in_photos([paths[t.id] for t in some], finder, BATCH)
-            for template, (path, faces) in zip(some, photos, strict=True):
+            for template, (path, faces, _) in zip(some, photos, strict=True):
                 seen[template.id] = faces if isinstance(faces, ImageError) else _same_face(template, path, faces)
         return [seen[template.id] for template in templates]
 

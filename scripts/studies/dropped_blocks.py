@@ -108,7 +108,7 @@ def compare_people(model: str, data: Path, most: int, file: Path | None) -> None
 def main_crops(paths: list[Path], detector: Detector) -> list[NDArray[np.uint8] | None]:
     """The main face of each photo, None where there is none."""
     found = faces_in_photos(paths, detector, BATCH)
-    return [None if isinstance(faces, FacerecError) or not faces else faces[0].crop for _, faces in found]
+    return [None if isinstance(faces, FacerecError) or not faces else faces[0].crop for _, faces, _ in found]
 
 
 def compare_pairs(model: str, images: Path, pairs_file: Path, aligned: bool, file: Path | None) -> None:

@@ -163,8 +163,8 @@ def test_faces_in_photos_keeps_order_and_goes_on_after_errors(tmp_path: Path, ba
     paths[3].write_bytes(b"no image")
     paths.insert(1, tmp_path / "missing.png")
     results = list(faces_in_photos(paths, AlignedDetector(), batch_size))
-    assert [path for path, _ in results] == paths
-    reds = [str(faces) if isinstance(faces, ImageError) else faces[0].crop[0, 0, 0] for _, faces in results]
+    assert [path for path, _, _ in results] == paths
+    reds = [str(faces) if isinstance(faces, ImageError) else faces[0].crop[0, 0, 0] for _, faces, _ in results]
     assert reds[:1] + reds[2:4] + reds[5:] == [0, 1, 2, 4]
     assert "no such file" in str(reds[1])
     assert "not an image" in str(reds[4])
@@ -186,7 +186,7 @@ def test_faces_in_photos_streams(tmp_path: Path) -> None:
 def test_an_input_that_is_not_square_fails_alone(tmp_path: Path) -> None:
     paths = _photos(tmp_path, 3)
     PIL.Image.new("RGB", (100, 120)).save(paths[1])
-    results = [faces for _, faces in faces_in_photos(paths, AlignedDetector(), 8)]
+    results = [faces for _, faces, _ in faces_in_photos(paths, AlignedDetector(), 8)]
     assert [isinstance(faces, ImageError) for faces in results] == [False, True, False]
     assert str(results[1]) == f"{paths[1]}: 100x120 is not an aligned crop: give square crops, or leave out `aligned`"
 
@@ -324,7 +324,7 @@ def test_crops_are_those_the_training_data_were_made_with(shared_data: Path) -> 
     photos = [photo for photo in sorted(stored) if stored[photo].exists()][::3]
     best = [
         _best_shift(faces[0].crop.astype(float), read_image(stored[path]).astype(float))
-        for path, faces in faces_in_photos(photos, MTCNNDetector(crop_size=128), 8)
+        for path, faces, _ in faces_in_photos(photos, MTCNNDetector(crop_size=128), 8)
         if not isinstance(faces, ImageError) and faces
     ]
     assert len(best) == len(photos) >= 20

@@ -261,7 +261,7 @@ def face_pictures(detector: Detector) -> Pictures:
 
     def pictures(paths: Sequence[Path]) -> Mapping[Path, Image]:
         found = faces_in_photos(dict.fromkeys(paths), detector, TOGETHER)
-        return {path: faces[0].crop for path, faces in found if not isinstance(faces, ImageError) and faces}
+        return {path: faces[0].crop for path, faces, _ in found if not isinstance(faces, ImageError) and faces}
 
     return pictures
 
