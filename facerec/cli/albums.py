@@ -70,7 +70,7 @@ def search(
     if wanted.error is not None:
         raise wanted.error
     if len(wanted.faces) > 1:
-        common.warn(f"{common.one_line(photo)}: has {len(wanted.faces)} faces; the main one is searched for")
+        common.remark(f"{common.one_line(photo)}: has {len(wanted.faces)} faces; the main one is searched for")
     album, failed = _read_album(paths, detector, embedder)
     for hit in most_similar(wanted.vectors[0], album, limit, top):
         if as_json:

@@ -102,7 +102,7 @@ def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold
     near = [found[0] for found in gallery.search(vectors, 1) if found[0].distance <= limit]
     if near:
         nearest = min(near, key=lambda candidate: candidate.distance)
-        common.warn(
+        common.remark(
             f"{how_many(len(near), 'face')} of {len(vectors)} given as strangers may be of somebody enrolled "
             f"({printable(nearest.person)} at {nearest.distance:.2f}); if so, take the photos out and run this again"
         )

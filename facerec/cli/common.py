@@ -2,10 +2,13 @@
 
 import functools
 import json
+import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
+_VOICE = f"{__name__}.voice"
 WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
@@ -35,10 +39,22 @@ class Failure(click.ClickException):
 
 
 class FacerecCommand(click.Command):
-    """A command that turns errors of the library and of the system into one line on stderr and exit code 2."""
+    """A command with --quiet and --verbose.
+
+    It turns errors of the library and of the system into one line on stderr and exit code 2.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            _voice("--quiet", "Print answers only, and failures: no progress, remarks or summary."),
+            _voice("--verbose", "Also say what is loaded, how long that takes, and more of each photo."),
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Failure for errors of the library and of files."""
+        if is_verbose():
+            ctx.with_resource(_telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if sys.stdin.isatty() else None)
         try:
             return super().invoke(ctx)
@@ -48,6 +64,44 @@ class FacerecCommand(click.Command):
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
             raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
+
+
+def _voice(option: str, help: str) -> click.Option:
+    return click.Option([option], is_flag=True, expose_value=False, callback=_keep_voice, help=help)
+
+
+def _keep_voice(ctx: click.Context, option: click.Parameter, given: bool) -> None:
+    """Keep which of --quiet and --verbose was given."""
+    if given and ctx.meta.setdefault(_VOICE, option.name) != option.name:
+        raise click.UsageError("--quiet and --verbose exclude each other; give one of them")
+
+
+def is_quiet() -> bool:
+    """Whether the running command was given --quiet: it prints answers only, and one line for each failed input."""
+    return _has_voice("quiet")
+
+
+def is_verbose() -> bool:
+    """Whether the running command was given --verbose."""
+    return _has_voice("verbose")
+
+
+def _has_voice(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(_VOICE) == name
+
+
+@contextmanager
+def _telling_more(ctx: click.Context) -> Iterator[None]:
+    """Show what the library logs at level INFO while the command runs, such as the model it loads; then the time."""
+    log, began = logging.getLogger("facerec"), time.monotonic()
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        detail(f"{ctx.command_path} took {time.monotonic() - began:.1f} s")
 
 
 def in_options(message: str) -> str:
@@ -205,8 +259,29 @@ def remarks_json(remarks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def warn(message: str) -> None:
-    """Print one line on stderr, with arguments shown as options."""
+    """Name a failed input, in one line on stderr, with arguments shown as options. --quiet does not silence it."""
     click.echo(printable(in_options(message)), err=True)
+
+
+def remark(message: str) -> None:
+    """Print one line on stderr that is neither an answer nor a failure. --quiet silences it."""
+    if not is_quiet():
+        warn(message)
+
+
+def detail(message: str) -> None:
+    """Print one line on stderr, only with --verbose."""
+    if is_verbose():
+        warn(message)
+
+
+def summary(text: str, as_json: bool) -> None:
+    """Print the last line of a command that handled several photos: on stdout, with --json on stderr.
+
+    --quiet silences it.
+    """
+    if not is_quiet():
+        click.echo(printable(text), err=as_json)
 
 
 def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
@@ -235,12 +310,12 @@ def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str
 def show_progress(
     items: Iterable[T], label: str, total: int, counts: Callable[[T], bool] = lambda item: True
 ) -> Iterator[T]:
-    """Yield `items` and show a progress bar, if stderr is a terminal.
+    """Yield `items` and show a progress bar, if stderr is a terminal and --quiet is not given.
 
     counts: says whether an item is one of the `total`. The bar is shown while the next item is worked on, and hidden
     while the caller prints one.
     """
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console

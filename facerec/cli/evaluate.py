@@ -198,5 +198,5 @@ def _show(run: "Run", as_json: bool) -> None:
     """Print the figures, write the report, and exit. Photos that could not be used decide the exit code."""
     common.show_tables(run.line, as_json, run.tables)
     if (path := run.write_report(click.get_current_context().obj)) is not None:
-        common.warn(f"The report is {path}")
+        common.remark(f"The report is {path}")
     common.finish(run.failed, run.photos - run.failed)

@@ -54,7 +54,7 @@ def export(
     def found(side: int) -> Any:
         return crops_of(images, common.make_detector(**faces, crop_size=side)) if images else sample_crops(side)
 
-    common.warn("Writing the file and checking it ...")
+    common.remark("Writing the file and checking it ...")
     exported = export_model(model, output, format, precision, found)
     common.emit(_as_json(exported)) if as_json else click.echo(_as_text(exported))
 

@@ -148,7 +148,7 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
         past = name in {person.name for person in erasure.expired(store)}
     _say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
     if past:
-        click.echo(f"{name}: that day has passed; `facerec gallery expire` removes them", err=True)
+        common.remark(f"{name}: that day has passed; `facerec gallery expire` removes them")
 
 
 @gallery.command()

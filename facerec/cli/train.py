@@ -102,7 +102,7 @@ def train(
 
     data = {"splits": splits, "validation": validation, "exclude": exclude}
     plan = plan_run(output, settings, chosen=chosen, resume=resume, **data)  # before aligning, which may take hours
-    if _is_first():
+    if _is_first() and not common.is_quiet():
         logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # prints a line on stderr after every epoch
     failures: list[str] = []
     if plan.settings.mode == "metric" and not aligned:
@@ -186,7 +186,7 @@ class _Bar:
 
     def __call__(self, p: "Progress") -> None:
         """Show a finished batch. After an epoch's last batch the bar goes, and the epoch's line is printed."""
-        if not sys.stderr.isatty() or not _is_first():
+        if common.is_quiet() or not sys.stderr.isatty() or not _is_first():
             return
         if p.epoch != self._epoch:
             self._start(p)

@@ -1,5 +1,7 @@
 """The `Detector` protocol, a detector for aligned crops, and the detection of faces in batches of photos."""
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +15,8 @@ from facerec.photos.memory import AnyPhoto, path_of, read_photo
 from facerec.photos.reading import Reading
 from facerec.text import printable
 from facerec.types import Face, Image
+
+log = logging.getLogger(__name__)
 
 BATCH_PIXELS = 48_000_000
 """`faces_in_photos` starts a new batch once the decoded photos of a batch have this many pixels."""
@@ -58,9 +62,13 @@ def make_detector(crop_size: int, aligned: bool = False, settings: DetectorSetti
     crop_size: side of the crops it gives, in pixels. settings: how faces are looked for in photos.
     """
     if aligned:
+        log.info("detector: none, the photos are aligned crops")
         return AlignedDetector(crop_size)
+    began = time.monotonic()
     from facerec.faces.mtcnn import MTCNNDetector  # loads torch
 
+    size, confidence, took = settings.min_face_size, settings.min_confidence, time.monotonic() - began
+    log.info("detector: MTCNN for faces from %d pixels and confidence %g, loaded in %.1f s", size, confidence, took)
     return MTCNNDetector(settings, crop_size)
 
 

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import sqlite3
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from facerec.gallery.database import Database
 from facerec.gallery.layout import database_of, index_of
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
-from facerec.text import same_form
+from facerec.text import printable, same_form
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ class Store:
         finished. passphrase: of an encrypted gallery; see `Database`. GalleryError if there is no gallery, it cannot be
         opened, or a newer facerec wrote it. DamagedGalleryError if the database is damaged or facerec did not write it.
         """
+        began = time.monotonic()
         store = cls(folder, Database(database_of(folder), create=create, passphrase=passphrase))
         leftovers.finish(store.database)
+        log.info("gallery %s, opened in %.1f s", printable(folder), time.monotonic() - began)
         return store
 
     def __enter__(self) -> Self:

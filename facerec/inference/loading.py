@@ -1,6 +1,8 @@
 """From a model's name, folder or file to the object that runs it."""
 
+import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedder
 from facerec.models.card import MODEL_FILES, ModelCard, read_card
+from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.models.network import Network
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "weights"
 SHIPPED = ("default", "int8")  # the names of the models in it
+log = logging.getLogger(__name__)
+
 LARGEST = 2048  # pixels a side of the largest pictures that a backbone may be given
 
 
@@ -34,12 +39,15 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
     Raises ModelError if something is missing or broken (and names it), or if the model classifies; ConfigError for a
     block that does not exist.
     """
-    path = model_path(model)
+    path, began = model_path(model), time.monotonic()
     if path.suffix not in MODEL_FILES:
-        return TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
-    if drop_blocks:
+        embedder: Embedder = TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
+    elif drop_blocks:
         raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
-    return OpenVINOEmbedder(path, bf16=bf16)
+    else:
+        embedder = OpenVINOEmbedder(path, bf16=bf16)
+    _log_model(embedder.card, path, began)
+    return embedder
 
 
 def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
@@ -49,12 +57,14 @@ def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: 
     drop_blocks: as for `load_embedder`. Raises ModelError if something is missing or broken (and names it), or if the
     model has no classes, or no attribute.
     """
-    path = model_path(model)
+    path, began = model_path(model), time.monotonic()
     if path.suffix in MODEL_FILES:
         raise ModelError(
             f"{path}: a model file; to classify, give a model folder made by `facerec train --mode classify`"
         )
-    return Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
+    classifier = Classifier(path, attribute=attribute, drop_blocks=drop_blocks)
+    _log_model(classifier.card, path, began)
+    return classifier
 
 
 def reads_pictures(model: str | None) -> bool:
@@ -85,11 +95,14 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
     """
     if not 0 <= input_size <= LARGEST:
         raise ConfigError(f"an input size of {input_size}; give 1 to {LARGEST} pixels, or 0 for what a backbone is for")
+    began = time.monotonic()
     from facerec.models.backbones import BACKBONES
     from facerec.models.checkpoint import load_model, load_pretrained
 
     if model in BACKBONES:
-        return *load_pretrained(str(model), input_size), Path(str(model))
+        network, card = load_pretrained(str(model), input_size)
+        _log_model(card, Path(str(model)), began)
+        return network, card, Path(str(model))
     if model not in (None, *SHIPPED) and not os.path.exists(str(model)):
         raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
     path = model_path(model)
@@ -101,7 +114,14 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
     network, card = load_model(path)
     if input_size not in (0, card.input_size):
         raise ConfigError(f"{path}: reads {card.input_size} pixels; `input_size` is for a backbone by its name")
+    _log_model(card, path, began)
     return network, card, path
+
+
+def _log_model(card: ModelCard, path: Path, began: float) -> None:
+    """Log what was loaded since `began`, a time of `time.monotonic`."""
+    took = time.monotonic() - began
+    log.info("model %s (%s) of %s, loaded in %.1f s", card.name, card.fingerprint, printable(path), took)
 
 
 def model_path(model: str | None) -> Path:
