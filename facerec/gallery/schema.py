@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 6
+VERSION = 7
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 # AUTOINCREMENT: a number is never used twice. So a person's number in the log stays theirs after their removal, and
@@ -28,6 +28,9 @@ _PEOPLE = f"""(
 # bit can turn a number in the index into NaN, and the check takes NaN as equal to every number. So `gallery` is never
 # read from its index: `WHERE only = 1` in the index keeps the query planner from using it.
 # `template_sealed`: stops an older facerec that had the gallery open before it was brought up to date.
+# `vetoes`: faces that are not `person`. They are erased with that person, and with a template of the same photo.
+# `apart`: pairs of people who are two; `one` is the lower number.
+# `removed`: photos of removed people, as HMACs with the key in `removed_key`: see `removed.py`.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -104,6 +107,35 @@ CREATE TABLE IF NOT EXISTS renewal (
     checksum INTEGER,
     PRIMARY KEY (template, model_fingerprint)
 );
+CREATE TABLE IF NOT EXISTS vetoes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE,
+    photo_hash TEXT NOT NULL,
+    source TEXT NOT NULL,
+    x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
+    quality REAL NOT NULL,
+    made TEXT NOT NULL DEFAULT {_NOW},
+    vector BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    png BLOB,
+    UNIQUE (photo_hash, person, x1, y1, x2, y2)
+);
+CREATE TABLE IF NOT EXISTS apart (
+    one INTEGER NOT NULL REFERENCES people ON DELETE CASCADE,
+    other INTEGER NOT NULL REFERENCES people ON DELETE CASCADE,
+    made TEXT NOT NULL DEFAULT {_NOW},
+    PRIMARY KEY (one, other),
+    CHECK (one < other)
+);
+CREATE TABLE IF NOT EXISTS removed_key (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    key BLOB NOT NULL
+);
+INSERT OR IGNORE INTO removed_key (only, key) VALUES (1, randomblob(32));
+CREATE TABLE IF NOT EXISTS removed (
+    mark BLOB NOT NULL PRIMARY KEY,
+    day TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS gallery_twice
     ON gallery (model_fingerprint, model_name, dimension, threshold, threshold_source, fpir)
     WHERE only = 1;
@@ -114,6 +146,10 @@ CREATE INDEX IF NOT EXISTS strangers_twice ON strangers (source);
 CREATE INDEX IF NOT EXISTS traces_twice ON traces (removal, wiped);
 CREATE INDEX IF NOT EXISTS keeping_twice ON keeping (crops);
 CREATE INDEX IF NOT EXISTS crops_twice ON crops (template);
+CREATE INDEX IF NOT EXISTS vetoes_twice ON vetoes (person, source, quality, made);
+CREATE INDEX IF NOT EXISTS apart_twice ON apart (other, made);
+CREATE INDEX IF NOT EXISTS removed_key_twice ON removed_key (key);
+CREATE INDEX IF NOT EXISTS removed_twice ON removed (day);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_sealed BEFORE INSERT ON templates WHEN new.checksum IS NULL
@@ -124,6 +160,8 @@ CREATE TRIGGER IF NOT EXISTS template_changed AFTER UPDATE ON templates
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS template_removed AFTER DELETE ON templates
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
+CREATE TRIGGER IF NOT EXISTS vetoes_of_photo AFTER DELETE ON templates
+    BEGIN DELETE FROM vetoes WHERE photo_hash = old.photo_hash; END;
 CREATE TRIGGER IF NOT EXISTS model_changed AFTER UPDATE OF model_fingerprint, dimension ON gallery
     WHEN new.model_fingerprint IS NOT old.model_fingerprint OR new.dimension IS NOT old.dimension
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
@@ -155,8 +193,8 @@ def make_tables(db: sqlite3.Connection) -> None:
 def upgrade(db: sqlite3.Connection) -> None:
     """Bring the tables of an older format up to date, in the caller's transaction.
 
-    Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns. Foreign keys must
-    not be enforced meanwhile, because the table `people` is replaced.
+    Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns; 6 no vetoes.
+    Foreign keys must not be enforced meanwhile, because the table `people` is replaced.
     """
     version = version_of(db)
     steps = "".join(step for last, step in ((1, _FROM_1), (2, _FROM_2), (4, _ANEW)) if version <= last)

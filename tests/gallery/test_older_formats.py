@@ -1,4 +1,4 @@
-"""Galleries from before there were checksums (format 4), or indexes of all else (5), are brought up to date as a whole.
+"""Galleries of formats 4 (no checksums), 5 (no indexes of all else), 6 (no vetoes) are brought up to date as a whole.
 
 And lose nothing by it. Formats 1 and 2 are in test_care.py, 3 in test_crops.py.
 """
@@ -16,17 +16,18 @@ from killing import killed_before, photos_in
 from running import run
 from surroundings import as_a_user_who_may_only_read, limited
 from toy_damage import COHORT, NAMED, rows, spoil
-from toy_gallery import MODEL, make_format_4, make_format_5, nearest, template, vector
+from toy_gallery import MODEL, make_format_4, make_format_5, make_format_6, nearest, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import GalleryError
 from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.removed import was_removed
 from facerec.gallery.schema import VERSION
 from facerec.recognition.identify import open_gallery
 
 few_people = toy_fixtures.few_people
-MAKE = {4: make_format_4, 5: make_format_5}
+MAKE = {4: make_format_4, 5: make_format_5, 6: make_format_6}
 
 
 @pytest.fixture
@@ -83,14 +84,16 @@ def test_a_gallery_is_brought_up_to_date(folder: Path, number: int) -> None:
 
 
 def test_a_gallery_of_format_5_keeps_its_threshold(folder: Path) -> None:
-    tables = ("gallery", "calibration", "sqlite_master WHERE type <> 'index'")
+    whole = ("gallery", "calibration")
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, COHORT)
         assert gallery.calibration() is not None
-    before = [rows(folder, f"SELECT * FROM {table}") for table in tables]
+    queries = [f"SELECT * FROM {table}" for table in whole]
+    queries.append("SELECT type, name, sql FROM sqlite_master WHERE type <> 'index' ORDER BY type, name")
+    before = [rows(folder, query) for query in queries]
     make_format_5(folder)
     Gallery.open(folder).close()
-    assert [rows(folder, f"SELECT * FROM {table}") for table in tables] == before
+    assert [rows(folder, query) for query in queries] == before
 
 
 def test_a_copy_is_restored(folder: Path, version: int) -> None:
@@ -116,7 +119,7 @@ def test_killed_while_it_is_brought_up_to_date(folder: Path, version: int) -> No
         shutil.copytree(folder, copy)
         killed = killed_before(step, lambda copy=copy: Gallery.open(copy).close())
         look_at_old(copy, version)
-    assert step > {4: 30, 5: 20}[version]
+    assert step > {4: 30, 5: 20, 6: 20}[version]
 
 
 @pytest.mark.parametrize("room", [0, 20_000, 60_000])
@@ -146,6 +149,8 @@ def test_a_gallery_that_may_only_be_read(folder: Path) -> None:
             assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]
             assert gallery.calibration() is not None
             assert consent(gallery.store, "Ann") == ("agreed on the phone", "2031-12-30")
+            with gallery.store.read() as db:
+                assert was_removed(db, "0" * 64) is None
             assert gallery.check().problems == ()
             with pytest.raises(GalleryError, match="make the gallery's folder writable"):
                 gallery.add("Dee", template(4))

@@ -77,8 +77,15 @@ def two_people(folder: Path) -> Path:
     return folder
 
 
+def make_format_6(folder: Path) -> None:
+    """Turn the database back to format 6, before there were vetoes."""
+    drop = [f"DROP TABLE {table}" for table in ("vetoes", "apart", "removed", "removed_key")]
+    sql(folder, "DROP TRIGGER vetoes_of_photo", *drop, "PRAGMA user_version = 6", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def make_format_5(folder: Path) -> None:
     """Turn the database back to format 5, when the indexes held only names, hashes and row numbers."""
+    make_format_6(folder)
     with closing(connect(folder / "gallery.db", "mode=ro")) as db:
         twice = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_twice'")]
     assert len(twice) == 8

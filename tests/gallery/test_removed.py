@@ -1,0 +1,58 @@
+"""Photos of removed people are remembered by keyed marks, which hold nothing of the photo."""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import toy_fixtures
+from killing import everything_in
+from toy_damage import rows
+from toy_gallery import make_format_6, opened
+
+from facerec.gallery.audit_log import utc_now
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.removed import forget_removed, note_removed, was_removed
+
+folder = toy_fixtures.few_people
+PHOTOS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+
+
+def days_of(gallery: Gallery) -> list[str | None]:
+    with gallery.store.read() as db:
+        return [was_removed(db, photo) for photo in PHOTOS]
+
+
+def test_photos_are_noted_and_forgotten(folder: Path) -> None:
+    with Gallery.open(folder) as gallery:
+        assert days_of(gallery) == [None] * 3
+        for _ in range(2):
+            with gallery.store.write() as db:
+                note_removed(db, PHOTOS[:2])
+        assert days_of(gallery) == [utc_now()[:10], utc_now()[:10], None]
+        with gallery.store.write() as db:
+            forget_removed(db, [PHOTOS[0], PHOTOS[2]])
+        assert days_of(gallery) == [None, utc_now()[:10], None]
+        assert gallery.check().problems == ()
+
+
+def test_a_mark_is_made_with_the_gallerys_own_key(folder: Path, tmp_path: Path) -> None:
+    with Gallery.open(folder) as gallery, gallery.store.write() as db:
+        note_removed(db, PHOTOS)
+    marks = {mark for (mark,) in rows(folder, "SELECT mark FROM removed")}
+    ((key,),) = rows(folder, "SELECT key FROM removed_key")
+    assert marks == {hmac.new(key, photo.encode(), hashlib.sha256).digest() for photo in PHOTOS}
+    opened(tmp_path / "other").close()
+    assert rows(tmp_path / "other", "SELECT length(key), key FROM removed_key")[0] not in [(32, key), (0, b"")]
+    content = everything_in(folder)
+    for photo in PHOTOS:
+        assert photo.encode() not in content
+        assert bytes.fromhex(photo) not in content
+
+
+def test_an_older_gallery_has_none_and_gets_a_key(folder: Path) -> None:
+    make_format_6(folder)
+    with Gallery.open(folder) as gallery:
+        with gallery.store.write() as db:
+            note_removed(db, PHOTOS[:1])
+        assert days_of(gallery) == [utc_now()[:10], None, None]
+    assert rows(folder, "SELECT length(key) FROM removed_key") == [(32,)]
