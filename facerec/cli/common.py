@@ -55,7 +55,7 @@ class FacerecCommand(click.Command):
         """Run the command. Raises Failure for errors of the library and of files."""
         if is_verbose():
             ctx.with_resource(_telling_more(ctx))
-        let_ask(functools.cache(_ask_passphrase) if sys.stdin.isatty() else None)
+        let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
@@ -136,6 +136,16 @@ _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")
 def _ask_passphrase(question: str, twice: bool) -> str:
     """Ask at the terminal. The answer is not shown."""
     return click.prompt(printable(question), hide_input=True, confirmation_prompt=twice, err=True)
+
+
+def agreed(question: str, unasked: bool = True) -> bool:
+    """Ask a question at the terminal; nothing typed means no. unasked: the answer where there is no terminal."""
+    return click.confirm(printable(question), err=True) if at_terminal() else unasked
+
+
+def at_terminal() -> bool:
+    """Whether somebody sits at a terminal and can be asked."""
+    return sys.stdin.isatty()
 
 
 command = functools.partial(click.command, cls=FacerecCommand)
@@ -256,6 +266,11 @@ def emit(value: dict[str, Any]) -> None:
 def remarks_json(remarks: tuple[str, ...]) -> dict[str, Any]:
     """What a JSON line says of a photo's remarks: nothing where there are none."""
     return {"remarks": list(remarks)} if remarks else {}
+
+
+def say(line: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print `line` as JSON, or the text."""
+    emit(line) if as_json else click.echo(text)
 
 
 def warn(message: str) -> None:

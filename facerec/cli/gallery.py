@@ -1,4 +1,5 @@
-"""`facerec gallery`. `migrate`, which loads a model, and `encrypt` and `decrypt` are in files of their own."""
+"""`facerec gallery`. `migrate`, which loads a model, `encrypt` and `decrypt`, and `remove` and `expire` are in files of
+their own."""
 
 import dataclasses
 from pathlib import Path
@@ -8,10 +9,12 @@ import click
 from facerec.cli import common
 from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
+from facerec.cli.gallery_remove import expire, remove
 from facerec.gallery import archive, backup, enrolled, erasure, maintenance
 from facerec.gallery.layout import KINDS
 from facerec.gallery.names import clean_name
 from facerec.gallery.store import Store
+from facerec.gallery.which_photo import SHOWN
 from facerec.text import how_many, printable
 
 
@@ -33,6 +36,8 @@ def gallery() -> None:
 gallery.add_command(encrypt)
 gallery.add_command(decrypt)
 gallery.add_command(migrate)
+gallery.add_command(remove)
+gallery.add_command(expire)
 
 
 @gallery.command("list")
@@ -86,7 +91,8 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
                 common.emit({"person": name, **dataclasses.asdict(template), "consent": note, "until": until})
             else:
                 source = printable(template.source)
-                click.echo(f"{source}: confidence {template.quality:.3f}, enrolled {template.enrolled}")
+                facts = f"confidence {template.quality:.3f}, enrolled {template.enrolled}"
+                click.echo(f"{source}: {facts}, photo {template.photo_hash[:SHOWN]}")
 
 
 @gallery.command()
@@ -103,7 +109,7 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
     with Store.open(gallery_folder) as store:
         old, new = enrolled.name_of(store, old), clean_name(new)
         enrolled.rename(store, old, new)
-    _say({"renamed": old, "to": new}, f"{old} is now {new}.", as_json)
+    common.say({"renamed": old, "to": new}, f"{old} is now {new}.", as_json)
 
 
 @gallery.command()
@@ -121,7 +127,7 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
         source, target = enrolled.name_of(store, source), enrolled.name_of(store, target)
         count = enrolled.merge(store, source, target)
     moved = f"{how_many(count, 'photo')} of {source} {'is' if count == 1 else 'are'} {target}'s."
-    _say({"merged": source, "into": target, "templates": count}, moved, as_json)
+    common.say({"merged": source, "into": target, "templates": count}, moved, as_json)
 
 
 @gallery.command()
@@ -146,51 +152,9 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
             enrolled.set_consent(store, name, note, until)
         note, until = enrolled.consent(store, name)
         past = name in {person.name for person in erasure.expired(store)}
-    _say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
+    common.say({"person": name, "consent": note, "until": until}, f"{name}: {_agreed(note, until)}", as_json)
     if past:
         common.remark(f"{name}: that day has passed; `facerec gallery expire` removes them")
-
-
-@gallery.command()
-@click.argument("name")
-@common.gallery_option
-@common.json_option
-def remove(name: str, gallery_folder: Path, as_json: bool) -> None:
-    """Remove a person from every file of the gallery.
-
-    Their photos' vectors and crops go too. The photo files themselves are not touched.
-
-    \b
-    facerec gallery remove "Ann Lee"
-    """
-    with Store.open(gallery_folder) as store:
-        name = enrolled.name_of(store, name)
-        count, remains = erasure.remove(store, name), erasure.data_may_remain(store)
-    _say({"removed": name, "templates": count}, f"{name} and {how_many(count, 'photo')} are removed.", as_json)
-    common.finish(remains, 1)
-
-
-@gallery.command()
-@click.option("--dry-run", is_flag=True, help="Only name the people; remove nobody.")
-@common.gallery_option
-@common.json_option
-def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
-    """Remove everybody whose last day has passed.
-
-    `facerec gallery consent NAME --until DAY` sets that day.
-
-    \b
-    facerec gallery expire --dry-run
-    """
-    with Store.open(gallery_folder) as store:
-        gone = erasure.expired(store) if dry_run else erasure.expire(store)
-        remains = erasure.data_may_remain(store)
-    for person in gone:
-        line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
-        what = "would be removed" if dry_run else "removed"
-        own = how_many(person.templates, "photo")
-        _say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
-    common.finish(remains, 1)
 
 
 @gallery.command()
@@ -211,8 +175,8 @@ def log(gallery_folder: Path, as_json: bool) -> None:
         facts = ", ".join(f"{key} {value}" for key, value in entry.facts.items())
         who = f" person {entry.person}{f' ({entry.name})' if entry.name else ''}" if entry.person is not None else ""
         text = f"{entry.number} {entry.time} {entry.action}{who}{f': {facts}' if facts else ''}"
-        _say(dataclasses.asdict(entry), printable(text), as_json)
-    _say({"head": head, "entries": len(entries)}, f"Head: {head}", as_json)
+        common.say(dataclasses.asdict(entry), printable(text), as_json)
+    common.say({"head": head, "entries": len(entries)}, f"Head: {head}", as_json)
 
 
 @gallery.command()
@@ -234,7 +198,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
         click.echo(f"{common.one_line(gallery_folder)}: no backup yet.")
     for copy in copies:
         text = f"{copy.kind} of {copy.made}: {common.photos_of(copy.templates, copy.people)}"
-        _say(dataclasses.asdict(copy), f"{text if list_only else f'Restored the {text}'}.", as_json)
+        common.say(dataclasses.asdict(copy), f"{text if list_only else f'Restored the {text}'}.", as_json)
         if copy.problem:
             common.warn(copy.problem)
 
@@ -257,7 +221,7 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
     line = {"exported": str(file), "people": len(written.people), "templates": count}
     text = f"{common.one_line(file)} holds {common.photos_of(count, len(written.people))}; it is not encrypted."
     text += " Removal does not reach it."
-    _say(line, text, as_json)
+    common.say(line, text, as_json)
 
 
 @gallery.command("import")
@@ -279,7 +243,7 @@ def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
         for conflict in person.conflicts:
             common.warn(conflict)
         counts = f"{person.added} added, {person.skipped} skipped, {len(person.conflicts)} conflicts"
-        _say(dataclasses.asdict(person), f"{printable(person.person)}: {counts}", as_json)
+        common.say(dataclasses.asdict(person), f"{printable(person.person)}: {counts}", as_json)
     total = {key: sum(getattr(person, key) for person in people) for key in ("added", "skipped")}
     total["conflicts"] = sum(len(person.conflicts) for person in people)
     if as_json:
@@ -303,7 +267,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
     for problem in report.problems:
         common.warn(problem)
     state = "sound" if not report.problems else how_many(len(report.problems), "problem")
-    _say(dataclasses.asdict(report), f"{common.photos_of(report.templates, report.people)}: {state}.", as_json)
+    common.say(dataclasses.asdict(report), f"{common.photos_of(report.templates, report.people)}: {state}.", as_json)
     common.finish(len(report.problems), 1)
 
 
@@ -320,15 +284,8 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     """
     with Store.open(gallery_folder) as store:
         count = maintenance.rebuild(store)
-    _say({"rebuilt": count}, f"The index is rebuilt from {how_many(count, 'photo')}.", as_json)
+    common.say({"rebuilt": count}, f"The index is rebuilt from {how_many(count, 'photo')}.", as_json)
 
 
 def _agreed(note: str | None, until: str | None) -> str:
     return f"consent: {note or 'no note'}; {f'kept until {until}' if until else 'no last day'}"
-
-
-def _say(line: dict[str, object], text: str, as_json: bool) -> None:
-    if as_json:
-        common.emit(line)
-    else:
-        click.echo(text)

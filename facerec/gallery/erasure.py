@@ -1,32 +1,54 @@
-"""Removing people from a gallery, so that no file in its folder holds any of their data.
+"""Removing people, or single photos of theirs, from a gallery, so that no file in its folder holds any of their data.
 
 One transaction deletes the rows, the search index and every copy. Then the database is rewritten.
 """
 
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from facerec.files import unlink
 from facerec.gallery.audit_log import record
 from facerec.gallery.layout import caches_of, copies_of, drafts_of
 from facerec.gallery.leftovers import pending, wipe
-from facerec.gallery.queries import PersonSummary, summaries
+from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import forget_strangers
+from facerec.gallery.which_photo import which_photo
+from facerec.photos.memory import AnyPhoto
 
 
-def remove(store: Store, name: str) -> int:
-    """Delete a person from all files in the folder; return how many templates they had.
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a removal takes out: the photos of one person. whole: whether the person goes with them."""
 
-    All copies are deleted; closing the gallery makes a new one. If another process or a full disk prevents the
-    rewrite, a warning is logged, `data_may_remain` is true, and whoever opens the gallery next rewrites it.
-    UnknownPersonError if nobody is called `name`.
+    person: str
+    photos: tuple[StoredTemplate, ...]
+    whole: bool
+
+
+def plan_removal(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
+    """Return what `remove` would take out; change nothing."""
+    with store.read() as db:
+        return _planned(store, db, name, photo)
+
+
+def remove(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
+    """Delete a person, or one photo of theirs, from all files in the folder; return what was taken out.
+
+    photo: the photo itself; or a path, if its file is gone or has changed: the one it was enrolled from, or the
+    beginning of its hash. The person goes with the last of their photos.
+
+    All copies are deleted; closing the gallery makes a new one. If another process or a full disk prevents the rewrite,
+    a warning is logged, `data_may_remain` is true, and whoever opens the gallery next rewrites it.
+    UnknownPersonError if nobody is called `name`; GalleryError if no photo of theirs is meant, or more than one.
     """
     with store.write() as db:
-        count = _forget(store, db, store.person(db, name), "removed")
+        removal = _planned(store, db, name, photo)
+        _forget(store, db, removal, "removed")
     wipe(store.database)
-    return count
+    return removal
 
 
 def expired(store: Store, today: str | None = None) -> list[PersonSummary]:
@@ -43,7 +65,7 @@ def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
     with store.write() as db:
         gone = _past(db, today)
         for person in gone:
-            _forget(store, db, store.person(db, person.name), "expired")
+            _forget(store, db, _planned(store, db, person.name, None), "expired")
     wipe(store.database)
     return gone
 
@@ -64,13 +86,24 @@ def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
     unlink([*caches_of(path), *drafts_of(path), *copies_of(path)])
 
 
-def _forget(store: Store, db: sqlite3.Connection, person: int, action: str) -> int:
-    count = scalar(db, "SELECT count(*) FROM templates WHERE person = ?", person)
-    if (strangers := forget_strangers(db, person)) is not None:
+def _planned(store: Store, db: sqlite3.Connection, name: str, photo: AnyPhoto | None) -> Removal:
+    person = store.person(db, name)
+    own = photos_of(db, person)
+    chosen = own if photo is None else [which_photo(db, person, photo)]
+    return Removal(scalar(db, "SELECT name FROM people WHERE id = ?", person), tuple(chosen), len(chosen) == len(own))
+
+
+def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str) -> None:
+    """Delete the rows, and every file beside the database. action: what the log calls it."""
+    person, hashes = store.person(db, removal.person), [photo.photo_hash for photo in removal.photos]
+    if (strangers := forget_strangers(db, hashes)) is not None:
         record(db, "strangers set", strangers=strangers)
-    db.execute("DELETE FROM people WHERE id = ?", (person,))
-    purge(store, db, record(db, action, person, templates=count))
-    return count
+    if removal.whole:
+        db.execute("DELETE FROM people WHERE id = ?", (person,))
+    else:
+        db.executemany("DELETE FROM templates WHERE photo_hash = ?", [(digest,) for digest in hashes])
+        action = f"photo {action}"
+    purge(store, db, record(db, action, person, templates=len(hashes)))
 
 
 def _past(db: sqlite3.Connection, today: str | None) -> list[PersonSummary]:

@@ -32,6 +32,7 @@ from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import read_strangers, write_strangers
+from facerec.photos.memory import AnyPhoto
 from facerec.types import Candidate, Template, Threshold, Vectors
 from facerec.vectors import vector_fault
 
@@ -249,9 +250,12 @@ class Gallery:
         """Note what a person agreed to, and the last day they may be kept; see `enrolled.set_consent`."""
         enrolled.set_consent(self.store, name, note, until)
 
-    def remove(self, name: str) -> int:
-        """Delete a person from all files in the folder; see `erasure.remove`."""
-        return erasure.remove(self.store, name)
+    def remove(self, name: str, photo: AnyPhoto | None = None) -> int:
+        """Delete a person, or one photo of theirs, from all files in the folder; return how many photos went.
+
+        See `erasure.remove`.
+        """
+        return len(erasure.remove(self.store, name, photo).photos)
 
     def expire(self, today: str | None = None) -> list[PersonSummary]:
         """Remove everybody whose last day is before `today`; see `erasure.expire`."""

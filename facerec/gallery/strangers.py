@@ -5,6 +5,7 @@ There are two kinds: `cohort`, which comes with the model, and `given`, which th
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,10 @@ def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vec
         db.execute(f"INSERT INTO strangers (kind, source, vectors, checksum) VALUES (?1, ?2, ?3, {checksum})", row)
 
 
-def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
-    """Delete the `given` strangers that are photos of this person; return how many strangers are left.
+def forget_strangers(db: sqlite3.Connection, hashes: Iterable[str]) -> int | None:
+    """Delete the `given` strangers that are these enrolled photos; return how many strangers are left.
 
-    A person may have been a stranger before they were enrolled. Returns None if no stranger is a photo of theirs.
+    A person may have been a stranger before they were enrolled. Returns None if no stranger is one of the photos.
     Damaged strangers are all deleted, because nobody can tell who is among them.
     """
     row = db.execute("SELECT source FROM strangers WHERE kind = 'given'").fetchone()
@@ -77,17 +78,18 @@ def forget_strangers(db: sqlite3.Connection, person: int) -> int | None:
     except DamagedGalleryError:  # damage must not prevent a removal
         given = None
     rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
-    kept = rows[~_same_photos(rows, _vectors_of(db, person, dimension))]
+    kept = rows[~_same_photos(rows, _vectors_of(db, hashes, dimension))]
     if given is not None and len(kept) == len(given):
         return None
     write_strangers(db, "given", row[0], kept)
     return len(kept)
 
 
-def _vectors_of(db: sqlite3.Connection, person: int, dimension: int) -> Vectors:
-    """Return the (T, D) float32 vectors of a person's photos, unchecked; vectors that are cut off are left out."""
-    blobs = db.execute("SELECT CAST(vector AS BLOB) FROM templates WHERE person = ?", (person,))
-    whole = b"".join(blob for (blob,) in blobs if len(blob) == 4 * dimension)
+def _vectors_of(db: sqlite3.Connection, hashes: Iterable[str], dimension: int) -> Vectors:
+    """Return the (T, D) float32 vectors of photos, unchecked; vectors that are cut off are left out."""
+    query = "SELECT CAST(vector AS BLOB) FROM templates WHERE photo_hash = ?"
+    blobs = [scalar(db, query, digest) for digest in hashes]
+    whole = b"".join(blob for blob in blobs if len(blob) == 4 * dimension)
     return np.frombuffer(whole, "<f4").reshape(-1, dimension)
 
 

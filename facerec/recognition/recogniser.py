@@ -143,12 +143,14 @@ class Recogniser:
             force=force,
         )
 
-    def remove(self, name: str) -> int:
-        """Forget a person, and leave nothing of them in the gallery's files; returns how many photos they had.
+    def remove(self, name: str, photo: PhotoInput | None = None) -> int:
+        """Forget a person, or one photo of theirs, and leave nothing of it in the gallery's files.
 
-        Raises UnknownPersonError where nobody has the name.
+        photo: the wrong photo; if its file is gone or changed, the path it was enrolled from, or the beginning of its
+        hash. The person goes with their last photo. Returns how many photos went. Raises UnknownPersonError where
+        nobody has the name, GalleryError where the photo is none of theirs.
         """
-        return self.gallery.remove(name)
+        return self.gallery.remove(name, None if photo is None else photo_of(photo))
 
     def calibrate(self, fpir: float | None = None, strangers: Iterable[PhotoInput] | None = None) -> Calibration | None:
         """Set the gallery's target and its strangers, and return the threshold they lead to.

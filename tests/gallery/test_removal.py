@@ -1,6 +1,8 @@
 """Removal means removal: not a byte of a person in any file of the gallery, also when the process is killed."""
 
+import dataclasses
 import random
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,8 @@ from remains_of_ann import ANN, ann_in
 from running import json_lines, run
 from toy_gallery import make_format_4, opened, sql, template, vector
 
+from facerec.cli import common
+from facerec.errors import GalleryError
 from facerec.gallery import database
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.erasure import data_may_remain, expired
@@ -19,6 +23,7 @@ from facerec.gallery.gallery import Gallery
 from facerec.gallery.leftovers import full_free_pages
 from facerec.gallery.maintenance import rebuild
 from facerec.gallery.strangers import _same_photos
+from facerec.photos.folders import photo_hash
 from facerec.types import Template
 
 
@@ -38,7 +43,9 @@ def fill(folder: Path) -> None:
         keep_copy(gallery.store.database, "rollback")
 
 
-@pytest.mark.parametrize("how", ["remove", "expire", "after a rename", "after a merge", "beside another process"])
+@pytest.mark.parametrize(
+    "how", ["remove", "photo by photo", "expire", "after a rename", "after a merge", "beside another process"]
+)
 def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "gallery"
     fill(folder)
@@ -50,7 +57,9 @@ def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
         (folder / draft).write_bytes(vector(0).tobytes())
     other = opened(folder) if how == "beside another process" else None
     with opened(folder) as gallery:
-        if how == "expire":
+        if how == "photo by photo":
+            assert [gallery.remove("Ann Zebra", Path(f"Zebra/{number}.jpg")) for number in ANN] == [1] * 20
+        elif how == "expire":
             assert [p.name for p in gallery.expire()] == ["Ann Zebra"]
         elif how == "after a merge":
             gallery.merge("Ann Zebra", "Bob Ray")
@@ -71,6 +80,94 @@ def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
     assert ann_in(everything_in(folder)) == []
     if how != "after a merge":
         assert vector(1).tobytes() in everything_in(folder)
+
+
+def test_one_wrong_photo_is_taken_out_of_every_file(tmp_path: Path) -> None:
+    """Named by its content, by where it came from, or by its hash; the others stay, and are searched without it."""
+    folder, wrong = tmp_path / "gallery", tmp_path / "wrong.jpg"
+    fill(folder)
+    wrong.write_bytes(b"a photo")
+    with opened(folder) as gallery:
+        before = gallery.people()
+        gallery.add("Ann Zebra", dataclasses.replace(photo("Wolf", 100), photo_hash=photo_hash(wrong)))
+        gallery.add("Ann Zebra", photo("Wolf", 101))
+        gallery.add("Ann Zebra", photo("Wolf", 102))
+        gallery.set_calibration(strangers=np.stack([vector(n) for n in (100, 1)]), source="visitors")
+        gallery.search(vector(0)[None], 1)
+        for chosen in (wrong, Path("Wolf/101.jpg"), Path(photo("Wolf", 102).photo_hash)):
+            assert gallery.remove("Ann Zebra", chosen) == 1
+        gone = [vector(n).astype(kind).tobytes() for n in (100, 101, 102) for kind in (np.float32, np.float16)]
+        gone += [b"Wolf", photo_hash(wrong).encode(), photo("Wolf", 101).photo_hash.encode()]
+        assert not [each for each in gone if each in everything_in(folder)]
+        assert gallery.people() == before
+        assert gallery.search(vector(0)[None], 1)[0][0].person == "Ann Zebra"
+        log = [(entry.action, entry.facts) for entry in gallery.log()[0][-4:]]
+        assert log == [("strangers set", {"strangers": 1}), *[("photo removed", {"templates": 1})] * 3]
+        assert gallery.check().problems == ()
+    assert not [each for each in gone if each in everything_in(folder)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("no.jpg", "no.jpg: no photo of Ann is this one; `facerec gallery show Ann` lists their photos and hashes"),
+        ("photos/2.jpg", "this photo is enrolled as Bob Ray, not as Ann; `facerec gallery remove 'Bob Ray' --photo"),
+        ("000000", "2 photos of Ann are called so; give one of the hashes 000000000000, 000000000000"),
+        ("00000", "no photo of Ann is this one"),
+    ],
+)
+def test_a_photo_that_is_not_theirs_is_refused(tmp_path: Path, chosen: str, words: str) -> None:
+    with opened(tmp_path) as gallery:
+        for number, name in enumerate(("Ann", "Ann", "Bob Ray")):
+            gallery.add(name, template(number))
+        with pytest.raises(GalleryError, match=re.escape(words)):
+            gallery.remove("Ann", Path(chosen))
+        assert gallery.templates == 3
+
+
+def test_the_last_photo_takes_its_person_along(tmp_path: Path) -> None:
+    with opened(tmp_path / "g") as gallery:
+        for number in range(3):
+            gallery.add("Ann", template(number))
+        gallery.set_consent("Ann", "agreed")
+    command = ("gallery", "remove", "Ann", "--photo")
+    (line,) = json_lines(run(*command, "photos/0.jpg", "--dry-run", "--json", gallery=tmp_path / "g"))
+    chosen = {"photo_hash": template(0).photo_hash, "source": "photos/0.jpg"}
+    assert line == {"person": "Ann", "removed": False, "person_removed": False, "templates": 1, "photos": [chosen]}
+    (line,) = json_lines(run(*command, "photos/0.jpg", "--json", gallery=tmp_path / "g"))
+    assert line == {"removed": "Ann", "templates": 1, "person_removed": False, "photo": "photos/0.jpg"} | {
+        "photo_hash": template(0).photo_hash
+    }
+    assert run(*command, "photos/1.jpg", gallery=tmp_path / "g").stdout == "photos/1.jpg is removed from Ann.\n"
+    said = run(*command, "photos/2.jpg", gallery=tmp_path / "g").stdout
+    assert said == "photos/2.jpg is removed from Ann. It was the last of Ann, who is removed with it.\n"
+    assert run("gallery", "list", gallery=tmp_path / "g").stdout == ""
+    with opened(tmp_path / "g") as gallery:
+        assert [entry.action for entry in gallery.log()[0][-2:]] == ["photo removed", "removed"]
+
+
+def test_remove_asks_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*options: str, answer: str = "") -> tuple[int, str]:
+        result = run("gallery", "remove", "Ann", *options, gallery=tmp_path, typed=answer)
+        return result.exit_code, result.stderr
+
+    with opened(tmp_path) as gallery:
+        gallery.add("Ann", template(0))
+        gallery.add("Ann", template(1))
+    monkeypatch.setattr(common, "at_terminal", lambda: True)
+    for answer in ("n\n", "\n"):
+        assert told(answer=answer) == (
+            2,
+            f"Remove Ann with 2 photos for good? [y/N]: {answer[:-1]}\nnothing was removed\n",
+        )
+    shown = run("gallery", "remove", "Ann", "--dry-run", gallery=tmp_path).stdout.splitlines()
+    assert shown[:2] == ["Would be removed: Ann with 2 photos.", "    photos/0.jpg: photo 000000000000"]
+    with opened(tmp_path) as gallery:
+        assert gallery.templates == 2
+    asked = "Remove the photo photos/0.jpg of Ann for good? [y/N]: y\n"
+    assert told("--photo", "photos/0.jpg", answer="y\n") == (0, asked)
+    assert told("--yes") == (0, "")
+    assert run("gallery", "list", gallery=tmp_path).stdout == ""
 
 
 @pytest.mark.parametrize("damage", [None, "strangers", "00", "0000c07f" * 16])

@@ -14,10 +14,14 @@ from facerec.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: object, gallery: Path | None = None) -> Result:
-    """Run `facerec ARGUMENTS` in this process, with $FACEREC_GALLERY. An exception that it does not catch is raised."""
+def run(*arguments: object, gallery: Path | None = None, typed: str | None = None) -> Result:
+    """Run `facerec ARGUMENTS` in this process, with $FACEREC_GALLERY. An exception that it does not catch is raised.
+
+    typed: what is typed at the terminal.
+    """
     env = {"FACEREC_GALLERY": None if gallery is None else str(gallery)}
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=env, catch_exceptions=False)
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(main, words, input=typed, env=env, catch_exceptions=False)
 
 
 def run_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

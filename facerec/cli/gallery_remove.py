@@ -1,0 +1,98 @@
+"""`facerec gallery remove` and `expire`."""
+
+from pathlib import Path
+
+import click
+
+from facerec.cli import common
+from facerec.gallery import erasure
+from facerec.gallery.store import Store
+from facerec.gallery.which_photo import SHOWN
+from facerec.text import how_many, printable
+
+
+@common.command()
+@click.argument("name")
+@click.option(
+    "--photo", type=common.PHOTOS, metavar="FILE",
+    help="Remove only this photo. If the file is gone: where it was, or its hash, as facerec gallery show prints them.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask. Where there is no terminal, nobody is asked anyway.")
+@common.gallery_option
+@common.json_option
+def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_folder: Path, as_json: bool) -> None:
+    """Remove a person, or one photo of theirs, from every file of the gallery.
+
+    The vectors and crops of the photos go too. The photo files themselves are not touched. A person goes with the last
+    of their photos.
+
+    \b
+    facerec gallery remove "Ann Lee"
+    facerec gallery remove "Ann Lee" --photo people/Ann/party.jpg
+    facerec gallery remove "Ann Lee" --dry-run
+    """
+    with Store.open(gallery_folder) as store:
+        removal = erasure.plan_removal(store, name, photo)
+        if dry_run:
+            _show_removal(removal, as_json)
+            return
+        if not yes and not common.agreed(f"Remove {_what_goes(removal)} for good?"):
+            common.warn("nothing was removed")
+            common.finish(1, 0)
+        removal, remains = erasure.remove(store, name, photo), erasure.data_may_remain(store)
+    line: dict[str, object] = {"removed": removal.person, "templates": len(removal.photos)}
+    if photo is not None:
+        line |= {"photo": removal.photos[0].source, "photo_hash": removal.photos[0].photo_hash}
+        line |= {"person_removed": removal.whole}
+    common.say(line, _gone(removal, photo), as_json)
+    common.finish(remains, 1)
+
+
+def _what_goes(removal: erasure.Removal) -> str:
+    if removal.whole:
+        return f"{removal.person} with {how_many(len(removal.photos), 'photo')}"
+    return f"the photo {removal.photos[0].source} of {removal.person}"
+
+
+def _gone(removal: erasure.Removal, photo: Path | None) -> str:
+    if photo is None:
+        return f"{removal.person} and {how_many(len(removal.photos), 'photo')} are removed."
+    last = f" It was the last of {removal.person}, who is removed with it." if removal.whole else ""
+    return f"{printable(removal.photos[0].source)} is removed from {removal.person}.{last}"
+
+
+def _show_removal(removal: erasure.Removal, as_json: bool) -> None:
+    """Print what a removal would take out."""
+    photos = [{"photo_hash": photo.photo_hash, "source": photo.source} for photo in removal.photos]
+    line: dict[str, object] = {"person": removal.person, "removed": False, "person_removed": removal.whole}
+    common.say(
+        line | {"templates": len(photos), "photos": photos}, f"Would be removed: {_what_goes(removal)}.", as_json
+    )
+    if not as_json:
+        for photo in removal.photos:
+            click.echo(f"    {printable(photo.source)}: photo {photo.photo_hash[:SHOWN]}")
+        click.echo("The log keeps what was done, without names. The photo files stay where they are.")
+
+
+@common.command()
+@click.option("--dry-run", is_flag=True, help="Only name the people; remove nobody.")
+@common.gallery_option
+@common.json_option
+def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
+    """Remove everybody whose last day has passed.
+
+    `facerec gallery consent NAME --until DAY` sets that day.
+
+    \b
+    facerec gallery expire --dry-run
+    """
+    with Store.open(gallery_folder) as store:
+        gone = erasure.expired(store) if dry_run else erasure.expire(store)
+        remains = erasure.data_may_remain(store)
+    for person in gone:
+        line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
+        what = "would be removed" if dry_run else "removed"
+        own = how_many(person.templates, "photo")
+        common.say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
+    common.finish(remains, 1)

@@ -1,0 +1,68 @@
+"""Which of a person's photos is meant: by its content, by where it came from, or by its hash."""
+
+import re
+import shlex
+import sqlite3
+from pathlib import Path
+
+from facerec.errors import GalleryError, ImageError
+from facerec.gallery.queries import StoredTemplate, as_text, owner_of, photos_of
+from facerec.gallery.schema import scalar
+from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
+from facerec.text import printable
+
+_HASH = re.compile("[0-9a-f]{6,64}")
+SHOWN = 12
+"""So many digits of a hash are shown; 6 are enough to name a photo if no other begins with them."""
+
+
+def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredTemplate:
+    """Return the photo of a person that is meant; GalleryError if there is none, or more than one.
+
+    photo: the photo itself. Or a path: the one it was enrolled from, although the file is gone or changed, or the
+    beginning of its hash, as `gallery show` prints both.
+    """
+    own = photos_of(db, person)
+    found = _meant(own, photo)
+    if len(found) == 1:
+        return found[0]
+    name, said = scalar(db, "SELECT name FROM people WHERE id = ?", person), printable(path_of(photo))
+    show = f"`facerec gallery show {shlex.quote(name)}`"
+    if found:
+        hashes = ", ".join(each.photo_hash[:SHOWN] for each in found)
+        raise GalleryError(f"{said}: {len(found)} photos of {name} are called so; give one of the hashes {hashes}")
+    if (owner := _owner(db, photo)) is not None:
+        remedy = f"facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}"
+        raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; `{remedy}` removes it there")
+    raise GalleryError(f"{said}: no photo of {name} is this one; {show} lists their photos and hashes")
+
+
+def _meant(own: list[StoredTemplate], photo: AnyPhoto) -> list[StoredTemplate]:
+    digest = _content(photo)
+    if found := [each for each in own if each.photo_hash == digest]:
+        return found
+    sources = _sources(photo)
+    if found := [each for each in own if each.source in sources]:
+        return found
+    start = str(path_of(photo))
+    return [each for each in own if _HASH.fullmatch(start) and each.photo_hash.startswith(start)]
+
+
+def _content(photo: AnyPhoto) -> str | None:
+    """Return the hash of the photo's content; None for a file that is gone."""
+    try:
+        return hash_photo(photo)
+    except ImageError:
+        return None
+
+
+def _sources(photo: AnyPhoto) -> set[str]:
+    """Where a photo that was given by its path may have come from; a photo in memory is known by its content only."""
+    return {as_text(str(photo)), as_text(source_of(photo))} if isinstance(photo, Path) else set()
+
+
+def _owner(db: sqlite3.Connection, photo: AnyPhoto) -> str | None:
+    """Return whose photo it is, by its content or where it came from."""
+    query = "SELECT name FROM people JOIN templates ON person = people.id WHERE source = ?"
+    owners = (owner_of(db, _content(photo) or ""), *(scalar(db, query, source) for source in _sources(photo)))
+    return next(filter(None, owners), None)
