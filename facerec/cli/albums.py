@@ -1,7 +1,6 @@
 """`facerec search` and `facerec cluster`: for folders of photos without names."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many faces, or pictures, to list."
 )
 @common.threshold_option
+@common.explain_option
 @common.face_options
 @click.option(
     "--model",
@@ -41,7 +41,14 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 )
 @common.json_option
 def search(
-    photo: Path, folder: Path, top: int, threshold: float | None, model: str | None, as_json: bool, **faces: Any
+    photo: Path,
+    folder: Path,
+    top: int,
+    threshold: float | None,
+    explain: bool,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
 ) -> None:
     """Find similar faces in a folder of photos.
 
@@ -72,12 +79,13 @@ def search(
     if len(wanted.faces) > 1:
         common.remark(f"{common.one_line(photo)}: has {len(wanted.faces)} faces; the main one is searched for")
     album, failed = _read_album(paths, detector, embedder)
-    for hit in most_similar(wanted.vectors[0], album, limit, top):
+    hits = most_similar(wanted.vectors[0], album, limit, top)
+    for hit in hits:
         if as_json:
             common.emit(_hit_line(hit, limit))
         else:
-            same = "the same person" if hit.answer.same else "different people"
-            click.echo(f"{_name(hit.face)}: {same}: {hit.answer.reason}")
+            click.echo(f"{_name(hit.face)}: {common.same_or_not(hit.answer, explain)}")
+    common.summarise(len(paths), {"listed": len(hits), "failed": failed}, as_json, len(album))
     common.finish(failed, len(paths) - failed)
 
 
@@ -136,11 +144,7 @@ def cluster(
     facerec cluster album/ --output groups/
     facerec cluster album/ --enroll 3 --name "Ann Lee"
     """
-    if (number is None) != (name is None):
-        raise ConfigError("--enroll CLUSTER and --name NAME go together; give both")
-    from facerec.gallery.names import clean_name
-
-    name = None if name is None else clean_name(name)
+    name = _name_for(number, name)
     paths = _photos_in(folder)
     from facerec.albums import album as albums
     from facerec.albums import links
@@ -165,8 +169,20 @@ def cluster(
         links.write_links(album, grouping, output)
     if name is not None and number is not None:
         failed += _enroll(album, grouping, number, name, gallery_folder, embedder, as_json)
-    _tell_summary(album, grouping, method, used, score, as_json)
+    if as_json:
+        _emit_summary(album, grouping, used, score)
+    else:
+        _tell_summary(album, grouping, used, len(paths) - used, score, dense=method == "dbscan")
     common.finish(failed, used)
+
+
+def _name_for(number: int | None, name: str | None) -> str | None:
+    """Return the name for the group of this number, made clean. Raises ConfigError for one without the other."""
+    if (number is None) != (name is None):
+        raise ConfigError("--enroll CLUSTER and --name NAME go together; give both")
+    from facerec.gallery.names import clean_name
+
+    return None if name is None else clean_name(name)
 
 
 def _search_pictures(
@@ -184,21 +200,15 @@ def _search_pictures(
     (wanted,) = photo_features([photo], reader, detector)
     if wanted.row is None:
         raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")
-    failures = []
-
-    def watched() -> Iterator[Any]:
-        for other in common.show_progress(photo_features(paths, reader, detector), "Reading", len(paths)):
-            if other.error is not None:
-                failures.append(other.path)
-                common.warn(str(other.error))
-            yield other
-
-    for hit in most_alike(wanted.row, watched(), top):
+    others = common.Watched(photo_features(paths, reader, detector), "Reading", len(paths))
+    hits = most_alike(wanted.row, others, top)
+    for hit in hits:
         if as_json:
             common.emit({"image": str(hit.path), "distance": hit.distance, "cosine": hit.cosine})
         else:
             click.echo(f"{common.one_line(hit.path)}: distance {hit.distance:.2f}, cosine {hit.cosine:.3f}")
-    common.finish(len(failures), len(paths) - len(failures))
+    common.summarise(len(paths), {"listed": len(hits), "failed": others.failed}, as_json)
+    common.finish(others.failed, len(paths) - others.failed)
 
 
 def _photos_in(folder: Path) -> list[Path]:
@@ -214,16 +224,8 @@ def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -
     from facerec.albums.album import gather_faces
     from facerec.inference.pipeline import embed_photos
 
-    failures = []
-
-    def watched() -> Iterator[Any]:
-        for photo in common.show_progress(embed_photos(paths, detector, embedder), "Reading", len(paths)):
-            if photo.error is not None:
-                failures.append(photo.path)
-                common.warn(str(photo.error))
-            yield photo
-
-    return gather_faces(watched(), embedder.card.embedding_dim), len(failures)
+    photos = common.Watched(embed_photos(paths, detector, embedder), "Reading", len(paths))
+    return gather_faces(photos, embedder.card.embedding_dim), photos.failed
 
 
 def _name(face: "AlbumFace") -> str:
@@ -276,23 +278,37 @@ def _enroll(
     return counts["failed"]
 
 
+def _emit_summary(album: "FaceAlbum", grouping: "Grouping", photos: int, score: dict[str, Any] | None) -> None:
+    line = {
+        "summary": True,
+        "photos": photos,
+        "faces": len(album),
+        "groups": grouping.groups,
+        "alone": _alone(grouping),
+    }
+    line |= {"threshold": grouping.threshold.distance, "threshold_source": grouping.threshold.source}
+    common.emit(line if score is None else line | {"b_cubed": score})
+
+
 def _tell_summary(
-    album: "FaceAlbum", grouping: "Grouping", method: str, photos: int, score: dict[str, Any] | None, as_json: bool
+    album: "FaceAlbum", grouping: "Grouping", used: int, failed: int, score: dict[str, Any] | None, *, dense: bool
 ) -> None:
-    alone, threshold = int((grouping.labels == 0).sum()), grouping.threshold
-    if as_json:
-        line = {"summary": True, "photos": photos, "faces": len(album), "groups": grouping.groups, "alone": alone}
-        line |= {"threshold": threshold.distance, "threshold_source": threshold.source}
-        common.emit(line if score is None else line | {"b_cubed": score})
-        return
-    faces, used = how_many(len(album), "face"), how_many(photos, "photo")
-    told = f"{how_many(grouping.groups, 'group')}, {how_many(alone, 'face')} alone"
-    click.echo(f"{faces} in {used}: {told}.")
-    joined = "Faces are joined within" if method == "dbscan" else "Groups are joined up to the mean distance"
-    click.echo(f"{joined} {threshold.distance:.3f} ({threshold.source}).")
+    joined = "Faces are joined within" if dense else "Groups are joined up to the mean distance"
+    threshold = grouping.threshold
+    common.summary(f"{joined} {threshold.distance:.3f} ({threshold.source}).", as_json=False)
     if score is not None:
         told = [
             f"{name} {100 * score[key]:.1f} % ({100 * score['ci95'][key][0]:.1f} to {100 * score['ci95'][key][1]:.1f})"
             for name, key in (("precision", "precision"), ("recall", "recall"), ("F", "f"))
         ]
         click.echo(f"B-cubed, compared with the folders: {', '.join(told)}.")
+    counts = {
+        "group" if grouping.groups == 1 else "groups": grouping.groups,
+        "alone": _alone(grouping),
+        "failed": failed,
+    }
+    common.summarise(used + failed, counts, False, len(album))
+
+
+def _alone(grouping: "Grouping") -> int:
+    return int((grouping.labels == 0).sum())

@@ -85,15 +85,11 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
     paths, empty = common.expand_photos([folder])
     if empty:
         raise DataError(empty[0])
-    rows, failed = [], 0
-    for photo in common.show_progress(embed_photos(paths, detector, embedder), "Embedding", len(paths)):
-        if photo.error is not None:
-            failed += 1
-            common.warn(str(photo.error))
-        rows.append(photo.vectors)
-    if failed == len(paths):
-        raise DataError(f"{common.one_line(folder)}: not one of the {failed} photos has a usable face")
-    return np.concatenate(rows), failed
+    photos = common.Watched(embed_photos(paths, detector, embedder), "Embedding", len(paths))
+    vectors = np.concatenate([photo.vectors for photo in photos])
+    if photos.failed == len(paths):
+        raise DataError(f"{common.one_line(folder)}: not one of the {len(paths)} photos has a usable face")
+    return vectors, photos.failed
 
 
 def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold | None") -> None:

@@ -1,5 +1,6 @@
 """`facerec check-data`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from facerec.errors import DataError
 from facerec.files import write_text
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
+from facerec.types import Photo
 
 SHOWN = 10  # findings of each kind that are printed
 
@@ -82,11 +84,8 @@ def check_data(
     common.finish(sum(len(album.faults) for album in albums), len(albums[0]))
 
 
-def _watched(photos: Any, total: int) -> Any:
-    for photo in common.show_progress(photos, "Reading", total):
-        if photo.error is not None:
-            common.warn(str(photo.error))
-        yield photo
+def _watched(photos: Iterator[Photo], total: int) -> Iterator[Photo]:
+    return common.Watched(photos, "Reading", total)
 
 
 def _write(path: Path, text: str) -> None:
@@ -118,7 +117,6 @@ def _print(report: Any) -> None:
                 click.echo(f"    {printable(reason)}")
             if count > SHOWN:
                 click.echo(f"    ... and {count - SHOWN} more; --json lists all of them")
-    click.echo(
-        f"{common.photos_of(report.photos, report.people, 'usable photo')}; {len(report.suspects())} suspect."
-        f" Judged by {printable(report.limits.source)}."
-    )
+    used = common.photos_of(report.photos, report.people, "usable photo")
+    judged = f"Judged by {printable(report.limits.source)}."
+    common.summary(f"{used}; {len(report.suspects())} suspect. {judged}", as_json=False)

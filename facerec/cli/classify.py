@@ -1,5 +1,6 @@
 """`facerec classify`."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,17 +50,18 @@ def classify(
     classifier = load_classifier(model, attribute=attribute)
     size = classifier.card.input_size
     detector = common.make_detector(**faces, crop_size=size) if classifier.of_faces else None
-    failed, done = len(empty), 0
-    for result in common.show_progress(classify_photos(paths, classifier, detector), "Classifying", len(paths)):
-        failed, done = failed + (result.error is not None), done + (result.error is None)
-        if result.error is not None:
-            common.warn(str(result.error))
+    counts: Counter[str] = Counter()
+    photos_read = common.Watched(classify_photos(paths, classifier, detector), "Classifying", len(paths))
+    for result in photos_read:
         likeliest = _likeliest(result, classifier.classes)
+        counts.update(name for name, _ in likeliest[:1])
         if as_json:
             common.emit(_as_json(result, dict(likeliest[:top])))
         elif likeliest:
             click.echo(_as_text(result, likeliest[: top or 1]))
-    common.finish(failed, done)
+    failed = photos_read.failed
+    common.summarise(len(paths), {**dict(counts.most_common()), "failed": failed}, as_json)
+    common.finish(failed + len(empty), len(paths) - failed)
 
 
 def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, float]]:

@@ -2,33 +2,32 @@
 
 import functools
 import json
-import logging
 import os
 import re
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 from platformdirs import user_data_path
 
+from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.passphrase import let_ask
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
+from facerec.types import Photo
 
 if TYPE_CHECKING:  # imported when needed
+    from facerec.decision.decide import Verification
     from facerec.evaluation.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
-_VOICE = f"{__name__}.voice"
 WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
@@ -36,6 +35,10 @@ class Failure(click.ClickException):
     """An error shown as one line on stderr. The exit code is 2: nothing could be done."""
 
     exit_code = NOTHING_DONE
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line."""
+        click.secho(f"Error: {self.format_message()}", file=file, fg="red", err=True, color=self.show_color)
 
 
 class FacerecCommand(click.Command):
@@ -47,14 +50,15 @@ class FacerecCommand(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
-            _voice("--quiet", "Print answers only, and failures: no progress, remarks or summary."),
-            _voice("--verbose", "Also say what is loaded, how long that takes, and more of each photo."),
+            voice_option("--quiet", "Print answers only, and failures: no progress, remarks or summary."),
+            voice_option("--verbose", "Also say what is loaded, how long that takes, and more of each photo."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Failure for errors of the library and of files."""
+        ctx.color = wants_colour()
         if is_verbose():
-            ctx.with_resource(_telling_more(ctx))
+            ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
         try:
             return super().invoke(ctx)
@@ -64,44 +68,6 @@ class FacerecCommand(click.Command):
             raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
         except FacerecError as error:
             raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
-
-
-def _voice(option: str, help: str) -> click.Option:
-    return click.Option([option], is_flag=True, expose_value=False, callback=_keep_voice, help=help)
-
-
-def _keep_voice(ctx: click.Context, option: click.Parameter, given: bool) -> None:
-    """Keep which of --quiet and --verbose was given."""
-    if given and ctx.meta.setdefault(_VOICE, option.name) != option.name:
-        raise click.UsageError("--quiet and --verbose exclude each other; give one of them")
-
-
-def is_quiet() -> bool:
-    """Whether the running command was given --quiet: it prints answers only, and one line for each failed input."""
-    return _has_voice("quiet")
-
-
-def is_verbose() -> bool:
-    """Whether the running command was given --verbose."""
-    return _has_voice("verbose")
-
-
-def _has_voice(name: str) -> bool:
-    context = click.get_current_context(silent=True)
-    return context is not None and context.meta.get(_VOICE) == name
-
-
-@contextmanager
-def _telling_more(ctx: click.Context) -> Iterator[None]:
-    """Show what the library logs at level INFO while the command runs, such as the model it loads; then the time."""
-    log, began = logging.getLogger("facerec"), time.monotonic()
-    before = log.level
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-        detail(f"{ctx.command_path} took {time.monotonic() - began:.1f} s")
 
 
 def in_options(message: str) -> str:
@@ -193,6 +159,7 @@ gallery_option = click.option(
     metavar="DIR",
     help="The gallery's folder.",
 )
+explain_option = click.option("--explain", is_flag=True, help="Print the long form of the answers: also why.")
 threshold_option = click.option(
     "--threshold",
     type=float,
@@ -275,28 +242,45 @@ def say(line: dict[str, Any], text: str, as_json: bool) -> None:
 
 def warn(message: str) -> None:
     """Name a failed input, in one line on stderr, with arguments shown as options. --quiet does not silence it."""
-    click.echo(printable(in_options(message)), err=True)
+    click.secho(printable(in_options(message)), fg="red", err=True)
 
 
 def remark(message: str) -> None:
     """Print one line on stderr that is neither an answer nor a failure. --quiet silences it."""
     if not is_quiet():
-        warn(message)
+        click.echo(printable(in_options(message)), err=True)
 
 
 def detail(message: str) -> None:
     """Print one line on stderr, only with --verbose."""
     if is_verbose():
-        warn(message)
+        remark(message)
 
 
 def summary(text: str, as_json: bool) -> None:
-    """Print the last line of a command that handled several photos: on stdout, with --json on stderr.
+    """Print the last line of a command that handled several photos on stdout. --quiet silences it.
 
-    --quiet silences it.
+    With --json it is on stderr, and only if that is a terminal: programs count for themselves.
     """
-    if not is_quiet():
+    if not is_quiet() and (not as_json or sys.stderr.isatty()):
         click.echo(printable(text), err=as_json)
+
+
+def summarise(photos: int, counts: Mapping[str, int], as_json: bool, faces: int | None = None) -> None:
+    """Print the summary of more than one photo, as in "22 photos, 24 faces: 12 known, 12 unknown, 2 failed".
+
+    counts: of each kind; "failed" is left out where nothing failed.
+    """
+    if photos > 1:
+        seen = how_many(photos, "photo") + ("" if faces is None else f", {how_many(faces, 'face')}")
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count or kind != "failed")
+        summary(f"{seen}: {kinds}" if kinds else seen, as_json)
+
+
+def same_or_not(answer: "Verification", explain: bool) -> str:
+    """Return the answer to whether two faces are one person's. explain: with the reason in words."""
+    said = click.style("the same person", fg="green") if answer.same else click.style("different people", fg="yellow")
+    return f"{said}: {answer.reason if explain or answer.distance is None else f'distance {answer.distance:.2f}'}"
 
 
 def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
@@ -345,6 +329,25 @@ def show_progress(
             return
         bar.advance(task, counts(item))
         yield item
+
+
+class Watched(Iterator[T]):
+    """Photos behind a progress bar. Each photo's `error` is a line on stderr. failed: how many had one, so far."""
+
+    def __init__(self, photos: Iterable[T], label: str, total: int) -> None:
+        self._photos = show_progress(photos, label, total)
+        self.failed = 0
+
+    def __next__(self) -> T:
+        photo = next(self._photos)
+        error = getattr(photo, "error", None)
+        if error is not None:
+            self.failed += 1
+            warn(str(error))
+        elif isinstance(photo, Photo):
+            sure = ", ".join(f"{face.confidence:.3f}" for face in photo.faces)
+            detail(f"{one_line(photo.path)}: {how_many(len(photo.faces), 'face')}, found with confidence {sure}")
+        return photo
 
 
 class _NoMore:

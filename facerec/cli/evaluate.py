@@ -1,7 +1,6 @@
 """`facerec evaluate`: measure a model. facerec.evaluation.runs does the work."""
 
 import shlex
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,15 +182,7 @@ def _settings(
     from facerec.evaluation.runs import RunSettings
     from facerec.faces.settings import DetectorSettings
 
-    return RunSettings(model, drop_blocks, aligned, DetectorSettings(**faces), report, _watched, common.warn)
-
-
-def _watched(photos: Iterable[Any], label: str, total: int) -> Iterator[Any]:
-    """Yield the photos behind a progress bar. A photo's error is printed at once."""
-    for photo in common.show_progress(photos, label, total):
-        if photo.error is not None:
-            common.warn(str(photo.error))
-        yield photo
+    return RunSettings(model, drop_blocks, aligned, DetectorSettings(**faces), report, common.Watched, common.warn)
 
 
 def _show(run: "Run", as_json: bool) -> None:
@@ -199,4 +190,6 @@ def _show(run: "Run", as_json: bool) -> None:
     common.show_tables(run.line, as_json, run.tables)
     if (path := run.write_report(click.get_current_context().obj)) is not None:
         common.remark(f"The report is {path}")
-    common.finish(run.failed, run.photos - run.failed)
+    used = run.photos - run.failed
+    common.summarise(run.photos, {"used": used, "failed": run.failed}, as_json)
+    common.finish(run.failed, used)

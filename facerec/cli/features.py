@@ -88,7 +88,9 @@ def features(
     if classifier is not None:
         result = _learn(classifier, photos, folder, held_out, test)
         _tell_result(result, reader, seconds, as_json)
-    common.finish(failed, len(photos) + len(held_out) - failed)
+    used = len(photos) + len(held_out) - failed
+    common.summarise(used + failed, {"used": used, "failed": failed}, as_json)
+    common.finish(failed, used)
 
 
 def _photos_in(folder: Path, classifier: str | None) -> list[Path]:
@@ -122,12 +124,7 @@ def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "l
     from facerec.features.table import photo_features
 
     detector = common.detector_for(reader, **faces)
-    read = []
-    for photo in common.show_progress(photo_features(paths, reader, detector), "Reading", len(paths)):
-        if photo.error is not None:
-            common.warn(str(photo.error))
-        read.append(photo)
-    return read
+    return [*common.Watched(photo_features(paths, reader, detector), "Reading", len(paths))]
 
 
 def _learn(

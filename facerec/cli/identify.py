@@ -1,12 +1,15 @@
 """`facerec identify` and `facerec verify`."""
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facerec.cli import common
-from facerec.errors import ConfigError, NoFaceError
+from facerec.errors import ConfigError, DataError, NoFaceError
+from facerec.text import UNKNOWN, printable
 from facerec.types import Threshold
 
 if TYPE_CHECKING:
@@ -14,11 +17,16 @@ if TYPE_CHECKING:
     from facerec.recognition.identify import Identification
 
 
+DIFFERENT = 1  # exit code of `verify`, which is a test as `cmp` is
+TOP = 5  # candidates listed per face, unless --top says otherwise
+
+
 @common.command()
 @click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many candidates --json lists per face."
-)
+    "--top", type=click.IntRange(min=1), metavar="K",
+    help=f"How many candidates --explain and --json list per face  [default: {TOP}]",
+)  # fmt: skip
 @common.threshold_option
 @click.option(
     "--fpir",
@@ -33,16 +41,18 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write copies of the photos to this folder, with every face framed and named. No file is overwritten.",
 )
+@common.explain_option
 @common.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
 def identify(
     photos: tuple[Path, ...],
-    top: int,
+    top: int | None,
     threshold: float | None,
     fpir: float | None,
     pictures: Path | None,
+    explain: bool,
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
@@ -55,40 +65,58 @@ def identify(
 
     \b
     facerec identify party.jpg
+    facerec identify party.jpg --explain
     facerec identify --json inbox/ > answers.jsonl
     facerec identify party.jpg --save-annotated named/
     """
     if threshold is not None and fpir is not None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
+    if top is not None and not (explain or as_json):
+        raise ConfigError("--top lists candidates, which --explain and --json show; give one of these with it")
     from facerec.decision.decide import choose_threshold
-    from facerec.gallery.archive import require_elsewhere
     from facerec.inference.loading import load_embedder
-    from facerec.photos.drawing import ready_folder
     from facerec.recognition.identify import annotate, open_gallery
     from facerec.recognition.identify import identify as identify_photos
 
     paths, empty = common.expand_photos(photos)
     for line in empty:
         common.warn(line)
+    _ready(pictures, gallery_folder)
+    embedder = load_embedder(model)
+    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    with open_gallery(gallery_folder, embedder) as gallery:
+        limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
+        results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
+        results = results if pictures is None else annotate(results, pictures)
+        shown = common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0)
+        if as_json:
+            counts = _tell(shown, lambda result: common.emit(_as_json(result, limit, top or TOP)))
+        else:
+            counts = _tell(shown, lambda result: _show(result, (top or TOP) if explain else 0))
+    faces_seen = counts["known"] + counts["unknown"]
+    common.summarise(len(paths), counts, as_json, faces_seen)
+    common.finish(counts["failed"] + len(empty), faces_seen)
+
+
+def _ready(pictures: Path | None, gallery_folder: Path) -> None:
+    """Make the folder for annotated pictures, before the work begins."""
+    from facerec.gallery.archive import require_elsewhere
+    from facerec.photos.drawing import ready_folder
+
     if pictures is not None:
         require_elsewhere(gallery_folder, pictures, pictures)
         ready_folder(pictures)
-    embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    failed, done = len(empty), 0
-    with open_gallery(gallery_folder, embedder) as gallery:
-        limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
-        results = identify_photos(gallery, paths, detector, embedder, limit, top)
-        results = results if pictures is None else annotate(results, pictures)
-        for result in common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0):
-            failed, done = failed + (result.error is not None), done + (result.error is None)
-            if result.error is not None:
-                common.warn(str(result.error))
-            if as_json:
-                common.emit(_as_json(result, limit, top))
-            elif result.decision is not None:
-                click.echo(_as_text(result))
-    common.finish(failed, done)
+
+
+def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification], None]") -> Counter[str]:
+    """Tell each result, with an error on stderr. Returns how many faces are known and unknown, and failed photos."""
+    counts = Counter(known=0, unknown=0, failed=0)
+    for result in results:
+        if result.error is not None:
+            common.warn(str(result.error))
+        counts["failed" if result.error is not None else "known" if result.person is not None else "unknown"] += 1
+        tell(result)
+    return counts
 
 
 def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
@@ -101,12 +129,32 @@ def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
     return gallery.threshold if calibration is None else calibration.threshold
 
 
-def _as_text(result: "Identification") -> str:
-    assert result.decision is not None
-    where = common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
-    poor = [f"    poor photo: {problem}" for problem in result.quality.problems] if result.quality else []
-    odd = [f"    {remark}" for remark in result.remarks] if not result.position else []
-    return "\n".join([f"{where}: {result.decision.person or 'unknown'}", f"    {result.decision.reason}", *poor, *odd])
+def _show(result: "Identification", candidates: int) -> None:
+    """Print a line for a face. candidates: how many to list below it, together with the reason; 0: print neither."""
+    face, decision = result.face, result.decision
+    if face is None or decision is None:
+        return
+    for remark in () if result.position else result.remarks:
+        common.remark(f"{common.one_line(result.path)}: {remark}")
+    click.echo(f"{_where(result)}: {_styled(decision.person)}")
+    box = ", ".join(f"{side:.0f}" for side in face.box)
+    common.detail(f"{_where(result)}: found with confidence {face.confidence:.3f} at {box}")
+    if candidates:
+        click.echo(f"    {common.in_options(decision.reason)}")
+        nearest = ", ".join(f"{each.person} {each.distance:.2f}" for each in decision.candidates[:candidates])
+        for line in [f"candidates: {nearest}"] if nearest else []:
+            click.echo(f"    {printable(line)}")
+        for problem in result.quality.problems if result.quality else ():
+            click.echo(f"    poor photo: {problem}")
+
+
+def _styled(person: str | None) -> str:
+    return click.style(UNKNOWN, fg="yellow") if person is None else click.style(printable(person), fg="green")
+
+
+def _where(result: "Identification") -> str:
+    """Return the name of a face: its photo, and its number there unless it is the main face."""
+    return common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
 
 
 def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
@@ -130,15 +178,17 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
 @click.argument("photo_a", type=common.PHOTOS)
 @click.argument("photo_b", type=common.PHOTOS)
 @common.threshold_option
+@common.explain_option
 @common.face_options
 @common.model_option
 @common.json_option
 def verify(
-    photo_a: Path, photo_b: Path, threshold: float | None, model: str | None, as_json: bool, **faces: Any
+    photo_a: Path, photo_b: Path, threshold: float | None, explain: bool, model: str | None, as_json: bool, **faces: Any
 ) -> None:
     """Say whether two photos show the same person.
 
-    The main face of each photo is compared. No gallery is needed.
+    The main face of each photo is compared. No gallery is needed. The exit code is 0 for the same person, 1 for
+    different people, and 2 if the photos cannot be compared.
 
     \b
     facerec verify passport.jpg selfie.jpg
@@ -151,11 +201,14 @@ def verify(
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     answer = verify_photos(photo_a, photo_b, detector, embedder, limit)
+    if answer.distance is None:
+        raise DataError(f"{common.one_line(photo_a)} and {common.one_line(photo_b)}: {answer.reason}")
     if as_json:
         line = {"image_a": str(photo_a), "image_b": str(photo_b), "same": answer.same, "distance": answer.distance}
         line |= {"threshold": limit.distance, "reason": answer.reason}
         common.emit(line | common.remarks_json(answer.remarks))
     else:
         for remark in answer.remarks:
-            common.warn(remark)
-        click.echo(f"{'the same person' if answer.same else 'different people'}: {answer.reason}")
+            common.remark(remark)
+        click.echo(common.same_or_not(answer, explain))
+    click.get_current_context().exit(0 if answer.same else DIFFERENT)

@@ -163,6 +163,22 @@ def test_the_program_itself(gallery: Path, crops: Path, toy: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- a terminal
 
 
+def shown_on_a_terminal(code: str, **environment: str) -> bytes:
+    """Run Python code in a process whose stdout and stderr are a terminal, and return what that shows."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    leader, follower = pty.openpty()
+    command, env = [sys.executable, "-c", code], {**plain, "TERM": "xterm", **environment}
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
+        os.close(follower)
+        shown = b""
+        with suppress(OSError):  # what a terminal that nobody writes to any more answers
+            while block := os.read(leader, 4096):
+                shown += block
+    os.close(leader)
+    assert process.returncode == 0
+    return shown
+
+
 def test_the_progress_bar_is_gone_when_a_line_is_printed() -> None:
     """On a terminal that shows both stdout and stderr, as people have it."""
     code = """
@@ -171,17 +187,24 @@ from facerec.cli import common
 for i in common.show_progress(iter(range(3)), "Looking", 2, lambda i: i < 2):
     click.echo(f"answer {i}")
 """
-    leader, follower = pty.openpty()
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env={**os.environ, "TERM": "xterm"}) as process:
-        os.close(follower)
-        shown = b""
-        with suppress(OSError):  # what a terminal that nobody writes to any more answers
-            while block := os.read(leader, 4096):
-                shown += block
-    os.close(leader)
-    assert process.returncode == 0
+    shown = shown_on_a_terminal(code)
     assert b"Looking" in shown
     before = re.findall(rb"(.{4})answer \d\r\n", shown, re.DOTALL)
     assert before == [b"\x1b[2K"] * 3, "each answer stands on a line that was cleared"
     assert b"100%" in shown
+
+
+def test_a_terminal_shows_colour_unless_it_is_told_not_to() -> None:
+    code = """
+import click
+from facerec.cli import common
+
+@common.command()
+def toy():
+    common.warn("a.jpg: failed")
+
+toy()
+"""
+    assert b"\x1b[31ma.jpg: failed\x1b[0m" in shown_on_a_terminal(code)
+    assert b"\x1b" not in shown_on_a_terminal(code, NO_COLOR="1")
+    assert b"\x1b" not in shown_on_a_terminal(code, TERM="dumb")

@@ -1,5 +1,6 @@
 """enroll, identify, verify and gallery as scripts and people meet them: fields, output, exit codes."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,66 @@ def test_identify_a_photo_that_cannot_be_read_is_a_line_too(gallery: Path, crops
 
 
 def test_identify_for_people(gallery: Path, crops: Path, toy: Path) -> None:
-    result = run("identify", crops / "ann.png", crops / "stranger.png", "--aligned", "--model", toy, gallery=gallery)
+    arguments = ["identify", crops / "ann.png", crops / "stranger.png", "--aligned", "--model", toy]
+    result = run(*arguments, gallery=gallery)
     assert (result.exit_code, result.stderr) == (0, "")
-    first, why, second, why_not = result.stdout.splitlines()
+    first, second = f"{crops / 'ann.png'}: Ann Lee", f"{crops / 'stranger.png'}: unknown"
+    summary = "2 photos, 2 faces: 1 known, 1 unknown"
+    assert result.stdout.splitlines() == [first, second, summary]
+    assert run(*arguments, "--quiet", gallery=gallery).stdout.splitlines() == [first, second]
+    assert run(*arguments[:2], *arguments[3:], gallery=gallery).stdout.splitlines() == [first]
+
+
+def test_identify_explains(gallery: Path, crops: Path, toy: Path) -> None:
+    arguments = ["identify", crops / "ann.png", "--aligned", "--model", toy, "--explain"]
+    first, why, nearest = run(*arguments, gallery=gallery).stdout.splitlines()
     assert first == f"{crops / 'ann.png'}: Ann Lee"
-    assert second == f"{crops / 'stranger.png'}: unknown"
     assert why.startswith("    Ann Lee at ")
-    assert why_not.startswith("    best match ")
+    assert nearest.startswith("    candidates: Ann Lee 0.")
+    assert nearest.count(", ") == 2, "all three who are enrolled"
+    (*_, nearest) = run(*arguments, "--top", 1, gallery=gallery).stdout.splitlines()
+    assert ", " not in nearest
+
+
+def test_the_summary_counts_what_failed(gallery: Path, crops: Path, toy: Path) -> None:
+    arguments = [crops / "missing.png", crops / "ann.png", "--aligned", "--model", toy]
+    result = run("identify", *arguments, gallery=gallery)
+    assert result.stdout.splitlines()[-1] == "2 photos, 1 face: 1 known, 0 unknown, 1 failed"
+    quiet = run("identify", *arguments, "--quiet", gallery=gallery)
+    assert (quiet.exit_code, quiet.stderr) == (1, result.stderr)
+    assert len(quiet.stdout.splitlines()) == 1
+
+
+def test_top_without_what_lists_candidates_is_refused(gallery: Path, crops: Path, toy: Path) -> None:
+    result = run("identify", crops / "ann.png", "--aligned", "--model", toy, "--top", 3, gallery=gallery)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--explain and --json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, False),
+    ],
+)
+def test_colour(
+    environment: dict[str, str], coloured: bool, gallery: Path, crops: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe: colour only where it is asked for. test_cli.py has a terminal."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    photos = [crops / "ann.png", crops / "stranger.png", crops / "missing.png"]
+    result = run("identify", *photos, "--aligned", "--model", toy, gallery=gallery)
+    green, yellow, red = ("\x1b[32mAnn Lee\x1b[0m", "\x1b[33munknown\x1b[0m", "\x1b[31m")
+    assert (green in result.stdout, yellow in result.stdout, red in result.stderr) == (coloured,) * 3
+    assert ("\x1b" in result.output) == coloured
+    (line,) = identify(gallery, toy, crops / "ann.png")
+    assert line["person"] == "Ann Lee", "JSON has no colour"
 
 
 def test_a_gallery_of_another_model_is_refused_with_the_remedy(gallery: Path, crops: Path, tmp_path: Path) -> None:
@@ -181,8 +235,8 @@ def test_a_gallery_of_another_model_is_refused_with_the_remedy(gallery: Path, cr
 
 def verify(*arguments: object) -> dict[str, Any]:
     result = run("verify", *arguments, "--aligned", "--json")
-    assert (result.exit_code, result.stderr) == (0, "")
     (line,) = json_lines(result)
+    assert (result.exit_code, result.stderr) == (0 if line["same"] else 1, "")
     assert list(line) == ["image_a", "image_b", "same", "distance", "threshold", "reason"]
     return line
 
@@ -204,9 +258,28 @@ def test_verify_a_photo_with_itself_by_a_model_folder(crops: Path, tiny_model: P
 
 
 def test_verify_for_people(crops: Path, toy: Path) -> None:
+    a, b, options = crops / "ann.png", crops / "people" / "Ann Lee" / "0.png", ["--aligned", "--model", toy]
+    different = run("verify", a, crops / "stranger.png", *options)
+    assert re.fullmatch(r"different people: distance \d\.\d\d\n", different.stdout)
+    same = run("verify", a, b, *options, "--explain")
+    assert same.stdout.startswith("the same person: distance 0.")
+    assert ", within the threshold 0.50 (made up for tests)" in same.stdout
+
+
+def test_verify_is_a_test_for_scripts(crops: Path, toy: Path) -> None:
+    """As `cmp` is: 0 the same, 1 different, 2 for what cannot be compared."""
+    a, b, options = crops / "ann.png", crops / "people" / "Ann Lee" / "0.png", ["--aligned", "--model", toy]
+    others = {b: 0, crops / "stranger.png": 1, crops / "missing.png": 2}
+    assert {other: run("verify", a, other, *options).exit_code for other in others} == others
+    assert run("verify", a, b, *options, "--threshold", 5).exit_code == 2
+
+
+def test_verify_of_faces_that_cannot_be_compared(crops: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facerec.recognition.identify.paired_distances", lambda a, b: np.array([np.nan]))
     result = run("verify", crops / "ann.png", crops / "stranger.png", "--aligned", "--model", toy)
-    assert result.exit_code == 0
-    assert result.stdout.startswith("different people: distance ")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "ann.png and " in result.stderr
+    assert "stranger.png: the two faces could not be compared" in result.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- real detection

@@ -181,7 +181,7 @@ def test_the_command_for_people_and_faces(tiny_model: Path, crops: Path, tmp_pat
     output = tmp_path / "x.npz"
     result = run("features", crops / "people", "--aligned", "--model", tiny_model, "--output", output)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{output} holds 512 features of 6 photos, stage3 of tiny.\n"
+    assert result.stdout == f"{output} holds 512 features of 6 photos, stage3 of tiny.\n6 photos: 6 used\n"
     assert read_features(output).labels == ("Ann Lee",) * 2 + ("Bob O'Ray",) * 2 + ("Çelik 王",) * 2
 
 
@@ -276,7 +276,7 @@ def test_search_finds_pictures_of_the_same_class(classifier: Path, pictures: Pat
     assert [list(line) for line in lines] == [["image", "distance", "cosine"]] * 6
     assert all(line["distance"] == pytest.approx(2 - 2 * line["cosine"]) for line in lines)
     (pictures / "green" / "bad.png").unlink()
-    told = run("search", wanted, "--in", pictures, "--model", classifier, "--top", 1)
+    told = run("search", wanted, "--in", pictures, "--model", classifier, "--top", 1, "--quiet")
     assert told.exit_code == 0
     assert told.stdout == f"{lines[0]['image']}: distance {lines[0]['distance']:.2f}, cosine {lines[0]['cosine']:.3f}\n"
 

@@ -177,8 +177,9 @@ def test_a_folder_is_all_photos_in_it(model: Path, pictures: Path) -> None:
 
 def test_text_is_a_line_per_photo(model: Path, pictures: Path) -> None:
     green, red = pictures / GREEN / "0 0.png", pictures / RED / "2 0.png"
-    lines = run("classify", green, red, "--model", model).stdout.splitlines()
+    *lines, summary = run("classify", green, red, "--model", model).stdout.splitlines()
     assert [re.sub(r"\d+\.\d %", "P", line) for line in lines] == [f"{green}: green (P)", f"{red}: red [b] (P)"]
+    assert summary == "2 photos: 1 green, 1 red [b]"
     (line,) = run("classify", red, "--model", model, "--top", 2).stdout.splitlines()
     assert re.fullmatch(re.escape(f"{red}: red [b] (") + r"9\d\.\d %\), \S.* \(\d\.\d %\)", line)
 
