@@ -58,11 +58,27 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """How near the searched face is to a face that was said not to be a person, and to that person.
+
+    face: the distance to the nearest face said not to be the person. template: to the nearest of the person's
+    templates.
+    """
+
+    face: float
+    template: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person, and the distance of the searched face to the unit-length mean of their templates."""
+    """A person, and the distance of the searched face to the unit-length mean of their templates.
+
+    veto: None unless somebody said of a face that it is not this person.
+    """
 
     person: str
     distance: float
+    veto: Veto | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,8 @@ class Decision:
     distance: to the best candidate, even if it does not match; None if there is none. A person who is another, nearer
     face of the same photo is no candidate. The distance is at most the threshold if and only if there is a `person`.
     margin: the distance of the runner-up minus that of the best candidate; None if there is no runner-up.
-    candidates: all, nearest first, those who are other faces of the photo included.
+    candidates: all, nearest first, those who are other faces of the photo included. People struck by a veto are left
+    out; the reason names them if one of them was nearest.
     reason: one sentence, also for "unknown".
     probability: that the best candidate is right, 0..1 (`decision.posterior`); None if not known.
     """

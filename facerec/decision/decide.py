@@ -2,8 +2,9 @@
 
 A face matches its nearest person if and only if the distance is finite and at most the threshold. The words never
 contradict that: a distance is printed with enough decimals to be told from the threshold. Nobody is in a photo twice:
-if several faces match one person, only the nearest gets the name (`decide_photo`). The probability that the best
-candidate is right is stated if it is known, but it decides nothing.
+if several faces match one person, only the nearest gets the name (`decide_photo`). A person is struck from a face's
+candidates if the face is nearer to one that was said not to be this person than to each of the person's templates. The
+probability that the best candidate is right is stated if it is known, but it decides nothing.
 """
 
 import math
@@ -68,10 +69,17 @@ def decide_photo(
     """
     _check(threshold)
     ranked = [_ranked(candidates) for candidates in faces]
+    left = [tuple(c for c in each if not is_struck(c)) for each in ranked]
+    struck = [tuple(c for c in each if is_struck(c)) for each in ranked]
     return [
-        _decision(each, passed, threshold, people, probability)
-        for each, passed in zip(ranked, _passed_over(ranked, threshold), strict=True)
+        _decision(*each, threshold, people, probability)
+        for each in zip(left, struck, _passed_over(left, threshold), strict=True)
     ]
+
+
+def is_struck(candidate: Candidate) -> bool:
+    """Whether the face is nearer to one that was said not to be this person than to each of the person's templates."""
+    return candidate.veto is not None and candidate.veto.face < candidate.veto.template
 
 
 def _ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -99,27 +107,51 @@ def _passed_over(ranked: Sequence[Sequence[Candidate]], threshold: Threshold) ->
 
 def _decision(
     ranked: tuple[Candidate, ...],
+    struck: tuple[Candidate, ...],
     passed: int,
     threshold: Threshold,
     people: int,
     probability: Callable[[float], float] | None,
 ) -> Decision:
     others, free = ranked[:passed], ranked[passed:]
-    if not ranked:
-        reason = (
-            "nobody is enrolled" if not people else f"none of the {people} enrolled could be compared with this face"
-        )
-        return Decision(None, None, threshold, None, (), reason)
     if not free:
-        reason = f"{_elsewhere(others)}, and there is nobody else to compare it with"
-        return Decision(None, None, threshold, None, ranked, reason)
+        return Decision(None, None, threshold, None, ranked, _alone(others, struck, people))
     best = free[0]
     match = best.distance <= threshold.distance
     margin = free[1].distance - best.distance if len(free) > 1 else None
     right = None if probability is None else probability(best.distance)
-    parts = [_reason(free, threshold), _elsewhere(others) if others else "", "" if right is None else _probable(right)]
+    parts = [_reason(free, threshold), _elsewhere(others) if others else ""]
+    parts += [_struck(candidate) for candidate in struck if candidate.distance < best.distance]
+    parts.append("" if right is None else _probable(right))
     reason = "; ".join(filter(None, parts))
     return Decision(best.person if match else None, best.distance, threshold, margin, ranked, reason, right)
+
+
+def _alone(others: Sequence[Candidate], struck: Sequence[Candidate], people: int) -> str:
+    """Why there is nobody whom the face could be."""
+    why = [_elsewhere(others)] if others else []
+    why += [_struck(candidate) for candidate in struck]
+    if why:
+        return f"{'; '.join(why)}, and there is nobody else to compare it with"
+    return f"none of the {people} enrolled could be compared with this face" if people else "nobody is enrolled"
+
+
+def _struck(candidate: Candidate) -> str:
+    return f"not {candidate.person} (at {candidate.distance:.2f}): {_vetoed(candidate)}"
+
+
+def _vetoed(candidate: Candidate) -> str:
+    """That a candidate is struck; the two distances are printed so that they differ."""
+    person, veto = candidate.person, candidate.veto
+    assert veto is not None
+    face, template = _told_apart(veto.face, veto.template)
+    return f"nearer to a face said not to be {person} ({face}) than to any photo of {person} ({template})"
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Return two different numbers with as few decimals, at least 2, as it takes to see which is larger."""
+    digits = next(n for n in count(2) if f"{one:.{n}f}" != f"{other:.{n}f}")
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"
 
 
 def _probable(right: float) -> str:
@@ -134,21 +166,32 @@ def _elsewhere(others: Sequence[Candidate]) -> str:
 def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> str | None:
     """Return why a photo filed under `person` is probably of somebody else; None if it is not.
 
-    That is so if the nearest person is somebody else within the threshold, and `person` is enrolled and farther away.
-    candidates: the nearest person and, if enrolled, `person`; others do no harm. ConfigError if the threshold is not a
-    finite number.
+    That is so if it matches a face that was said not to be `person` (`vetoed`). It is also so if the nearest person is
+    somebody else within the threshold, and `person` is enrolled and farther away. candidates: the nearest person who is
+    not struck and, if enrolled, `person`; others do no harm. ConfigError if the threshold is not a finite number.
     """
     _check(threshold)
     best, own = nearest_and_own(person, candidates)
-    if best is None or own is None or best.person == person or not best.distance < own.distance:
+    if own is None:
+        return None
+    if reason := vetoed(own, threshold):
+        return reason
+    if best is None or best.person == person or not best.distance < own.distance:
         return None
     if best.distance > threshold.distance:
         return None
-    digits = next(n for n in count(2) if f"{best.distance:.{n}f}" != f"{own.distance:.{n}f}")
-    return (
-        f"nearer to {best.person} ({best.distance:.{digits}f}) than to {person} ({own.distance:.{digits}f}): "
-        f"{_compared(best.distance, threshold)}"
-    )
+    nearest, farther = _told_apart(best.distance, own.distance)
+    return f"nearer to {best.person} ({nearest}) than to {person} ({farther}): {_compared(best.distance, threshold)}"
+
+
+def vetoed(candidate: Candidate, threshold: Threshold) -> str | None:
+    """Return why a face should not be enrolled as a candidate: it matches a face that was said not to be them.
+
+    None unless the candidate is struck and that face is within the threshold.
+    """
+    if not is_struck(candidate) or candidate.veto is None or candidate.veto.face > threshold.distance:
+        return None
+    return _vetoed(candidate)
 
 
 def look_alike(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> Candidate | None:
@@ -162,9 +205,10 @@ def look_alike(person: str, candidates: Sequence[Candidate], threshold: Threshol
 
 
 def nearest_and_own(person: str, candidates: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None]:
-    """Return the nearest candidate, and the candidate who is `person`; None for one that does not exist."""
+    """Return the nearest candidate who is not struck, and the one who is `person`; None for one that does not exist."""
     ranked = _ranked(candidates)
-    return (ranked[0] if ranked else None), next((c for c in ranked if c.person == person), None)
+    best = next((c for c in ranked if not is_struck(c)), None)
+    return best, next((c for c in ranked if c.person == person), None)
 
 
 def same_person(distance: float, threshold: Threshold) -> Verification:

@@ -15,7 +15,7 @@ from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import draft_of, may_write, put, unlink
 from facerec.gallery import audit_log
 from facerec.gallery.database import Database, connect, explained, require_known, require_sound
-from facerec.gallery.integrity import broken_strangers, broken_vectors, faults
+from facerec.gallery.integrity import broken_strangers, broken_vectors, broken_vetoes, faults
 from facerec.gallery.layout import KINDS, copies_of, copy_of, database_of, is_plain, mark_of, new_draft, restoring_of
 from facerec.gallery.locking import alone, swap_in
 from facerec.gallery.queries import count_rows
@@ -177,7 +177,7 @@ def require_whole(db: sqlite3.Connection, path: Path) -> None:
     """Check everything in a database; DamagedGalleryError about `path` if anything is wrong."""
     require_known(db, path)
     require_sound(db, path)
-    if found := [*faults(db), *broken_vectors(db), *broken_strangers(db)]:
+    if found := [*faults(db), *broken_vectors(db), *broken_strangers(db), *broken_vetoes(db)]:
         raise DamagedGalleryError(f"{path}: damaged ({found[0]})")
 
 

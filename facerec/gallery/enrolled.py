@@ -1,6 +1,7 @@
 """The people of a gallery: who they are, what they are called, and what they agreed to."""
 
 from facerec.errors import GalleryError
+from facerec.gallery import vetoes
 from facerec.gallery.audit_log import record
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
@@ -67,14 +68,17 @@ def merge(store: Store, source: str, target: str) -> int:
     """Make one person of two: move the photos of `source` to `target` and return how many were moved.
 
     `target` keeps its consent note; without one it takes that of `source`. The earlier of the two last days counts.
-    UnknownPersonError if nobody has one of the names; GalleryError if both name the same person.
+    Vetoes of `source` count for `target`. UnknownPersonError if nobody has one of the names; GalleryError if both name
+    the same person, or the two were said to be two people.
     """
     with store.write() as db:
         gone, kept = store.person(db, source), store.person(db, target)
         if gone == kept:
             raise GalleryError(f"{store.folder}: '{source}' and '{target}' are the same person; give two people")
+        vetoes.require_not_apart(db, kept, gone, store.folder)
         notes, days = zip(consent_of(db, kept), consent_of(db, gone), strict=True)
         count = db.execute("UPDATE templates SET person = ? WHERE person = ?", (kept, gone)).rowcount
+        vetoes.move_to(db, gone, kept)
         db.execute("DELETE FROM people WHERE id = ?", (gone,))
         write_consent(db, kept, notes[0] or notes[1], min(filter(None, days), default=None))
         record(db, "merged", kept, merged=gone, templates=count)

@@ -21,7 +21,7 @@ from typing import Self
 from facerec.decision.calibration import Calibration, require_rate
 from facerec.decision.population import calibrate_people
 from facerec.errors import GalleryError
-from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance
+from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, vetoes
 from facerec.gallery.archive import Archive, Imported
 from facerec.gallery.audit_log import LogEntry, record
 from facerec.gallery.maintenance import CheckReport
@@ -32,7 +32,9 @@ from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import read_strangers, write_strangers
+from facerec.gallery.vetoed_faces import VetoedFaces, nearest_left
 from facerec.photos.memory import AnyPhoto
+from facerec.search.people import PeopleIndex
 from facerec.types import Candidate, Template, Threshold, Vectors
 from facerec.vectors import vector_fault
 
@@ -178,7 +180,9 @@ class Gallery:
                 _require_unit(template.vector[None], dimension, template.source)
                 owner, before = owner_of(db, template.photo_hash), generation_of(db)
                 if owner is None:
-                    record(db, "enrolled", insert_template(db, name, template), templates=1)
+                    number = insert_template(db, name, template)
+                    vetoes.settle(db, number)
+                    record(db, "enrolled", number, templates=1)
                 elif owner != name:
                     raise GalleryError(
                         f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
@@ -196,31 +200,41 @@ class Gallery:
 
         The distance to a person is that to the unit-length mean of their templates. The search is exact. Of two equally
         near people, the one whose photo was enrolled first comes first. The search sees people whom other processes
-        have just enrolled. It returns N empty lists if nobody is enrolled.
+        have just enrolled. It returns N empty lists if nobody is enrolled. A candidate whom a veto strikes
+        (`decide.is_struck`) is marked and does not count: `top` others are returned besides.
         """
         with self.store.lock:
-            people = self._bound().current()
-            _require_unit(vectors, people.dimension, str(self.folder))
-            return people.nearest(vectors, top)
+            people, vetoed = self._current(vectors)
+            found = people.nearest(vectors, top + len(vetoed))
+            return [nearest_left(each, top) for each in vetoed.judge(vectors, found, people)]
 
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
         """Return, for each of (N, D) unit float32 rows, the nearest person and the person named for that row.
 
         names: N names. The nearer of the two comes first. There is one candidate if both are the same person or the
-        named one is not enrolled, and none if nobody is enrolled.
+        named one is not enrolled, and none if nobody is enrolled. Candidates whom a veto strikes are marked and
+        returned besides; the nearest person is one who is not struck.
         """
         with self.store.lock:
-            people = self._bound().current()
-            _require_unit(vectors, people.dimension, str(self.folder))
-            return people.nearest_and_named(vectors, names)
+            people, vetoed = self._current(vectors)
+            found = vetoed.judge(vectors, people.nearest_and_named(vectors, names, 1 + len(vetoed)), people)
+            return [nearest_left(each, 1, name) for each, name in zip(found, names, strict=True)]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
         """Return the pairs of people within the distance `limit`, at least one of them in `names`.
 
-        See `PeopleIndex.alike`.
+        See `PeopleIndex.alike`. People who were said to be two are left out.
         """
         with self.store.lock:
-            return self._bound().current().alike(names, limit)
+            found, apart = self._bound().current().alike(names, limit), self._bound().apart()
+            return [pair for pair in found if frozenset(pair[:2]) not in apart]
+
+    def _current(self, vectors: Vectors) -> tuple[PeopleIndex, VetoedFaces]:
+        """Return the people and the vetoed faces; GalleryError if the vectors to be searched are no unit rows."""
+        cache = self._bound()
+        people = cache.current()
+        _require_unit(vectors, people.dimension, str(self.folder))
+        return people, cache.vetoed
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
         """Return everybody's name and their mean templates, (P, D) unit float32 rows in the same order."""
@@ -249,6 +263,16 @@ class Gallery:
     def set_consent(self, name: str, note: str | None = None, until: str | None = None) -> None:
         """Note what a person agreed to, and the last day they may be kept; see `enrolled.set_consent`."""
         enrolled.set_consent(self.store, name, note, until)
+
+    def veto(self, name: str, face: Template) -> bool:
+        """Remember that a face is not this person; see `vetoes.add`. GalleryError as for `add` for an unfit vector."""
+        with self.store.lock:
+            self._current(face.vector[None])
+            return vetoes.add(self.store, name, face)
+
+    def set_apart(self, one: str, other: str) -> bool:
+        """Remember that two people are two; see `vetoes.set_apart`."""
+        return vetoes.set_apart(self.store, one, other)
 
     def remove(self, name: str, photo: AnyPhoto | None = None) -> int:
         """Delete a person, or one photo of theirs, from all files in the folder; return how many photos went.

@@ -45,6 +45,34 @@ def broken_crops(db: sqlite3.Connection) -> list[str]:
     return found
 
 
+def broken_vetoes(db: sqlite3.Connection) -> list[str]:
+    """Vetoed faces whose vector or crop is invalid or not what was stored, one line each."""
+    if version_of(db) < 7:
+        return []
+    dimension, found = scalar(db, "SELECT dimension FROM gallery"), []
+    query = f"SELECT source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')}, png FROM vetoes ORDER BY id"
+    for source, blob, changed, png in db.execute(query):
+        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
+        fault = vector_fault(vector[None], dimension) or ("is not what was stored" if changed else _crop_fault(png))
+        if fault:
+            found.append(
+                f"the face of {printable(source)} that was said not to be somebody {fault}; {RESTORE}, or "
+                "`facerec gallery not-same --forget PHOTO` deletes it"
+            )
+    return found
+
+
+def _crop_fault(png: object) -> str | None:
+    """What is wrong with the crop of a veto, if there is one."""
+    if png is None:
+        return None
+    try:
+        decode_png(png if isinstance(png, bytes) else b"")
+    except ImageError as error:
+        return f"has a crop that is {error}"
+    return None
+
+
 def broken_people(db: sqlite3.Connection) -> list[str]:
     """People without a template, one line each."""
     rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")

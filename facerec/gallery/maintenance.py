@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from facerec.gallery import audit_log, people_cache
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
-from facerec.gallery.integrity import broken_crops, broken_people, broken_strangers, broken_vectors, faults
+from facerec.gallery.integrity import (
+    broken_crops,
+    broken_people,
+    broken_strangers,
+    broken_vectors,
+    broken_vetoes,
+    faults,
+)
 from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
 from facerec.gallery.queries import count_rows, generation_of, keeps_crops
@@ -36,7 +43,7 @@ def check(store: Store) -> CheckReport:
     _drop_free_pages(store)
     with store.read() as db:
         problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
-        problems += [*_broken_index(store, db), *audit_log.faults(db), *remains(store.database, db)]
+        problems += [*broken_vetoes(db), *_broken_index(store, db), *audit_log.faults(db), *remains(store.database, db)]
         people, templates = count_rows(db, "people"), count_rows(db, "templates")
     problems += [f"{draft}: left unfinished by a killed process; delete it" for draft in drop_drafts(store.database)]
     return CheckReport(people, templates, tuple(problems))
@@ -53,16 +60,18 @@ def rebuild(store: Store) -> int:
 
 
 def keep_crops(store: Store, keep: bool) -> None:
-    """Choose whether the aligned crops of photos enrolled from now on are kept.
+    """Choose whether the aligned crops of photos enrolled, and of faces vetoed, from now on are kept.
 
     With `keep` false, the crops already kept are deleted and wiped as in a removal.
     """
     with store.write() as db:
         if keep != keeps_crops(db):
-            number = record(db, "crops kept" if keep else "crops dropped", crops=count_rows(db, "crops"))
+            crops = count_rows(db, "crops") + scalar(db, "SELECT count(png) FROM vetoes")
+            number = record(db, "crops kept" if keep else "crops dropped", crops=crops)
             db.execute("UPDATE keeping SET crops = ?", (keep,))
             if not keep:
                 db.execute("DELETE FROM crops")
+                db.execute("UPDATE vetoes SET png = NULL")
                 purge(store, db, number)
     wipe(store.database)
 

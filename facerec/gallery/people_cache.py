@@ -18,6 +18,8 @@ from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.model import dimension_of
 from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
+from facerec.gallery.vetoed_faces import VetoedFaces, state_of
+from facerec.gallery.vetoes import pairs_by_name
 from facerec.search.index import FlatIndex
 from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
@@ -28,7 +30,8 @@ class PeopleCache:
     """The people of a gallery, kept in memory and brought up to date when the gallery changed.
 
     Hold the store's lock while you use the result of `current`: the next call changes it in place. fingerprint: the
-    model's. generation: the state of the database at which the people in memory were read.
+    model's. generation: the state of the database at which the people in memory were read. vetoed: the faces that were
+    said not to be them, at the last call of `current`.
     """
 
     def __init__(self, store: Store, fingerprint: str) -> None:
@@ -36,17 +39,20 @@ class PeopleCache:
         self._store = store
         self.fingerprint = fingerprint
         self.generation = ""
+        self.vetoed = VetoedFaces(("", 0, 0), {})
         self._people: PeopleIndex | None = None
         self._search: StandingSearch | None = None
 
     def current(self) -> PeopleIndex:
-        """Return everybody at the database's present generation, reading only what is new.
+        """Return everybody at the database's present generation, reading only what is new; bring `vetoed` up to date.
 
         ForeignModelError if another process has given the gallery another model.
         """
         known, store = self._people, self._store
         with store.read() as db:
             dimension, generation = dimension_of(db, store.folder, self.fingerprint), generation_of(db)
+            if self.vetoed.state != (state := state_of(db, generation)):
+                self.vetoed = VetoedFaces.read(db, store.folder, state)
             if known is not None and self.generation == generation:
                 return known
             cached = _from_file(store, db, generation) if known is None else None
@@ -57,6 +63,14 @@ class PeopleCache:
             with suppress(GalleryError):  # without the cache the next opening is slower, but not wrong
                 save(store, people, generation)
         return people
+
+    def apart(self) -> set[frozenset[str]]:
+        """Return the pairs of people who were said to be two, by the names of the people in memory."""
+        while True:
+            self.current()
+            with self._store.read() as db:
+                if generation_of(db) == self.generation:
+                    return pairs_by_name(db)
 
     def search(self) -> StandingSearch:
         """Return the calibration's search, with the distances that this process or an earlier one found."""

@@ -3,7 +3,9 @@
 import re
 import shlex
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from facerec.errors import GalleryError, ImageError
 from facerec.gallery.queries import StoredTemplate, as_text, owner_of, photos_of
@@ -23,7 +25,7 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
     beginning of its hash, as `gallery show` prints both.
     """
     own = photos_of(db, person)
-    found = _meant(own, photo)
+    found = meant(own, photo)
     if len(found) == 1:
         return found[0]
     name, said = scalar(db, "SELECT name FROM people WHERE id = ?", person), printable(path_of(photo))
@@ -37,7 +39,21 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
     raise GalleryError(f"{said}: no photo of {name} is this one; {show} lists their photos and hashes")
 
 
-def _meant(own: list[StoredTemplate], photo: AnyPhoto) -> list[StoredTemplate]:
+class StoredPhoto(Protocol):
+    """What is stored of a photo: the hash of its content, and the path it was read from."""
+
+    @property
+    def photo_hash(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+P = TypeVar("P", bound=StoredPhoto)
+
+
+def meant(own: Sequence[P], photo: AnyPhoto) -> list[P]:
+    """Return those of some stored photos that are meant by a photo, as `which_photo` says."""
     digest = _content(photo)
     if found := [each for each in own if each.photo_hash == digest]:
         return found

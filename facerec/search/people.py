@@ -81,6 +81,10 @@ class PeopleIndex:
         """Return the name of each vector's owner, in the order of `ids`."""
         return [self.names[place] for place in self.places]
 
+    def vectors_of(self, name: str) -> Vectors:
+        """Return the (T, D) unit rows of one person."""
+        return self.vectors[self.places == self._place[name]]
+
     def add(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
         """Add (N, D) unit rows in place. ids: (N,), ascending and larger than all ids in the index."""
         assert not len(ids) or not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
@@ -118,15 +122,15 @@ class PeopleIndex:
         """
         return nearest_rows(vectors, self.means, min(top, max(len(self.names), 1)))
 
-    def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
-        """Return for each of (N, D) rows the nearest person and the person named for the row, nearest first.
+    def nearest_and_named(self, vectors: Vectors, names: Sequence[str], top: int = 1) -> list[list[Candidate]]:
+        """Return for each of (N, D) rows the `top` nearest people and the person named for the row, nearest first.
 
-        names: N names. There is one candidate if both are the same person or the named one is not enrolled.
+        names: N names. The named one is no further candidate if they are among the nearest or not enrolled.
         """
-        found: list[int] = self.nearest_places(vectors, 1)[1][:, 0].tolist()
-        named = [self._place.get(name, place) for name, place in zip(names, found, strict=True)]
-        pairs = zip(vectors, found, named, strict=True)
-        return [self._ranked(vector, dict.fromkeys((nearest, own))) for vector, nearest, own in pairs]
+        found: list[list[int]] = self.nearest_places(vectors, top)[1].tolist()
+        named = [self._place.get(name, nearest[0]) for name, nearest in zip(names, found, strict=True)]
+        rows = zip(vectors, found, named, strict=True)
+        return [self._ranked(vector, dict.fromkeys((*nearest, own))) for vector, nearest, own in rows]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
         """Return the pairs of people at most `limit` apart, at least one of them in `names`; nearest pair first.
