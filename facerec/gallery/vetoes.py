@@ -71,9 +71,9 @@ def forget(store: Store, photo: AnyPhoto, name: str | None = None) -> list[Store
         people = [row[0] for row in db.execute("SELECT id FROM people")] if name is None else [store.person(db, name)]
         gone = [(person, veto) for person in people for veto in meant(vetoes_of(db, person), photo)]
         if not gone:
-            of = "" if name is None else f" of '{name}'"
             raise GalleryError(
-                f"{path_of(photo)}: no veto{of} was made by this photo; `facerec gallery show` lists them"
+                f"{path_of(photo)}: no face of this photo was said not to be {name or 'somebody'}; "
+                "`facerec gallery show` lists them"
             )
         for person in dict.fromkeys(person for person, _ in gone):
             own = [veto.photo_hash for each, veto in gone if each == person]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facerec.decision.decide import decide, decide_photo, look_alike, misplaced, same_person
 from facerec.errors import ConfigError
-from facerec.types import Candidate, Threshold
+from facerec.types import Candidate, Threshold, Veto
 
 CARD = Threshold(1.08, "FMR 0.1 % on the validation people")
 ANN, BOB = Candidate("Ann Lee", 0.61), Candidate("Bob Ray", 1.4)
@@ -199,3 +199,69 @@ def test_a_new_person_who_matches_somebody() -> None:
     assert look_alike("Eve", [BOB], CARD) is None
     assert look_alike("Eve", [], CARD) is None
     assert look_alike("Bob Ray", [ANN, BOB], CARD) is None, "not new"
+
+
+# ---------------------------------------------------------------------------------------------------------- vetoes
+
+NOT_ANN = Candidate("Ann Lee", 0.61, Veto(0.12, 0.55))
+
+
+def test_who_is_struck_by_a_veto_is_not_named_and_the_reason_says_why() -> None:
+    why = "not Ann Lee (at 0.61): nearer to a face said not to be Ann Lee (0.12) than to any photo of Ann Lee (0.55)"
+    decision = decide([NOT_ANN, BOB, CY], CARD, people=3)
+    assert (decision.person, decision.distance) == (None, 1.4)
+    assert decision.margin == pytest.approx(0.2)
+    assert decision.candidates == (BOB, CY)
+    said = "best match Bob Ray at 1.40, above the threshold 1.08 (FMR 0.1 % on the validation people)"
+    assert decision.reason == f"{said}; {why}"
+    alone = decide([NOT_ANN], CARD, people=1)
+    assert (alone.person, alone.distance, alone.candidates) == (None, None, ())
+    assert alone.reason == f"{why}, and there is nobody else to compare it with"
+
+
+def test_who_is_struck_but_farther_than_the_match_is_not_mentioned() -> None:
+    struck = Candidate("Bob Ray", 0.9, Veto(0.1, 0.2))
+    assert decide([ANN, struck], CARD, people=2) == decide([ANN], CARD, people=2)
+
+
+@pytest.mark.parametrize("veto", [Veto(0.55, 0.55), Veto(0.56, 0.55)])
+def test_a_face_no_nearer_to_the_veto_than_to_a_template_keeps_the_name(veto: Veto) -> None:
+    decision = decide([Candidate("Ann Lee", 0.61, veto), BOB], CARD, people=2)
+    assert (decision.person, decision.reason) == (
+        decide([ANN, BOB], CARD, 2).person,
+        decide([ANN, BOB], CARD, 2).reason,
+    )
+
+
+@given(distances, distances)
+def test_the_two_distances_of_a_veto_are_printed_apart(face: float, template: float) -> None:
+    decision = decide([Candidate("Ann", 0.5, Veto(face, template))], CARD, people=1)
+    assert (decision.person is None) == (face < template)
+    if face < template:
+        shown = re.search(r"said not to be Ann \((\S+)\) than to any photo of Ann \((\S+)\)", decision.reason)
+        assert shown is not None
+        assert float(shown[1]) < float(shown[2])
+
+
+def test_a_struck_person_leaves_the_name_to_another_face_of_the_photo() -> None:
+    not_her, she = decide_photo([[NOT_ANN, BOB, CY], [Candidate("Ann Lee", 0.7), BOB, CY]], CARD, 3)
+    assert (not_her.person, she.person) == (None, "Ann Lee")
+    both = decide_photo([[NOT_ANN, Candidate("Bob Ray", 0.9)], [Candidate("Bob Ray", 0.3)]], CARD, 2)[0]
+    assert both.reason == (
+        "Bob Ray (at 0.90) is another face of this photo; not Ann Lee (at 0.61): nearer to a face said not to be "
+        "Ann Lee (0.12) than to any photo of Ann Lee (0.55), and there is nobody else to compare it with"
+    )
+
+
+def test_a_photo_is_misplaced_where_it_matches_a_face_said_not_to_be_its_person() -> None:
+    reason = "nearer to a face said not to be Ann Lee (0.12) than to any photo of Ann Lee (0.55)"
+    assert misplaced("Ann Lee", [NOT_ANN, BOB], CARD) == reason
+    far = Candidate("Ann Lee", 1.2, Veto(1.1, 1.15))
+    assert misplaced("Ann Lee", [far, BOB], CARD) is None, "the vetoed face is not within the threshold"
+    near_bob = Candidate("Bob Ray", 0.3)
+    assert (misplaced("Ann Lee", [near_bob, far], CARD) or "").startswith(
+        "nearer to Bob Ray (0.30) than to Ann Lee (1.2"
+    )
+    assert misplaced("Bob Ray", [NOT_ANN, Candidate("Bob Ray", 0.7)], CARD) is None, "Ann is struck"
+    assert look_alike("Eve", [NOT_ANN, BOB], CARD) is None
+    assert look_alike("Eve", [NOT_ANN, ANN], CARD) == ANN

@@ -19,10 +19,12 @@ from toy_damage import COHORT, flip, places_of, rows
 from toy_gallery import MODEL, nearest, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.gallery import vetoes
 from facerec.gallery.enrolled import consent
 from facerec.gallery.erasure import data_may_remain
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
+from facerec.gallery.removed import note_removed, was_removed
 
 few_people = toy_fixtures.few_people
 NOTE, DAY, TARGET = "agreed on the phone", "2031-12-30", 0.0234
@@ -44,6 +46,9 @@ def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
         people = gallery.people()
         read: list[Any] = [gallery.store.model_name, people, gallery.log(), data_may_remain(gallery.store)]
         read += [(gallery.show(person.name), consent(gallery.store, person.name)) for person in people]
+        read += [(vetoes.vetoes(gallery.store, p.name), vetoes.apart(gallery.store, p.name)) for p in people]
+        with gallery.store.read() as db:
+            read += [was_removed(db, template(8).photo_hash)]
         problems = gallery.check().problems
     for _ in range(2):
         with Gallery.open(folder) as gallery:
@@ -55,6 +60,12 @@ def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
 
 def test_any_bit(folder: Path) -> None:
     """But in the words that made the tables, where one in some hundred is neither seen by SQLite nor without effect."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        gallery.veto("Ann", template(9))
+        gallery.set_apart("Ann", "Cy")
+        with gallery.store.write() as db:
+            note_removed(db, [template(8).photo_hash])
     words = [text.encode() for (text,) in rows(folder, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
     schema = {place + at for text in words for place in places_of(folder, text) for at in range(len(text))}
     content = (folder / "gallery.db").read_bytes()
