@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 from platformdirs import user_data_path
 
+from facerec.cli.left_out import told_at_the_end
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.faces.settings import DetectorSettings
@@ -61,7 +62,8 @@ class FacerecCommand(click.Command):
             ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
         try:
-            return super().invoke(ctx)
+            with told_at_the_end(remark):
+                return super().invoke(ctx)
         except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
             raise
         except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message

@@ -12,8 +12,8 @@ import click
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
-from facerec.photos.folders import find_photos, identity_folders
-from facerec.text import printable
+from facerec.photos.folders import find_photos, identity_folders, loose_photos
+from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
@@ -136,28 +136,39 @@ def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[s
             if name is None:
                 failures += [
                     (photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder")
-                    for photo in _loose_photos(path)
+                    for photo in loose_photos(path)
                 ]
         except FacerecError as error:
             failures.append((path, str(error)))
     return {person: photos for person, photos in people.items() if photos}, failures
 
 
-def _loose_photos(folder: Path) -> list[Path]:
-    return [photo for photo in find_photos(folder) if photo.parent == folder and not os.path.isdir(photo)]
-
-
 def _people_at(path: Path, name: str | None) -> dict[str, list[Path]]:
     if name is None:
         if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
             raise DataError(f"{common.one_line(path)}: whose photo is it? Give --name, or a folder of identity folders")
-        return identity_folders(path)
+        return _own_people(path)
     if not os.path.isdir(path):
         return {name: [path]}
     photos = find_photos(path)
     if not photos:
         raise DataError(f"{common.one_line(path)}: no photos in this folder; add some")
     return {name: photos}
+
+
+def _own_people(folder: Path) -> dict[str, list[Path]]:
+    """Return the people of a folder. Raises DataError that names --name where the folder looks like one person's."""
+    try:
+        return identity_folders(folder)
+    except DataError as error:
+        photos = loose_photos(folder)
+        if not photos:
+            raise
+        name = shlex.quote(folder.resolve().name.replace("_", " "))
+        raise DataError(
+            f"{common.one_line(folder)}: {how_many(len(photos), 'photo')} directly in it, and no folders with photos; "
+            f"for one person give --name {printable(name)}, for all people the folder above"
+        ) from error
 
 
 def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> None:

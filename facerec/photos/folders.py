@@ -1,15 +1,43 @@
-"""Folders of photos: finding the photos in them, and the person each sub-folder stands for."""
+"""Folders of photos: finding the photos in them, and the person each sub-folder stands for.
+
+Everything that takes a folder of photos walks it here. So nothing looks at what systems and programs leave there
+(`SYSTEM_FOLDERS`, `SYSTEM_FILES`). Each walk logs one warning of what it passed over, a `LeftOut`.
+"""
 
 import errno
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Iterable
+from fnmatch import translate
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.reading import EXTENSIONS, opened
-from facerec.text import printable
+from facerec.photos.reading import EXTENSIONS, holds_photo, opened
+from facerec.text import how_many, printable
+
+log = logging.getLogger(__name__)
+
+SYSTEM_FOLDERS = (
+    *(".*", "lost+found"),  # hidden ones: .Trash-1000, .thumbnails, .AppleDouble, .picasaoriginals, .@__thumb ...
+    *("@*", "#recycle", "#snapshot", "~snapshot", "network recycle bin*"),  # Synology, QNAP, NetApp
+    "appdata_oc*",  # previews of Nextcloud and ownCloud
+    *("$recycle.bin", "recycler", "system volume information", "found.[0-9][0-9][0-9]"),  # Windows
+    *("__macosx", "network trash folder", "temporary items", "ipod photo cache"),  # macOS, its archives, iTunes
+    *("*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.migratedphotolibrary"),  # the insides of Apple's programs
+    *("*.lrdata", "*.lrcat-data", "captureone", "*.cosessiondb", "*.cocatalog"),  # previews of Lightroom, Capture One
+    *("corel auto-preserve", "nksc_param", "_thumbnails", "thumbnails"),  # photos before their correction; small copies
+)
+"""Patterns of folders that systems and programs make, in lower case. Nobody has such a name."""
+
+SYSTEM_FILES = (
+    *(".*", "thumbs.db", "ehthumbs*.db", "desktop.ini", "icon\r", "zbthumbnail.info"),
+    *("synophoto_*", "synofile_thumb*", "synoindex_*", "*@synoeastream", "*@synoresource"),
+    *("*.*_original", "*~", "*.thm"),  # copies by ExifTool and editors; a camera's small pictures of its videos
+)
+"""Patterns of files that systems and programs make, in lower case."""
 
 
 def photo_hash(path: Path) -> str:
@@ -31,27 +59,124 @@ def _hash_or_none(path: Path) -> str | None:
         return None
 
 
-def find_photos(folder: Path) -> list[Path]:
-    """All photos in `folder` and below, sorted. EXTENSIONS says what a photo is; hidden files and folders are skipped.
+class LeftOut(NamedTuple):
+    """What walks passed over: what systems and programs made, other files that are no photos, photos of nobody."""
 
+    system: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()
+    loose: tuple[Path, ...] = ()
+
+    def joined(self, more: "LeftOut") -> "LeftOut":
+        """Both, each path once."""
+        return LeftOut(*(tuple(dict.fromkeys(own + new)) for own, new in zip(self, more, strict=True)))
+
+    def __str__(self) -> str:
+        kinds = {
+            ("system file or folder", "system files and folders"): self.system,
+            ("file that is no photo", "files that are no photos"): self.others,
+            ("photo in no sub-folder", "photos in no sub-folder"): self.loose,
+        }
+        told = [
+            f"{how_many(len(paths), *words)} (such as {printable(paths[0])})" for words, paths in kinds.items() if paths
+        ]
+        return f"passed over {', '.join(told)}"
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """All photos in `folder` and below, sorted, but for those of `SYSTEM_FOLDERS` and `SYSTEM_FILES`.
+
+    A photo is a file of a name in EXTENSIONS, whatever it holds, or one of any other name that begins as a photo does.
     Links are followed, except a link to a folder that contains the link, and a link to a folder that was already
     visited in the same sub-folder. A sub-folder that cannot be read is listed itself, as if it were a photo, so that
     reading it reports the error. Raises DataError if `folder` is no readable folder. The list may be empty.
     """
-    folders, files = _listed(folder)
-    photos = [folder / name for name in files if _is_photo(name)]
-    return sorted([*photos, *(photo for name in folders for photo in _walk(folder / name))])
+    walk = _Walk()
+    folders, photos = walk.top(folder)
+    found = sorted([*photos, *(photo for name in folders for photo in walk.below(folder / name))])
+    walk.tell()
+    return found
 
 
-def _listed(folder: Path) -> tuple[list[str], list[str]]:
-    """The names in a folder, sorted: of its folders (and links to folders) that are not hidden; and of its files."""
-    try:
-        with os.scandir(folder) as entries:
-            kinds = {entry.name: _is_folder(entry) for entry in entries}
-    except OSError as error:
-        _unreadable_folder(error)
-    names = sorted(kinds)
-    return [n for n in names if kinds[n] and not n.startswith(".")], [n for n in names if not kinds[n]]
+def identity_folders(folder: Path) -> dict[str, list[Path]]:
+    """Each sub-folder's name, in order, and the photos in it and below, which may be none.
+
+    What counts as a photo, and which links are followed, `find_photos` says. Raises DataError if `folder` cannot be
+    read, or no sub-folder has a photo.
+    """
+    walk = _Walk()
+    folders, loose = walk.top(folder)
+    people = {name: walk.below(folder / name) for name in folders}
+    if not any(people.values()):
+        walk.tell()
+        raise _no_people(folder, len(loose))
+    walk.tell(loose)
+    return people
+
+
+def loose_photos(folder: Path) -> list[Path]:
+    """The photos that lie directly in `folder`, sorted; raises DataError as `find_photos` does."""
+    return _Walk().top(folder)[1]
+
+
+class _Walk:
+    """One walk through a folder: finds the photos, and notes what it passes over."""
+
+    def __init__(self) -> None:
+        self._system: list[Path] = []
+        self._others: list[Path] = []
+
+    def top(self, folder: Path) -> tuple[list[str], list[Path]]:
+        """The names of the folder's sub-folders (and links to folders), and the photos directly in it; sorted."""
+        try:
+            with os.scandir(folder) as entries:
+                kinds = {entry.name: _is_folder(entry) for entry in entries}
+        except OSError as error:
+            _unreadable_folder(error)
+        names = sorted(kinds)
+        folders = self._own(folder, [name for name in names if kinds[name]], _SYSTEM_FOLDER)
+        return folders, self._photos(folder, [name for name in names if not kinds[name]])
+
+    def below(self, folder: Path) -> list[Path]:
+        """The photos in a sub-folder and below, as `find_photos` lists them."""
+        photos: list[Path] = []
+        closed: list[OSError] = []
+        met: set[tuple[int, int]] = set()
+        home = folder.parent.resolve()
+        for above in (home, *home.parents, *folder.resolve().parents):
+            _is_new(above, met)
+        if not _is_new(folder, met):
+            return []
+        for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+            shown = sorted(Path(parent, name) for name in self._own(Path(parent), folders, _SYSTEM_FOLDER))
+            shown.sort(key=lambda path: path.is_symlink())  # real folders first: a link to one is then a repetition
+            folders[:] = [path.name for path in shown if _is_new(path, met)]
+            photos += self._photos(Path(parent), files)
+        return sorted([*photos, *(Path(error.filename) for error in closed)])
+
+    def tell(self, loose: Iterable[Path] = ()) -> None:
+        """Log what was passed over, if anything was. loose: photos in no sub-folder, where those are not taken."""
+        left_out = LeftOut(tuple(self._system), tuple(self._others), tuple(loose))
+        if any(left_out):
+            log.warning("%s", left_out)
+
+    def _photos(self, folder: Path, names: list[str]) -> list[Path]:
+        paths = [folder / name for name in self._own(folder, names, _SYSTEM_FILE)]
+        photos = [path for path in paths if path.suffix.lower() in EXTENSIONS or holds_photo(path)]
+        self._others += sorted(set(paths) - set(photos))
+        return photos
+
+    def _own(self, folder: Path, names: list[str], system: re.Pattern[str]) -> list[str]:
+        """The names that are not a system's."""
+        own = [name for name in names if not system.fullmatch(name.lower())]
+        self._system += sorted(folder / name for name in set(names) - set(own))
+        return own
+
+
+def _pattern(globs: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)))
+
+
+_SYSTEM_FOLDER, _SYSTEM_FILE = _pattern(SYSTEM_FOLDERS), _pattern(SYSTEM_FILES)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -59,24 +184,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError as error:  # a link into a closed folder counts as a folder, so that reading it reports the error
         return error.errno != errno.ELOOP  # but a link to itself leads nowhere
-
-
-def _walk(folder: Path) -> list[Path]:
-    """The photos in a sub-folder and below, as `find_photos` lists them."""
-    photos: list[Path] = []
-    closed: list[OSError] = []
-    met: set[tuple[int, int]] = set()
-    home = folder.parent.resolve()
-    for above in (home, *home.parents, *folder.resolve().parents):
-        _is_new(above, met)
-    if not _is_new(folder, met):
-        return []
-    for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
-        shown = sorted(Path(parent, name) for name in folders if not name.startswith("."))
-        shown.sort(key=lambda path: path.is_symlink())  # real folders first: a link to one is then a repetition
-        folders[:] = [path.name for path in shown if _is_new(path, met)]
-        photos += [Path(parent, name) for name in files if _is_photo(name)]
-    return sorted([*photos, *(Path(error.filename) for error in closed)])
 
 
 def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:
@@ -92,21 +199,15 @@ def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:
     return True
 
 
-def identity_folders(folder: Path) -> dict[str, list[Path]]:
-    """Each sub-folder's name, in order, and the photos in it and below, which may be none.
-
-    Links are followed as `find_photos` does. Raises DataError if `folder` cannot be read, or no sub-folder has a photo.
-    """
-    people = {name: _walk(folder / name) for name in _listed(folder)[0]}
-    if not any(people.values()):
-        raise DataError(
+def _no_people(folder: Path, loose: int) -> DataError:
+    if not loose:
+        return DataError(
             f"{printable(folder)}: no folders with photos in it; make one per person, as in people/Ann Lee/1.jpg"
         )
-    return people
-
-
-def _is_photo(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+    return DataError(
+        f"{printable(folder)}: {how_many(loose, 'photo')} directly in it, and no folders with photos; "
+        "give the folder above, if that holds one folder per person, or make such folders, as in people/Ann Lee/1.jpg"
+    )
 
 
 def _unreadable_folder(error: OSError) -> NoReturn:

@@ -1,6 +1,7 @@
 """Photos from disk: path -> (H, W, 3) uint8 RGB, upright and of limited size."""
 
 import os
+import re
 import stat
 import struct
 import threading
@@ -26,13 +27,63 @@ MAX_PIXELS = 120_000_000
 """The largest photo that is read, in pixels: 360 MB as RGB. A 108-megapixel photo fits, a decompression bomb not."""
 
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
+    (
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".pjpeg",
+            ".mpo",
+            ".png",
+            ".apng",
+            ".webp",
+            ".bmp",
+            ".tif",
+            ".tiff",
+            ".gif",
+        ),
+        *(".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif", ".jxl"),
+    )
 )
-"""The endings by which `find_photos` knows a photo, in upper or lower case."""
+"""The endings by which `find_photos` knows a photo, in upper or lower case. Files of other names it looks into."""
+
+RAW_EXTENSIONS = frozenset(
+    (
+        *(
+            ".dng",
+            ".cr2",
+            ".cr3",
+            ".crw",
+            ".nef",
+            ".nrw",
+            ".arw",
+            ".srf",
+            ".sr2",
+            ".orf",
+            ".rw2",
+            ".raw",
+            ".rwl",
+            ".pef",
+        ),
+        *(".raf", ".srw", ".3fr", ".fff", ".erf", ".kdc", ".dcr", ".mef", ".mos", ".iiq", ".x3f", ".gpr"),
+    )
+)
+"""A camera's raw pictures. Many look like TIFF, but hold a small copy where a TIFF has its picture."""
 
 # Only these of Pillow's plugins may see files from strangers. One of the others starts Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+_READ = "JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, PPM, HEIC or JPEG XL"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_PHOTO = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]"
+    rb"|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}"  # a text may begin with BM, but not so
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000: a file, and a bare stream
+    rb"|.{4}ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)|P[1-6][ \t\r\n]+[#0-9]"
+    rb"|\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",  # JPEG XL: a file, and a bare stream
+    re.DOTALL,
+)
+_LONGEST_START = 32  # bytes that _PHOTO looks at
 
 # What Pillow's decoders raise on damaged files.
 DECODING_ERRORS = (
@@ -55,6 +106,20 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+
+
+def holds_photo(path: Path) -> bool:
+    """Whether a file begins as a photo does that facerec reads, whatever its name; False for one that cannot be read.
+
+    A camera's raw picture (RAW_EXTENSIONS) is none.
+    """
+    if path.suffix.lower() in RAW_EXTENSIONS:
+        return False
+    try:
+        with opened(path) as file:
+            return _PHOTO.match(file.read(_LONGEST_START)) is not None
+    except (ImageError, OSError):  # a file that is no photo by its name: nobody asked for it
+        return False
 
 
 class Reading(NamedTuple):
