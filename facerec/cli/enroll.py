@@ -12,8 +12,8 @@ import click
 from facerec.cli import common
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
-from facerec.photos.folders import find_photos, identity_folders, loose_photos
-from facerec.text import how_many, printable
+from facerec.photos.folders import find_photos, no_people, people_and_loose
+from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
@@ -129,46 +129,38 @@ def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[s
     failures = []
     for path in paths:
         try:
-            for person, photos in _people_at(path, name).items():
+            own, loose = _people_at(path) if name is None else ({name: _photos_at(path)}, [])
+            for person, photos in own.items():
                 people[person] += photos
                 if not photos:
                     failures.append((path / person, f"{common.one_line(path / person)}: no photos here; add some"))
-            if name is None:
-                failures += [
-                    (photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder")
-                    for photo in loose_photos(path)
-                ]
+            failures += [
+                (photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder")
+                for photo in loose
+            ]
         except FacerecError as error:
             failures.append((path, str(error)))
     return {person: photos for person, photos in people.items() if photos}, failures
 
 
-def _people_at(path: Path, name: str | None) -> dict[str, list[Path]]:
-    if name is None:
-        if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
-            raise DataError(f"{common.one_line(path)}: whose photo is it? Give --name, or a folder of identity folders")
-        return _own_people(path)
+def _people_at(path: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Return the people of a folder, and the photos in nobody's folder. Raises DataError where there are no people."""
+    if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
+        raise DataError(f"{common.one_line(path)}: whose photo is it? Give --name, or a folder of identity folders")
+    people, loose = people_and_loose(path)
+    if not any(people.values()):
+        name = shlex.quote(path.resolve().name.replace("_", " "))
+        raise no_people(path, len(loose), f"for this person give --name {name}, for all the folder above")
+    return people, loose
+
+
+def _photos_at(path: Path) -> list[Path]:
     if not os.path.isdir(path):
-        return {name: [path]}
+        return [path]
     photos = find_photos(path)
     if not photos:
         raise DataError(f"{common.one_line(path)}: no photos in this folder; add some")
-    return {name: photos}
-
-
-def _own_people(folder: Path) -> dict[str, list[Path]]:
-    """Return the people of a folder. Raises DataError that names --name where the folder looks like one person's."""
-    try:
-        return identity_folders(folder)
-    except DataError as error:
-        photos = loose_photos(folder)
-        if not photos:
-            raise
-        name = shlex.quote(folder.resolve().name.replace("_", " "))
-        raise DataError(
-            f"{common.one_line(folder)}: {how_many(len(photos), 'photo')} directly in it, and no folders with photos; "
-            f"for one person give --name {printable(name)}, for all people the folder above"
-        ) from error
+    return photos
 
 
 def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> None:

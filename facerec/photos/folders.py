@@ -93,7 +93,7 @@ def find_photos(folder: Path) -> list[Path]:
     walk = _Walk()
     folders, photos = walk.top(folder)
     found = sorted([*photos, *(photo for name in folders for photo in walk.below(folder / name))])
-    walk.tell()
+    _tell(walk.left_out)
     return found
 
 
@@ -103,19 +103,32 @@ def identity_folders(folder: Path) -> dict[str, list[Path]]:
     What counts as a photo, and which links are followed, `find_photos` says. Raises DataError if `folder` cannot be
     read, or no sub-folder has a photo.
     """
-    walk = _Walk()
-    folders, loose = walk.top(folder)
-    people = {name: walk.below(folder / name) for name in folders}
+    people, loose, left_out = _by_person(folder)
     if not any(people.values()):
-        walk.tell()
-        raise _no_people(folder, len(loose))
-    walk.tell(loose)
+        _tell(left_out)
+        raise no_people(folder, len(loose))
+    _tell(left_out._replace(loose=tuple(loose)))
     return people
 
 
-def loose_photos(folder: Path) -> list[Path]:
-    """The photos that lie directly in `folder`, sorted; raises DataError as `find_photos` does."""
-    return _Walk().top(folder)[1]
+def people_and_loose(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+    """As `identity_folders`, with the photos directly in the folder; there may be none of either."""
+    people, loose, left_out = _by_person(folder)
+    _tell(left_out)
+    return people, loose
+
+
+def _by_person(folder: Path) -> tuple[dict[str, list[Path]], list[Path], LeftOut]:
+    walk = _Walk()
+    folders, loose = walk.top(folder)
+    return {name: walk.below(folder / name) for name in folders}, loose, walk.left_out
+
+
+def no_people(folder: Path, loose: int, remedy: str = "give the folder above, or make one per person") -> DataError:
+    """The error for a folder without identity folders. loose: how many photos are directly in it."""
+    found = f"{how_many(loose, 'photo')} directly in it, but no folders" if loose else "no folders"
+    remedy = remedy if loose else "make one per person"
+    return DataError(f"{printable(folder)}: {found} with photos in it; {remedy}, as in people/Ann Lee/1.jpg")
 
 
 class _Walk:
@@ -153,11 +166,10 @@ class _Walk:
             photos += self._photos(Path(parent), files)
         return sorted([*photos, *(Path(error.filename) for error in closed)])
 
-    def tell(self, loose: Iterable[Path] = ()) -> None:
-        """Log what was passed over, if anything was. loose: photos in no sub-folder, where those are not taken."""
-        left_out = LeftOut(tuple(self._system), tuple(self._others), tuple(loose))
-        if any(left_out):
-            log.warning("%s", left_out)
+    @property
+    def left_out(self) -> LeftOut:
+        """What was passed over so far."""
+        return LeftOut(tuple(self._system), tuple(self._others))
 
     def _photos(self, folder: Path, names: list[str]) -> list[Path]:
         paths = [folder / name for name in self._own(folder, names, _SYSTEM_FILE)]
@@ -170,6 +182,11 @@ class _Walk:
         own = [name for name in names if not system.fullmatch(name.lower())]
         self._system += sorted(folder / name for name in set(names) - set(own))
         return own
+
+
+def _tell(left_out: LeftOut) -> None:
+    if any(left_out):
+        log.warning("%s", left_out)
 
 
 def _pattern(globs: Iterable[str]) -> re.Pattern[str]:
@@ -197,17 +214,6 @@ def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:
         return False
     met.add(place)
     return True
-
-
-def _no_people(folder: Path, loose: int) -> DataError:
-    if not loose:
-        return DataError(
-            f"{printable(folder)}: no folders with photos in it; make one per person, as in people/Ann Lee/1.jpg"
-        )
-    return DataError(
-        f"{printable(folder)}: {how_many(loose, 'photo')} directly in it, and no folders with photos; "
-        "give the folder above, if that holds one folder per person, or make such folders, as in people/Ann Lee/1.jpg"
-    )
 
 
 def _unreadable_folder(error: OSError) -> NoReturn:

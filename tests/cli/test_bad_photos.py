@@ -196,6 +196,17 @@ def test_a_photo_in_nobody_s_folder(good: Path, gallery: Path, toy: Path, tmp_pa
     assert (summary["added"], summary["failed"]) == (1, 1)
 
 
+def test_a_folder_of_one_person(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:
+    """Nobody knows whether it is one person's, or whose; the way on is said."""
+    folder = tmp_path / "people" / "Tom_Ridge"
+    shutil.copytree(good.parent, folder)
+    shutil.copy(good, folder / "2.png")
+    found = f"{folder}: 2 photos directly in it, but no folders with photos in it; "
+    refused(enroll(gallery, toy, folder), found, "for this person give --name 'Tom Ridge', for all the folder above")
+    for command in (["check-data", folder], ["train", folder, "--output", tmp_path / "run"]):
+        refused(run(*command), found, "give the folder above, or make one per person")
+
+
 def test_the_same_photo_under_two_people(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:
     for name in ("Ann Lee", "Bob"):
         (tmp_path / "people" / name).mkdir(parents=True)

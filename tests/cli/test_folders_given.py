@@ -1,5 +1,6 @@
-"""Every command reads a folder of links as it reads the folders and photos themselves."""
+"""Every command reads the same photos in a folder as in one of links, and in one full of what systems leave there."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,27 @@ import toy_model
 from running import json_lines, run
 
 PEOPLE, PHOTOS = 6, 5
+LITTER = ["@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "p0/@eaDir/0.png", "p2/.thumbnails", "p2/deeper/lost+found"]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """`plain/people` and `links/people`: the same names; in the latter folders, photos and a deeper folder are links.
+    """`plain/people`, `links/people` and `littered/people`: the same names.
 
-    Two links lead back up. Do not change.
+    In the second, folders, photos and a deeper folder are links; two links lead back up. In the third there are also
+    photos that systems keep, and files that are no photos. Do not change.
     """
     home = tmp_path_factory.mktemp("folders")
-    plain, links = home / "plain" / "people", home / "links" / "people"
+    plain, links, littered = (home / kind / "people" for kind in ("plain", "links", "littered"))
     for person in range(PEOPLE):
         for photo in range(PHOTOS):
             deeper = ("deeper",) if photo == 4 else ()
             toy_model.save_crop(plain.joinpath(f"p{person}", *deeper, f"{photo}.png"), person, photo)
+    shutil.copytree(plain, littered)
+    for number, place in enumerate(LITTER):
+        toy_model.save_crop(littered / place / "1.png", PEOPLE + number, 0)
+    toy_model.save_crop(littered / "p0" / "SYNOPHOTO_THUMB_M.png", 0, 0)
+    (littered / "p1" / "notes.txt").write_text("two of them are from 2003", "utf-8")
     links.mkdir(parents=True)
     for name in ("p0", "p1", "p2"):
         (links / name).symlink_to(plain / name)
@@ -32,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             (links / name / f"{photo}.png").symlink_to(plain / name / f"{photo}.png")
     (links / "p3" / "up").symlink_to("..")
     (links / "p4" / "self").symlink_to(".")
-    return {"plain": plain, "links": links}
+    return {"plain": plain, "links": links, "littered": littered}
 
 
 def relative(line: Any, folder: Path) -> Any:
@@ -58,6 +66,7 @@ def words_of(command: str, folder: Path, toy: Path, tiny: Path, out: Path) -> li
         "cluster": ["cluster", folder, "--labels", "--threshold", 1, *faces],
         "check-data": ["check-data", folder, *faces],
         "identification": ["evaluate", "identification", "--gallery-images", folder, "--probe-images", folder, *faces],
+        "calibrate": ["calibrate", "--strangers", folder, "--gallery", out / "gallery", *faces],
         "verification": ["evaluate", "verification", "--images", folder, "--pairs", pairs, *faces],
         "features": ["features", folder, "--output", out / "x.npz", "--aligned", "--model", tiny],
         "classifier": ["features", folder, "--classifier", "knn", "--aligned", "--model", tiny],
@@ -67,23 +76,29 @@ def words_of(command: str, folder: Path, toy: Path, tiny: Path, out: Path) -> li
     }[command]
 
 
-COMMANDS = ["enroll", "identify", "search", "cluster", "check-data", "identification", "verification"]
-COMMANDS += ["features", "classifier", "advise", "train", "classify"]
+COMMANDS = ["enroll", "identify", "search", "cluster", "check-data", "identification", "calibrate"]
+COMMANDS += ["verification", "features", "classifier", "advise", "train", "classify"]
 
 
 @pytest.mark.usefixtures("random_weights", "one_thread")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_links_are_what_they_lead_to(
+def test_every_command_takes_the_same_photos(
     command: str, folders: dict[str, Path], toy: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    lines = {}
+    lines, left_out = {}, {}
     for kind, folder in folders.items():
         out = tmp_path / kind
         out.mkdir()
-        if command == "identify":
+        if command in ("identify", "calibrate"):
             assert run(*words_of("enroll", folder, toy, tiny_model, out)).exit_code == 0
         result = run(*words_of(command, folder, toy, tiny_model, out), "--json")
         lines[kind] = relative(relative([result.exit_code, *json_lines(result)], folder), out)
-    assert lines["links"] == lines["plain"]
+        left_out[kind] = [line for line in result.stderr.splitlines() if "passed over" in line]
+    assert lines["links"] == lines["littered"] == lines["plain"]
     assert lines["links"][0] in (0, 1)
     assert len(lines["links"]) > 1
+    assert left_out["plain"] == left_out["links"] == []
+    if command != "verification":  # which looks for no photos: the pairs name them
+        (told,) = left_out["littered"]
+        assert "8 system files and folders (such as " in told
+        assert "1 file that is no photo (such as " in told

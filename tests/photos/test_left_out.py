@@ -1,0 +1,135 @@
+"""What walks of folders pass over and say so, and photos that are known by what they hold."""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from toy_images import scene
+
+import facerec
+from facerec.photos.folders import find_photos, identity_folders
+from facerec.photos.reading import read_image
+
+SYSTEM_FOLDERS = [
+    *("@eaDir", "@Recycle", "@Recently-Snapshot", "@tmp", "#recycle", "#snapshot", ".@__thumb", "~snapshot"),
+    *("$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "System Volume Information", "FOUND.000", "__MACOSX"),
+    *(".AppleDouble", ".Spotlight-V100", ".Trashes", "Network Trash Folder", ".Trash-1000", "lost+found"),
+    *(".thumbnails", ".picasaoriginals", "Previews.lrdata", "Photos Library.photoslibrary", "CaptureOne"),
+    *("iPod Photo Cache", "Corel Auto-Preserve", ".stversions", ".git", "appdata_oc1x2y", "thumbnails"),
+]
+SYSTEM_FILES = [
+    *("._1.jpg", ".DS_Store", ".hidden.jpg", "Thumbs.db", "ehthumbs_vista.db", "desktop.ini", "Desktop.INI"),
+    *("SYNOPHOTO_THUMB_M.jpg", "SYNOFILE_THUMB_XL.png", "1.jpg@SynoEAStream", "1.jpg_original", "1.jpg~", "M.THM"),
+]
+NAMES = ["Thumbs", "Originals", "Ann Lee", "O'Ray", "Ünal, Çelik", "$hort", "#1 fan", "Trash", "Reid.Snapshot", "1"]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A folder of Ann and one photo of her."""
+    _photo(tmp_path / "people" / "Ann" / "1.jpg")
+    return tmp_path / "people"
+
+
+def _photo(path: Path, kind: str = "JPEG") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(scene()).save(path, kind)
+    return path
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+def test_system_folders_are_passed_over_at_every_depth_and_read_when_named(people: Path, name: str) -> None:
+    inside = [_photo(place / name / "deeper" / "1.jpg") for place in (people, people / "Ann")]
+    assert find_photos(people) == [people / "Ann" / "1.jpg"]
+    assert identity_folders(people) == {"Ann": [people / "Ann" / "1.jpg"]}
+    for photo in inside:
+        assert find_photos(photo.parent) == find_photos(photo.parents[1]) == [photo]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FILES)
+def test_system_files_are_passed_over(people: Path, name: str) -> None:
+    _photo(people / "Ann" / name)
+    _photo(people / name)
+    assert find_photos(people) == [people / "Ann" / "1.jpg"]
+
+
+def test_no_person_is_passed_over(tmp_path: Path) -> None:
+    for name in NAMES:
+        _photo(tmp_path / name / "1.jpg")
+    assert sorted(identity_folders(tmp_path)) == sorted(NAMES)
+
+
+def test_what_was_passed_over_is_one_warning(people: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for walk in (find_photos, identity_folders):
+        walk(people)
+    assert caplog.messages == [], "nothing was"
+    _photo(people / "@eaDir" / "a" / "b.jpg")
+    _photo(people / "Ann" / ".hidden.jpg")
+    (people / "splits.txt").write_text("Ann", "utf-8")
+    find_photos(people)
+    assert caplog.messages == [
+        f"passed over 2 system files and folders (such as {people / '@eaDir'}), "
+        f"1 file that is no photo (such as {people / 'splits.txt'})"
+    ]
+    assert caplog.records[0].levelno == logging.WARNING
+    _photo(people / "loose.jpg")
+    identity_folders(people)
+    assert caplog.messages[1] == f"{caplog.messages[0]}, 1 photo in no sub-folder (such as {people / 'loose.jpg'})"
+
+
+KINDS = {
+    **{"noextension": "JPEG", "twitter.jpg_large": "JPEG", "IMG_1.JPG.download": "PNG", "a.txt": "GIF", "b.dat": "BMP"},
+    **{"c.": "WEBP", "d.jpg (1)": "TIFF", "e.photo": "JPEG2000", "f": "PPM", "g.mp4": "AVIF", "photo.avif": "AVIF"},
+    **{"jp2.jp2": "JPEG2000", "feret.PPM": "PPM"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_photos_are_known_by_what_they_hold(tmp_path: Path, name: str) -> None:
+    path = _photo(tmp_path / name, KINDS[name])
+    assert find_photos(tmp_path) == [path]
+    assert read_image(path).shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"\xff\xd8", b"BMW makes cars and no photos, as everybody knows", b"P1 of the list", b"GIF of a cat"),
+        *(b"RIFF\x24\0\0\0WAVEfmt ", b"\0\0\0\x18ftypisom\0\0\0\0mp42", b"%PDF-1.7", b"%!PS-Adobe-3.0 EPSF-3.0"),
+    ],
+)
+def test_other_files_are_no_photos(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert find_photos(tmp_path) == []
+
+
+def test_a_camera_s_raw_picture_is_no_photo(tmp_path: Path) -> None:
+    """It looks like a TIFF, of which only a small copy could be read."""
+    for name in ("1.nef", "1.DNG", "1.cr2"):
+        _photo(tmp_path / name, "TIFF")
+    assert find_photos(tmp_path) == []
+
+
+def test_what_cannot_be_looked_into_is_no_photo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "null").symlink_to("/dev/null")
+    assert find_photos(tmp_path) == []
+
+
+def test_only_folders_walks() -> None:
+    """Whatever else lists a folder lists one that facerec made, or that holds lists and not photos."""
+    package = Path(facerec.__file__).parent
+    walking = re.compile(r"\bos\.(walk|listdir)|scandir\(|\.(iterdir|r?glob|walk)\(|\bimport glob\b")
+    lister = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if walking.search(path.read_text())
+    }
+    assert lister == {
+        "photos/folders.py",
+        "photos/reading.py",  # whether a folder that is given as a photo can be read
+        "datasets/splits.py",
+        *("albums/links.py", "datasets/prepare.py", "inference/export.py", "training/prefix_cache.py"),  # their own
+    }
