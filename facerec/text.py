@@ -1,5 +1,7 @@
 """Text for people to read: names on one line, names in the form in which they are compared, and counts of things."""
 
+import functools
+import re
 import unicodedata
 from pathlib import Path
 
@@ -31,3 +33,49 @@ def how_many(number: int, of: str, several: str = "") -> str:
 def same_form(name: str) -> str:
     """Return a name in the form in which names are compared (Unicode NFC): some file systems separate accents."""
     return unicodedata.normalize("NFC", name)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are spellings of one: `Ann Lee`, `ann_lee`, `LEE, Ánn` and `AnnLee`, but not `Ann` and `Nan`.
+
+    They may differ in case, accents, blanks, punctuation and the order of words; ä and ae are a.
+    """
+    if name_key(one) != name_key(other):
+        return False
+    words = _words(one), _words(other)
+    return max(map(len, words)) > 1 or words[0] == words[1]
+
+
+@functools.lru_cache(maxsize=1 << 16)  # the names of a gallery are compared again and again
+def name_key(name: str) -> str:
+    """Return a text that is the same for all spellings of a name (`same_name`), and for few other names.
+
+    It is made of the name's letters, in the order of the alphabet, and of its numbers as they stand: these tell people
+    apart. A name of neither letters nor digits is its own key.
+    """
+    words = _words(name)
+    letters = sorted("".join(word for word in words if not word.isdecimal()))
+    return " ".join(filter(None, ["".join(letters), *(word for word in words if word.isdecimal())])) or name
+
+
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_LONG = re.compile("([aou])e|(a)a")  # ä, ö, ü and å where they cannot be typed
+_LIGATURES = {"æ": "ae", "œ": "oe", "\N{LATIN SMALL LETTER DOTLESS I}": "i"}
+
+
+def _words(name: str) -> list[str]:
+    """Return the words and numbers of a name, without case and accents."""
+    plain = "".join(map(_plain_letter, unicodedata.normalize("NFKD", name).casefold()))
+    return [_LONG.sub(r"\1\2", word) for word in _WORDS.findall(plain)]
+
+
+def _plain_letter(letter: str) -> str:
+    """Return a letter without its accents; "" for an accent or an invisible joiner."""
+    if unicodedata.category(letter) in {"Mn", "Cf"}:
+        return ""
+    if letter in _LIGATURES:
+        return _LIGATURES[letter]
+    try:
+        return unicodedata.lookup(unicodedata.name(letter, "").split(" WITH ")[0])  # ø does not fall apart in NFKD
+    except KeyError:
+        return letter

@@ -137,7 +137,7 @@ def take_turn(side: Side, inside: list[Stopwatch]) -> None:
 
 def end_command(side: Side) -> None:
     """Time each part of what `facerec enroll` does after the last photo."""
-    from facerec.recognition.enroll import review
+    from facerec.recognition.review import review
 
     for name, step in (
         ("calibration", lambda: side.gallery.calibration()),

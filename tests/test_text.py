@@ -1,11 +1,12 @@
 """words.py: names are one line to read, and numbers say of how many they are."""
 
 import unicodedata
+from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.text import how_many, printable
+from facerec.text import how_many, name_key, printable, same_name
 
 
 @settings(deadline=None)
@@ -27,3 +28,31 @@ def test_marks_that_turn_the_direction_of_writing_are_escaped_and_joiners_stay()
 def test_one_of_a_thing_is_no_plural() -> None:
     said = [how_many(number, "photo") for number in (0, 1, 2)] + [how_many(n, "person", "people") for n in (1, 11)]
     assert said == ["0 photos", "1 photo", "2 photos", "1 person", "11 people"]
+
+
+SPELLINGS = [
+    ["Ann Lee", "ann_lee", "LEE, Ánn", "AnnLee", "Lee-Ann", "\uff21\uff4e\uff4e  Lee", "lee ann.", "A\u0301nn Lee"],
+    ["Søren Kierkegård", "Kierkegaard, Soren"],
+    ["Müller", "Mueller", "MULLER"],
+    ["Straße", "STRASSE"],
+    ["Pat O'Brien", "pat obrien", "O\u2019Brien Pat"],
+    ["Ann McDonald", "Mc Donald, Ann"],
+    ["Łukasz Ørsted", "Lukasz Oersted"],
+    ["İbrahim", "ibrahim"],
+    ["王 小明", "小明王"],
+    ["Person 12", "person-12"],
+    ["Maria"], ["Amira"], ["Ann"], ["Anna Lee"], ["Person 1 2"], ["10-1"], ["1-10"], ["Ann Lee 2"], ["☺"], ["☹"],
+]  # fmt: skip
+
+
+def test_spellings_of_a_name_are_one_and_other_names_are_others() -> None:
+    names = [(name, number) for number, own in enumerate(SPELLINGS) for name in own]
+    for (one, first), (other, second) in combinations(names, 2):
+        assert same_name(one, other) == same_name(other, one) == (first == second), (one, other)
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1))
+def test_every_name_is_its_own_spelling(name: str) -> None:
+    assert same_name(name, name)
+    assert name_key(name)

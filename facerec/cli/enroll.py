@@ -3,7 +3,8 @@
 import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ from facerec.cli import common
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
 from facerec.photos.folders import find_photos, no_people, people_and_loose
-from facerec.text import printable
+from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
-    from facerec.recognition.enroll import Enrollment, Review
+    from facerec.recognition.enroll import Enrollment
+    from facerec.recognition.review import Review
+
+    Run = Callable[..., Iterator[Enrollment]]
 
 SHOWN = 10  # suggestions printed; --json prints all
 STATUSES = ("added", "skipped", "failed")
@@ -34,7 +38,12 @@ Failure = tuple[Path, str]  # a path that could not be used, and the message tha
     show_default=True,
     help="A photo shows several faces: enroll the main one (large and near the middle), or refuse the photo.",
 )
-@click.option("--force", is_flag=True, help="Also enroll poor photos, and photos that look more like somebody else.")
+@click.option(
+    "--force", is_flag=True,
+    help="Also enroll poor photos, photos that look more like somebody else, and people whose name and face are like "
+    "those of somebody enrolled.",
+)  # fmt: skip
+@click.option("--again", is_flag=True, help="Also enroll photos that were removed.")
 @click.option(
     "--keep-crops/--drop-crops", default=None,
     help="Keep the aligned face of every photo enrolled from now on, so that gallery migrate needs no photos. "
@@ -49,6 +58,7 @@ def enroll(
     name: str | None,
     several: str,
     force: bool,
+    again: bool,
     keep_crops: bool | None,
     gallery_folder: Path,
     model: str | None,
@@ -59,7 +69,9 @@ def enroll(
 
     Give a folder that holds one folder per person, named after them. Or give photos of one person with --name.
     Photos that are enrolled already are skipped. A photo fails if its face is too small, blurred or turned away, or if
-    it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again.
+    it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again. A new
+    name that is like an enrolled one, of a face that is like theirs, is asked about at a terminal, and held back
+    elsewhere. Photos that were removed are not enrolled without --again.
 
     \b
     facerec enroll people/
@@ -75,8 +87,8 @@ def enroll(
     from facerec.gallery import maintenance
     from facerec.inference.loading import load_embedder
     from facerec.recognition.enroll import enroll as enroll_photos
-    from facerec.recognition.enroll import review
     from facerec.recognition.identify import open_gallery
+    from facerec.recognition.review import review
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
@@ -86,8 +98,12 @@ def enroll(
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
         total = sum(map(len, people.values()))
-        enrolled = enroll_photos(gallery, people, detector, embedder, several=several, force=force)
-        results = _told(common.show_progress(enrolled, "Enrolling", total), as_json)
+        rules = {"several": several, "force": force, "again": again}
+        run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
+        results = _told(common.show_progress(run(people), "Enrolling", total), as_json)
+        if common.at_terminal() and not as_json:
+            results = _settled(gallery, results, run)
+        _tell_of_many(results)
         found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
         if as_json:
@@ -99,16 +115,50 @@ def enroll(
 
 
 def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]":
-    """Print each result as it comes. Returns all of them."""
+    """Print each result as it comes, but no failure that `_tell_of_many` may say for many. Returns all of them."""
     results = []
     for result in enrolled:
         results.append(result)
-        if result.status == "failed":
+        if result.status == "failed" and not result.for_all:
             common.warn(result.reason)
         if as_json:
             quality = None if result.quality is None else result.quality.to_json()
             _emit(result.path, result.person, result.status, result.reason, quality, result.remarks)
     return results
+
+
+def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "list[Enrollment]":
+    """Ask whether people held back for their names are those with such a name, and enroll them as the answer says."""
+    held_back = [result for result in results if result.same_as]
+    if not held_back:
+        return results
+    people: dict[str, list[Path]] = defaultdict(list)
+    names = {result.person: result.same_as for result in held_back if result.same_as}
+    one = {person: common.agreed(_same(gallery, person, other)) for person, other in names.items()}
+    for result in held_back:
+        people[names[result.person] if one[result.person] else result.person].append(result.path)
+    distinct = [person for person in names if not one[person]]
+    settled = _told(run(people, distinct=distinct), as_json=False)
+    for person in distinct:
+        if person in gallery:  # or none of the photos could be used
+            gallery.set_apart(person, names[person])
+    return [result for result in results if not result.same_as] + settled
+
+
+def _same(gallery: "Gallery", person: str, other: str) -> str:
+    return f"'{person}' looks like '{other}', enrolled with {how_many(len(gallery.show(other)), 'photo')}: same person?"
+
+
+def _tell_of_many(results: "list[Enrollment]") -> None:
+    """Print one line for each person none of whose photos was enrolled for one reason, and one for each other photo."""
+    from facerec.recognition.review import for_one_reason
+
+    said = {each.person: each for each in for_one_reason(results)}
+    for each in said.values():
+        (common.warn if each.status == "failed" else common.remark)(each.reason)
+    for result in results:
+        if result.status == "failed" and result.for_all and result.person not in said:
+            common.warn(result.reason)
 
 
 def _emit(
@@ -199,8 +249,9 @@ def _print_summary(gallery: "Gallery", found: "Review") -> None:
         )
     lines = [f"{common.one_line(path)} may be of somebody else: {reason}" for path, reason in found.misplaced]
     for pair in found.alike:
-        remedy = f"facerec gallery merge {shlex.quote(pair.person)} {shlex.quote(pair.other)}"
-        lines.append(f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: `{remedy}`")
+        names = f"{shlex.quote(pair.person)} {shlex.quote(pair.other)}"
+        remedy = f"`facerec gallery merge {names}`, or if they are two `facerec gallery not-same --people {names}`"
+        lines.append(f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: {remedy}")
     for line in lines[:SHOWN]:
         click.echo(line)
     if len(lines) > SHOWN:

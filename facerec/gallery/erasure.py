@@ -12,6 +12,7 @@ from facerec.gallery.audit_log import record
 from facerec.gallery.layout import caches_of, copies_of, drafts_of
 from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
+from facerec.gallery.removed import note_photo_removed, note_removed
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import forget_strangers
@@ -46,6 +47,10 @@ def remove(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
     """
     with store.write() as db:
         removal = _planned(store, db, name, photo)
+        if photo is None:
+            note_removed(db, [each.photo_hash for each in removal.photos])
+        else:  # the photo may be somebody else's
+            note_photo_removed(db, removal.photos[0].photo_hash, store.person(db, removal.person), removal.person)
         _forget(store, db, removal, "removed")
     wipe(store.database)
     return removal
@@ -65,7 +70,9 @@ def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
     with store.write() as db:
         gone = _past(db, today)
         for person in gone:
-            _forget(store, db, _planned(store, db, person.name, None), "expired")
+            removal = _planned(store, db, person.name, None)
+            note_removed(db, [photo.photo_hash for photo in removal.photos])
+            _forget(store, db, removal, "expired")
     wipe(store.database)
     return gone
 

@@ -28,13 +28,15 @@ from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
 from facerec.gallery.names import clean_name
 from facerec.gallery.people_cache import PeopleCache
-from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of, insert_template, owner_of
+from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of, id_of, insert_template, owner_of
+from facerec.gallery.removed import removed_for
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import read_strangers, write_strangers
 from facerec.gallery.vetoed_faces import VetoedFaces, nearest_left
 from facerec.photos.memory import AnyPhoto
 from facerec.search.people import PeopleIndex
+from facerec.text import same_form
 from facerec.types import Candidate, Template, Threshold, Vectors
 from facerec.vectors import vector_fault
 
@@ -74,6 +76,11 @@ class Gallery:
     def __len__(self) -> int:
         """Return the number of people."""
         return len(self.store)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether somebody is enrolled under exactly this name (stripped, NFC)."""
+        with self.store.read() as db:
+            return id_of(db, same_form(name).strip()) is not None
 
     @property
     def templates(self) -> int:
@@ -167,6 +174,14 @@ class Gallery:
         with self.store.read() as db:
             return owner_of(db, photo_hash)
 
+    def removed_on(self, photo_hash: str, person: str) -> str | None:
+        """Return the day (YYYY-MM-DD) a photo was removed, with its person or from `person`; None if it was not.
+
+        `add` enrolls it all the same, and forgets that day.
+        """
+        with self.store.read() as db:
+            return removed_for(db, photo_hash, same_form(person).strip())
+
     def add(self, person: str, template: Template) -> bool:
         """Enroll one photo. Returns True once it is on disk, False if this person already had it.
 
@@ -235,6 +250,11 @@ class Gallery:
         people = cache.current()
         _require_unit(vectors, people.dimension, str(self.folder))
         return people, cache.vetoed
+
+    def names(self) -> list[str]:
+        """Return everybody's name, in the order in which they were enrolled."""
+        with self.store.lock:
+            return list(self._bound().current().names)
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
         """Return everybody's name and their mean templates, (P, D) unit float32 rows in the same order."""

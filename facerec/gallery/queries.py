@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ImageError
 from facerec.gallery import audit_log
+from facerec.gallery.removed import forget_removed_for
 from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.photos.crops import decode_png, encode_png
 from facerec.types import Box, Image, Template
@@ -111,6 +112,7 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template, enrol
     assert number is not None
     if template.crop is not None:
         insert_crop(db, number, template.crop)
+    forget_removed_for(db, template.photo_hash, person, name)
     return person
 
 

@@ -3,6 +3,9 @@
 Of a photo the gallery keeps a mark and the day: HMAC-SHA-256 of the photo's hash, with a random key that is made with
 the gallery and never leaves it. A mark holds nothing of a face and no name. Whoever has both the gallery and the photo
 can tell that it was removed; nobody can tell from the mark what the photo is.
+
+A photo that was taken out of one person may be somebody else's. So its marks are of the hash together with that
+person's name, and with their number, which stays when they are renamed.
 """
 
 import hmac
@@ -11,6 +14,7 @@ from collections.abc import Iterable
 
 from facerec.gallery.audit_log import utc_now
 from facerec.gallery.schema import scalar, version_of
+from facerec.text import name_key
 
 
 def note_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
@@ -33,3 +37,28 @@ def forget_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
 
 def _mark(db: sqlite3.Connection, photo_hash: str) -> bytes:
     return hmac.digest(scalar(db, "SELECT key FROM removed_key"), photo_hash.encode(), "sha256")
+
+
+def note_photo_removed(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
+    """Remember that a photo was taken out of this person alone."""
+    note_removed(db, _as_theirs(photo_hash, person, name))
+
+
+def removed_for(db: sqlite3.Connection, photo_hash: str, name: str) -> str | None:
+    """Return the day a photo was removed, with its person or from `name`; None if it may be enrolled under `name`."""
+    marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name))
+    return next(filter(None, (was_removed(db, mark) for mark in marks)), None)
+
+
+def forget_removed_for(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
+    """Forget what `removed_for` returns: the photo is enrolled under `name` again."""
+    forget_removed(db, (photo_hash, *_as_theirs(photo_hash, person, name)))
+
+
+def _as_theirs(photo_hash: str, person: int, name: str) -> tuple[str, str]:
+    return f"{photo_hash} {name_key(name)}", f"{photo_hash} #{person}"
+
+
+def _number_of(db: sqlite3.Connection, name: str) -> int:
+    """Return a person's number; 0, which nobody has, if they are not enrolled."""
+    return scalar(db, "SELECT id FROM people WHERE name = ?", name) or 0

@@ -1,8 +1,9 @@
 """Enroll photos under people's names, with a look at what may be wrong."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from facerec.gallery.names import clean_name
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
-from facerec.text import printable
+from facerec.recognition.spellings import Spellings
+from facerec.text import printable, same_name
 from facerec.types import Candidate, Photo, Template, Threshold
 
 SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
@@ -31,6 +33,8 @@ class Enrollment:
 
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
+    for_all: the reason in words for all photos of a person, if it may be one for all (`review.for_one_reason`).
+    same_as: who is enrolled under another spelling of the name and has this face; the photo is held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
 
     >>> import facerec
@@ -47,30 +51,8 @@ class Enrollment:
     quality: Quality | None = None
     vector: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """Two people whose mean templates are `distance` apart, within the gallery's threshold: they may be one.
-
-    person: who of them has fewer photos.
-    """
-
-    person: str
-    other: str
-    distance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What a look back at an enrollment suggests.
-
-    alike: pairs of people who may be one, of whom one at least had photos enrolled; the nearest first. misplaced:
-    photos that were enrolled, and why each of them is likely to be of somebody else who was enrolled after it.
-    """
-
-    alike: tuple[Alike, ...]
-    misplaced: tuple[tuple[Path, str], ...]
+    for_all: str = ""
+    same_as: str | None = None
 
 
 def enroll(
@@ -81,19 +63,32 @@ def enroll(
     *,
     several: str = "main",
     force: bool = False,
+    again: bool = False,
+    distinct: Collection[str] = (),
 ) -> Iterator[Enrollment]:
     """Enroll the main face of every photo; each result is yielded once the gallery holds the photo for good.
 
-    A photo fails whose face is too poor, or which is nearer to somebody else enrolled so far than to its own person;
-    `force` enrolls those. several: "main" enrolls the main face of a photo of several, "refuse" does not, forced or
-    not. Raises ConfigError for another word.
+    A photo fails whose face is too poor, or which is nearer to somebody else enrolled so far than to its own person.
+    So do the photos of a new person whose name and face are like those of somebody enrolled: `distinct` names those
+    who are not one. `force` enrolls all of these. A photo that was removed fails unless it is enrolled `again`.
+    several: "main" enrolls the main face of a photo of several, "refuse" does not, forced or not. Raises ConfigError
+    for another word.
     """
     if several not in SEVERAL:
         raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
     owners = [(person, photo) for person, photos in people.items() for photo in photos]
-    admit = partial(_admit, gallery, _RunningThreshold(gallery), several=several, force=force)
+    admission = _Admission(gallery, Spellings(gallery, distinct), several, force)
     for start in range(0, len(owners), BATCH):
-        yield from _enroll_batch(gallery, owners[start : start + BATCH], detector, embedder, admit)
+        yield from _enroll_batch(gallery, owners[start : start + BATCH], detector, embedder, admission, again)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewPhoto:
+    """A photo that the gallery does not hold yet: whose it is said to be, and its hash."""
+
+    person: str
+    photo: AnyPhoto
+    digest: str
 
 
 def _enroll_batch(
@@ -101,10 +96,11 @@ def _enroll_batch(
     owners: Sequence[tuple[str, AnyPhoto]],
     detector: Detector,
     embedder: Embedder,
-    admit: Callable[["_NewPhoto", Photo], Enrollment],
+    admission: "_Admission",
+    again: bool,
 ) -> Iterator[Enrollment]:
     """Photos that are enrolled already are not looked at again: enrolling a folder twice costs next to nothing."""
-    new: list[tuple[str, AnyPhoto, str]] = []
+    new: list[_NewPhoto] = []
     for person, photo in owners:
         path = path_of(photo)
         try:
@@ -114,13 +110,15 @@ def _enroll_batch(
         except FacerecError as error:
             yield Enrollment(path, person, "failed", str(error))
         else:
-            if gallery.find_photo(digest) is not None:
-                yield _known(gallery, name, path, digest)
+            known = _known(gallery, name, path, digest)
+            if known := known or (None if again else _removed(gallery, name, path, digest)):
+                yield known
             else:
-                new.append((name, photo, digest))
-    found = embed_photos([photo for _, photo, _ in new], detector, embedder, main_only=True)
-    for (person, photo, digest), seen in zip(new, found, strict=True):
-        yield admit(_NewPhoto(person, source_of(photo), digest), seen)
+                new.append(_NewPhoto(name, photo, digest))
+    found = list(embed_photos([each.photo for each in new], detector, embedder, main_only=True))
+    admission.look_at(new, found)
+    for each, seen in zip(new, found, strict=True):
+        yield admission.admit(each, seen)
 
 
 class _RunningThreshold:
@@ -146,38 +144,60 @@ class _RunningThreshold:
         self._photos_left -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class _NewPhoto:
-    """A photo that the gallery does not hold yet: whose it is said to be, where it came from, and its hash."""
+class _Admission:
+    """Enrolls photos one after the other, or says why not. The arguments are those of `enroll`."""
 
-    person: str
-    source: str
-    digest: str
+    def __init__(self, gallery: Gallery, spellings: Spellings, several: str, force: bool) -> None:
+        self._gallery, self._spellings = gallery, spellings
+        self._several, self._force = several, force
+        self._limit = _RunningThreshold(gallery)
+        self._vectors: dict[str, list[NDArray[np.float32]]] = {}  # of the photos that come next
 
+    def look_at(self, new: Sequence[_NewPhoto], found: Sequence[Photo]) -> None:
+        """Take note of all photos of a batch: a name is compared by all of them before the first one is enrolled."""
+        self._vectors = defaultdict(list)
+        for each, seen in zip(new, found, strict=True):
+            self._vectors[each.person] += list(seen.vectors)
 
-def _admit(
-    gallery: Gallery, limit: _RunningThreshold, new: _NewPhoto, photo: Photo, *, several: str, force: bool
-) -> Enrollment:
-    """Enroll one photo, or say why not."""
-    path, person = photo.path, new.person
-    if photo.error is not None:
-        return Enrollment(path, person, "failed", str(photo.error), remarks=photo.remarks)
-    if gallery.find_photo(new.digest) is not None:  # there twice, or another process was faster
-        return _known(gallery, person, path, new.digest)
-    quality, notes = measure(photo.faces[0]), []
-    candidates = gallery.nearest_and_named(photo.vectors, [person])[0]
-    fault = _several(photo) if several == "refuse" and photo.others else None
-    if fault is None and not force and (doubts := quality.faults or _held_back(limit, person, candidates)):
-        fault = f"{'; '.join(doubts)}; `force` enrolls it"
-    if fault is not None:
-        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}", quality, None, photo.remarks)
-    if photo.others:
-        notes.append(f"the main one of {photo.others + 1} faces, {photo.others} left out")
-    notes += _resembles(limit, person, candidates)
-    if not _added(gallery, new, photo):
-        return _known(gallery, person, path, new.digest)
-    limit.count_photo()
-    return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0], photo.remarks)
+    def admit(self, new: _NewPhoto, photo: Photo) -> Enrollment:
+        """Enroll one photo, or say why not."""
+        path, person = photo.path, new.person
+        if photo.error is not None:
+            return Enrollment(path, person, "failed", str(photo.error), remarks=photo.remarks)
+        if known := _known(self._gallery, person, path, new.digest):  # there twice, or another process was faster
+            return known
+        quality = measure(photo.faces[0])
+        candidates = self._gallery.nearest_and_named(photo.vectors, [person])[0]
+        if refused := self._refused(new, photo, quality, candidates):
+            return refused
+        notes = [f"the main one of {photo.others + 1} faces, {photo.others} left out"] if photo.others else []
+        notes += _resembles(self._limit, person, candidates)
+        if not _added(self._gallery, new, photo):
+            known = _known(self._gallery, person, path, new.digest)
+            assert known is not None
+            return known
+        self._limit.count_photo()
+        return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0], photo.remarks)
+
+    def _refused(
+        self, new: _NewPhoto, photo: Photo, quality: Quality, candidates: Sequence[Candidate]
+    ) -> Enrollment | None:
+        """Say why a photo is not enrolled; None if it is."""
+        fault, twin = "", None
+        if self._several == "refuse" and photo.others:
+            fault = _several(photo)
+        elif not self._force and (doubts := quality.faults or _held_back(self._limit, new.person, candidates)):
+            fault = f"{'; '.join(doubts)}; `force` enrolls it"
+        elif not self._force and (twin := self._twin(new.person)):
+            fault = f"held back: {_alike(new.person, twin)}"
+        if not fault:
+            return None
+        said = Enrollment(photo.path, new.person, "failed", f"{printable(photo.path)}: {fault}", quality)
+        for_all, same_as = (f"held back: {_alike(new.person, twin)}", twin.person) if twin else ("", None)
+        return replace(said, remarks=photo.remarks, for_all=for_all, same_as=same_as)
+
+    def _twin(self, person: str) -> Candidate | None:
+        return self._spellings.twin(person, self._vectors[person], self._limit.current)
 
 
 def _several(photo: Photo) -> str:
@@ -193,6 +213,12 @@ def _held_back(limit: _RunningThreshold, person: str, candidates: Sequence[Candi
     return [f"held back: {reason}"] if reason else []
 
 
+def _alike(person: str, twin: Candidate, force: str = "`force`") -> str:
+    """That a new person's name and face are like those of somebody enrolled. force: what enrolls them all the same."""
+    names, apart = f"{printable(twin.person)}'s ({twin.distance:.2f})", printable(person)
+    return f"name and face are like {names}; give that name, or {force} enrolls {apart} as somebody else"
+
+
 def _resembles(limit: _RunningThreshold, person: str, candidates: Sequence[Candidate]) -> list[str]:
     """That a new person may be somebody who is enrolled."""
     if not candidates or any(candidate.person == person for candidate in candidates):
@@ -202,19 +228,38 @@ def _resembles(limit: _RunningThreshold, person: str, candidates: Sequence[Candi
     return [f"{person} looks like {like.person}, at {like.distance:.2f}"] if like else []
 
 
-def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment:
-    """What comes of a photo that is in the gallery."""
+def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment | None:
+    """Say what comes of a photo that is in the gallery; None if it is not."""
     owner = gallery.find_photo(digest)
+    if owner is None:
+        return None
     if owner == person:
         return Enrollment(path, person, "skipped", "this photo is enrolled already")
-    reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-    return Enrollment(path, person, "failed", reason)
+    old, new, file = (shlex.quote(printable(word)) for word in (owner, person, path))
+    if person in gallery:
+        remedy = f"`facerec gallery merge {new} {old}` makes one of the two"
+    else:
+        remedy = f"`facerec gallery rename {old} {new}` gives the new name"
+        if same_name(owner, person):  # somebody said so before, or it is a matter of taste
+            for_all = f"enrolled as {owner}; {remedy}"
+            return Enrollment(path, person, "skipped", f"this photo is enrolled already, as {owner}", for_all=for_all)
+    wrong = f"this photo is enrolled as {owner}; if that is wrong, `facerec gallery remove {old} --photo {file}`"
+    for_all = f"enrolled as {owner}; if they are one person, {remedy}"
+    return Enrollment(path, person, "failed", f"{printable(path)}: {wrong}", for_all=for_all)
+
+
+def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str = "`again`") -> Enrollment | None:
+    """Say that a photo was removed; None if it was not. again: what enrolls it all the same."""
+    if (day := gallery.removed_on(digest, person)) is None:
+        return None
+    reason = f"removed on {day}; {again} enrolls what was removed"
+    return Enrollment(path, person, "failed", f"{printable(path)}: {reason}", for_all=reason)
 
 
 def _added(gallery: Gallery, new: _NewPhoto, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
-    face = photo.faces[0]
-    template = Template(new.digest, new.source, face.box, face.confidence, photo.vectors[0], face.crop)
+    face, source = photo.faces[0], source_of(new.photo)
+    template = Template(new.digest, source, face.box, face.confidence, photo.vectors[0], face.crop)
     try:
         return gallery.add(new.person, template)
     except GalleryError:
@@ -223,51 +268,28 @@ def _added(gallery: Gallery, new: _NewPhoto, photo: Photo) -> bool:
         return False
 
 
-def review(gallery: Gallery, results: Sequence[Enrollment]) -> Review:
-    """Look back at the photos of an enrollment, those that were added and those that were enrolled already.
-
-    A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
-    """
-    limit = gallery.threshold
-    if limit is None or len(gallery) < 2:
-        return Review((), ())
-    people = dict.fromkeys(result.person for result in results if result.status != "failed")
-    alike = tuple(Alike(*pair) for pair in gallery.alike(people, limit.distance))
-    return Review(alike, tuple(_misplaced(gallery, results, limit)))
-
-
-def _misplaced(gallery: Gallery, results: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:
-    """The photos that were added and are likely to be of somebody else, and why."""
-    added = [(result.path, result.person, result.vector) for result in results if result.vector is not None]
-    if not added:
-        return
-    paths, people, vectors = zip(*added, strict=True)
-    found = gallery.nearest_and_named(np.stack(vectors), people)
-    for path, person, candidates in zip(paths, people, found, strict=True):
-        if reason := misplaced(person, candidates, limit):
-            yield path, reason
-
-
 def enroll_group(
     gallery: Gallery, person: str, album: FaceAlbum, grouping: Grouping, number: int
 ) -> Iterator[Enrollment]:
-    """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`."""
-    for i in np.flatnonzero(grouping.labels == number):
+    """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`.
+
+    Photos that were removed fail, and those of a new person whose name and face are like somebody's, as in `enroll`.
+    """
+    chosen = np.flatnonzero(grouping.labels == number)
+    twin = Spellings(gallery).twin(person, list(album.vectors[chosen]), lambda: gallery.threshold)
+    fault = f"held back: {_alike(person, twin, '`facerec enroll --force`')}" if twin else ""
+    for i in chosen:
         face = album.faces[i]
         try:
             digest = hash_photo(face.path)
         except ImageError as error:
             yield Enrollment(face.path, person, "failed", str(error))
             continue
-        template = Template(digest, source_of(face.path), face.box, face.confidence, album.vectors[i])
-        yield _enrolled(gallery, person, face.path, template)
-
-
-def _enrolled(gallery: Gallery, person: str, path: Path, template: Template) -> Enrollment:
-    owner = gallery.find_photo(template.photo_hash)
-    if owner is not None and owner != person:
-        reason = f"{printable(path)}: this photo is enrolled as {owner}; remove it there, or use another photo"
-        return Enrollment(path, person, "failed", reason)
-    if gallery.add(person, template):
-        return Enrollment(path, person, "added", "")
-    return Enrollment(path, person, "skipped", "this photo is enrolled already")
+        known = _known(gallery, person, face.path, digest)
+        if known := known or _removed(gallery, person, face.path, digest, "`facerec enroll --again`"):
+            yield known
+        elif fault:
+            yield Enrollment(face.path, person, "failed", f"{printable(face.path)}: {fault}", for_all=fault)
+        else:
+            gallery.add(person, Template(digest, source_of(face.path), face.box, face.confidence, album.vectors[i]))
+            yield Enrollment(face.path, person, "added", "")

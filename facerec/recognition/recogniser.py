@@ -27,8 +27,9 @@ from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import load
 from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
-from facerec.recognition.enroll import Alike, Enrollment, enroll, review
+from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
+from facerec.recognition.review import Alike, OneReason, for_one_reason, review
 from facerec.settings import path_setting
 from facerec.text import how_many, printable
 from facerec.types import Threshold
@@ -42,7 +43,8 @@ class EnrollmentSummary:
     """What became of an enrollment.
 
     results: every photo's, in order. alike: pairs of people who may be one. misplaced: enrolled photos that may be of
-    somebody else, each with the reason. threshold: the gallery's, after it.
+    somebody else, each with the reason. for_one_reason: people none of whose photos was enrolled, all for one reason,
+    such as a renamed folder. threshold: the gallery's, after it.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -53,6 +55,7 @@ class EnrollmentSummary:
     results: tuple[Enrollment, ...]
     alike: tuple[Alike, ...]
     misplaced: tuple[tuple[Path, str], ...]
+    for_one_reason: tuple[OneReason, ...]
     threshold: Threshold | None
 
     @property
@@ -121,17 +124,22 @@ class Recogniser:
 
     # ------------------------------------------------------------------------------------------------ changes
 
-    def enroll(self, people: People, *, several: str = "main", force: bool = False) -> EnrollmentSummary:
+    def enroll(
+        self, people: People, *, several: str = "main", force: bool = False, again: bool = False
+    ) -> EnrollmentSummary:
         """Enroll people's photos and say what became of each; what can be used is enrolled, the rest is reported.
 
         people: a folder of one sub-folder per person, or {name: photos}. several: of a photo with several faces "main"
-        enrolls the main one, "refuse" none. force: enroll poor photos, and those that are nearer to somebody else, too.
+        enrolls the main one, "refuse" none. force: also enroll poor photos, those that are nearer to somebody else,
+        and those of new people whose name and face are like somebody's. again: also enroll what was removed.
         """
-        results = tuple(self.iter_enroll(people, several=several, force=force))
+        results = tuple(self.iter_enroll(people, several=several, force=force, again=again))
         found = review(self.gallery, results)
-        return EnrollmentSummary(results, found.alike, found.misplaced, self.gallery.threshold)
+        return EnrollmentSummary(results, found.alike, found.misplaced, for_one_reason(results), self.gallery.threshold)
 
-    def iter_enroll(self, people: People, *, several: str = "main", force: bool = False) -> Iterator[Enrollment]:
+    def iter_enroll(
+        self, people: People, *, several: str = "main", force: bool = False, again: bool = False
+    ) -> Iterator[Enrollment]:
         """As `enroll`, photo by photo: each result comes once the gallery holds the photo for good."""
         photos = _photos_by_person(people)
         return enroll(
@@ -141,6 +149,7 @@ class Recogniser:
             self._model.embedder,
             several=several,
             force=force,
+            again=again,
         )
 
     def remove(self, name: str, photo: PhotoInput | None = None) -> int:

@@ -1,0 +1,51 @@
+"""Whether a new person is somebody who is enrolled under another spelling, such as `ann_lee` for `Ann Lee`."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.gallery.gallery import Gallery
+from facerec.text import name_key, same_name
+from facerec.types import Candidate, Threshold
+
+
+class Spellings:
+    """Compares the new people of one enrollment with those enrolled before, by name and by face.
+
+    Names that are alike say little, for two people may have one name; nor do faces alone. Both together ask for a
+    person's word. distinct: new people who are somebody else, as somebody said.
+    """
+
+    def __init__(self, gallery: Gallery, distinct: Collection[str] = ()) -> None:
+        self._gallery = gallery
+        self._names: dict[str, list[str]] = defaultdict(list)  # the names that have a `name_key`
+        for name in gallery.names():
+            self._names[name_key(name)].append(name)
+        self._found: dict[str, Candidate | None] = dict.fromkeys(distinct)
+
+    def twin(
+        self, person: str, vectors: Sequence[NDArray[np.float32]], threshold: Callable[[], Threshold | None]
+    ) -> Candidate | None:
+        """Return who is enrolled under another spelling and has this face; None if nobody does, or `person` is not new.
+
+        vectors: unit rows of new photos of the person; one within the threshold is enough. threshold: returns it; asked
+        only if names are alike. The first answer for a person holds for the whole enrollment.
+        """
+        if person not in self._found:
+            same = self._names[name_key(person)]
+            others = [] if person in same else [name for name in same if same_name(name, person)]
+            self._found[person] = self._nearest(others, vectors, threshold()) if others and len(vectors) else None
+            same.append(person)
+        return self._found[person]
+
+    def _nearest(
+        self, others: Sequence[str], vectors: Sequence[NDArray[np.float32]], threshold: Threshold | None
+    ) -> Candidate | None:
+        if threshold is None:
+            return None
+        rows = np.repeat(np.stack(vectors), len(others), axis=0)
+        found = self._gallery.nearest_and_named(rows, list(others) * len(vectors))
+        near = [one for pair in found for one in pair if one.person in others and one.distance <= threshold.distance]
+        return min(near, key=lambda one: one.distance, default=None)

@@ -1,0 +1,212 @@
+"""Photos that were removed, folders that were renamed, and names that are spelled in several ways."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import toy_model
+from running import json_lines, run
+
+from facerec.cli import common
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.vetoes import apart
+from facerec.recognition.review import for_one_reason
+
+ANN, BOB, CY = 0, 1, 2
+
+
+def statuses(results) -> list[tuple[str, str]]:
+    return [(result.person, result.status) for result in results]
+
+
+def folder(root: Path, name: str, person: int, *numbers: int) -> Path:
+    """Make people/NAME with photos of a made-up person; return `root`."""
+    for number in numbers:
+        toy_model.save_crop(root / name / f"{number}.png", person, number)
+    return root
+
+
+# --------------------------------------------------------------------------------------------------- removed photos
+
+
+@pytest.mark.parametrize("how", ["remove", "expire", "remove after a merge"])
+def test_who_was_removed_is_not_enrolled_from_the_same_photos(how: str, gallery: Gallery, enrolled, photo) -> None:
+    people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)]}
+    enrolled(people)
+    if how == "expire":
+        gallery.set_consent("Ann", until="2001-01-01")
+        gallery.expire()
+    else:
+        if how != "remove":
+            gallery.add("Anna", gallery_template(gallery))
+            gallery.merge("Ann", "Anna")
+        gallery.remove("Anna" if how != "remove" else "Ann")
+    for name in ("Ann", "Somebody"):
+        results = enrolled({name: people["Ann"]}, force=True)
+        assert statuses(results) == [(name, "failed")] * 2
+        assert results[0].reason.startswith(f"{photo(ANN, 0)}: removed on 20")
+        assert results[0].reason.endswith("; `again` enrolls what was removed")
+        (one,) = for_one_reason(results)
+        assert one.reason.startswith(f"{name}: all 2 photos are removed on 20")
+    assert statuses(enrolled({"Ann": [photo(ANN, 2)]})) == [("Ann", "added")], "another photo of hers"
+    assert statuses(enrolled({"Ann": people["Ann"]}, again=True)) == [("Ann", "added")] * 2
+    gallery.remove("Bob")
+    assert statuses(enrolled(people))[:2] == [("Ann", "skipped")] * 2, "what is enrolled again is not removed"
+
+
+def gallery_template(gallery: Gallery):
+    """A template of the same size as those in the gallery."""
+    from facerec.types import Template
+
+    vector = toy_model.vector(toy_model.crop(ANN, 9)).astype("float32")
+    return Template("ab" * 32, "elsewhere.jpg", (0, 0, 9, 9), 1.0, vector)
+
+
+def test_one_photo_that_was_removed_may_be_somebody_elses(gallery: Gallery, enrolled, photo) -> None:
+    wrong = photo(ANN, 5)
+    enrolled({"Ann": [photo(ANN, 0)], "Bob": [photo(BOB, 0), wrong]}, force=True)
+    gallery.remove("Bob", wrong)
+    for name in ("Bob", "bob"):
+        assert statuses(enrolled({name: [wrong]})) == [(name, "failed")]
+    gallery.rename("Bob", "Robert")
+    assert statuses(enrolled({"Robert": [wrong]})) == [("Robert", "failed")], "he has another name now"
+    assert statuses(enrolled({"Ann": [wrong]})) == [("Ann", "added")]
+    gallery.remove("Ann", wrong)
+    assert statuses(enrolled({"Ann": [wrong]})) == [("Ann", "failed")]
+    assert statuses(enrolled({"Ann": [wrong]}, again=True)) == [("Ann", "added")]
+
+
+def test_the_only_photo_filed_under_a_wrong_name_may_be_enrolled_under_the_right_one(
+    gallery: Gallery, enrolled, photo
+) -> None:
+    enrolled({"Bob": [photo(ANN, 0)]})
+    gallery.remove("Bob", photo(ANN, 0))
+    assert [statuses(enrolled({name: [photo(ANN, 0)]}))[0][1] for name in ("Bob", "Ann")] == ["failed", "added"]
+
+
+def test_again_on_the_command_line(toy: Path, tmp_path: Path) -> None:
+    people = folder(folder(tmp_path / "people", "Ann Lee", ANN, 0, 1), "Bob", BOB, 0)
+    command = ("enroll", people, "--aligned", "--model", toy)
+    run(*command, gallery=tmp_path / "g")
+    run("gallery", "remove", "Ann Lee", gallery=tmp_path / "g")
+    result = run(*command, gallery=tmp_path / "g")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Ann Lee: all 2 photos are removed on 20")
+    assert line.endswith("; --again enrolls what was removed")
+    assert result.stdout.startswith("Ann Lee: 0 added, 0 skipped, 2 failed\n")
+    *_, summary = json_lines(run(*command, "--again", "--json", gallery=tmp_path / "g"))
+    assert (summary["added"], summary["skipped"], summary["failed"]) == (2, 1, 0)
+
+
+# -------------------------------------------------------------------------------------------------- renamed folders
+
+
+def test_a_renamed_folder_is_one_line(toy: Path, tmp_path: Path) -> None:
+    people = folder(folder(tmp_path / "people", "Ann Lee", ANN, 0, 1, 2), "Bob", BOB, 0, 1)
+    command = ("enroll", people, "--aligned", "--model", toy)
+    run(*command, gallery=tmp_path / "g")
+    (people / "Ann Lee").rename(people / "Ann Ray")
+    shutil.copy(people / "Ann Ray" / "0.png", people / "Bob" / "ann.png")
+    result = run(*command, gallery=tmp_path / "g")
+    assert result.exit_code == 1
+    renamed, wrong = result.stderr.splitlines()
+    remedy = "if they are one person, `facerec gallery rename 'Ann Lee' 'Ann Ray'` gives the new name"
+    assert renamed == f"Ann Ray: all 3 photos are enrolled as Ann Lee; {remedy}"
+    photo = people / "Bob" / "ann.png"
+    remedy = f"if that is wrong, `facerec gallery remove 'Ann Lee' --photo {photo}`"
+    assert wrong == f"{photo}: this photo is enrolled as Ann Lee; {remedy}"
+    run("gallery", "rename", "Ann Lee", "Ann Ray", gallery=tmp_path / "g")
+    assert run("gallery", "remove", "Ann Ray", "--photo", photo, gallery=tmp_path / "g").exit_code == 0
+    shown = json_lines(run("gallery", "show", "Ann Ray", "--json", gallery=tmp_path / "g"))
+    assert [Path(line["source"]).name for line in shown] == ["1.png", "2.png"]
+
+
+def test_a_folder_of_somebody_elses_photos_beside_other_photos_is_to_be_merged(
+    gallery: Gallery, enrolled, photo
+) -> None:
+    enrolled({"Ann": [photo(ANN, 0)], "Anna": [photo(ANN, 1)]})
+    (one,) = for_one_reason(enrolled({"Anna": [photo(ANN, 0)]}))
+    assert one.reason.startswith("Anna: the photo is enrolled as Ann; if they are one person, `facerec gallery merge")
+    assert for_one_reason(enrolled({"Anna": [photo(ANN, 0), photo(ANN, 1)]})) == (), "one is her own"
+
+
+# ------------------------------------------------------------------------------------------------ several spellings
+
+
+SPELLINGS = ["ann lee", "Ann_Lee", "Lee, Ann", "Ánn Lee", "ANN-LEE", "AnnLee"]
+
+
+def test_a_new_spelling_of_a_name_with_the_same_face_is_held_back(gallery: Gallery, enrolled, photo) -> None:
+    people = {"Ann Lee": [photo(ANN, 0)], "Bob": [photo(BOB, 0)]}
+    people |= {name: [photo(ANN, n)] for n, name in enumerate(SPELLINGS, 1)}
+    results = enrolled(people)
+    assert [result.status for result in results] == ["added", "added", *["failed"] * len(SPELLINGS)]
+    for name, result in zip(SPELLINGS, results[2:], strict=True):
+        assert result.same_as == "Ann Lee"
+        said = result.reason.removeprefix(f"{people[name][0]}: held back: name and face are like Ann Lee's (0.0")
+        assert said.endswith(f"; give that name, or `force` enrolls {name} as somebody else")
+    assert [person.name for person in gallery.people()] == ["Ann Lee", "Bob"]
+    again = enrolled({"Ann Lee": [photo(ANN, 0)], "ann lee": [photo(ANN, 1), photo(ANN, 2)]})
+    assert statuses(again) == [("Ann Lee", "skipped"), ("ann lee", "failed"), ("ann lee", "failed")]
+    assert [one.person for one in for_one_reason(again)] == ["ann lee"]
+    forced = enrolled({"ann lee": [photo(ANN, 1), photo(ANN, 2)]}, force=True)
+    assert statuses(forced) == [("ann lee", "added")] * 2
+    assert statuses(enrolled({"ann lee": [photo(ANN, 3)]}))[0][1] in {"added", "failed"}, "she is enrolled now"
+
+
+def test_one_photo_that_is_like_them_is_enough(gallery: Gallery, enrolled, photo) -> None:
+    """The first photo, of somebody else, does not let the others in."""
+    enrolled({"Ann Lee": [photo(ANN, 0)]})
+    results = enrolled({"ann lee": [photo(CY, 0), photo(ANN, 1)]})
+    assert statuses(results) == [("ann lee", "failed")] * 2
+    assert len(gallery) == 1
+
+
+def test_alike_names_of_other_faces_and_alike_faces_of_other_names_are_enrolled(
+    gallery: Gallery, enrolled, photo
+) -> None:
+    results = enrolled({"Ann Lee": [photo(ANN, 0)], "ann lee": [photo(BOB, 0)], "Zed": [photo(ANN, 1)]})
+    assert [result.status for result in results] == ["added"] * 3
+
+
+def test_at_a_terminal_it_is_asked_who_is_meant(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = folder(tmp_path / "people", "Ann Lee", ANN, 0, 1)
+    folder(folder(people, "ann_lee", ANN, 2, 3), "lee ann", ANN, 4)
+    command = ("enroll", people, "--aligned", "--model", toy)
+    held_back = run(*command, gallery=tmp_path / "a")
+    assert held_back.exit_code == 1
+    assert [line.split(":")[0] for line in held_back.stderr.splitlines()] == ["ann_lee", "lee ann"]
+    monkeypatch.setattr(common, "at_terminal", lambda: True)
+    result = run(*command, gallery=tmp_path / "b", typed="y\nn\n")
+    assert result.exit_code == 0
+    asked = [
+        f"'{name}' looks like 'Ann Lee', enrolled with 2 photos: same person? [y/N]: "
+        for name in ("ann_lee", "lee ann")
+    ]
+    assert result.stderr == f"{asked[0]}y\n{asked[1]}n\n"
+    listed = json_lines(run("gallery", "list", "--json", gallery=tmp_path / "b"))
+    assert {line["person"]: line["templates"] for line in listed} == {"Ann Lee": 4, "lee ann": 1}
+    with Gallery.open(tmp_path / "b") as gallery:
+        assert apart(gallery.store, "lee ann") == ["Ann Lee"], "nor are they listed as alike"
+    assert "look like one person" not in result.stdout
+    again = run(*command, gallery=tmp_path / "b")
+    assert again.exit_code == 0
+    assert again.stderr == (
+        "ann_lee: all 2 photos are enrolled as Ann Lee; `facerec gallery rename 'Ann Lee' ann_lee` gives the new name\n"
+    )
+    *_, summary = json_lines(run(*command, "--json", gallery=tmp_path / "c", typed="y\ny\n"))
+    assert (summary["added"], summary["failed"]) == (2, 3), "with --json nobody is asked"
+
+
+def test_groups_of_an_album_go_by_the_same_rules(toy: Path, tmp_path: Path) -> None:
+    people = folder(tmp_path / "people", "Ann Lee", ANN, 0)
+    run("enroll", people, "--aligned", "--model", toy, gallery=tmp_path / "g")
+    album = folder(tmp_path / "album", ".", ANN, 1, 2)
+    command = ("cluster", album, "--aligned", "--model", toy, "--enroll", "1")
+    held_back = run(*command, "--name", "ann_lee", gallery=tmp_path / "g")
+    assert held_back.stderr.count("held back: name and face are like Ann Lee's") == 2
+    assert run(*command, "--name", "Ann Lee", gallery=tmp_path / "g").exit_code == 0
+    run("gallery", "remove", "Ann Lee", gallery=tmp_path / "g")
+    removed = run(*command, "--name", "Ann Lee", gallery=tmp_path / "g")
+    assert removed.stderr.count("; `facerec enroll --again` enrolls what was removed") == 2
