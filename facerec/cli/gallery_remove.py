@@ -66,12 +66,15 @@ def _show_removal(removal: erasure.Removal, as_json: bool) -> None:
     """Print what a removal would take out."""
     photos = [{"photo_hash": photo.photo_hash, "source": photo.source} for photo in removal.photos]
     line: dict[str, object] = {"person": removal.person, "removed": False, "person_removed": removal.whole}
+    line |= {"vetoes": removal.vetoes}
     common.say(
         line | {"templates": len(photos), "photos": photos}, f"Would be removed: {_what_goes(removal)}.", as_json
     )
     if not as_json:
         for photo in removal.photos:
             click.echo(f"    {printable(photo.source)}: photo {photo.photo_hash[:SHOWN]}")
+        if removal.vetoes:
+            click.echo(f"    {how_many(removal.vetoes, 'face')} said not to be somebody")
         click.echo("The log keeps what was done, without names. The photo files stay where they are.")
 
 

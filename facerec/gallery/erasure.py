@@ -4,6 +4,7 @@ One transaction deletes the rows, the search index and every copy. Then the data
 """
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from facerec.gallery.layout import caches_of, copies_of, drafts_of
 from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
 from facerec.gallery.removed import note_photo_removed, note_removed
-from facerec.gallery.schema import scalar
+from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import forget_strangers
 from facerec.gallery.which_photo import which_photo
@@ -22,11 +23,15 @@ from facerec.photos.memory import AnyPhoto
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a removal takes out: the photos of one person. whole: whether the person goes with them."""
+    """What a removal takes out: the photos of one person. whole: whether the person goes with them.
+
+    vetoes: how many faces said not to be somebody go, too: all of the person's, or those of the photo.
+    """
 
     person: str
     photos: tuple[StoredTemplate, ...]
     whole: bool
+    vetoes: int
 
 
 def plan_removal(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
@@ -97,7 +102,15 @@ def _planned(store: Store, db: sqlite3.Connection, name: str, photo: AnyPhoto | 
     person = store.person(db, name)
     own = photos_of(db, person)
     chosen = own if photo is None else [which_photo(db, person, photo)]
-    return Removal(scalar(db, "SELECT name FROM people WHERE id = ?", person), tuple(chosen), len(chosen) == len(own))
+    whole, called = len(chosen) == len(own), scalar(db, "SELECT name FROM people WHERE id = ?", person)
+    return Removal(called, tuple(chosen), whole, _vetoes(db, person if whole else 0, chosen))
+
+
+def _vetoes(db: sqlite3.Connection, person: int, photos: Iterable[StoredTemplate]) -> int:
+    """Count the vetoes that go with a person (0: nobody) and with photos."""
+    query = "SELECT id FROM vetoes WHERE person = ? OR photo_hash = ?"
+    rows = [db.execute(query, (person, photo.photo_hash)) for photo in photos] if version_of(db) > 6 else []
+    return len({number for found in rows for (number,) in found})
 
 
 def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str) -> None:

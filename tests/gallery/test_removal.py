@@ -133,7 +133,14 @@ def test_the_last_photo_takes_its_person_along(tmp_path: Path) -> None:
     command = ("gallery", "remove", "Ann", "--photo")
     (line,) = json_lines(run(*command, "photos/0.jpg", "--dry-run", "--json", gallery=tmp_path / "g"))
     chosen = {"photo_hash": template(0).photo_hash, "source": "photos/0.jpg"}
-    assert line == {"person": "Ann", "removed": False, "person_removed": False, "templates": 1, "photos": [chosen]}
+    assert line == {
+        "person": "Ann",
+        "removed": False,
+        "person_removed": False,
+        "templates": 1,
+        "photos": [chosen],
+        "vetoes": 0,
+    }
     (line,) = json_lines(run(*command, "photos/0.jpg", "--json", gallery=tmp_path / "g"))
     assert line == {"removed": "Ann", "templates": 1, "person_removed": False, "photo": "photos/0.jpg"} | {
         "photo_hash": template(0).photo_hash
@@ -160,8 +167,16 @@ def test_remove_asks_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             2,
             f"Remove Ann with 2 photos for good? [y/N]: {answer[:-1]}\nnothing was removed\n",
         )
+    with opened(tmp_path) as gallery:
+        gallery.veto("Ann", template(5))
     shown = run("gallery", "remove", "Ann", "--dry-run", gallery=tmp_path).stdout.splitlines()
-    assert shown[:2] == ["Would be removed: Ann with 2 photos.", "    photos/0.jpg: photo 000000000000"]
+    assert shown == [
+        "Would be removed: Ann with 2 photos.",
+        "    photos/0.jpg: photo 000000000000",
+        "    photos/1.jpg: photo 000000000000",
+        "    1 face said not to be somebody",
+        "The log keeps what was done, without names. The photo files stay where they are.",
+    ]
     with opened(tmp_path) as gallery:
         assert gallery.templates == 2
     asked = "Remove the photo photos/0.jpg of Ann for good? [y/N]: y\n"
