@@ -26,12 +26,17 @@ def reliability(
     empty bin.
     """
     counted = balanced(weights, mated, prior)
-    member = np.eye(BINS)[np.minimum((stated * BINS).astype(np.intp), BINS - 1)]  # (N, BINS)
+    member = np.eye(BINS)[bin_of(stated)]  # (N, BINS)
     searches, said, came = (counted @ (member * column[:, None]) for column in (np.ones(len(right)), stated, right))
     with np.errstate(invalid="ignore"):
         means = {"stated": said / searches, "true": came / searches}
     errors = {"brier": counted @ np.square(stated - right), "calibration_error": np.abs(said - came).sum(axis=1)}
     return {**errors, "searches": searches, **means}
+
+
+def bin_of(stated: Floats) -> NDArray[np.intp]:
+    """(N,) the number of the bin that each probability is in, from 0."""
+    return np.minimum((stated * BINS).astype(np.intp), BINS - 1)
 
 
 def balanced(weights: Floats, mated: NDArray[np.bool_], prior: float = PRIOR) -> Floats:

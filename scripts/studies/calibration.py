@@ -34,12 +34,13 @@ from facerec.decision.calibration import Calibration
 from facerec.decision.population import calibrate_people
 from facerec.evaluation.identification import Searches, index_people
 from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import Tally, tally
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats
 from scripts.studies import tables
 from scripts.studies.people import Rows, add_options, people_of, resamples
 from scripts.studies.population import training_people
-from scripts.studies.tables import Table, study_parser
+from scripts.studies.tables import Counted, Table, pooled, study_parser
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR, SEED = 200, 4, 0.01, 0
@@ -110,6 +111,15 @@ def constant_distance(rows: Rows) -> float:
     return float(np.quantile(np.concatenate([s.distance[~s.mated] for s in drawn]), FPIR))
 
 
+def tallies(drawn: list[tuple[Searches, float]], mated: bool) -> list[tuple[Tally, tuple[str, ...]]]:
+    """Of each draw: the tally of FPIR (or FNIR) at its threshold, and whose the searches are."""
+    found = []
+    for searches, limit in drawn:
+        named = (searches.distance <= limit) & (searches.hit | ~searches.mated)
+        found.append((tally(searches.mated == mated, named != mated), searches.searcher))
+    return found
+
+
 def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -> Floats:
     """(1 + REPLICATES, draws): each draw's FPIR (or FNIR) at its threshold, as measured and with people resampled.
 
@@ -117,21 +127,19 @@ def rates(drawn: list[tuple[Searches, float]], people: list[str], mated: bool) -
     """
     weights = resamples(len(people), REPLICATES, SEED)  # (1 + B, P)
     place = {person: i for i, person in enumerate(people)}
-    counted, found = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
-    for i, (searches, limit) in enumerate(drawn):
-        own = np.array([place[person] for person in searches.searcher])
-        named = (searches.distance <= limit) & (searches.hit | ~searches.mated)
-        for total, kind in ((counted, searches.mated == mated), (found, (searches.mated == mated) & named)):
-            total[:, i] = np.bincount(own[kind], minlength=len(people))
-    whole = weights @ counted
-    share = np.divide(weights @ found, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-    return 1 - share if mated else share
+    errors, rest = np.zeros((len(people), len(drawn))), np.zeros((len(people), len(drawn)))
+    for i, (found, searchers) in enumerate(tallies(drawn, mated)):
+        own = np.array([place[person] for person in searchers])
+        errors[:, i] = np.bincount(own, found.errors, len(people))
+        rest[:, i] = np.bincount(own, found.rest, len(people))
+    whole = weights @ (errors + rest)
+    return np.divide(weights @ errors, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
-def shown(values: Floats) -> str:
+def shown(values: Floats, of: Counted | None = None) -> str:
     """(1 + B, draws): the mean over the draws that have the rate, in percent, with the 95 % interval."""
     means = np.nanmean(values[:, ~np.isnan(values[0])], axis=1)
-    return tables.shown(means, 100, 2)
+    return tables.shown(means, 100, 2, of)
 
 
 def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, strangers: Rows) -> list[object]:
@@ -140,14 +148,15 @@ def report(rows: Rows, size: int, cohort: NDArray[np.float32], constant: float, 
     drawn = [run(rows, size, seed, cohort, strangers) for seed in range(DRAWS)]
     own = [(each.searches, each.made.distance) for each in drawn]
     fixed = [(each.nearest, constant) for each in drawn]
-    fpir, others = rates(own, people, mated=False), rates(fixed, people, mated=False)
+    fpir = rates(own, people, mated=False)
     expected = [each.made.prediction(int((~each.searches.mated).sum())) for each in drawn]
     covered = np.mean([low <= rate <= high for rate, (low, high) in zip(fpir[0], expected, strict=True)])
     searched = np.mean([(~each.searches.mated).sum() for each in drawn])
     limits = np.mean([each.made.distance for each in drawn])
-    cells: list[object] = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir), f"{fpir[0].mean() / FPIR:.2f}"]
-    cells += [f"{100 * covered:.1f}", shown(rates(own, people, mated=True))]
-    return [*cells, shown(others), shown(rates(fixed, people, mated=True))]
+    cells: list[object] = [size, f"{searched:.0f}", f"{limits:.3f}", shown(fpir, pooled(tallies(own, mated=False)))]
+    cells += [f"{fpir[0].mean() / FPIR:.2f}", f"{100 * covered:.1f}"]
+    others = ((own, True), (fixed, False), (fixed, True))
+    return cells + [shown(rates(some, people, mated), pooled(tallies(some, mated))) for some, mated in others]
 
 
 def multiples(rows: Rows, size: int, cohort: NDArray[np.float32], count: int) -> Floats:

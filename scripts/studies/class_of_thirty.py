@@ -28,7 +28,7 @@ from facerec.models.cohort import load_cohort
 from facerec.photos.folders import identity_folders
 from facerec.types import Threshold
 from scripts.studies.cohort import embed
-from scripts.studies.open_set import fnirs
+from scripts.studies.open_set import fnirs, missed
 from scripts.studies.people import listed_folders
 from scripts.studies.tables import Table, shown, study_parser
 from scripts.studies.trainings import imagenet_features, run_training
@@ -110,14 +110,16 @@ def search(known: Crops, probes: Crops, folder: Path, way: str, epochs: int) -> 
 def row_of(way: str, found: list[tuple[Searches, Threshold | None]]) -> list[str]:
     """One row of the table."""
     people = sorted({person for searches, _ in found for person in searches.searcher})
-    values = fnirs([searches for searches, _ in found], people, FPIRS)
-    rank1 = np.mean([searches.hit[searches.mated].mean() for searches, _ in found])
+    draws = [searches for searches, _ in found]
+    values = fnirs(draws, people, FPIRS)
+    rank1 = np.mean([searches.hit[searches.mated].mean() for searches in draws])
     named, right = zip(*(decided(searches, threshold) for searches, threshold in found), strict=True)
     own = [
         np.mean([1 - r[s.mated].mean() for (s, _), r in zip(found, right, strict=True)]),
         np.mean([n[~s.mated].mean() for (s, _), n in zip(found, named, strict=True)]),
     ]
-    cells = [way, f"{100 * rank1:.1f}", *(shown(column, 100, 1) for column in values.T)]
+    columns = zip(values.T, FPIRS, strict=True)
+    cells = [way, f"{100 * rank1:.1f}", *(shown(column, 100, 1, missed(draws, fpir)) for column, fpir in columns)]
     return cells + ["-" if np.isnan(value) else f"{100 * value:.1f}" for value in own]
 
 

@@ -22,13 +22,14 @@ from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import tally
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Vectors
 from facerec.vectors import squared_distances, unit_rows
 from scripts.studies.people import held_back, listed_folders, resamples
 from scripts.studies.spoiling import lowered
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Table, pooled, shown, study_parser
 
 DRAWS, ENROLLED, REPLICATES, SEED = 40, 4, 400, 0
 FPIR = 0.01
@@ -102,8 +103,10 @@ def main() -> None:
     table = Table(head, options.csv)
     for kind, results in found.items():
         medians, limits = ([np.quantile(d, q) for d, _, _ in results] for q in (0.5, FPIR))
-        shares = [resampled(own <= limit, people) for limit, (_, own, people) in zip(limits, results, strict=True)]
-        fpir = shown(np.mean(shares, axis=0), 100, 2)
+        false = [(own <= limit, people) for limit, (_, own, people) in zip(limits, results, strict=True)]
+        shares = [resampled(*each) for each in false]
+        of = pooled([(tally(np.ones(len(named), np.bool_), named), people.tolist()) for named, people in false])
+        fpir = shown(np.mean(shares, axis=0), 100, 2, of)
         table.add(kind, f"{np.mean(medians):.3f}", f"{np.mean(limits):.3f}", fpir)
 
 

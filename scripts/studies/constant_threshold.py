@@ -22,13 +22,13 @@ import numpy as np
 
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
 from facerec.inference.loading import load_embedder
-from facerec.metrics.intervals import share
+from facerec.metrics.intervals import Tally, tally
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
 from scripts.studies.calibration import constant_distance
-from scripts.studies.open_set import fnirs
+from scripts.studies.open_set import fnirs, missed
 from scripts.studies.people import Rows, add_options, draw, people_of, resamples
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Counted, Table, pooled, shown, study_parser
 from scripts.studies.template_means import nearest_template
 
 DRAWS, ENROLLED, FPIR, REPLICATES, SEED = 20, 4, 0.01, 1000, 0
@@ -69,6 +69,11 @@ def by_constant(gallery: Rows, probes: Rows, constant: float) -> Decided:
     return Decided(searches, named.astype(np.float64), (named & searches.hit).astype(np.float64))
 
 
+def tallies(each: Decided) -> tuple[Tally, Tally]:
+    """Of FNIR and FPIR as decided."""
+    return tally(each.searches.mated, 1 - each.right), tally(~each.searches.mated, each.named)
+
+
 def rates(drawn: list[Decided], people: list[str]) -> Floats:
     """(1 + REPLICATES, 3): FNIR at FPIR, FNIR and FPIR as decided; as measured, then with people resampled."""
     place = {person: i for i, person in enumerate(people)}
@@ -76,10 +81,15 @@ def rates(drawn: list[Decided], people: list[str]) -> Floats:
     sums = np.zeros((len(weights), 2))
     for each in drawn:
         own = weights[:, [place[person] for person in each.searches.searcher]]
-        mated = each.searches.mated
-        sums += np.stack([1 - share(own * mated, each.right), share(own * ~mated, each.named)], axis=1)
+        sums += np.stack([found.rate(own) for found in tallies(each)], axis=1)
     at_fpir = fnirs([each.searches for each in drawn], people, (FPIR,), REPLICATES)
     return np.concatenate([at_fpir, sums / len(drawn)], axis=1)
+
+
+def rates_count(drawn: list[Decided]) -> list[Counted]:
+    """What each of the three `rates` counts."""
+    decided_of = zip(*(((found, each.searches.searcher) for found in tallies(each)) for each in drawn), strict=True)
+    return [missed([each.searches for each in drawn], FPIR), *map(pooled, decided_of)]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,8 +109,10 @@ def main() -> None:
     drawing: Callable[[Rows, int, int], tuple[Rows, Rows]] = draw_lfw if options.people == "lfw" else draw
     galleries = [drawing(rows, ENROLLED, seed) for seed in range(DRAWS)]
     people = sorted(rows)
-    calibrated = rates([by_gallery(*each, cohort) for each in galleries], people)
-    fixed = rates([by_constant(*each, constant) for each in galleries], people)
+    ways = {
+        "mean template, the gallery's threshold": [by_gallery(*each, cohort) for each in galleries],
+        f"nearest template, constant {constant:.3f}": [by_constant(*each, constant) for each in galleries],
+    }
     enrolled, counts = len(galleries[0][0]), [sum(map(len, probes.values())) for _, probes in galleries]
     print(
         f"{options.people}: {enrolled} of {len(people)} people enrolled, {np.mean(counts):.0f} searches; {DRAWS} draws"
@@ -108,12 +120,11 @@ def main() -> None:
     print("percent, 95 % intervals over people\n")
     head = ("decided by", "FNIR at FPIR 1 %", "FNIR at the threshold in use, %", "FPIR at the threshold in use, %")
     table = Table(head, options.csv)
-    for name, values in (
-        ("mean template, the gallery's threshold", calibrated),
-        (f"nearest template, constant {constant:.3f}", fixed),
-        ("difference", calibrated - fixed),
-    ):
-        table.add(name, *(shown(column, 100, 2) for column in values.T))
+    values = [rates(drawn, people) for drawn in ways.values()]
+    for (name, drawn), columns in zip(ways.items(), values, strict=True):
+        cells = zip(columns.T, rates_count(drawn), strict=True)
+        table.add(name, *(shown(column, 100, 2, of) for column, of in cells))
+    table.add("difference", *(shown(column, 100, 2) for column in (values[0] - values[1]).T))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from facerec.inference.loading import load_embedder
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats
 from facerec.vectors import squared_distances
-from scripts.studies.open_set import fnirs
+from scripts.studies.open_set import fnirs, missed
 from scripts.studies.people import Rows, draw_people, embed_listed
 from scripts.studies.tables import Table, shown, study_parser
 from scripts.studies.template_means import nearest_template
@@ -113,7 +113,8 @@ def main() -> None:
     for way, column in values.items():
         gain = "" if way == "mean template" else shown(column - values["mean template"], 100, 2)
         fpir = 100 * np.mean([each[way][1] for each in drawn])
-        table.add(way, shown(column, 100, 2), gain, f"{fpir:.2f}")
+        fnir = shown(column, 100, 2, missed([each[way][0] for each in drawn], FPIR))
+        table.add(way, fnir, gain, f"{fpir:.2f}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from facerec.photos.crops import aligned_crop, centre_picture
 from facerec.photos.reading import read_image
 from facerec.training.schedule import use_bf16
 from facerec.vectors import unit_rows
-from scripts.studies.runs import pair_statistics, percent
+from scripts.studies.runs import matched, pair_statistics, percent
 from scripts.studies.tables import Table, spanned, study_parser
 
 SIZES, DRAWS, SEED = (2, 4, 6), 2, 0
@@ -100,9 +100,10 @@ def compare_people(model: str, data: Path, most: int, file: Path | None) -> None
     whole = None
     for name, rows in embeddings(model, crops):
         point, values, _ = pair_statistics(rows, faces.labels)
+        lost = "" if whole is None else percent((point - whole[1])[1], (values - whole[2])[:, 1])
         whole = whole or (rows, point, values)
-        lost = percent((point - whole[1])[1], (values - whole[2])[:, 1])
-        table.add(name, likeness(rows, whole[0]), *map(percent, point, values.T), lost)
+        figures = map(percent, point, values.T, (None, matched(rows, faces.labels)))
+        table.add(name, likeness(rows, whole[0]), *figures, lost)
 
 
 def main_crops(paths: list[Path], detector: Detector) -> list[NDArray[np.uint8] | None]:

@@ -28,6 +28,7 @@ from facerec.faces.settings import DetectorSettings
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
+from facerec.metrics.intervals import tally
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
@@ -35,7 +36,7 @@ from facerec.types import Floats, Image, Vectors
 from facerec.vectors import squared_distances
 from scripts.studies.people import listed_folders
 from scripts.studies.spoiling import AS_THEY_ARE, Spoil, ways_to_spoil
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Counted, Table, shown, study_parser
 
 REPLICATES, SEED = 200, 0
 TURNED = (0.1, 0.2, 0.3)
@@ -60,7 +61,8 @@ def match_rates(match: NDArray[np.bool_], same: NDArray[np.bool_], a: People, b:
 
     point = rates(np.ones((1, len(match))))
     values = np.concatenate([point, metrics.bootstrap(rates, a, b, REPLICATES, SEED)])
-    return shown(values[:, 0], 100, 1), shown(values[:, 1], 100, 3)
+    tar, fmr = (Counted(tally(kind, match), a, b) for kind in (same, ~same))
+    return shown(values[:, 0], 100, 1, tar), shown(values[:, 1], 100, 3, fmr)
 
 
 def spoiled_crops(data: Path, embedder: Embedder, limit: float, file: Path | None) -> None:

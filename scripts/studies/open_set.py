@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.evaluation.identification import Searches, fnir_at_fpir, run_searches
+from facerec.evaluation.identification import Searches, fnir_at_fpir, fnir_tally, run_searches
 from facerec.types import Floats
 from scripts.studies.people import SEED, draw, embed_people, listed_people, resamples
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Counted, Table, pooled, shown, study_parser
 
 FPIRS = (0.1, 0.01)
 REPLICATES = 1000
@@ -36,6 +36,11 @@ def fnirs(
         own = weights[:, [place[person] for person in searches.searcher]]  # (1 + B, N)
         sums += np.stack([fnir_at_fpir(searches, fpir, own) for fpir in fpirs], axis=1)
     return sums / len(draws)
+
+
+def missed(draws: list[Searches], fpir: float) -> Counted:
+    """What the FNIR of `fnirs` counts."""
+    return pooled([(fnir_tally(searches, fpir), searches.searcher) for searches in draws])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +70,7 @@ def main() -> None:
         rank1 = np.mean([searches.hit[searches.mated].mean() for searches in draws])
         with np.errstate(invalid="ignore", divide="ignore"):  # no errors of the first model's: no ratio
             ratio = shown(values[:, 1] / first[:, 1], 1, 2)
-        rates = [shown(column, 100, 2) for column in values.T]
+        rates = [shown(column, 100, 2, missed(draws, fpir)) for column, fpir in zip(values.T, FPIRS, strict=True)]
         table.add(Path(model).name, f"{100 * rank1:.2f}", *rates, ratio)
 
 

@@ -37,6 +37,7 @@ from facerec.faces.settings import DetectorSettings
 from facerec.files import replacing
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import tally
 from facerec.models.cohort import load_cohort
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
@@ -45,7 +46,7 @@ from facerec.types import Face, Floats, Image, Vectors
 from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_means, unit_rows
 from scripts.studies.people import listed_folders
 from scripts.studies.spoiling import AS_THEY_ARE, ways_to_spoil
-from scripts.studies.tables import Table, shown, spanned, study_parser
+from scripts.studies.tables import Counted, Table, shown, spanned, study_parser
 
 PER_PERSON, REPLICATES, SEED = 6, 200, 0
 EYES = 35.24  # pixels between the eyes of a 112 px crop
@@ -150,7 +151,8 @@ def rates(some: Missed) -> list[str]:
     cells = []
     for missed in (some.comparisons, some.searches):
         shares = (weights * missed).sum(axis=1)[weights.sum(axis=1) > 0] / weights.sum(axis=1)[weights.sum(axis=1) > 0]
-        cells.append(shown(shares, 100, 1))
+        of = Counted(tally(np.ones(len(missed), np.bool_), missed), some.people, some.people)
+        cells.append(shown(shares, 100, 1, of))
     return cells
 
 

@@ -34,15 +34,16 @@ from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.population import calibrate_people
 from facerec.decision.posterior import PRIOR, Posterior
 from facerec.evaluation.identification import index_people
-from facerec.evaluation.reliability import at_prior, balanced, reliability
+from facerec.evaluation.reliability import at_prior, balanced, bin_of, reliability
 from facerec.evaluation.report.plots import reliability_figure
 from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import Tally
 from facerec.models.card import COEFFICIENTS
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
 from facerec.vectors import squared_distances
 from scripts.studies.people import Rows, add_options, people_of, resamples
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Counted, Table, shown, study_parser
 
 SIZES = (5, 10, 20, 40)  # people in the galleries it is fitted on
 PHOTOS = (1, 2, 4)
@@ -222,6 +223,12 @@ def errors(probability: Floats, found: Found, prior: float = PRIOR) -> dict[str,
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
+def right_in(number: int, said: Floats, found: Found) -> Counted:
+    """What the share that was right in a bin counts: its searches, weighed as `reliability` weighs them."""
+    weight = balanced(np.ones((1, len(said))), found.mated)[0] * (bin_of(said) == number)
+    return Counted(Tally(weight > 0, weight * found.right, weight * ~found.right), found.searcher, found.searcher)
+
+
 def report(name: str, probability: Probability, found: Found, prior: float = PRIOR) -> list[str]:
     """One row of the table."""
     made = errors(probability(found), found, prior)
@@ -280,14 +287,15 @@ def report_all(
     whole = joined(parts)
     for prior in (PRIOR, *PRIORS):
         table.add(*report("all", probability, whole, prior))
-    made = errors(probability(whole), whole)
+    said = np.clip(probability(whole), 1e-6, 1 - 1e-6)
+    made = errors(said, whole)
     bins = np.stack([made[column][0] for column in ("stated", "true", "searches")], axis=1)
     print()
     table = Table(("stated on average, %", "right, %", "share of the searches, %"), file, "bins")
-    for (said, came, part), resampled in zip(bins, made["true"][1:].T, strict=True):
+    for number, (mean, _, part) in enumerate(bins):
         if part > 0:
-            right = shown(np.append(came, resampled[~np.isnan(resampled)]), 100, 1)
-            table.add(f"{100 * said:.1f}", right, f"{100 * part:.1f}")
+            right = shown(made["true"][:, number], 100, 1, right_in(number, said, whole))
+            table.add(f"{100 * mean:.1f}", right, f"{100 * part:.1f}")
     return bins[bins[:, 2] > 0]
 
 

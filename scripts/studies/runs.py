@@ -20,21 +20,23 @@ from facerec import metrics
 from facerec.datasets.augmentation import Views
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
+from facerec.metrics.intervals import tally
 from facerec.models.checkpoint import load_model
 from facerec.training.feed import photo_rows
 from facerec.training.tasks import VALIDATION_FMR
 from facerec.types import Floats, Vectors
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Counted, Table, shown, study_parser
 
 REPLICATES = 200
 SEED = 0
 
 
-def measure(run: Path, faces: PhotoSet) -> tuple[Floats, Floats, str]:
-    """`pair_statistics` of the model in `run`."""
+def measure(run: Path, faces: PhotoSet) -> tuple[tuple[Floats, Floats, str], Counted]:
+    """`pair_statistics` and `matched` of the model in `run`."""
     network, card = load_model(run)
     views = Views(faces=True, size=card.input_size, strong=False, count=0, seed=0)
-    return pair_statistics(*photo_rows(network, views, faces))
+    rows = photo_rows(network, views, faces)
+    return pair_statistics(*rows), matched(*rows)
 
 
 def pair_statistics(vectors: Vectors, labels: NDArray[np.int64]) -> tuple[Floats, Floats, str]:
@@ -58,9 +60,17 @@ def pair_statistics(vectors: Vectors, labels: NDArray[np.int64]) -> tuple[Floats
     return point, metrics.bootstrap(statistics, labels[first], labels[second], REPLICATES, SEED), matches
 
 
-def percent(value: float, replicates: Floats) -> str:
-    """A share in percent with its 95 % interval."""
-    return shown(np.append(value, replicates), 100, 2)
+def matched(vectors: Vectors, labels: NDArray[np.int64]) -> Counted:
+    """What the TAR of `pair_statistics` counts: the pairs of one person."""
+    distances, genuine = metrics.all_pairs(vectors, labels)
+    limit = metrics.threshold_at_fmr(metrics.roc(distances, genuine), VALIDATION_FMR)
+    owners = labels[np.triu_indices(len(labels), 1)[0][genuine]]
+    return Counted(tally(np.ones(len(owners), np.bool_), distances[genuine] <= limit), owners, owners)
+
+
+def percent(value: float, replicates: Floats, of: Counted | None = None) -> str:
+    """A figure in percent with its 95 % interval. of: of a rate, what it counts."""
+    return shown(np.append(value, replicates), 100, 2, of)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,10 +90,11 @@ def main() -> None:
     table = Table(head, options.csv)
     first: tuple[Floats, Floats] | None = None
     for run in options.runs:
-        point, values, matches = measure(run, faces)
+        (point, values, matches), tar = measure(run, faces)
+        gains = ["", ""] if first is None else map(percent, point - first[0], (values - first[1]).T)
         first = first or (point, values)
-        gains = map(percent, point - first[0], (values - first[1]).T)
-        cells = [cell for pair in zip(map(percent, point, values.T), gains, strict=True) for cell in pair]
+        figures = map(percent, point, values.T, (None, tar))
+        cells = [cell for pair in zip(figures, gains, strict=True) for cell in pair]
         table.add(run.name, *cells, matches)
 
 

@@ -2,13 +2,15 @@
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facerec import metrics
+from facerec.metrics.intervals import Tally, bounded
 from facerec.types import Floats
 
 
@@ -47,11 +49,43 @@ def markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def shown(values: Floats, scale: float, digits: int) -> str:
-    """The first value with the 95 % interval of the others; resamples that lack a kind of search (nan) do not count."""
+class Counted(NamedTuple):
+    """What a rate counts: the tally of N comparisons, and (N,) who is on either photo."""
+
+    tally: Tally
+    person_a: ArrayLike
+    person_b: ArrayLike
+
+
+def pooled(draws: Sequence[tuple[Tally, Sequence[Hashable]]]) -> Counted:
+    """What the mean of the draws' rates counts, person by person. Of each draw: the tally of its searches, and whose
+    they are.
+
+    Every draw weighs the same: a search weighs 1 / (searches that its draw's rate is a share of).
+    """
+    names = dict.fromkeys(person for _, owners in draws for person in owners)
+    place = {person: i for i, person in enumerate(names)}
+    errors, rest = np.zeros(len(place)), np.zeros(len(place))
+    for found, owners in draws:
+        own = np.array([place[person] for person in owners], np.intp)
+        whole = float((found.errors + found.rest).sum()) or 1.0  # 0 in a draw without such searches
+        errors += np.bincount(own, found.errors / whole, len(place))
+        rest += np.bincount(own, found.rest / whole, len(place))
+    people = np.arange(len(place))
+    return Counted(Tally(errors + rest > 0, errors, rest), people, people)
+
+
+def shown(values: Floats, scale: float, digits: int, of: Counted | None = None) -> str:
+    """The first value with the 95 % interval of the others; resamples that lack a kind of search (nan) do not count.
+
+    of: of a rate, what it counts; its interval then follows the rule for few errors (`facerec.metrics.intervals`).
+    """
     if np.isnan(values[0]):
         return "-"
-    return spanned(values[0], metrics.percentile_interval(values[1:][~np.isnan(values[1:])]), scale, digits)
+    ends = list(metrics.percentile_interval(values[1:][~np.isnan(values[1:])]))
+    if of is not None:
+        ends = bounded(ends, *of) or ends
+    return spanned(values[0], ends, scale, digits)
 
 
 def spanned(value: float, ends: Sequence[float], scale: float, digits: int) -> str:

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 
 from facerec.evaluation.identification import index_people
 from facerec.inference.loading import load_embedder
+from facerec.metrics.intervals import tally
 from facerec.models.cohort import load_cohort
 from facerec.types import Floats, Vectors
 from scripts.studies.people import Rows, add_options, people_of, resamples
 from scripts.studies.posterior import nearest
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.tables import Table, pooled, shown, study_parser
 
 DRAWS, PEOPLE, ENROLLED, SUBSET, REPLICATES, SEED = 40, 40, 4, 500, 400, 0
 FPIRS = (0.01, 0.003, 0.001, 0.0003)
@@ -111,7 +112,8 @@ def main() -> None:
             first = mean if first is None else first
             gain = "" if name == "counted" else f"; {shown(mean - first, 1, 2)} more"
             cells = [f"{100 * fpir:g}", name, f"{np.mean(few):.2f}", f"{np.std(few):.2f}"]
-            table.add(*cells, shown(mean, 1, 2) + gain, f"{reached[:, 0].std():.2f}")
+            of = pooled([(tally(np.ones(len(h), np.bool_), h), d[2]) for h, d in zip(hits, drawn, strict=True)])
+            table.add(*cells, shown(mean * fpir, 1 / fpir, 2, of) + gain, f"{reached[:, 0].std():.2f}")
 
 
 def bootstrap(rows: Rows, drawn: list[tuple[NDArray[np.float32], NDArray[np.float32], list[str]]]) -> list[Floats]:

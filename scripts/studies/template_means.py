@@ -27,12 +27,12 @@ from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.types import Floats, Vectors
 from facerec.vectors import squared_distances, unit_rows
-from scripts.studies.open_set import fnirs
+from scripts.studies.open_set import fnirs, missed
 from scripts.studies.people import Rows, draw
-from scripts.studies.runs import REPLICATES, SEED, pair_statistics
-from scripts.studies.tables import Table, shown, study_parser
+from scripts.studies.runs import REPLICATES, SEED, matched, pair_statistics
+from scripts.studies.tables import Counted, Table, shown, study_parser
 
-DRAWS, ENROLLED = 20, 4
+DRAWS, ENROLLED, FPIR = 20, 4, 0.01
 PCA_CROPS = 5000
 DIMENSIONS = (256, 128, 64)
 
@@ -63,16 +63,21 @@ def readings(train: PhotoSet, validation: PhotoSet, embedder: Any) -> dict[str, 
     }
 
 
-def measure(rows: Vectors, labels: NDArray[np.int64]) -> Floats:
-    """(1 + REPLICATES, 4): AUC, TAR, FNIR at the nearest and at the mean template; as measured, then resampled."""
+def measure(rows: Vectors, labels: NDArray[np.int64]) -> tuple[Floats, list[Counted | None]]:
+    """(1 + REPLICATES, 4): AUC, TAR, FNIR at the nearest and at the mean template; as measured, then resampled.
+
+    And what each of the four counts; AUC is no rate.
+    """
     point, values, _ = pair_statistics(rows, labels)
     people = [f"{label:05}" for label in np.unique(labels)]
     own = {f"{label:05}": list(rows[labels == label]) for label in np.unique(labels)}
-    columns = [np.concatenate([point[None], values])]
+    columns, count = [np.concatenate([point[None], values])], [None, matched(rows, labels)]
     draws = [draw(own, ENROLLED, seed) for seed in range(DRAWS)]
     for search in (nearest_template, run_searches):
-        columns.append(fnirs([search(*halves) for halves in draws], people, (0.01,), REPLICATES))
-    return np.concatenate(columns, axis=1)
+        drawn = [search(*halves) for halves in draws]
+        columns.append(fnirs(drawn, people, (FPIR,), REPLICATES))
+        count.append(missed(drawn, FPIR))
+    return np.concatenate(columns, axis=1), count
 
 
 def nearest_template(gallery: Rows, probes: Rows) -> Searches:
@@ -104,8 +109,9 @@ def main() -> None:
     for model in options.models:
         first: Floats | None = None
         for name, rows in readings(train, validation, load_embedder(model)).items():
-            values = measure(rows, validation.labels)
-            table.add(Path(model).name, name, *(shown(column, 100, 2) for column in values.T))
+            values, count = measure(rows, validation.labels)
+            cells = [shown(column, 100, 2, of) for column, of in zip(values.T, count, strict=True)]
+            table.add(Path(model).name, name, *cells)
             if first is not None:
                 gains = [shown(column, 100, 2) for column in (values - first).T]
                 table.add("", "less one view's", *gains)

@@ -45,6 +45,9 @@ def test_rates_against_a_loop(script: Any, mated: bool, monkeypatch: pytest.Monk
     names = sorted(people)
     found = script.rates(drawn, names, mated)
     chosen = np.random.default_rng(script.SEED).multinomial(12, np.full(12, 1 / 12), 30)
+    mean = np.nanmean(found[0])
+    of = script.pooled(script.tallies(drawn, mated))
+    assert of.tally.rate(np.ones((1, len(of.tally.errors))))[0] == pytest.approx(mean), "what it counts gives the mean"
     for row, weights in zip(found, np.concatenate([np.ones((1, 12)), chosen]), strict=True):
         by_person = dict(zip(names, weights.tolist(), strict=True))
         expected = [rate_by_loop(searches, limit, by_person, mated) for searches, limit in drawn]
@@ -101,6 +104,8 @@ def test_both_ways_of_deciding_are_counted_on_what_is_decided(constant: Any) -> 
         mated = decided.searches.mated
         assert values[1] == pytest.approx(1 - decided.right[mated].mean())
         assert values[2] == pytest.approx(decided.named[~mated].mean())
+        counts = [of.tally.rate(np.ones((1, len(of.tally.errors))))[0] for of in constant.rates_count([decided])]
+        assert counts == pytest.approx(values.tolist()), "what each rate counts gives the rate"
         assert (decided.right <= decided.named).all()
     templates = np.stack([row for own in gallery.values() for row in own if row is not None])
     for row, named in zip([row for own in probes.values() for row in own if row is not None], fixed.named, strict=True):
