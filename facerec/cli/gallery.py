@@ -1,5 +1,4 @@
-"""`facerec gallery`. `migrate`, which loads a model, `encrypt` and `decrypt`, and `remove` and `expire` are in files of
-their own."""
+"""`facerec gallery`. Some of its commands are in files of their own, such as `migrate`, which loads a model."""
 
 import dataclasses
 from pathlib import Path
@@ -9,8 +8,9 @@ import click
 from facerec.cli import common
 from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
+from facerec.cli.gallery_not_same import not_same
 from facerec.cli.gallery_remove import expire, remove
-from facerec.gallery import archive, backup, enrolled, erasure, maintenance
+from facerec.gallery import archive, backup, enrolled, erasure, maintenance, vetoes
 from facerec.gallery.layout import KINDS
 from facerec.gallery.names import clean_name
 from facerec.gallery.store import Store
@@ -36,6 +36,7 @@ def gallery() -> None:
 gallery.add_command(encrypt)
 gallery.add_command(decrypt)
 gallery.add_command(migrate)
+gallery.add_command(not_same)
 gallery.add_command(remove)
 gallery.add_command(expire)
 
@@ -66,7 +67,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
-    """Show a person's photos and consent note.
+    """Show a person's photos and consent note, and what was said not to be them.
 
     \b
     facerec gallery show "Ann Lee"
@@ -93,6 +94,16 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
                 source = printable(template.source)
                 facts = f"confidence {template.quality:.3f}, enrolled {template.enrolled}"
                 click.echo(f"{source}: {facts}, photo {template.photo_hash[:SHOWN]}")
+        _show_not_same(store, name, as_json)
+
+
+def _show_not_same(store: Store, name: str, as_json: bool) -> None:
+    """Print the faces that were said not to be a person, and who was said to be another person."""
+    for veto in vetoes.vetoes(store, name):
+        text = f"not {name}: {printable(veto.source)}, since {veto.made}, photo {veto.photo_hash[:SHOWN]}"
+        common.say({"not": name, **dataclasses.asdict(veto)}, text, as_json)
+    for other in vetoes.apart(store, name):
+        common.say({"people": [name, other]}, f"{name} and {other} are two people", as_json)
 
 
 @gallery.command()

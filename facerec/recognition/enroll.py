@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facerec.albums.album import FaceAlbum
 from facerec.albums.clustering import Grouping
-from facerec.decision.decide import look_alike, misplaced
+from facerec.decision.decide import look_alike, misplaced, nearest_and_own, vetoed
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError
 from facerec.faces.detector import Detector
 from facerec.faces.quality import Quality, measure
@@ -208,7 +208,8 @@ def _several(photo: Photo) -> str:
 
 def _held_back(limit: _RunningThreshold, person: str, candidates: Sequence[Candidate]) -> list[str]:
     """Why the photo is likely to be of somebody else."""
-    threshold = limit.current() if candidates and candidates[0].person != person else None
+    doubtful = candidates and (candidates[0].person != person or candidates[0].veto is not None)
+    threshold = limit.current() if doubtful else None
     reason = misplaced(person, candidates, threshold) if threshold is not None else None
     return [f"held back: {reason}"] if reason else []
 
@@ -273,11 +274,13 @@ def enroll_group(
 ) -> Iterator[Enrollment]:
     """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`.
 
-    Photos that were removed fail, and those of a new person whose name and face are like somebody's, as in `enroll`.
+    Photos that were removed fail, and those of a new person whose name and face are like somebody's, as in `enroll`. So
+    does a face that matches one that was said not to be this person.
     """
     chosen = np.flatnonzero(grouping.labels == number)
     twin = Spellings(gallery).twin(person, list(album.vectors[chosen]), lambda: gallery.threshold)
     fault = f"held back: {_alike(person, twin, '`facerec enroll --force`')}" if twin else ""
+    limit = _RunningThreshold(gallery)
     for i in chosen:
         face = album.faces[i]
         try:
@@ -290,6 +293,16 @@ def enroll_group(
             yield known
         elif fault:
             yield Enrollment(face.path, person, "failed", f"{printable(face.path)}: {fault}", for_all=fault)
+        elif reason := _said_not_to_be(gallery, limit, person, album.vectors[i]):
+            yield Enrollment(face.path, person, "failed", f"{printable(face.path)}: held back: {reason}")
         else:
             gallery.add(person, Template(digest, source_of(face.path), face.box, face.confidence, album.vectors[i]))
+            limit.count_photo()
             yield Enrollment(face.path, person, "added", "")
+
+
+def _said_not_to_be(gallery: Gallery, limit: _RunningThreshold, person: str, vector: NDArray[np.float32]) -> str | None:
+    """Why a face should not be enrolled as a person: it matches one that was said not to be them."""
+    own = nearest_and_own(person, gallery.nearest_and_named(vector[None], [person])[0])[1]
+    threshold = limit.current() if own is not None and own.veto is not None else None
+    return None if own is None or threshold is None else vetoed(own, threshold)

@@ -29,6 +29,7 @@ from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
 from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
+from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Alike, OneReason, for_one_reason, review
 from facerec.settings import path_setting
 from facerec.text import how_many, printable
@@ -160,6 +161,24 @@ class Recogniser:
         nobody has the name, GalleryError where the photo is none of theirs.
         """
         return self.gallery.remove(name, None if photo is None else photo_of(photo))
+
+    def not_same(self, photo: PhotoInput, name: str) -> NotSame:
+        """Remember that a face is not this person: it, and faces like it, are never again identified as them.
+
+        Of several faces, the one is meant that is identified as the person, or else is nearest to them. The gallery
+        keeps the face until the person leaves, or until `facerec gallery not-same --forget`. UnknownPersonError where
+        nobody has the name; GalleryError where the person is enrolled with this photo; ImageError or NoFaceError for a
+        photo that cannot be used.
+        """
+        model, limit = self._model, choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        return not_same(self.gallery, photo_of(photo), name, model.detector, model.embedder, limit)
+
+    def not_same_people(self, one: str, other: str) -> bool:
+        """Remember that two people are two, however alike they look; False if that was known.
+
+        UnknownPersonError where nobody has one of the names, GalleryError where both name the same person.
+        """
+        return self.gallery.set_apart(one, other)
 
     def calibrate(self, fpir: float | None = None, strangers: Iterable[PhotoInput] | None = None) -> Calibration | None:
         """Set the gallery's target and its strangers, and return the threshold they lead to.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.decision.decide import is_struck
 from facerec.gallery.gallery import Gallery
 from facerec.text import name_key, same_name
 from facerec.types import Candidate, Threshold
@@ -47,5 +48,6 @@ class Spellings:
             return None
         rows = np.repeat(np.stack(vectors), len(others), axis=0)
         found = self._gallery.nearest_and_named(rows, list(others) * len(vectors))
-        near = [one for pair in found for one in pair if one.person in others and one.distance <= threshold.distance]
+        own = [one for pair in found for one in pair if one.person in others and not is_struck(one)]
+        near = [one for one in own if one.distance <= threshold.distance]
         return min(near, key=lambda one: one.distance, default=None)
