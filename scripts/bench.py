@@ -1,8 +1,9 @@
-"""Measure speed. The sides that are compared take turns; those of train and cache run in processes of their own.
+"""Measure speed, and memory. Sides that are compared take turns; except those of enroll each runs in its own process.
 
     scripts/bench train     # training ResNet-50: facerec's loop against a plain one
     scripts/bench cache     # strategy `frozen`: the output of the frozen stages cached against computed in every epoch
     scripts/bench enroll    # enrolling one more photo with 100, 10,000 and 100,000 people (see bench_enroll.py)
+    scripts/bench memory    # the memory of a process after 500 and after 5,000 photos (see bench_memory.py)
 
 DATA (default ../shared/data) holds `faces/`, `splits/` and `teacher/sface.npz`.
 train: both sides make the same steps on the same crops: 112x112, 16 people x 4 photos, semi-hard triplets and SFace's
@@ -25,8 +26,10 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import bench_enroll
+import bench_memory
 
 WARM_UP, STEPS = 3, 12
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +109,7 @@ def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
 # ------------------------------------------------------------------------------------------ both sides, in turns
 
 
-def run_side(words: list[str], cache: Path) -> list[float]:
+def run_side(words: list[str], cache: Path) -> list[Any]:
     """Run this script for one side, in a process and with a cache folder of its own. Returns its figures."""
     env = {**os.environ, "FACEREC_CACHE": str(cache)}
     done = subprocess.run([sys.executable, __file__, *words], env=env, stdout=subprocess.PIPE, text=True, check=True)
@@ -145,6 +148,27 @@ def bench_cache(data: Path, rounds: int, folder: Path) -> None:
         print(f"{key}: {', '.join(f'{entry[key]:.4f}' for entry in curves[1])}; difference at most {apart:.1g}")
 
 
+def bench_memory_of_models(data: Path, folder: Path, as_json: bool) -> None:
+    """Print how much the memory of a process grows, for each model."""
+    rows = [
+        bench_memory.figures(model, run_side(["memory", "--data", str(data), "--side", model], folder))
+        for model in bench_memory.MODELS
+    ]
+    if as_json:
+        print(json.dumps({"models": rows, "machine": bench_enroll.machine()}))
+    else:
+        bench_memory.show(rows)
+
+
+def run_this_side(options: argparse.Namespace) -> list[Any]:
+    """Return the figures of one side, measured in this process."""
+    if options.what == "memory":
+        return list(bench_memory.measure(options.data, options.side))
+    if options.what == "train":
+        return [time_steps(options.data, options.side == "plain")]
+    return time_epochs(options.data, options.output, options.side == "cached")
+
+
 def _print_side(name: str, values: list[float], unit: str) -> None:
     print(f"{name}: median {statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})", flush=True)
 
@@ -152,24 +176,25 @@ def _print_side(name: str, values: list[float], unit: str) -> None:
 def main() -> None:
     """Parse the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "cache", "enroll"))
+    parser.add_argument("what", choices=("train", "cache", "enroll", "memory"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument(
         "--rounds", type=int, default=0, help="turns of each side (default: train 3, cache 1, enroll 7)"
     )
-    parser.add_argument("--json", action="store_true", help="for enroll: print one JSON object instead of a table")
+    parser.add_argument(
+        "--json", action="store_true", help="for enroll and memory: print one JSON object instead of a table"
+    )
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        if options.what == "train":
-            print(json.dumps([time_steps(options.data, options.side == "plain")]))
-        else:
-            print(json.dumps(time_epochs(options.data, options.output, options.side == "cached")))
+        print(json.dumps(run_this_side(options)))
         return
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "enroll":
             bench_enroll.run(options.rounds or 7, Path(folder), options.json)
+        elif options.what == "memory":
+            bench_memory_of_models(options.data, Path(folder), options.json)
         elif options.what == "train":
             bench_train(options.data, options.rounds or 3, Path(folder))
         else:

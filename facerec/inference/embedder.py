@@ -1,6 +1,6 @@
 """The `Embedder` protocol, from aligned faces to unit vectors, and what its runtimes share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from facerec.errors import ModelError
 from facerec.models.card import ModelCard
+from facerec.models.running import SIZES, batches
 from facerec.types import Vectors
 from facerec.vectors import are_unit, mean_of_views
 
-BATCH = 64  # crops that go through a network together
+BATCH = SIZES[0]  # crops that go through a network together, at most
 
 Crops = NDArray[np.uint8]  # (N, S, S, 3) RGB; S is the card's input_size
 
@@ -57,13 +58,23 @@ def require_unit(vectors: Vectors, model: Path) -> Vectors:
     return vectors
 
 
-def in_batches(crops: Crops, card: ModelCard, size: int = BATCH) -> Iterator[Crops]:
-    """The crops, `size` at a time; raises ValueError unless their shape and dtype are what the card asks for."""
+def run_in_batches(
+    run: Callable[[Crops], NDArray[np.float32]], crops: Crops, card: ModelCard, columns: int, size: int = 0
+) -> NDArray[np.float32]:
+    """The (N, columns) rows that `run` gives for (N, S, S, 3) crops, which it gets in batches of a few sizes.
+
+    size: the only size of batch that the network takes; 0: any. Batches are filled up with black crops.
+    Raises ValueError unless the crops' shape and dtype are what the card asks for.
+    """
     expected = (card.input_size, card.input_size, 3)
     if crops.dtype != np.uint8 or crops.shape[1:] != expected:
         raise ValueError(f"expected (N, {expected}) uint8, got {crops.shape} {crops.dtype}")
-    for start in range(0, len(crops), size):
-        yield crops[start : start + size]
+    rows = [np.zeros((0, columns), np.float32)]
+    for part, length in batches(len(crops), (size,) if size else SIZES):
+        batch = crops[part]
+        padding = np.zeros((length - len(batch), *expected), np.uint8)
+        rows.append(run(np.concatenate([batch, padding]) if len(padding) else batch)[: len(batch)])
+    return np.concatenate(rows)
 
 
 def require_metric(card: ModelCard, model: Path) -> None:

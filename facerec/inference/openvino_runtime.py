@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import ModelError
-from facerec.inference.embedder import BATCH, Crops, in_batches, read_views, require_metric, require_unit
+from facerec.inference.embedder import Crops, read_views, require_metric, require_unit, run_in_batches
 from facerec.models.card import preprocessing_hash, read_card
 from facerec.types import Vectors
 from facerec.vectors import unit_rows
@@ -54,12 +54,12 @@ class OpenVINOEmbedder:
         return require_unit(read_views(self._views, crops, self.card.mirrored), self.path)
 
     def _views(self, crops: Crops) -> Vectors:
-        parts = [np.zeros((0, self.card.embedding_dim), np.float32)]
+        return run_in_batches(self._batch_of_views, crops, self.card, self.card.embedding_dim, self._batch)
+
+    def _batch_of_views(self, crops: Crops) -> Vectors:
         mean, std = np.array(self.card.mean, np.float32), np.array(self.card.std, np.float32)
-        for batch in in_batches(crops, self.card, self._batch or BATCH):
-            pixels = ((batch.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)  # (n, 3, S, S)
-            parts.append(self._unit(self._run(np.ascontiguousarray(pixels))))
-        return np.concatenate(parts)
+        pixels = ((crops.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)  # (n, 3, S, S)
+        return self._unit(self._run(np.ascontiguousarray(pixels)))
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         try:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from facerec.errors import ConfigError, ModelError
 from facerec.inference.embedder import (
     Crops,
-    in_batches,
     read_views,
     require_attribute,
     require_classify,
     require_metric,
     require_unit,
+    run_in_batches,
 )
 from facerec.models.card import ModelCard, read_card
 from facerec.types import Vectors
@@ -38,14 +38,13 @@ class _TorchModel:
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 -> (N, columns) float32, the network's output."""
+        return run_in_batches(self._run_batch, crops, self.card, self._columns())
+
+    def _run_batch(self, crops: Crops) -> NDArray[np.float32]:
         torch = self._torch
-        parts = [np.zeros((0, self._columns()), np.float32)]
-        with torch.inference_mode():
-            for batch in in_batches(crops, self.card):
-                pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (n, 3, S, S)
-                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                    parts.append(self._output(pixels.to(self._device)).cpu().numpy())
-        return np.concatenate(parts)
+        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)  # (n, 3, S, S)
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            return self._output(pixels.to(self._device)).cpu().numpy()
 
     def _columns(self) -> int:
         """How many numbers `_output` gives for each crop."""

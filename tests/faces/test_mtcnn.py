@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oracles import sample_by_pixel
 
 from facerec.errors import ImageError
+from facerec.faces import cascade as networks
 from facerec.faces import mtcnn as module
 from facerec.faces.alignment import TEMPLATE, align, similarity, template
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
@@ -223,11 +224,14 @@ def test_the_sample_portraits(mtcnn: MTCNNDetector) -> None:
 
 
 def test_a_batch_gives_what_single_photos_give(mtcnn: MTCNNDetector) -> None:
-    images = [read_image(path) for path in PORTRAITS]
+    """Whatever the sizes of the others, down to the last pixel."""
+    images = [read_image(path) for path in PORTRAITS] + [smooth(40, 300), smooth(5, 5)]
     for image, faces in zip(images, mtcnn.detect(images), strict=True):
         alone = mtcnn.detect([image])[0]
         assert len(alone) == len(faces)
-        assert _off(faces[0], alone[0].landmarks) < 0.03
+        for face, same in zip(faces, alone, strict=True):
+            np.testing.assert_allclose(face.box, same.box, atol=1e-3)
+            np.testing.assert_allclose(face.landmarks, same.landmarks, atol=1e-3)
 
 
 def _off(face: Face, landmarks: np.ndarray) -> float:
@@ -282,26 +286,26 @@ def test_tight_crops(mtcnn: MTCNNDetector, share: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_default_dtype_of_torch_does_not_matter(portrait: Image, dtype: torch.dtype) -> None:
     expected = MTCNNDetector().detect([portrait])[0][0].landmarks
-    module._networks.cache_clear()
+    networks._networks.cache_clear()
     torch.set_default_dtype(dtype)
     try:
         found = MTCNNDetector().detect([portrait, portrait[:5, :5]])[0][0].landmarks
         assert torch.get_default_dtype() == dtype
     finally:
         torch.set_default_dtype(torch.float32)
-        module._networks.cache_clear()
+        networks._networks.cache_clear()
     assert np.array_equal(found, expected)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), max_size=30), st.integers(1, 16))
-def test_batches_hold_every_photo_once_with_little_padding(shapes: list[tuple[int, int]], batch_size: int) -> None:
-    batches = list(module._batches(shapes, batch_size))
-    assert sorted(i for batch in batches for i in batch) == list(range(len(shapes)))
+def test_batches_hold_every_photo_once_and_are_not_too_large(shapes: list[tuple[int, int]], batch_size: int) -> None:
+    images = [np.broadcast_to(np.uint8(0), (*shape, 3)) for shape in shapes]
+    batches = list(module._batches(images, batch_size))
+    assert [image.shape for batch in batches for image in batch] == [(*shape, 3) for shape in shapes]
     for batch in batches:
-        assert len(batch) <= batch_size
-        canvas = max(shapes[i][0] for i in batch) * max(shapes[i][1] for i in batch) * len(batch)
-        assert len(batch) == 1 or canvas <= 1.5 * sum(shapes[i][0] * shapes[i][1] for i in batch)
+        assert 1 <= len(batch) <= batch_size
+        assert len(batch) == 1 or sum(image.size for image in batch) <= 3 * module._BATCH_PIXELS
 
 
 @pytest.mark.real

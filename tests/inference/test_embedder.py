@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import toy_model
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facerec.errors import ModelError
@@ -16,6 +18,7 @@ from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import TorchEmbedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import load_model
+from facerec.models.running import SIZES, batches
 
 
 def some_crops(count: int) -> NDArray[np.uint8]:
@@ -42,6 +45,35 @@ def test_a_face_s_vector_does_not_depend_on_its_company(embedder: Embedder) -> N
     crops = some_crops(BATCH + 3)
     alone = np.concatenate([embedder.embed(crops[i : i + 1]) for i in (0, 7, BATCH, BATCH + 2)])
     np.testing.assert_allclose(embedder.embed(crops)[[0, 7, BATCH, BATCH + 2]], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_any_number_of_crops_reaches_the_network_in_few_shapes(
+    kind: str, toy: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries keep a program, and its memory, for each shape."""
+    embedder: Any = load_embedder(str(toy if kind == "onnx" else tiny_model))
+    network, lengths = embedder._network, []
+
+    def counted(pixels: Any) -> Any:
+        lengths.append(len(pixels))
+        return network(pixels)
+
+    monkeypatch.setattr(embedder, "_network", counted)
+    for count in (1, 2, 3, 5, 7, 12, 19):
+        assert len(embedder.embed(np.zeros((count, 112, 112, 3), np.uint8) + np.uint8(9))) == count
+    assert set(lengths) <= set(SIZES)
+
+
+@given(st.integers(0, 300), st.sampled_from([SIZES, (16, 4), (8,)]))
+def test_batches_hold_each_input_once_with_little_padding(count: int, sizes: tuple[int, ...]) -> None:
+    parts = list(batches(count, sizes))
+    assert [i for part, _ in parts for i in range(part.start, part.stop)] == list(range(count))
+    for part, size in parts:
+        held = part.stop - part.start
+        assert size in sizes
+        assert held <= size
+        assert 4 * (size - held) <= size or size == min(sizes)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +121,7 @@ def test_torch_agrees_with_the_layers_one_by_one(tiny_model: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- ONNX
 
 
-@pytest.mark.parametrize("batch", ["N", 1], ids=["any batch", "one at a time"])
+@pytest.mark.parametrize("batch", ["N", 1, 3], ids=["any batch", "one at a time", "three at a time"])
 def test_onnx_agrees_with_arithmetic(batch: str | int, tmp_path: Path) -> None:
     crops = np.concatenate([some_crops(3), [toy_model.crop(1, 2)]])
     vectors = OpenVINOEmbedder(toy_model.write_model(tmp_path, batch=batch)).embed(crops)

@@ -1,0 +1,80 @@
+"""The faces that were found in one picture, as arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.faces.alignment import Points
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """N faces of one picture: boxes (N, 4), landmarks (N, 5, 2), both in its pixels, and scores (N,). All float32."""
+
+    boxes: Points
+    points: Points
+    scores: Points
+
+    def keep(self, which: NDArray[Any]) -> "Found":
+        """Some of the faces; which: a mask (N,) or indices."""
+        return Found(self.boxes[which], self.points[which], self.scores[which])
+
+    def moved(self, scale: Points | float, shift: Points | float = 0.0) -> "Found":
+        """The faces in another picture's coordinates: p becomes (p + 0.5) * scale - 0.5 + shift, in x and in y."""
+        scale, shift = np.broadcast_to(scale, 2), np.broadcast_to(shift, 2)
+        boxes = (self.boxes.reshape(-1, 2, 2) + 0.5) * scale - 0.5 + shift
+        points = (self.points + 0.5) * scale - 0.5 + shift
+        return Found(boxes.reshape(-1, 4).astype(np.float32), points.astype(np.float32), self.scores)
+
+    def replaced(self, face: int | None, seen: "Found") -> "Found":
+        """The faces after a second look has `seen` some: `face` as seen there, or if None all that was seen.
+
+        Other faces that the second look saw are not used, since its window may have cut them.
+        """
+        if face is None:
+            columns = [(self.boxes, seen.boxes), (self.points, seen.points), (self.scores, seen.scores)]
+            return Found(*(np.concatenate(column) for column in columns))
+        overlaps = iou(self.boxes[face], seen.boxes)
+        if overlaps.max(initial=0.0) < 0.3:
+            return self
+        best, this = overlaps.argmax(), np.arange(len(self.scores)) == face
+        return Found(
+            np.where(this[:, None], seen.boxes[best], self.boxes),
+            np.where(this[:, None, None], seen.points[best], self.points),
+            np.where(this, seen.scores[best], self.scores),
+        )
+
+    def unique(self) -> "Found":
+        """Without repetitions: of boxes with an IoU above 0.4 only the one with the highest score is kept.
+
+        A second look may find a face again, and MTCNN may see a third face in two neighbouring ones.
+        """
+        kept = distinct(self.boxes, self.scores, iou, 0.4)
+        return self.keep(np.array(sorted(kept), np.int64))
+
+
+def iou(box: Points, boxes: Points) -> Points:
+    """(N,) intersection over union of one box (4,) with (N, 4) boxes."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    shared = np.clip(sides, 0, None).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return shared / (areas + (box[2:] - box[:2]).prod() - shared)
+
+
+def smaller_share(box: Points, boxes: Points) -> Points:
+    """(N,) the part of the smaller box that lies in the other, of one box (4,) with (N, 4) boxes, in whole pixels."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]) + 1
+    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
+    return np.clip(sides, 0, None).prod(1) / np.minimum(areas, (box[2:] - box[:2] + 1).prod())
+
+
+def distinct(boxes: Points, scores: Points, overlap: Callable[[Points, Points], Points], most: float) -> list[int]:
+    """The boxes that stay, the highest score first, if of two that overlap by more than `most` only one may."""
+    kept: list[int] = []
+    for i in np.argsort(scores, kind="stable")[::-1]:
+        if not kept or overlap(boxes[i], boxes[kept]).max() <= most:
+            kept.append(int(i))
+    return kept

@@ -1,0 +1,24 @@
+"""How networks are run on CPUs: in batches of a few sizes."""
+
+from collections.abc import Iterator, Sequence
+
+SIZES = (64, 16, 4, 1)
+"""How many inputs may go through a network together. The libraries keep a program, and its memory, for each shape."""
+
+
+def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, int]]:
+    """Split `count` inputs into batches: which inputs, and how many the batch must hold. The rest of it is padding.
+
+    sizes: the sizes that batches may have, the largest first. At most a quarter of a batch is padding, unless the
+    smallest size is larger than what is left.
+
+    >>> [(part.start, part.stop, size) for part, size in batches(79)]
+    [(0, 64, 64), (64, 79, 16)]
+    """
+    start = 0
+    while start < count:
+        left = count - start
+        padded = [size for size in sizes if left <= size and 3 * size <= 4 * left]
+        size = padded[-1] if padded else next((size for size in sizes if size <= left), sizes[-1])
+        yield slice(start, min(start + size, count)), size
+        start += size
