@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from facerec.faces.alignment import Points
 from facerec.faces.found import Found, distinct, smaller_share
 from facerec.faces.pyramid import CELL, STRIDE, Photo, Pixels, Sheet, packed, tiles
-from facerec.models.running import batches
+from facerec.models.running import batches, require_own_process
 from facerec.types import Image
 
 _THRESHOLDS = (0.6, 0.7, 0.7)  # of the three networks: facenet-pytorch's defaults
@@ -26,6 +26,7 @@ _SIZES = (64, 16, 4)  # of batches. Alone, an input would go through other progr
 
 def cascade(images: Sequence[Image], min_face_size: int) -> list[Found]:
     """The faces of each (H, W, 3) uint8 RGB photo with sides of at least `min_face_size` pixels."""
+    require_own_process()
     photos = [Photo(image) for image in images]
     boxes = _proposed(photos, min_face_size)
     boxes = _refined(photos, boxes)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facerec.errors import ModelError
 from facerec.inference.embedder import Crops, read_views, require_metric, require_unit, run_in_batches
 from facerec.models.card import preprocessing_hash, read_card
+from facerec.models.running import require_own_process
 from facerec.types import Vectors
 from facerec.vectors import unit_rows
 
@@ -25,6 +26,7 @@ class OpenVINOEmbedder:
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
         import openvino
 
+        require_own_process()
         card = read_card(path.with_suffix(".json"))
         require_metric(card, path)
         data = _read_bytes(path)
@@ -62,6 +64,7 @@ class OpenVINOEmbedder:
         return self._unit(self._run(np.ascontiguousarray(pixels)))
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        require_own_process()
         try:
             with self._one_at_a_time:
                 return np.array(self._network(pixels)[0], np.float32)  # a copy, as the next batch reuses the memory

@@ -19,6 +19,7 @@ from facerec.inference.embedder import (
     run_in_batches,
 )
 from facerec.models.card import ModelCard, read_card
+from facerec.models.running import require_own_process
 from facerec.types import Vectors
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class _TorchModel:
     def __init__(self, network: "Network", card: ModelCard, path: Path, *, bf16: bool = False) -> None:
         import torch  # takes seconds, which commands that embed nothing should not wait
 
+        require_own_process()
         self.card, self.path, self._bf16 = card, path, bf16
         self._torch = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,6 +43,7 @@ class _TorchModel:
         return run_in_batches(self._run_batch, crops, self.card, self._columns())
 
     def _run_batch(self, crops: Crops) -> NDArray[np.float32]:
+        require_own_process()
         torch = self._torch
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)  # (n, 3, S, S)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):

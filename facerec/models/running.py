@@ -1,9 +1,14 @@
-"""How networks are run on CPUs: in batches of a few sizes."""
+"""How networks are run on CPUs: in batches of a few sizes, and in the process that loaded them."""
 
+import os
 from collections.abc import Iterator, Sequence
+
+from facerec.errors import ConfigError
 
 SIZES = (64, 16, 4, 1)
 """How many inputs may go through a network together. The libraries keep a program, and its memory, for each shape."""
+
+_process: int | None = None  # the one that loaded the first network
 
 
 def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, int]]:
@@ -22,3 +27,18 @@ def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, i
         size = padded[-1] if padded else next((size for size in sizes if size <= left), sizes[-1])
         yield slice(start, min(start + size, count)), size
         start += size
+
+
+def require_own_process() -> None:
+    """Raise ConfigError in a process that was forked from one that had loaded a network; call it before every use.
+
+    The libraries compute in threads. A fork does not copy threads, so the child would wait for them forever.
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    if _process != os.getpid():
+        raise ConfigError(
+            "this process was forked from one that had loaded a network, and networks do not survive that; "
+            "start processes by multiprocessing.get_context('spawn') and load the model in each"
+        )
