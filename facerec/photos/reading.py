@@ -1,25 +1,24 @@
 """Photos from disk: path -> (H, W, 3) uint8 RGB, upright and of limited size."""
 
+import importlib
 import os
 import re
 import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
-from PIL.Image import Transpose
 
 from facerec.errors import ImageError
 from facerec.files import may_name_a_file
+from facerec.photos.cut_ends import without_end
+from facerec.photos.frames import choose_frame
+from facerec.photos.pixels import DECODING_ERRORS, pixels_of
 from facerec.text import printable
 from facerec.types import Image
 
@@ -74,6 +73,7 @@ RAW_EXTENSIONS = frozenset(
 # Only these of Pillow's plugins may see files from strangers. One of the others starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 _READ = "JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, PPM, HEIC or JPEG XL"
+_JXL = (b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a")  # a file, and a bare stream
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _PHOTO = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]"
@@ -85,27 +85,10 @@ _PHOTO = re.compile(
 )
 _LONGEST_START = 32  # bytes that _PHOTO looks at
 
-# What Pillow's decoders raise on damaged files.
-DECODING_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, TypeError, LookupError, AttributeError),
-    *(NotImplementedError, MemoryError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
-)
-
 _ALONE = threading.Lock()
 """Held while Pillow decodes. Its warnings, and libtiff's on stderr, are silenced for the whole process, which two
 threads must not do at once.
 """
-
-_ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
-_UPRIGHT = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
 
 
 def holds_photo(path: Path) -> bool:
@@ -132,9 +115,11 @@ class Reading(NamedTuple):
 def read_image(path: Path) -> Image:
     """Read a photo as (H, W, 3) uint8 RGB, 0..255, turned upright by its EXIF orientation.
 
-    Formats: JPEG, PNG, WebP, BMP, TIFF, GIF (its first frame), and HEIC if pillow-heif is installed. Grey of 16 bits,
-    32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one line) for other
-    formats, for damaged files and for photos of more than MAX_PIXELS.
+    Formats: JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, PPM and PGM, HEIC if pillow-heif is installed, JPEG XL if
+    pillow-jxl-plugin is. Of an animation, and of a file of several pages, the first picture that is not blank is read.
+    Grey of 16 bits, 32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one
+    line) for other formats, for damaged files, those without the last 5 % of their rows or more among them, and for
+    photos of more than MAX_PIXELS.
     """
     return read(path).image
 
@@ -148,7 +133,16 @@ def read(path: Path) -> Reading:
 def decode(path: Path, file: BinaryIO) -> Reading:
     """As `read`, of a file that is open for reading; path: what messages call it."""
     with _alone():
-        return Reading(_to_rgb(path, _identify(path, file)))
+        image = _identify(path, file)
+        require_size(path, image.height, image.width)
+        remarks = choose_frame(image, MAX_PIXELS)
+        try:
+            return Reading(_to_rgb(path, image), remarks)
+        except ImageError as error:
+            found = without_end(file, image.format or "") if "truncated" in str(error.__cause__) else None
+            if found is None:
+                raise
+            return Reading(found[0], (*remarks, found[1]))
 
 
 def to_rgb(path: Path, image: PIL.Image.Image) -> Reading:
@@ -178,9 +172,7 @@ def _alone() -> Iterator[None]:
 def _to_rgb(path: Path, image: PIL.Image.Image) -> Image:
     require_size(path, image.height, image.width)
     try:
-        with _quiet() if image.format == "TIFF" else nullcontext():
-            image.load()
-        return np.array(_rgb(_upright(image)))
+        return pixels_of(image)
     except DECODING_ERRORS as error:
         raise ImageError(f"{printable(path)}: damaged or cut off ({one_line(error)}); get a whole copy") from error
 
@@ -210,49 +202,41 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def _identify(path: Path, file: BinaryIO) -> PIL.Image.Image:
     """The image in an open file; its pixels are not decoded yet."""
-    head = file.read(16)
+    head = file.read(64)
     if not head:
         raise ImageError(f"{printable(path)}: the file is empty; get a whole copy")
-    formats = _FORMATS
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        _register_heif(path)
-        formats = (*_FORMATS, "HEIF")
+    if path.suffix.lower() in RAW_EXTENSIONS:
+        raise ImageError(f"{printable(path)}: a camera's raw picture; give it as JPEG")
+    formats = (*_FORMATS, *_by_plugin(path, head))
     file.seek(0)
     try:
         return PIL.Image.open(file, formats=formats)
     except PIL.UnidentifiedImageError as error:
-        raise ImageError(
-            f"{printable(path)}: not an image facerec reads, or damaged; give JPEG, PNG, WebP, BMP, TIFF, GIF or HEIC"
-        ) from error
+        raise ImageError(f"{printable(path)}: not an image facerec reads, or damaged; give {_READ}") from error
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except DECODING_ERRORS as error:
         raise ImageError(f"{printable(path)}: damaged ({one_line(error)}); get a whole copy") from error
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Close stderr for a moment: libtiff writes its complaints there directly, not through Python."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # the process has no stderr
-        yield
-        return
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+def _by_plugin(path: Path, head: bytes) -> tuple[str, ...]:
+    """The format, if it is one that needs a plugin, which is registered; ImageError if that is not installed."""
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in head[16 : head[3]]:
+        _plugin(path, "pillow_heif", "HEIC", "heic").register_heif_opener()
+        return ("HEIF",)
+    if head.startswith(_JXL):
+        _plugin(path, "pillow_jxl", "JPEG XL", "jxl")  # registers itself
+        return ("JXL",)
+    return ()
 
 
-def _register_heif(path: Path) -> None:
+def _plugin(path: Path, module: str, form: str, extra: str) -> Any:
     try:
-        import pillow_heif  # pyright: ignore[reportMissingImports]
+        return importlib.import_module(module)
     except ImportError as error:
-        raise ImageError(f"{printable(path)}: reading HEIC needs pillow-heif: pip install facerec[heic]") from error
-    pillow_heif.register_heif_opener()
+        raise ImageError(
+            f"{printable(path)}: {form} needs a plugin: pip install facerec[{extra}]; or give the photo as JPEG"
+        ) from error
 
 
 def _too_large(path: Path) -> ImageError:
@@ -262,38 +246,3 @@ def _too_large(path: Path) -> ImageError:
 def one_line(error: BaseException | str) -> str:
     """The error's message on one line."""
     return printable(" ".join(str(error).split())) or type(error).__name__
-
-
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Turn a loaded image by its EXIF orientation. For TIFF, `load` has done so already and removed the tag."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    except DECODING_ERRORS:  # broken EXIF in a sound photo: leave the photo as it is
-        return image
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """An image of any mode as 8-bit RGB."""
-    if image.mode.startswith(("I", "F")):
-        image = PIL.Image.fromarray(_eight_bit(np.asarray(image), image.mode))
-    if image.has_transparency_data:
-        above = image.convert("RGBA")
-        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", above.size, "white"), above).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bit(grey: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
-    """Scale grey of more than 8 bits to 0..255. (Pillow's own conversion clips instead of scaling.)
-
-    White is 65535 in a 16-bit file. A 32-bit file does not say what white is: the smallest usual value that is not
-    below the largest pixel is taken.
-    """
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
-    if mode.startswith("I;16"):
-        full = 65535.0
-    else:
-        usual = (1.0,) * (mode == "F") + (255.0, 65535.0, 2.0**32 - 1)
-        full = next((f for f in usual if values.max() <= f), float(values.max()))
-    return np.clip(np.rint(values * (255.0 / full)), 0, 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import struct
 import sys
 import warnings
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
+import PIL.ImageFilter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +23,7 @@ from toy_images import error_of, scene
 from facerec.errors import ImageError
 from facerec.photos import reading
 from facerec.photos.folders import find_photos, photo_hash
-from facerec.photos.reading import read_image
+from facerec.photos.reading import read, read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 
@@ -35,6 +38,9 @@ from facerec.photos.reading import read_image
         ("a.jpg", {"quality": 95, "subsampling": 0}, 12),
         ("a.jpg", {"quality": 95, "subsampling": 0, "progressive": True}, 12),
         ("a.gif", {}, 40),
+        ("a.avif", {"quality": 100, "subsampling": "4:4:4"}, 12),
+        ("a.jp2", {}, 0),
+        ("a.ppm", {}, 0),
     ],
 )
 def test_formats(tmp_path: Path, name: str, options: dict, tolerance: int) -> None:
@@ -48,11 +54,41 @@ def test_formats(tmp_path: Path, name: str, options: dict, tolerance: int) -> No
     assert np.abs(image.astype(int) - scene()).max() <= tolerance
 
 
-def test_gif_and_tiff_give_their_first_frame(tmp_path: Path) -> None:
-    red, blue = (PIL.Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
-    for name in ("a.gif", "a.tif"):
-        red.save(tmp_path / name, save_all=True, append_images=[blue])
-        assert (read_image(tmp_path / name) == (255, 0, 0)).all()
+@pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.webp", "a.png", "a.avif"])
+def test_of_several_pictures_the_first_that_is_not_blank_is_read(tmp_path: Path, name: str) -> None:
+    """A film fades in: black, then dark, then bright. The first is read where all are flat."""
+    word = "page" if name == "a.tif" else "frame"
+    bright = PIL.Image.fromarray(scene())
+    dark, black = PIL.Image.fromarray(scene() // 5), PIL.Image.new("RGB", bright.size)
+    for pictures, place in (
+        ([bright, black], 1),
+        ([black, dark, bright, dark], 3),
+        ([black, PIL.Image.new("RGB", bright.size, "navy")], 1),
+    ):
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], quality=90)
+        image, (remark,) = read(tmp_path / name)
+        assert remark.startswith(f"{word} {place} of {len(pictures)} was read")
+        assert ("blank" in remark) == (place > 1)
+        assert np.abs(image.astype(int) - np.asarray(pictures[place - 1])).mean() < 10
+
+
+def test_an_animation_that_is_damaged_further_on_gives_its_first_picture(tmp_path: Path) -> None:
+    bright = PIL.Image.fromarray(scene())
+    bright.save(tmp_path / "a.gif", save_all=True, append_images=[bright.rotate(90), bright.rotate(180)])
+    data = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(data[: len(data) // 2])
+    assert np.abs(read_image(tmp_path / "a.gif").astype(int) - scene()).max() <= 40
+
+
+def test_a_photo_beside_its_copy_for_another_screen_is_one_photo(tmp_path: Path) -> None:
+    """Phones write MPO: a JPEG, and after it a smaller one, or a map of brightness."""
+    PIL.Image.fromarray(scene()).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[PIL.Image.new("L", (8, 6))]
+    )
+    assert PIL.Image.open(tmp_path / "a.jpg").format == "MPO"
+    image, remarks = read(tmp_path / "a.jpg")
+    assert image.shape == (24, 32, 3)
+    assert remarks == ()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
@@ -176,6 +212,28 @@ def test_heic(tmp_path: Path) -> None:
     assert np.abs(image.astype(int) - scene(64, 96)).mean() < 8
 
 
+def test_jpeg_xl(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jxl", reason="the extra `jxl` is not installed")
+    PIL.Image.fromarray(scene()).save(tmp_path / "a.jxl", lossless=True)
+    assert np.array_equal(read_image(tmp_path / "a.jxl"), scene())
+
+
+@pytest.mark.parametrize("start", [b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a"])
+def test_jpeg_xl_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    (tmp_path / "a.jpg").write_bytes(start + b"\0" * 100)
+    assert "pip install facerec[jxl]; or give the photo as JPEG" in error_of(tmp_path / "a.jpg")
+
+
+def test_avif_that_calls_itself_an_image_of_any_kind_needs_no_extra(tmp_path: Path) -> None:
+    PIL.Image.fromarray(scene()).save(tmp_path / "a.avif")
+    data = (tmp_path / "a.avif").read_bytes()
+    assert data[8:12] == b"avif"
+    assert b"avif" in data[16 : data[3]], "among the compatible brands"
+    (tmp_path / "a.avif").write_bytes(data[:8] + b"mif1" + data[12:])
+    assert read_image(tmp_path / "a.avif").shape == (24, 32, 3)
+
+
 def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what Python itself puts there to forbid an import
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
@@ -233,6 +291,62 @@ def test_cut_off(tmp_path: Path, name: str, share: float) -> None:
     assert "cut off" in error_of(tmp_path / name) or "damaged" in error_of(tmp_path / name)
 
 
+JPEGS = [{"subsampling": 0, "quality": 95}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}]
+
+
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_jpeg_is_used_if_only_its_last_rows_are_missing(tmp_path: Path, options: dict) -> None:
+    """No row that is said to be there depends on what is missing."""
+    whole = PIL.Image.fromarray(scene(400, 300)).filter(PIL.ImageFilter.BoxBlur(1))
+    whole.save(tmp_path / "whole.jpg", **options)
+    data, true = (tmp_path / "whole.jpg").read_bytes(), read_image(tmp_path / "whole.jpg")
+    used = 0
+    for cut in (*range(1, 40, 3), len(data) // 90, len(data) // 50, len(data) // 10, len(data) // 3):
+        (tmp_path / "a.jpg").write_bytes(data[:-cut])
+        try:
+            image, remarks = read(tmp_path / "a.jpg")
+        except ImageError:
+            assert cut > 2
+            continue
+        used += 1
+        wrong = int((image != true).any(axis=(1, 2)).sum())
+        assert wrong <= _lost(remarks) <= 0.05 * 400
+    assert 10 <= used <= 15
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.ppm", "a.tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_other_photos_are_used_if_only_their_last_rows_are_missing(tmp_path: Path, name: str, mode: str) -> None:
+    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (100, 50, 3), np.uint8)).convert(mode)
+    noise.save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: -len(data) // 35])
+    image, (remark,) = read(tmp_path / name)
+    assert remark == f"the file's end is missing, {_lost((remark,))} of 100 rows are lost"
+    assert int((image != np.asarray(noise.convert("RGB"))).any(axis=(1, 2)).sum()) == _lost((remark,)) in (3, 4)
+    (tmp_path / name).write_bytes(data[: -len(data) // 10])
+    assert "truncated" in error_of(tmp_path / name)
+    assert PIL.ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def _lost(remarks: tuple[str, ...]) -> int:
+    """How many rows a remark says are lost."""
+    return sum(int(rows) for remark in remarks for rows in re.findall(r"(\d+) of \d+ rows", remark))
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused(tmp_path: Path) -> None:
+    """All its rows are there, but they are coarse."""
+    PIL.Image.fromarray(scene(64, 64)).save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: data.rfind(b"\xff\xda")])
+    assert "truncated" in error_of(tmp_path / "a.jpg")
+
+
+def test_a_raw_picture_is_refused(tmp_path: Path) -> None:
+    PIL.Image.fromarray(scene()).save(tmp_path / "a.nef", "TIFF")
+    assert "a camera's raw picture; give it as JPEG" in error_of(tmp_path / "a.nef")
+
+
 def test_a_damaged_tiff_leaves_nothing_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     PIL.Image.fromarray(scene(64, 64)).save(tmp_path / "a.tif", compression="tiff_lzw")
     data = bytearray((tmp_path / "a.tif").read_bytes())
@@ -249,7 +363,7 @@ def _encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-SOUND = {kind: _encoded(kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")}
+SOUND = {kind: _encoded(kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
