@@ -184,7 +184,7 @@ def test_identify_states_it_whatever_the_threshold(stating: Path, crops: Path, t
     run("calibrate", "--fpir", 0.2, "--model", stating, gallery=gallery)  # another target: t stays that for 1 %
     again = json_lines(run(*arguments, "--json", gallery=gallery))
     assert [line["probability"] for line in again] == [line["probability"] for line in lines]
-    assert " % probable\n" in run(*arguments, gallery=gallery).stdout
+    assert " % probable\n" in run(*arguments, "--explain", gallery=gallery).stdout
 
 
 def test_evaluate_reports_and_draws_it(stating: Path, crops: Path, tmp_path: Path) -> None:
