@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from facerec.cli import common
+from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
@@ -33,8 +34,9 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 @common.threshold_option
 @common.explain_option
 @common.face_options
-@click.option(
+@everyday_option(
     "--model",
+    setting="model",
     metavar="DIR|FILE|NAME",
     help="For faces: a face model, as elsewhere. For whole pictures: a model of --mode classify, or a backbone's name, "
     "such as resnet50.",

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ import click
 from platformdirs import user_data_path
 
 from facerec.cli.left_out import told_at_the_end
+from facerec.cli.user_settings import SMALLEST_FACE, everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.faces.settings import DetectorSettings
@@ -23,13 +25,11 @@ from facerec.types import Photo
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.decision.decide import Verification
-    from facerec.evaluation.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
-WIDEST = 1000  # characters of a table where no terminal sets a limit
 
 
 class Failure(click.ClickException):
@@ -55,21 +55,32 @@ class FacerecCommand(click.Command):
             voice_option("--verbose", "Also say what is loaded, how long that takes, and more of each photo."),
         ]
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options, and the user's settings. Raises Failure for errors of that file."""
+        with _errors_in_one_line():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Failure for errors of the library and of files."""
         ctx.color = wants_colour()
         if is_verbose():
             ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
-        try:
-            with told_at_the_end(remark):
-                return super().invoke(ctx)
-        except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
-            raise
-        except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message
-            raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
-        except FacerecError as error:
-            raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
+        with _errors_in_one_line(), told_at_the_end(remark):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Raise Failure for errors of the library and of files."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
+        raise
+    except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message
+        raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
+    except FacerecError as error:
+        raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
 
 
 def in_options(message: str) -> str:
@@ -133,11 +144,12 @@ class FilePath(click.Path):
 PHOTOS = FilePath()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout.")
-model_option = click.option(
+model_option = everyday_option(
     "--model",
+    setting="model",
     metavar="DIR|FILE|NAME",
     help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
-    "[default: the model that comes with facerec]",
+    "[default: that of facerec.toml, else the model that comes with facerec]",
 )
 layers_option = click.option(
     "--model",
@@ -151,13 +163,14 @@ classifier_option = click.option(
     metavar="DIR",
     help="Model folder made by facerec train --mode classify, or for --attribute by facerec train --attribute.",
 )
-gallery_option = click.option(
+gallery_option = everyday_option(
     "--gallery",
     "gallery_folder",
+    setting="gallery",
     type=PHOTOS,
     envvar="FACEREC_GALLERY",
     default=lambda: user_data_path() / "facerec-gallery",
-    show_default="$FACEREC_GALLERY, else facerec-gallery in your data directory",
+    show_default="$FACEREC_GALLERY, else that of facerec.toml, else facerec-gallery in your data directory",
     metavar="DIR",
     help="The gallery's folder.",
 )
@@ -180,14 +193,22 @@ def face_options(f: F) -> F:
 def detector_options(f: F) -> F:
     """Add --min-face-size and --min-confidence."""
     defaults = DetectorSettings()
-    f = click.option(
-        "--min-confidence", type=click.FloatRange(0, 1), default=defaults.min_confidence, show_default=True,
+    f = everyday_option(
+        "--min-confidence",
+        setting="min_confidence",
+        type=click.FloatRange(0, 1),
+        default=defaults.min_confidence,
+        show_default=True,
         help="Ignore faces that the detector is less sure of than this.",
-    )(f)  # fmt: skip
-    return click.option(
-        "--min-face-size", type=click.IntRange(min=12), default=defaults.min_face_size, show_default=True,
+    )(f)
+    return everyday_option(
+        "--min-face-size",
+        setting="min_face_size",
+        type=click.IntRange(min=SMALLEST_FACE),
+        default=defaults.min_face_size,
+        show_default=True,
         help="Smallest face to look for, in pixels.",
-    )(f)  # fmt: skip
+    )(f)
 
 
 def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
@@ -283,29 +304,6 @@ def same_or_not(answer: "Verification", explain: bool) -> str:
     """Return the answer to whether two faces are one person's. explain: with the reason in words."""
     said = click.style("the same person", fg="green") if answer.same else click.style("different people", fg="yellow")
     return f"{said}: {answer.reason if explain or answer.distance is None else f'distance {answer.distance:.2f}'}"
-
-
-def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str, Any]], list[Table]]") -> None:
-    """Print `line` as JSON, or the tables made of it."""
-    if as_json:
-        emit(line)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width, so no line need be broken
-        console = Console(width=WIDEST)
-    for table in tables(line):
-        shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
-        for name in table.header:
-            shown.add_column(
-                escape(name), overflow="fold"
-            )  # a narrow terminal breaks long cells instead of cutting them
-        for row in table.rows:
-            shown.add_row(*map(escape, row))
-        console.print(shown)
 
 
 def show_progress(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.tables import show_tables
 from facerec.settings import split_names
 
 if TYPE_CHECKING:  # imported when needed
@@ -187,7 +188,7 @@ def _settings(
 
 def _show(run: "Run", as_json: bool) -> None:
     """Print the figures, write the report, and exit. Photos that could not be used decide the exit code."""
-    common.show_tables(run.line, as_json, run.tables)
+    show_tables(run.line, as_json, run.tables)
     if (path := run.write_report(click.get_current_context().obj)) is not None:
         common.remark(f"The report is {path}")
     used = run.photos - run.failed

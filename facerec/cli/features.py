@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.tables import show_tables
 from facerec.errors import ConfigError, DataError
 from facerec.photos.folders import find_photos
 from facerec.text import how_many
@@ -160,7 +161,7 @@ def _tell_result(result: "LearnerResult", reader: "StageReader", seconds: float,
         how = f"by {result.folds}-fold cross-validation" if result.folds else "on the photos of --test"
         chosen = ", ".join(f"{value:g}" for value in result.chosen)
         click.echo(f"{result.classifier} on {_source(reader)}, {result.parameter} {chosen}, {how}:")
-    common.show_tables(line, as_json, classification_tables)
+    show_tables(line, as_json, classification_tables)
 
 
 def _source(reader: "StageReader") -> str:

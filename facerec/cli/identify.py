@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from facerec.cli import common
+from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, NoFaceError
 from facerec.text import UNKNOWN, printable
 from facerec.types import Threshold
@@ -28,8 +30,9 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
     help=f"How many candidates --explain and --json list per face  [default: {TOP}]",
 )  # fmt: skip
 @common.threshold_option
-@click.option(
+@everyday_option(
     "--fpir",
+    setting="fpir",
     type=float,
     metavar="R",
     help="Use the threshold for this FPIR, the share of strangers who may be taken for somebody (0.01 is 1 %).",
@@ -69,8 +72,8 @@ def identify(
     facerec identify --json inbox/ > answers.jsonl
     facerec identify party.jpg --save-annotated named/
     """
-    if threshold is not None and fpir is not None:
-        raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
+    if threshold is not None:
+        fpir = _give_way(fpir)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top lists candidates, which --explain and --json show; give one of these with it")
     from facerec.decision.decide import choose_threshold
@@ -96,6 +99,12 @@ def identify(
     faces_seen = counts["known"] + counts["unknown"]
     common.summarise(len(paths), counts, as_json, faces_seen)
     common.finish(counts["failed"] + len(empty), faces_seen)
+
+
+def _give_way(fpir: float | None) -> None:
+    """Let the rate of the user's settings give way to --threshold. Raises ConfigError for one that was typed."""
+    if fpir is not None and click.get_current_context().get_parameter_source("fpir") is ParameterSource.COMMANDLINE:
+        raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
 
 
 def _ready(pictures: Path | None, gallery_folder: Path) -> None:

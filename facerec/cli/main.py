@@ -31,6 +31,15 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Also say where the user's settings stand."""
+        from facerec.cli.user_settings import settings_file
+
+        super().format_help_text(ctx, formatter)
+        with formatter.indentation():
+            formatter.write_paragraph()
+            formatter.write_text(f"Defaults of --model, --gallery, --fpir and the detector: {settings_file()}")
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         return list(COMMANDS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.user_settings import read_everyday, settings_file
 from facerec.errors import FacerecError
 from facerec.text import printable
 
@@ -78,7 +79,13 @@ def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
     facerec doctor
     """
     known, card = _model(model)
-    checks = {"versions": _versions(), "device": _device(), "model": known, "gallery": _gallery(gallery_folder, card)}
+    checks = {
+        "versions": _versions(),
+        "device": _device(),
+        "settings": _settings(),
+        "model": known,
+        "gallery": _gallery(gallery_folder, card),
+    }
     checks = {name: common.in_options(value) for name, value in checks.items()}
     problems = [value for value in checks.values() if value.startswith("problem: ")]
     for problem in problems:
@@ -89,6 +96,12 @@ def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
         for name, value in checks.items():
             click.echo(f"{name}: {value}")
     common.finish(len(problems), len(checks) - len(problems))
+
+
+def _settings() -> str:
+    where = common.one_line(settings_file())
+    held = ", ".join(f"{name} {value}" for name, value in read_everyday().items())
+    return f"{where}: {printable(held) or 'empty'}" if settings_file().is_file() else f"none at {where}"
 
 
 def _versions() -> str:

@@ -76,7 +76,7 @@ def test_doctor_of_a_sound_house(gallery: Path, toy: Path) -> None:
     result = run("doctor", "--json", "--model", toy, gallery=gallery)
     (line,) = json_lines(result)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert list(line) == ["versions", "device", "model", "gallery"]
+    assert list(line) == ["versions", "device", "settings", "model", "gallery"]
     assert line["versions"].startswith("Python 3.")
     assert line["model"].startswith("toy (")
     assert line["model"].endswith(

@@ -1,0 +1,122 @@
+"""`facerec.toml`, the user's everyday settings: defaults of the options that are made as an `EverydayOption`.
+
+    model = "int8"                 # or the full path of a model folder or file
+    gallery = "/home/ann/club"
+    fpir = 0.001                   # the target rate of `facerec identify`
+
+    [detector]
+    min_face_size = 40
+    min_confidence = 0.95
+
+What is typed goes before the environment, that before the file, and the file before the default.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from platformdirs import user_config_path
+
+from facerec.errors import ConfigError
+from facerec.settings import build_settings, read_values
+from facerec.text import printable
+
+SMALLEST_FACE = 12  # pixels: what MTCNN can find
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Everyday:
+    """What the file may hold."""
+
+    model: str = ""
+    gallery: str = ""
+    fpir: float = 0.01
+    detector: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Detector:
+    """What its table `detector` may hold."""
+
+    min_face_size: int = SMALLEST_FACE
+    min_confidence: float = 0.5
+
+
+def settings_file() -> Path:
+    """Where the file stands if there is one."""
+    return user_config_path() / "facerec.toml"
+
+
+def read_everyday() -> Mapping[str, Any]:
+    """Return the settings in force, by the names of their options; empty without a file.
+
+    Raises ConfigError for a file that is no TOML, and for unknown keys and unfit values.
+    """
+    path = settings_file()
+    return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, changed: int) -> Mapping[str, Any]:
+    """Return what the file holds. changed: when it was written, so that a changed file is read again."""
+    values, where = read_values(path), printable(path)
+    detector = values.get("detector", {})
+    _require(isinstance(detector, dict), where, "'detector' must be a table, [detector], of what it is set to")
+    everyday = build_settings(_Everyday, values, where)
+    found = build_settings(_Detector, detector, f"{where}, [detector]")
+    _require(0 < everyday.fpir < 1, where, "'fpir' must be above 0 and below 1, such as 0.01")
+    _require(found.min_face_size >= SMALLEST_FACE, where, f"'min_face_size' must be {SMALLEST_FACE} pixels or more")
+    _require(0 <= found.min_confidence <= 1, where, "'min_confidence' must be from 0 to 1")
+    places = {name: _place(values[name], name, where) for name in ("model", "gallery") if name in values}
+    rates = {name: everyday.fpir for name in ("fpir",) if name in values}
+    return places | rates | {name: getattr(found, name) for name in detector}
+
+
+def _place(value: str, name: str, where: str) -> str:
+    """Return a full path, or the name of a shipped model. The file is read in many folders, so no path is relative."""
+    from facerec.inference.loading import SHIPPED
+
+    if name == "model" and value in SHIPPED:
+        return value
+    path = Path(value).expanduser()
+    _require(path.is_absolute(), where, f"'{name}' must be a full path, such as {Path.home() / 'club'}, not '{value}'")
+    return str(path)
+
+
+def _require(holds: bool, where: str, what: str) -> None:
+    if not holds:
+        raise ConfigError(f"{where}: {what}; correct it")
+
+
+class EverydayOption(click.Option):
+    """An option whose default may stand in the user's settings.
+
+    setting: its name there.
+    """
+
+    def __init__(self, *args: Any, setting: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setting = setting
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Take the value from the file if it is neither typed nor in the environment."""
+        value, source = super().consume_value(ctx, opts)
+        if source is ParameterSource.DEFAULT and self.setting in (everyday := _everyday(ctx)):
+            return everyday[self.setting], ParameterSource.DEFAULT_MAP
+        return value, source
+
+
+def _everyday(ctx: click.Context) -> Mapping[str, Any]:
+    try:
+        return read_everyday()
+    except ConfigError:
+        if ctx.resilient_parsing:  # the shell completes a word: nobody reads a message
+            return {}
+        raise
+
+
+everyday_option = functools.partial(click.option, cls=EverydayOption)
