@@ -36,9 +36,7 @@ class LazyGroup(click.Group):
         from facerec.cli.user_settings import settings_file
 
         super().format_help_text(ctx, formatter)
-        with formatter.indentation():
-            formatter.write_paragraph()
-            formatter.write_text(f"Defaults of --model, --gallery, --fpir and the detector: {settings_file()}")
+        formatter.write(f"\n  Defaults of --model, --gallery, --fpir and the detector may stand in\n  {settings_file()}\n")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

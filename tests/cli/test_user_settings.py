@@ -100,7 +100,7 @@ def test_a_name_below_the_home_folder(settings: Path, gallery: Path, monkeypatch
 
 
 def test_doctor_and_help_say_where_the_file_is(settings: Path, gallery: Path, toy: Path) -> None:
-    assert str(settings) in run("--help").stdout.replace("\n", "")
+    assert str(settings) in run("--help").stdout
     arguments = ["doctor", "--model", toy, "--json"]
     assert json_lines(run(*arguments, gallery=gallery))[0]["settings"] == f"none at {settings}"
     settings.write_text("fpir = 0.001\n[detector]\nmin_face_size = 40\n")
