@@ -60,13 +60,13 @@ def name_key(name: str) -> str:
 
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 _LONG = re.compile("([aou])e|(a)a")  # ä, ö, ü and å where they cannot be typed
-_LIGATURES = {"æ": "ae", "œ": "oe", "\N{LATIN SMALL LETTER DOTLESS I}": "i"}
+_LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "ae", "Œ": "oe", "\N{LATIN SMALL LETTER DOTLESS I}": "i"}
 
 
 def _words(name: str) -> list[str]:
     """Return the words and numbers of a name, without case and accents."""
-    plain = "".join(map(_plain_letter, unicodedata.normalize("NFKD", name).casefold()))
-    return [_LONG.sub(r"\1\2", word) for word in _WORDS.findall(plain)]
+    plain = name if name.isascii() else "".join(map(_plain_letter, unicodedata.normalize("NFKD", name)))
+    return [_LONG.sub(r"\1\2", word) for word in _WORDS.findall(plain.casefold())]
 
 
 def _plain_letter(letter: str) -> str:

@@ -13,17 +13,20 @@ uncertainty counts in the expected rate and widens the stated intervals.
 
 Among many people, the nearest one decides. Mean and spread do not tell how alike the most similar people are
 (relatives, look-alikes, photos of one event). So every enrolled person is also searched among all others, as a stranger
-of the right kind. The more of them there are, the more each weighs. The method and the constants were chosen by
+of the right kind. The more of them there are, the more each weighs. Somebody who is enrolled
+under several names counts as one person in all of this (`one_person`). The method and the constants were chosen by
 scripts/studies/population.py.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
+from facerec.decision.one_person import FEWEST, LOOKED_AT, at, joined
 from facerec.search.people import SPREAD, PeopleIndex
 from facerec.search.standing import StandingSearch
 from facerec.types import Floats, Vectors
@@ -71,19 +74,29 @@ class Population:
 
 
 def calibrate_people(
-    people: PeopleIndex, cohort: Strangers, fpir: float, given: Strangers = None, search: StandingSearch | None = None
+    people: PeopleIndex,
+    cohort: Strangers,
+    fpir: float,
+    given: Strangers = None,
+    search: StandingSearch | None = None,
+    apart: Collection[frozenset[str]] = (),
 ) -> Calibration | None:
     """Return the threshold that matches strangers of these people's kind at rate `fpir`.
 
     cohort, given: (N, D) unit rows. The given strangers are of the right kind, so their distances are not corrected.
     search: holds the distances that the last calibration found, and is brought up to date; the result is the same
-    without it. None if there are no strangers or no people. ConfigError if the rate is not between 0 and 1.
+    without it. apart: pairs of names of people who were said to be two (`one_person`). None if there are no strangers
+    or no people. ConfigError if the rate is not between 0 and 1.
     """
-    return calibrate_by(evidence_of(people, cohort, given, search), fpir, len(people.names))
+    return calibrate_by(evidence_of(people, cohort, given, search, apart), fpir, len(people.names))
 
 
 def evidence_of(
-    people: PeopleIndex, cohort: Strangers, given: Strangers = None, search: StandingSearch | None = None
+    people: PeopleIndex,
+    cohort: Strangers,
+    given: Strangers = None,
+    search: StandingSearch | None = None,
+    apart: Collection[frozenset[str]] = (),
 ) -> Evidence:
     """Return the distances that set a threshold: of the corrected cohort, the given strangers, and the people.
 
@@ -93,18 +106,36 @@ def evidence_of(
     if not people.names:
         return Evidence(np.empty(0, np.float32), np.empty(0), np.empty(0))
     of_cohort, of_given = (_unit(rows, people.dimension) for rows in (cohort, given))
-    searched = sampled(people) if len(of_cohort) and len(people.names) > 1 else np.empty(0, np.intp)
-    rows = np.concatenate([of_cohort, of_given, people.vectors[people.first[searched]]])
-    owners = np.concatenate([np.full(len(of_cohort) + len(of_given), -1), searched])
-    nearest = (search or StandingSearch()).update(people, rows, owners)
-    strange, right = nearest[: len(of_cohort)], nearest[len(of_cohort) :]
-    if not len(strange):
-        return Evidence(right, np.ones(len(right)), np.zeros(len(right)))
+    search = search or StandingSearch()
+    nearest, searched = _search(people, of_cohort, of_given, search)
+    if not len(of_cohort):
+        return Evidence(nearest, np.ones(len(nearest)), np.zeros(len(nearest)))
     population = fit(people, of_cohort)
+    if len(of_cohort) >= FEWEST:
+        kind = population.centre, population.spread
+        near = searched[nearest[len(nearest) - len(searched) :] <= at(LOOKED_AT, *kind)]
+        persons = joined(people, [people.names[place] for place in near], *kind, apart)
+        if persons is not people:
+            nearest, searched = _search(persons, of_cohort, of_given, search)
+            population = fit(persons, of_cohort)
+    strange, right = nearest[: len(of_cohort)], nearest[len(of_cohort) :]
     corrected = population.distances(strange)
     weights = np.repeat([1.0, len(right) / EQUAL], [len(corrected), len(right)])
     errors = np.concatenate([population.errors(corrected), np.zeros(len(right))])
     return Evidence(np.concatenate([corrected, right]), weights, errors, len(searched))
+
+
+def _search(
+    people: PeopleIndex, cohort: Vectors, given: Vectors, search: StandingSearch
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return the distances of the cohort, the given strangers and enrolled people to the nearest (other) person.
+
+    The second array has the places of those enrolled people.
+    """
+    searched = sampled(people) if len(cohort) and len(people.names) > 1 else np.empty(0, np.intp)
+    rows = np.concatenate([cohort, given, people.vectors[people.first[searched]]])
+    owners = np.concatenate([np.full(len(cohort) + len(given), -1), searched])
+    return search.update(people, rows, owners), searched
 
 
 def sampled(people: PeopleIndex) -> NDArray[np.intp]:

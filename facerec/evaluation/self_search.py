@@ -59,7 +59,7 @@ class SelfSearch:
 def search_itself(held: EnrolledPeople) -> SelfSearch:
     """Search a gallery with its own templates and its strangers. At least one template."""
     people = PeopleIndex(np.arange(len(held.vectors)), held.owners, held.vectors)
-    evidence = evidence_of(people, held.strangers, held.given)
+    evidence = evidence_of(people, held.strangers, held.given, apart=held.apart)
     made = calibrate_by(evidence, held.fpir, len(people.names))
     threshold = held.fallback if made is None else made.threshold
     counts = (len(people.names), len(held.vectors))

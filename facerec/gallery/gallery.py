@@ -142,7 +142,8 @@ class Gallery:
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
             if (known := calibration_cache.load(db, generation, rate)) is not None:
                 return known
-        made = calibrate_people(people, cohort, rate, given, cache.search())
+            apart = vetoes.pairs_by_name(db)
+        made = calibrate_people(people, cohort, rate, given, cache.search(), apart)
         if fpir is None and made is not None:
             calibration_cache.keep(self.store, generation, made, cache.search())
         return made

@@ -27,6 +27,7 @@ from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_
 from facerec.gallery.schema import scalar, sealed
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
+from facerec.gallery.vetoes import pairs_by_name
 from facerec.search.people import EnrolledPeople
 from facerec.types import Image, Threshold, Vectors
 from facerec.vectors import vector_fault
@@ -172,7 +173,9 @@ class ModelChange:
         limit = None if distance is None else Threshold(distance, source)
         cohort, given = (read_strangers(db, dimension, kind) for kind in ("cohort", "given"))
         owners = tuple(owners_of_all(db)[1])
-        return EnrolledPeople(vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given)
+        return EnrolledPeople(
+            vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given, pairs_by_name(db)
+        )
 
     def _then(self, db: sqlite3.Connection, model: NextModel) -> EnrolledPeople:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "
@@ -180,7 +183,7 @@ class ModelChange:
         owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.fingerprint,)))
         vectors = self._rows(db, model.dimension, f"SELECT renewal.vector {query}", (model.fingerprint,))
         fpir = scalar(db, "SELECT fpir FROM gallery")
-        return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold)
+        return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold, apart=pairs_by_name(db))
 
     def given_strangers(self) -> int:
         """The number of strangers the user gave. Their vectors are the old model's, so the change deletes them."""

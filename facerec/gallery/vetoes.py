@@ -134,13 +134,22 @@ def forget_apart(store: Store, one: str, other: str) -> bool:
         pair = _pair(store, db, one, other)
         if known := db.execute("DELETE FROM apart WHERE (one, other) = (?, ?)", sorted(pair)).rowcount > 0:
             record(db, "people no longer apart", pair[0], other=pair[1])
+            _set_threshold_anew(db)
     return known
 
 
 def insert_apart(db: sqlite3.Connection, one: int, other: int, made: str | None = None) -> bool:
     """Store that two people, given by their numbers, are two; return whether it was new. made: as for `insert_veto`."""
     row = (min(one, other), max(one, other), made or utc_now())
-    return db.execute("INSERT OR IGNORE INTO apart (one, other, made) VALUES (?, ?, ?)", row).rowcount > 0
+    added = db.execute("INSERT OR IGNORE INTO apart (one, other, made) VALUES (?, ?, ?)", row).rowcount > 0
+    if added:
+        _set_threshold_anew(db)
+    return added
+
+
+def _set_threshold_anew(db: sqlite3.Connection) -> None:
+    """Make the threshold that was found invalid: two people who may be one count as one in it (`one_person`)."""
+    db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
 
 
 def apart(store: Store, name: str) -> list[str]:
@@ -161,8 +170,9 @@ def pairs(db: sqlite3.Connection) -> list[tuple[int, int, str]]:
 
 def pairs_by_name(db: sqlite3.Connection) -> set[frozenset[str]]:
     """The names of all people who are said to be two, pair by pair."""
-    names = dict(db.execute("SELECT id, name FROM people"))
-    return {frozenset((names[one], names[other])) for one, other, _ in pairs(db)}
+    found = pairs(db)
+    names = dict(db.execute("SELECT id, name FROM people")) if found else {}
+    return {frozenset((names[one], names[other])) for one, other, _ in found}
 
 
 def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path) -> None:

@@ -1,6 +1,6 @@
 """People and their vectors, and the search for the nearest people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -184,7 +184,7 @@ class EnrolledPeople:
 
     vectors: (T, D) unit rows. owners: T names, one for each row. strangers: (N, D) unit rows of the model's cohort.
     fpir: the target rate. fallback: the threshold if there are no strangers. given: (N, D) unit rows of the strangers
-    that the user gave.
+    that the user gave. apart: pairs of names of people who were said to be two.
     """
 
     vectors: Vectors
@@ -193,3 +193,4 @@ class EnrolledPeople:
     fpir: float
     fallback: Threshold | None
     given: NDArray[np.floating] | None = None
+    apart: Collection[frozenset[str]] = ()

@@ -215,3 +215,59 @@ def test_one_person_under_two_names_does_not_close_the_gallery(cohort: int) -> N
     assert once.within == twice.within == 0
     assert twice.distance > once.distance - 0.1
     assert ("by their tail" in twice.threshold.source) == (cohort > 1000)
+
+
+# ------------------------------------------------------------------------------------- one person under several names
+
+
+SPELLINGS = ["Ann Lee", "ann lee", "ANN_LEE", "Lee, Ann", "AnnLee"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 20, 100])
+@pytest.mark.parametrize(("names", "noise"), [(SPELLINGS, 0.8), (["Ann", "Bo", "Cy", "Dee", "Eve"], 0.3)])
+def test_one_person_under_five_names_leaves_the_threshold_as_it_is(count: int, names: list[str], noise: float) -> None:
+    """Names that are spellings of one, or faces that are plainly one: as if all photos were under one name."""
+    rng, enrolled = np.random.default_rng(count), people(10, count, common=0.3)
+    ann = rng.standard_normal(64)
+    photos = ann + noise * rng.standard_normal((10, 64))
+    photos = list((photos / np.linalg.norm(photos, axis=1, keepdims=True)).astype(np.float32))
+    own = {name: photos[2 * place : 2 * place + 2] for place, name in enumerate(names)}
+    once = calibrate_people(index_people(enrolled | {"Ann": photos}), COHORT, 0.01)
+    several = calibrate_people(index_people(enrolled | own), COHORT, 0.01)
+    assert once is not None
+    assert several is not None
+    assert several.distance == pytest.approx(once.distance, abs=1e-5)
+    assert several.people == count + 5
+    pairs = {frozenset((names[0], other)) for other in names[1:]}
+    apart = calibrate_people(index_people(enrolled | own), COHORT, 0.01, apart=pairs)
+    assert apart is not None
+    assert apart.distance <= several.distance, "somebody said that the first of them is another person"
+    assert count > 20 or apart.distance < several.distance - 0.01
+
+
+def test_look_alikes_and_namesakes_are_strangers_to_each_other() -> None:
+    """As alike as two people are who are not one; and one name for two faces."""
+    rng, enrolled = np.random.default_rng(0), people(10, 10)
+    looks = rng.standard_normal(64)
+    alike = looks + 0.7 * rng.standard_normal((2, 64))
+    names = ("Ann", "Bo")
+    rows = (alike / np.linalg.norm(alike, axis=1, keepdims=True)).astype(np.float32)
+    pair = {name: [row] for name, row in zip(names, rows, strict=True)}
+    namesakes = {"Bo Ray": enrolled.pop("10-0"), "bo ray": enrolled.pop("10-1")}
+    index = index_people(enrolled | pair | namesakes)
+    assert evidence_of(index, COHORT).own == 12
+
+
+def test_what_is_kept_serves_people_who_count_as_one() -> None:
+    """The search that is brought up to date finds what a new one finds, with Ann under two names and without."""
+    search, enrolled = StandingSearch(), people(10, 30, common=0.3)
+    for more in ({}, {"again": enrolled["10-1"][:1]}, {"again": enrolled["10-1"][:1], "new": enrolled["10-2"]}, {}):
+        index = index_people(enrolled | more)
+        kept, new = calibrate_people(index, COHORT, 0.05, None, search), calibrate_people(index, COHORT, 0.05)
+        assert kept == new
+
+
+def test_few_strangers_do_not_tell_who_is_one_person() -> None:
+    enrolled = people(10, 20, common=0.3)
+    index = index_people(enrolled | {"again": enrolled["10-1"]})
+    assert [evidence_of(index, COHORT[:count]).own for count in (99, 100)] == [21, 20]

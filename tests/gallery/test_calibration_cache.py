@@ -1,5 +1,6 @@
 """What a calibration found is kept for the next one, in a file that is only a cache."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of, search_of
 from facerec.gallery.maintenance import check
+from facerec.gallery.vetoes import forget_apart
 from facerec.search import standing
 
 folder = toy_fixtures.not_made_yet
@@ -94,3 +96,21 @@ def test_an_encrypted_gallery_keeps_no_cache(folder: Path, monkeypatch: pytest.M
     with opened(folder) as gallery:
         (problem,) = check(gallery.store).problems
         assert problem.endswith("calibration.cache: not encrypted, as the gallery is; delete it")
+
+
+def test_who_is_said_to_be_two_counts_as_two_from_then_on(folder: Path) -> None:
+    """Also in a gallery that is open, and until it is taken back."""
+    near = vector(0) + 0.05 * vector(1)
+    again = dataclasses.replace(template(1), vector=(near / np.linalg.norm(near)).astype(np.float32))
+    with Gallery.open(folder, create=True) as gallery:
+        gallery.bind_model(*MODEL, np.stack([vector(1000 + number) for number in range(200)]))
+        gallery.add("Ann Lee", template(0))
+        gallery.add("ann lee", again)
+        found = [gallery.threshold]
+        gallery.set_apart("Ann Lee", "ann lee")
+        found.append(gallery.threshold)
+        forget_apart(gallery.store, "Ann Lee", "ann lee")
+        found.append(gallery.threshold)
+    one, two, taken_back = (limit.distance for limit in found if limit is not None)
+    assert taken_back == one
+    assert two < one
