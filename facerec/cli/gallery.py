@@ -11,6 +11,7 @@ from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
 from facerec.cli.gallery_remove import expire, remove
 from facerec.gallery import archive, backup, enrolled, erasure, maintenance, vetoes
+from facerec.gallery.archive_file import read_archive
 from facerec.gallery.layout import KINDS
 from facerec.gallery.names import clean_name
 from facerec.gallery.store import Store
@@ -247,7 +248,7 @@ def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery import club.npz --gallery other
     """
-    content = archive.read_archive(file)
+    content = read_archive(file)
     with Store.open(gallery_folder, create=True) as store:
         people = archive.import_archive(store, content)
     for person in people:

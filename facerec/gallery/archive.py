@@ -1,42 +1,20 @@
-"""An archive: one file that takes the people of a gallery to another gallery.
+"""Export and import: the people of a gallery in one file (see `archive_file`), for another gallery."""
 
-The file is an uncompressed zip file with two members. NumPy reads it as an .npz:
-
-    vectors.npy   (N, D) little-endian float32: the unit vectors of all templates, in the order of the JSON
-    people.json   {"format": "facerec-people", "version": 1, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
-                   "model": {"fingerprint": str, "name": str, "dimension": D},
-                   "people": [{"name": str, "consent": str|null, "until": "YYYY-MM-DD"|null,
-                               "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
-                                              "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...]}, ...]}
-
-Reading trusts nothing in the file. Every name, number and vector is checked as strictly as at enrollment. A compressed
-member is refused, so no member can take more memory than the file's size.
-"""
-
-import io
-import json
-import math
-import os
-import re
 import sqlite3
-import tokenize
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
-from facerec.files import replacing
-from facerec.gallery.audit_log import facerec_version, record, utc_now
-from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.archive_file import Archive, Person, write_archive
+from facerec.gallery.audit_log import record
+from facerec.gallery.integrity import broken_vetoes, require_undamaged
 from facerec.gallery.model import write_model
-from facerec.gallery.names import clean_day, clean_name, clean_note
+from facerec.gallery.names import clean_name
 from facerec.gallery.queries import (
+    StoredTemplate,
     consent_of,
     count_rows,
     id_of,
@@ -46,52 +24,11 @@ from facerec.gallery.queries import (
     summaries,
     write_consent,
 )
+from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store
+from facerec.gallery.vetoes import StoredVeto, insert_apart, insert_veto, is_vetoed, pairs, vetoes_of
 from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
-
-FORMAT, VERSION = "facerec-people", 1
-MAX_JSON = 64 << 20  # bytes, some 150,000 photos; parsed JSON takes up to twenty times as much memory
-MAX_TEXT = 4 * 4096  # characters: the longest path, with every byte escaped
-MAX_SIDE = 1e9  # pixels; no box in a photo has larger coordinates
-_PEOPLE, _VECTORS = "people.json", "vectors.npy"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-
-# What zipfile, json and NumPy's header reader raise for arbitrary bytes. RuntimeError covers NotImplementedError and
-# RecursionError; ValueError covers broken JSON and lone surrogates.
-_HOSTILE = (
-    zipfile.BadZipFile, ValueError, TypeError, ArithmeticError, EOFError, RuntimeError, SyntaxError, MemoryError,
-    tokenize.TokenError,
-)  # fmt: skip
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Person:
-    """One person in an archive.
-
-    consent: the note on what they agreed to. until: the last day they may be kept, YYYY-MM-DD. None where there is
-    none. templates: each with the time it was enrolled, ISO 8601 in UTC.
-    """
-
-    name: str
-    consent: str | None
-    until: str | None
-    templates: tuple[tuple[Template, str], ...]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Archive:
-    """The content of an archive: people, and the model that made their vectors.
-
-    dimension: the length of each vector.
-    """
-
-    fingerprint: str
-    model_name: str
-    dimension: int
-    people: tuple[Person, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +42,6 @@ class Imported:
     added: int
     skipped: int
     conflicts: tuple[str, ...]
-
-
-# ------------------------------------------------------------------------------------------------------------- export
 
 
 def export(store: Store, path: Path) -> Archive:
@@ -135,21 +69,46 @@ def _gather(db: sqlite3.Connection, where: Path) -> Archive:
     """Return everybody in a gallery; GalleryError if nobody is enrolled or a name is no longer allowed."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
     require_undamaged(db, where)
-    people = []
+    if found := broken_vetoes(db):
+        raise DamagedGalleryError(f"{where}: {found[0]}")
+    people, names = [], {}
     for person in summaries(db):
         _require_fit(person.name, where)
         number = id_of(db, person.name)
         assert number is not None
-        blobs = db.execute("SELECT vector FROM templates WHERE person = ? ORDER BY id", (number,))
-        vectors = [np.frombuffer(blob, "<f4") for (blob,) in blobs]
-        if any(vector_fault(vector[None], dimension) for vector in vectors):
-            raise DamagedGalleryError(f"{where}: a vector of '{person.name}' is damaged; `facerec gallery check`")
-        stored = zip(photos_of(db, number), vectors, strict=True)
-        templates = tuple((Template(s.photo_hash, s.source, s.box, s.quality, v), s.enrolled) for s, v in stored)
-        people.append(Person(person.name, person.consent, person.until, templates))
+        names[number] = person.name
+        templates = _faces(photos_of(db, number), _vectors(db, "templates", number, dimension, where))
+        vetoes = _faces(vetoes_of(db, number), _vectors(db, "vetoes", number, dimension, where))
+        people.append(Person(person.name, person.consent, person.until, templates, vetoes))
     if not people:
         raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
-    return Archive(fingerprint, name, dimension, tuple(people))
+    apart = tuple((names[one], names[other], made) for one, other, made in pairs(db))
+    return Archive(fingerprint, name, dimension, tuple(people), apart)
+
+
+def _vectors(db: sqlite3.Connection, table: str, person: int, dimension: int, where: Path) -> list[Vectors]:
+    """Return the vectors of a person's templates or vetoes; DamagedGalleryError if one is no unit row."""
+    if table == "vetoes" and version_of(db) < 7:
+        return []
+    blobs = db.execute(f"SELECT vector FROM {table} WHERE person = ? ORDER BY id", (person,))
+    vectors = [np.frombuffer(blob, "<f4") for (blob,) in blobs]
+    if any(vector_fault(vector[None], dimension) for vector in vectors):
+        name = scalar(db, "SELECT name FROM people WHERE id = ?", person)
+        raise DamagedGalleryError(f"{where}: a vector of '{name}' is damaged; `facerec gallery check`")
+    return vectors
+
+
+def _faces(
+    stored: Sequence[StoredTemplate] | Sequence[StoredVeto], vectors: Sequence[Vectors]
+) -> tuple[tuple[Template, str], ...]:
+    """Return faces with their vectors, each with the time it was enrolled or vetoed."""
+    return tuple(
+        (
+            Template(s.photo_hash, s.source, s.box, s.quality, vector),
+            s.enrolled if isinstance(s, StoredTemplate) else s.made,
+        )
+        for s, vector in zip(stored, vectors, strict=True)
+    )
 
 
 def _require_fit(name: str, where: Path) -> None:
@@ -159,83 +118,20 @@ def _require_fit(name: str, where: Path) -> None:
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
-def write_archive(path: Path, archive: Archive) -> None:
-    """Write a new file that only its owner can read, all or nothing.
-
-    GalleryError if the file exists already, would be too large, or cannot be written.
-    """
-    text = json.dumps(_as_json(archive), ensure_ascii=False, indent=1).encode()
-    if len(text) > MAX_JSON:
-        raise GalleryError(f"{path}: too many photos for one file ({len(text)} bytes of JSON, {MAX_JSON} allowed)")
-    vectors = io.BytesIO()
-    rows = [template.vector for person in archive.people for template, _ in person.templates]
-    np.lib.format.write_array(vectors, np.stack(rows).astype("<f4"), allow_pickle=False)
-    try:
-        if os.path.lexists(path):  # a broken symbolic link must not be replaced either
-            raise GalleryError(f"{path}: exists already; delete it or give another name")
-        with replacing(path, private=True, unique=True) as draft, zipfile.ZipFile(draft, "w") as members:
-            members.writestr(_PEOPLE, text)
-            members.writestr(_VECTORS, vectors.getvalue())
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: cannot be written ({error.strerror}); give another name or free its disk"
-        ) from error
-
-
-def _as_json(archive: Archive) -> dict[str, Any]:
-    model = {"fingerprint": archive.fingerprint, "name": archive.model_name, "dimension": archive.dimension}
-    people = [
-        {
-            "name": person.name,
-            "consent": person.consent,
-            "until": person.until,
-            "templates": [
-                {"photo_hash": t.photo_hash, "source": t.source, "box": t.box, "quality": t.quality, "enrolled": when}
-                for t, when in person.templates
-            ],
-        }
-        for person in archive.people
-    ]
-    made = {"format": FORMAT, "version": VERSION, "facerec": facerec_version(), "exported": utc_now()}
-    return {**made, "model": model, "people": people}
-
-
-# ------------------------------------------------------------------------------------------------------------- import
-
-
-def read_archive(path: Path) -> Archive:
-    """Read and check a file that `write_archive` wrote; GalleryError of one line if it is damaged or another file."""
-    with _refused(path):
-        with zipfile.ZipFile(path) as members:
-            text, array = (_stored(members, name, path.stat().st_size) for name in (_PEOPLE, _VECTORS))
-        found = _is(dict, json.loads(text.decode()))
-        if found.get("format") != FORMAT:
-            raise ValueError("another format")
-        if _is(int, found["version"]) > VERSION:
-            raise GalleryError(f"{path}: written by a newer facerec (format {found['version']}); update facerec")
-        if not found["people"]:
-            raise ValueError("nobody is in it")
-        model, people = _is(dict, found["model"]), [_is(dict, person) for person in _is(list, found["people"])]
-        dimension = _is(int, model["dimension"])
-        count = sum(len(_is(list, person["templates"])) for person in people)
-        vectors = iter(_unpacked(array, count, dimension))
-        read = tuple(_person(person, vectors) for person in people)
-        fingerprint, name = _text(model["fingerprint"]), _text(model["name"])
-        if not fingerprint or not (fingerprint + name).isprintable():
-            raise ValueError("its model has no proper name")
-        return Archive(fingerprint, name, dimension, read)
-
-
 def import_archive(store: Store, archive: Archive) -> list[Imported]:
     """Enroll the people of an archive in one transaction; return what was done with each.
 
     A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
-    out. A consent that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model.
-    ForeignModelError if the gallery has photos of another model.
+    out, and so is one that was said not to be the person, by the gallery or by the archive, and is enrolled as them by
+    the other. A consent that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's
+    model. ForeignModelError if the gallery has photos of another model.
     """
     with store.write() as db:
         _take_model(db, archive, store.folder)
-        return [_merge_person(db, person) for person in archive.people]
+        imported = [_merge_person(db, person) for person in archive.people]
+        for one, other, made in archive.apart:
+            _set_apart(db, one, other, made)
+        return imported
 
 
 def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
@@ -257,7 +153,9 @@ def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
     added, skipped, conflicts = 0, 0, []
     for template, enrolled in person.templates:
         owner = owner_of(db, template.photo_hash)
-        if owner is None:
+        if owner is None and is_vetoed(db, person.name, template):
+            conflicts.append(f"{template.source}: said not to be '{person.name}', so not enrolled as them")
+        elif owner is None:
             insert_template(db, person.name, template, enrolled)
             added += 1
         elif owner == person.name:
@@ -267,98 +165,33 @@ def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
     if (number := id_of(db, person.name)) is not None:
         if added:
             record(db, "imported", number, templates=added)
-        known, own = consent_of(db, number), (person.consent, person.until)
-        if known == (None, None) != own:
-            write_consent(db, number, *own)
-            record(db, "consent set", number)
-        elif own not in {known, (None, None)}:
-            conflicts.append(f"'{person.name}': the file's consent note or last day differs; the gallery's stays")
+        conflicts += _merge_consent(db, number, person) + _merge_vetoes(db, number, person)
     return Imported(person.name, added, skipped, tuple(conflicts))
 
 
-def _person(found: dict[str, Any], vectors: Iterator[np.ndarray]) -> Person:
-    name = clean_name(_text(found["name"]))
-    note, until = (None if found[key] is None else _text(found[key]) for key in ("consent", "until"))
-    templates = tuple(_template(_is(dict, template), next(vectors)) for template in found["templates"])
-    if not templates:
-        raise ValueError(f"'{name}' has no photo")
-    return Person(name, clean_note(note or ""), clean_day(until or ""), templates)
+def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[str]:
+    """Take over the consent of a person who has none; return what contradicts the gallery."""
+    known, own = consent_of(db, number), (person.consent, person.until)
+    if known == (None, None) != own:
+        write_consent(db, number, *own)
+        record(db, "consent set", number)
+    elif own not in {known, (None, None)}:
+        return [f"'{person.name}': the file's consent note or last day differs; the gallery's stays"]
+    return []
 
 
-def _template(found: dict[str, Any], vector: np.ndarray) -> tuple[Template, str]:
-    digest, enrolled, box = _text(found["photo_hash"]), _text(found["enrolled"]), _is(list, found["box"])
-    if not re.fullmatch("[0-9a-f]{64}", digest) or not _TIME.fullmatch(enrolled):
-        raise ValueError("a hash or time is malformed")
-    datetime.fromisoformat(enrolled)  # ValueError for a day or hour that does not exist
-    x1, y1, x2, y2 = (_number(side) for side in box)
-    if not (x1 < x2 and y1 < y2 and max(map(abs, (x1, y1, x2, y2))) <= MAX_SIDE):
-        raise ValueError("a box is malformed")
-    quality = _number(found["quality"])
-    if not 0 <= quality <= 1:
-        raise ValueError("a quality is not in 0..1")
-    return Template(digest, _text(found["source"]), (x1, y1, x2, y2), quality, vector), enrolled
+def _merge_vetoes(db: sqlite3.Connection, number: int, person: Person) -> list[str]:
+    """Take over what was said not to be a person; return what contradicts the gallery."""
+    conflicts = []
+    for face, made in person.vetoes:
+        if owner_of(db, face.photo_hash) == person.name:
+            conflicts.append(f"{face.source}: enrolled as '{person.name}', so it cannot be said not to be them")
+        elif insert_veto(db, number, face, made):
+            record(db, "face vetoed", number)
+    return conflicts
 
 
-def _stored(members: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Return the bytes of an uncompressed member. most: the archive's size in bytes, which no member can exceed."""
-    member = members.getinfo(name)
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-        raise ValueError(f"{name} is compressed")
-    if member.file_size > (min(most, MAX_JSON) if name == _PEOPLE else most):
-        raise ValueError(f"{name} is too large")
-    return members.read(member)
-
-
-def _unpacked(array: bytes, count: int, dimension: int) -> Vectors:
-    """Return the (count, dimension) rows of an .npy file; its header is checked before any row is read."""
-    stream = io.BytesIO(array)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("not the array facerec writes")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    rest = array[stream.tell() :]
-    if shape != (count, dimension) or fortran or dtype != np.dtype("<f4") or len(rest) != 4 * count * dimension:
-        order = "Fortran's order" if fortran else "C's"
-        raise ValueError(f"vectors {dtype} {shape} in {order} instead of <f4 {(count, dimension)} in C's")
-    vectors = np.frombuffer(rest, "<f4").reshape(count, dimension)
-    if count and (fault := vector_fault(vectors, dimension)):
-        raise ValueError(f"a vector {fault}")
-    return vectors
-
-
-def _is(kind: type[T], value: Any) -> T:
-    if type(value) is not kind:
-        raise ValueError(f"a {type(value).__name__} instead of a {kind.__name__}")
-    return value
-
-
-def _text(value: Any) -> str:
-    text = _is(str, value)
-    text.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
-    if len(text) > MAX_TEXT:
-        raise ValueError("a text is too long")
-    return text
-
-
-def _number(value: Any) -> float:
-    number = float(_is(int, value) if type(value) is int else _is(float, value))
-    if not math.isfinite(number):
-        raise ValueError("a number is not finite")
-    return number
-
-
-@contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """Turn every error that a damaged or foreign file causes into a GalleryError of one line."""
-    try:
-        yield
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: {error.strerror or 'cannot be read'}; give a file of `facerec gallery export`"
-        ) from error
-    except KeyError as error:
-        raise GalleryError(f"{path}: not a complete export of a gallery ({error.args[0]!s:.80} is missing)") from error
-    except GalleryError as error:
-        raise type(error)(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
-    except _HOSTILE as error:
-        words = " ".join(str(error).split())[:120]
-        raise GalleryError(f"{path}: not a complete export of a gallery ({words})") from error
+def _set_apart(db: sqlite3.Connection, one: str, other: str, made: str) -> None:
+    first, second = id_of(db, one), id_of(db, other)
+    if first is not None and second is not None and first != second and insert_apart(db, first, second, made):
+        record(db, "people set apart", first, other=second)

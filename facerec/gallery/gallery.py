@@ -22,7 +22,8 @@ from facerec.decision.calibration import Calibration, require_rate
 from facerec.decision.population import calibrate_people
 from facerec.errors import GalleryError
 from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, vetoes
-from facerec.gallery.archive import Archive, Imported
+from facerec.gallery.archive import Imported
+from facerec.gallery.archive_file import Archive
 from facerec.gallery.audit_log import LogEntry, record
 from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
@@ -321,7 +322,7 @@ class Gallery:
         return archive.export(self.store, path)
 
     def import_archive(self, content: Archive) -> list[Imported]:
-        """Enroll the people of an archive that `archive.read_archive` read; see `archive.import_archive`."""
+        """Enroll the people of an archive that `archive_file.read_archive` read; see `archive.import_archive`."""
         return archive.import_archive(self.store, content)
 
 

@@ -99,6 +99,13 @@ def vetoes_of(db: sqlite3.Connection, person: int) -> list[StoredVeto]:
     return [StoredVeto(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
 
 
+def is_vetoed(db: sqlite3.Connection, name: str, face: Template) -> bool:
+    """Whether it was said of this very face that it is not the person called `name`."""
+    query = "SELECT 1 FROM vetoes JOIN people ON people.id = person WHERE name = ? AND photo_hash = ? AND "
+    box = tuple(map(float, face.box))
+    return bool(scalar(db, f"{query} (x1, y1, x2, y2) = (?, ?, ?, ?)", name, face.photo_hash, *box))
+
+
 def insert_veto(db: sqlite3.Connection, person: int, face: Template, made: str | None = None) -> bool:
     """Store a veto unless it is known; return whether it was new.
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.gallery.archive import Archive, Person
+from facerec.gallery.archive_file import Archive, Person
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.types import Template

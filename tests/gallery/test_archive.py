@@ -14,10 +14,11 @@ from killing import photos_in
 from running import json_lines, run
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 
-from facerec.errors import ForeignModelError, GalleryError
-from facerec.gallery.archive import read_archive
+from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
+from facerec.gallery.archive_file import read_archive
 from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.vetoes import apart, vetoes
 
 
 @pytest.fixture
@@ -115,6 +116,63 @@ def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> 
     with opened(tmp_path / "new") as gallery:
         assert photos_in(gallery) == {"Ann Lee": [2, 7], "Eve": [0], "Çelik 王": [1]}
         assert consent(gallery.store, "Ann Lee") == ("asked again", None)
+
+
+@pytest.fixture
+def vetoed(source: Path, tmp_path: Path) -> Path:
+    """The file of a gallery where photos 50 and 51 are not Ann Lee, and Ann Lee and Çelik are two people."""
+    with opened(source) as gallery:
+        for number in (50, 51):
+            gallery.veto("Ann Lee", template(number))
+        gallery.set_apart("Ann Lee", "Çelik 王")
+        gallery.export(tmp_path / "vetoed.npz")
+    return tmp_path / "vetoed.npz"
+
+
+def test_what_was_said_not_to_be_somebody_arrives(source: Path, vetoed: Path, tmp_path: Path) -> None:
+    people, vectors = parts(vetoed)
+    assert people["version"] == 2
+    assert np.array_equal(vectors, np.stack([vector(number) for number in (0, 2, 1, 50, 51)]))
+    assert [len(person["vetoes"]) for person in people["people"]] == [2, 0]
+    for _ in range(2):  # the second time nothing is new
+        assert run("gallery", "import", vetoed, gallery=tmp_path / "new").exit_code == 0
+    with opened(source) as old, opened(tmp_path / "new") as new:
+        assert len(vetoes(old.store, "Ann Lee")) == 2
+        for name in ("Ann Lee", "Çelik 王"):
+            assert vetoes(new.store, name) == vetoes(old.store, name)
+            assert apart(new.store, name) == apart(old.store, name) != []
+        rows = np.stack([vector(number) for number in (*range(3), 50, 51)])
+        assert new.search(rows, 2) == old.search(rows, 2)
+        assert any(candidate.veto for candidate in new.search(rows, 2)[0])
+        assert new.check().problems == ()
+        log = [entry.action for entry in new.log()[0]]
+        assert (log.count("face vetoed"), log.count("people set apart")) == (2, 1)
+
+
+def test_a_veto_and_a_template_of_one_photo_are_a_conflict(source: Path, vetoed: Path, tmp_path: Path) -> None:
+    with opened(tmp_path / "new") as gallery:
+        gallery.add("Ann Lee", template(50))
+        gallery.veto("Ann Lee", template(2))
+    result = run("gallery", "import", vetoed, "--json", gallery=tmp_path / "new")
+    assert result.exit_code == 1
+    ann, *_ = json_lines(result)
+    assert (ann["added"], ann["conflicts"]) == (1, [
+        "photos/2.jpg: said not to be 'Ann Lee', so not enrolled as them",
+        "photos/50.jpg: enrolled as 'Ann Lee', so it cannot be said not to be them",
+    ])  # fmt: skip
+    with opened(tmp_path / "new") as gallery:
+        assert photos_in(gallery) == {"Ann Lee": [0, 50], "Çelik 王": [1]}
+        assert [veto.source for veto in vetoes(gallery.store, "Ann Lee")] == ["photos/2.jpg", "photos/51.jpg"]
+
+
+def test_a_damaged_veto_is_not_exported(source: Path, vetoed: Path, tmp_path: Path) -> None:
+    sql(source, "UPDATE vetoes SET checksum = checksum + 1 WHERE id = 2")
+    with (
+        opened(source) as gallery,
+        pytest.raises(DamagedGalleryError, match=r"the face of photos/51.jpg that"),
+    ):
+        gallery.export(tmp_path / "again.npz")
+    assert not (tmp_path / "again.npz").exists()
 
 
 def test_another_model_s_people_are_refused(file: Path, tmp_path: Path) -> None:
@@ -246,6 +304,26 @@ FIRST = ("people", 0, "templates", 0)
 )
 def test_wrong_types_and_values(change: Any, file: Path, tmp_path: Path) -> None:
     people, vectors = parts(file)
+    refuse(write(tmp_path / "bad.npz", change(people), vectors), tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("apart", to=None),
+        changed("apart", to=[["Ann Lee", "Çelik 王"]]),
+        changed("apart", to=[["Ann Lee", 3, "2026-01-31T12:00:00Z"]]),
+        changed("apart", to=[["Ann Lee", "Çelik 王", "today"]]),
+        changed("people", 0, "vetoes", to=None),
+        changed("people", 0, "vetoes", to=[[]]),
+        changed("people", 0, "vetoes", 0, "made", to="yesterday"),
+        changed("people", 0, "vetoes", 0, "photo_hash", to="0"),
+        changed("people", 1, "vetoes", to=[{}]),
+        changed("version", to=1),
+    ],
+)
+def test_wrong_vetoes(change: Any, vetoed: Path, tmp_path: Path) -> None:
+    people, vectors = parts(vetoed)
     refuse(write(tmp_path / "bad.npz", change(people), vectors), tmp_path / "new")
 
 

@@ -15,7 +15,7 @@ from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import DamagedGalleryError, ImageError
 from facerec.faces.detector import AlignedDetector
-from facerec.gallery.archive import read_archive
+from facerec.gallery.archive_file import read_archive
 from facerec.gallery.backup import list_copies
 from facerec.gallery.encryption import encrypt, is_encrypted
 from facerec.gallery.gallery import Gallery

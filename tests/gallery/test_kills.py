@@ -20,7 +20,8 @@ from toy_gallery import sql
 from victims import Process, left_alone
 
 from facerec.gallery import archive, erasure
-from facerec.gallery.archive import Archive, Imported
+from facerec.gallery.archive import Imported
+from facerec.gallery.archive_file import Archive
 from facerec.gallery.store import Store
 
 
