@@ -33,6 +33,10 @@ groups_option = click.option(
     "--groups", type=common.PHOTOS, metavar="FILE",
     help="A CSV with lines PHOTO,GROUP or PERSON,GROUP: also report every figure for each group.",
 )  # fmt: skip
+skip_option = click.option(
+    "--skip-missing", is_flag=True,
+    help="Leave out photos that are missing or cannot be read, and count them, instead of refusing.",
+)  # fmt: skip
 report_option = click.option(
     "--report", type=common.PHOTOS, metavar="DIR",
     help="Write DIR/report.html: figures, plots and pictures of the worst errors on one page.",
@@ -73,6 +77,7 @@ def evaluate() -> None:
     "--pairs", required=True, type=common.PHOTOS, metavar="FILE", help="LFW's pairs.txt, or a CSV a,b,same[,fold]."
 )
 @groups_option
+@skip_option
 @report_option
 @common.face_options
 @drop_option
@@ -113,6 +118,7 @@ def verification(images: Path, pairs: Path, groups: Path | None, as_json: bool, 
     help="Also report the mean over random galleries of N people; the other people are then strangers.",
 )  # fmt: skip
 @groups_option
+@skip_option
 @report_option
 @common.face_options
 @drop_option
@@ -155,6 +161,7 @@ def identification(
     "--attribute", type=common.PHOTOS, metavar="FILE",
     help="A CSV as for train --attribute: measure that attribute instead of the class.",
 )  # fmt: skip
+@skip_option
 @report_option
 @common.face_options
 @drop_option
@@ -178,19 +185,35 @@ def classification(images: Path, attribute: Path | None, as_json: bool, **settin
 
 
 def _settings(
-    model: str | None, drop_blocks: tuple[str, ...], report: Path | None, aligned: bool, **faces: Any
+    model: str | None,
+    drop_blocks: tuple[str, ...],
+    skip_missing: bool,
+    report: Path | None,
+    aligned: bool,
+    **faces: Any,
 ) -> "RunSettings":
     from facerec.evaluation.runs import RunSettings
     from facerec.faces.settings import DetectorSettings
 
-    return RunSettings(model, drop_blocks, aligned, DetectorSettings(**faces), report, common.Watched, common.warn)
+    looks = DetectorSettings(**faces)
+    return RunSettings(model, drop_blocks, aligned, looks, skip_missing, report, common.show_progress, common.remark)
 
 
 def _show(run: "Run", as_json: bool) -> None:
-    """Print the figures, write the report, and exit. Photos that could not be used decide the exit code."""
+    """Print the figures and what failed, write the report, and exit. Photos without a face make the exit code 1."""
     show_tables(run.line, as_json, run.tables)
+    for line in run.failures.lines():
+        common.warn(line)
+    if remark := run.failures.remark():
+        common.remark(remark)
+    for message in run.failures.messages():
+        common.detail(message)
     if (path := run.write_report(click.get_current_context().obj)) is not None:
         common.remark(f"The report is {path}")
-    used = run.photos - run.failed
-    common.summarise(run.photos, {"used": used, "failed": run.failed}, as_json)
-    common.finish(run.failed, used)
+    failures = run.failures
+    failed, left_out = len(failures.no_face), len(failures.left_out)
+    used = failures.photos - failed - left_out
+    common.summarise(
+        failures.photos, {"used": used} | ({"left out": left_out} if left_out else {}) | {"failed": failed}, as_json
+    )
+    common.finish(failed, used)

@@ -1,12 +1,16 @@
 """Attributes files: CSV with one value for each photo (`photo,NAME`) or each person (`person,NAME`)."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from facerec.datasets.photo_names import names_of, say_endings
 from facerec.datasets.text_files import csv_records, read_lines
 from facerec.errors import DataError
 from facerec.text import how_many, same_form
+
+log = logging.getLogger(__name__)
 
 PHOTO = "photo"
 NOUNS = {PHOTO: "photos", "person": "people"}  # the first column's header -> its plural
@@ -27,13 +31,15 @@ class Attribute:
     table: dict[str, str]
 
     def values(self, photos: Sequence[str], otherwise: str = "leave them out (`exclude`)") -> list[str]:
-        """Return the value of each of the photos, given as person/file. A crop PHOTO.png has the value of PHOTO.
+        """Return the value of each of the photos, given as person/file; of another ending, too (`photo_names`).
 
         DataError if the file has no line for some of them. otherwise: what the message offers as the other remedy.
         """
-        by_photo = self.of == PHOTO
-        keys = [same_form(photo if by_photo else photo.split("/")[0]) for photo in photos]
-        found = [self.table.get(key, self.table.get(key.removesuffix(".png")) if by_photo else None) for key in keys]
+        keys = [same_form(photo if self.of == PHOTO else photo.split("/")[0]) for photo in photos]
+        names = names_of(keys, self.table) if self.of == PHOTO else {}
+        if said := say_endings(self.path, names):
+            log.warning("%s", said)
+        found = [self.table.get(names.get(key, key)) for key in keys]
         missing = sorted({key for key, value in zip(keys, found, strict=True) if value is None})
         if missing:
             used = "is used" if len(missing) == 1 else "are used"

@@ -1,9 +1,10 @@
 """Groups files: CSV `photo or person,group`, so that every figure can be reported for each group."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from facerec.datasets.photo_names import names_of
 from facerec.datasets.text_files import csv_records, read_lines
 from facerec.errors import DataError
 from facerec.text import same_form
@@ -26,6 +27,13 @@ class Groups:
     def of(self, photo: str, person: str) -> str:
         """Return the photo's group, or else the person's, or else NO_GROUP."""
         return self.names.get(same_form(photo), self.names.get(same_form(person), NO_GROUP))
+
+    def for_photos(self, photos: Collection[str]) -> tuple["Groups", dict[str, str]]:
+        """The same, under the names of these photos, which may have other endings; and `names_of` the photos."""
+        found = names_of(map(same_form, photos), self.names)
+        moved = {photo: self.names[name] for photo, name in found.items()}
+        others = {name: group for name, group in self.names.items() if name not in found.values()}
+        return Groups(self.path, others | moved), found
 
     def strays(self, photos: Iterable[str], people: Iterable[str]) -> list[str]:
         """Return the names in the file that are neither one of these photos nor one of these people."""

@@ -56,8 +56,7 @@ def read_pairs(path: Path) -> Pairs:
 
 def person_of(photo: str) -> str:
     """Return the person a photo shows: its folder, or the photo's own name if it is in none."""
-    folder = str(PurePosixPath(photo).parent)
-    return photo if folder == "." else folder
+    return photo.rpartition("/")[0] or photo
 
 
 def _is_number(text: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.datasets.photo_names import names_of, say_endings
 from facerec.datasets.text_files import read_list
 from facerec.errors import DataError, ImageError
 from facerec.photos.folders import identity_folders, photo_hash
@@ -87,10 +88,11 @@ def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
     if exclude is None:
         return photos
     left_out, keys = read_exclusions(exclude), list(map(same_form, photos.keys()))
-    crops = [key.removesuffix(".png") for key in keys]  # the list may name PHOTO instead of its crop PHOTO.png
-    _warn_of_unknown(exclude, left_out, {*keys, *crops})
-    kept = [key not in left_out and crop not in left_out for key, crop in zip(keys, crops, strict=True)]
-    photos = photos.take(np.flatnonzero(kept))
+    named = names_of(keys, left_out)
+    if said := say_endings(exclude, named):
+        log.warning("%s", said)
+    _warn_of_unknown(exclude, left_out, set(named.values()))
+    photos = photos.take(np.flatnonzero([key not in named for key in keys]))
     if not len(photos):
         raise DataError(f"{printable(folder)}: {exclude} leaves no photo of it; shorten the list")
     return photos.only([photos.names[label] for label in np.unique(photos.labels)])

@@ -28,11 +28,12 @@ SEED = 0
 class ClassificationResult:
     """What `facerec evaluate classification` reports, less model and time; the caller adds those to `to_json()`.
 
-    images: number of all photos in the folders.
-    failures: how many of them could not be read.
+    images: number of the photos in the folders, without those `skipped`.
+    failures: how many of them have no answer, because they show no usable face.
+    skipped: photos that are missing or unreadable; they are in no other figure.
     accuracy: share of right answers among all images; a failure is no right answer.
-    roc_auc: `metrics.class_auc` over the photos that could be read; None where they are all of one class.
-    confusion: (C, C) counts of the photos that could be read; rows are the true classes, columns the answers.
+    roc_auc: `metrics.class_auc`, for which a failure is a miss; None where all photos are of one class.
+    confusion: (C, C) counts of the photos with an answer; rows are the true classes, columns the answers.
     ci95: [low, high] of accuracy and roc_auc; None where undefined. Where it is known who is on the photos, both are
         over people (`metrics.intervals`). Otherwise photos are taken for independent: Clopper-Pearson for accuracy, for
         roc_auc the percentiles of `replicates` resamples of the photos within their classes.
@@ -41,6 +42,7 @@ class ClassificationResult:
     images: int
     classes: int
     failures: int
+    skipped: int
     accuracy: float
     roc_auc: float | None
     confusion: list[list[int]]
@@ -98,26 +100,28 @@ def classification(
     rows: Sequence[NDArray[np.float32] | None],
     classes: int,
     people: Sequence[str] | None = None,
+    skipped: int = 0,
 ) -> ClassificationResult:
     """Compare the answers with the labels.
 
-    labels: one per photo, from 0 to classes - 1. rows: the photo's probabilities (classes,), or None where the photo
-    could not be read; at least one must not be None. people: who is on each photo; where given, intervals are over
-    people.
+    labels: one per photo, from 0 to classes - 1. rows: the photo's probabilities (classes,), or None where it has no
+    answer; at least one must not be None. people: who is on each photo; where given, intervals are over people.
+    skipped: photos that were left out before.
     """
     sound = np.array([row is not None for row in rows])
-    y, p = np.array(labels)[sound], np.stack([row for row in rows if row is not None])  # (read,), (read, classes)
-    counts = metrics.confusion(y, p.argmax(axis=1), classes)
+    nothing = np.full(classes, np.nan)
+    y, p = np.array(labels), np.stack([nothing if row is None else row for row in rows])  # (N,), (N, classes)
+    counts = metrics.confusion(y[sound], p[sound].argmax(axis=1), classes)
     right, auc = int(counts.trace()), metrics.class_auc(y, p)
     ends = list(metrics.share_interval(right, len(labels))) if people is None else _over_people(labels, rows, people)
     auc_ends = None
     if not np.isnan(auc):
-        who = None if people is None else np.array(people)[sound]
-        auc_ends = interval(metrics.class_auc_bootstrap(y, p, REPLICATES, SEED, who))
+        auc_ends = interval(metrics.class_auc_bootstrap(y, p, REPLICATES, SEED, people))
     return ClassificationResult(
         images=len(labels),
         classes=classes,
-        failures=len(labels) - len(y),
+        failures=int((~sound).sum()),
+        skipped=skipped,
         accuracy=right / len(labels),
         roc_auc=None if np.isnan(auc) else auc,
         confusion=counts.tolist(),

@@ -36,7 +36,8 @@ FPIR = {"0.01": 0.01}
 class SizeResult:
     """Means over `draws` random sub-galleries of `people` people.
 
-    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means over the draws, too.
+    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means over the draws, too, as is
+    failures_to_acquire_nonmated, the searches among the latter without a usable face, which no rate is about.
     fnir_at_fpir: at a threshold chosen by the very strangers searched for. fpir_at_gallery_threshold,
     fnir_at_gallery_threshold: of the final decisions at each sub-gallery's own threshold, whose mean is
     `gallery_threshold`. A rate is None where it is over nothing in every draw.
@@ -48,6 +49,7 @@ class SizeResult:
     draws: int
     mated_searches: float
     nonmated_searches: float
+    failures_to_acquire_nonmated: float
     gallery_threshold: float | None
     fnir_at_fpir: dict[str, float | None]
     fpir_at_gallery_threshold: float | None
@@ -122,6 +124,7 @@ def _of_size(
         draws=len(drawn),
         mated_searches=float(np.mean([draw.searches.mated.sum() for draw in drawn])),
         nonmated_searches=float(np.mean([(~draw.searches.mated).sum() for draw in drawn])),
+        failures_to_acquire_nonmated=float(np.mean([(~draw.searches.counted).sum() for draw in drawn])),
         gallery_threshold=float(np.mean(limits)) if limits else None,
         **rates,
         ci95={**ci95, "replicates": REPLICATES},
@@ -165,7 +168,7 @@ def _tallies(drawn: Sequence[Draw]) -> Nest:
 
 
 def _false_positives(draw: Draw) -> Tally:
-    return tally(~draw.searches.mated, draw.named)
+    return tally(draw.searches.nonmated, draw.named)
 
 
 def _misses(draw: Draw) -> Tally:

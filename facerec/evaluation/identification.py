@@ -4,6 +4,7 @@ Knows vectors, not detectors or models. The caller embeds the photos, `run_searc
 `by_group` reports on groups of searchers.
 """
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from facerec.decision.decide import decide
 from facerec.decision.population import calibrate_people
 from facerec.decision.posterior import PRIOR, Posterior
 from facerec.errors import DataError
+from facerec.evaluation.failures import counted
 from facerec.evaluation.reliability import reliability
 from facerec.metrics.intervals import Nest, Tally, measured, rates, tally
 from facerec.search.people import PeopleIndex
@@ -43,7 +45,7 @@ class Searches:
     hit: (N,) bool, whether the nearest person is the searcher. distance: (N,) float32 to the nearest person, +inf where
     the photo has no usable face or nobody is enrolled. seconds: (S,) the time of each search that was timed.
     candidates: the nearest people of each search, nearest first, as many as the largest of RANKS. people: how many are
-    enrolled with a template.
+    enrolled with a template. faceless: the positions of the photos without a usable face.
     """
 
     searcher: tuple[str, ...]
@@ -53,6 +55,19 @@ class Searches:
     seconds: NDArray[np.float64]
     candidates: tuple[tuple[Candidate, ...], ...] = ()
     people: int = 0
+    faceless: frozenset[int] = frozenset()
+
+    @property
+    def nonmated(self) -> NDArray[np.bool_]:
+        """(N,) the strangers' searches that rates are about. One without a face would be right, and nobody searched."""
+        return self.counted & ~self.mated
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(N,) the searches that rates are about (`failures.counted`)."""
+        usable = np.ones(len(self.mated), np.bool_)
+        usable[list(self.faceless)] = False
+        return counted(self.mated, usable)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -85,6 +100,7 @@ class Searches:
             np.zeros(0),
             tuple(self.candidates[i] for i in chosen),
             self.people,
+            frozenset(place for place, i in enumerate(chosen) if int(i) in self.faceless),
         )
 
 
@@ -95,7 +111,9 @@ class IdentificationResult:
     people: to be enrolled, those whose photos all failed included: they stay mated, and their searches miss.
     templates: enrolled photos.
     failures_to_enrol: enrollment photos without a usable face.
-    failures_to_acquire: probe photos without one: a mated search that misses, or a non-mated one that returns nobody.
+    failures_to_acquire: probe photos without one. A mated search is then a miss.
+    failures_to_acquire_nonmated: how many of these are strangers'. `nonmated_searches` counts them, rates do not.
+    skipped: photos that are missing or unreadable; they are in no other figure.
     rank1_rate: share of the mated searches whose nearest person is the searcher, at any distance.
     rank_k: the same for the searcher among the k nearest people (cumulative match characteristic).
     fnir_at_fpir: FNIR (at rank 1) at the largest threshold with at most floor(FPIR * non-mated searches) false
@@ -116,6 +134,8 @@ class IdentificationResult:
     nonmated_searches: int
     failures_to_enrol: int
     failures_to_acquire: int
+    failures_to_acquire_nonmated: int
+    skipped: int
     rank1_rate: float | None
     rank_k: dict[str, float | None]
     fnir_at_fpir: dict[str, float | None]
@@ -177,6 +197,7 @@ def _searches(
         seconds=seconds,
         candidates=tuple(map(tuple, found)),
         people=people,
+        faceless=frozenset(i for i, row in enumerate(itertools.chain(*probes.values())) if row is None),
     )
 
 
@@ -215,9 +236,9 @@ def identification(
 
 
 def summarise(
-    searches: Searches, enrolled: Mapping[str, Sequence[FaceVector]], threshold: Threshold | None
+    searches: Searches, enrolled: Mapping[str, Sequence[FaceVector]], threshold: Threshold | None, skipped: int = 0
 ) -> IdentificationResult:
-    """Report what `run_searches` found; DataError where there was nothing to search."""
+    """Report what `run_searches` found, `skipped` photos left out; DataError where there was nothing to search."""
     if not searches.searcher:
         raise DataError("there is no probe; give photos to search with")
     milliseconds = 1000 * searches.seconds
@@ -226,7 +247,8 @@ def summarise(
         people=len(enrolled),
         templates=sum(row is not None for rows in enrolled.values() for row in rows),
         failures_to_enrol=sum(row is None for rows in enrolled.values() for row in rows),
-        det=metrics.det_points(metrics.roc(searches.scores, searches.mated)).tolist(),
+        skipped=skipped,
+        det=metrics.det_points(_curve(searches)).tolist(),
         search_ms_p50=p50,
         search_ms_p99=p99,
         **_counts(searches),
@@ -260,7 +282,7 @@ def by_group(
             **_counts(own),
         }
         if own.searcher:
-            det = metrics.det_points(metrics.roc(own.scores, own.mated)).tolist()
+            det = metrics.det_points(_curve(own)).tolist()
             figures[group] |= _rates(own, threshold, shared) | {"det": det}
             figures[group] |= {} if posterior is None else {"probability": probability_of(own, posterior)}
     return figures
@@ -294,12 +316,17 @@ def fnir_at_fpir(searches: Searches, fpir: float, weights: NDArray[np.float64] |
 
     weights: how often each search counts, (N,) or (B, N); nan without searches of both kinds.
     """
-    return 1 - metrics.tar_at_fmr(metrics.roc(searches.scores, searches.mated, weights), fpir)
+    return 1 - metrics.tar_at_fmr(_curve(searches, weights), fpir)
+
+
+def _curve(searches: Searches, weights: NDArray[np.float64] | None = None) -> metrics.Roc:
+    """FPIR and 1 - FNIR at every threshold, of the searches that rates are about."""
+    return metrics.roc(searches.scores, searches.mated, searches.counted * (1.0 if weights is None else weights))
 
 
 def fnir_tally(searches: Searches, fpir: float) -> Tally:
     """Of `fnir_at_fpir`: the mated searches that miss at its threshold; of none without searches of both kinds."""
-    limit = metrics.threshold_at_fmr(metrics.roc(searches.scores, searches.mated), fpir)
+    limit = metrics.threshold_at_fmr(_curve(searches), fpir)
     return tally(searches.mated & ~np.isnan(limit), ~(searches.scores <= limit))
 
 
@@ -319,7 +346,8 @@ def _counts(searches: Searches) -> dict[str, int]:
     return {
         "mated_searches": int(searches.mated.sum()),
         "nonmated_searches": int((~searches.mated).sum()),
-        "failures_to_acquire": sum(not found for found in searches.candidates),
+        "failures_to_acquire": len(searches.faceless),
+        "failures_to_acquire_nonmated": int((~searches.counted).sum()),
     }
 
 
@@ -347,7 +375,7 @@ def _decision_tallies(searches: Searches, threshold: Threshold | None, shared: M
     """Of FPIR and FNIR by the decisions at the gallery's threshold, and at the shared limits where there are any."""
     named, right = decided(searches, threshold)
     found = {
-        "fpir_at_gallery_threshold": tally(~searches.mated, named),
+        "fpir_at_gallery_threshold": tally(searches.nonmated, named),
         "fnir_at_gallery_threshold": tally(searches.mated, 1 - right),
     }
     if not shared:
@@ -355,14 +383,14 @@ def _decision_tallies(searches: Searches, threshold: Threshold | None, shared: M
     within = {name: searches.scores <= np.float64(limit) for name, limit in shared.items()}
     return {
         **found,
-        "fpir_at_threshold": {name: tally(~searches.mated, near) for name, near in within.items()},
+        "fpir_at_threshold": {name: tally(searches.nonmated, near) for name, near in within.items()},
         "fnir_at_threshold": {name: tally(searches.mated, ~near) for name, near in within.items()},
     }
 
 
 def _at_fpirs(searches: Searches, weights: Floats) -> Nest:
     """FNIR and threshold at each of FPIRS, (B,) each; nan without searches of both kinds."""
-    curve = metrics.roc(searches.scores, searches.mated, weights)
+    curve = _curve(searches, weights)
     both = (curve.impostors > 0) & (curve.genuine > 0)
     fnirs = {name: 1 - metrics.tar_at_fmr(curve, fpir) for name, fpir in FPIRS.items()}
     limits = {name: metrics.threshold_at_fmr(curve, fpir) for name, fpir in FPIRS.items()}

@@ -18,11 +18,13 @@ from typing import Any
 from facerec.datasets.attributes import Attribute, read_attribute
 from facerec.datasets.groups import Groups, read_groups
 from facerec.datasets.pairs import Pairs, person_of, read_pairs
+from facerec.datasets.photo_names import locate, say_endings
 from facerec.decision.posterior import Posterior, posterior
 from facerec.errors import DataError
 from facerec.evaluation import classification as deciding
 from facerec.evaluation import identification as searching
 from facerec.evaluation import verification as pairing
+from facerec.evaluation.failures import Failures
 from facerec.evaluation.gallery_sizes import by_gallery_size, require_sizes
 from facerec.evaluation.identification import FaceVector, IdentificationResult, Searches
 from facerec.evaluation.report import protocols, tables
@@ -33,7 +35,7 @@ from facerec.faces.detector import Detector, detector_for, make_detector
 from facerec.faces.settings import DetectorSettings
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_classifier, load_embedder
-from facerec.inference.pipeline import classify, embed_photos, main_vectors
+from facerec.inference.pipeline import classify, embed_photos
 from facerec.inference.torch_runtime import Classifier
 from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, no_cohort
@@ -58,16 +60,18 @@ class RunSettings:
     """What all runs share.
 
     model: a model's name, file or folder, None: the shipped one. drop_blocks: its residual blocks to leave out.
-    aligned: the photos are aligned crops. faces: how faces are found where they are not.
+    aligned: the photos are aligned crops. faces: how faces are found where they are not. skip_missing: leave out photos
+    that are missing or unreadable, instead of refusing (`failures`).
     report: the folder that `Run.write_report` will write to; tried before the work begins. None: there is no report.
-    watch: passes on the photos as they are done, given a label and how many there are: for a progress bar, and to hear
-    of errors early. notice: takes a line about the input that no error stands for.
+    watch: passes on the photos as they are done, given a label and how many there are: for a progress bar.
+    notice: takes a line about the input that no error stands for.
     """
 
     model: str | None = None
     drop_blocks: Sequence[str] = ()
     aligned: bool = False
     faces: DetectorSettings = DetectorSettings()
+    skip_missing: bool = False
     report: Path | None = None
     watch: Callable[[Iterable[Any], str, int], Iterable[Any]] = _unwatched
     notice: Callable[[str], None] = lambda line: None
@@ -77,14 +81,13 @@ class RunSettings:
 class Run:
     """What an evaluation measured.
 
-    line: the figures, as a dict that `json.dumps` takes. photos, failed: how many were read, and how many of these
-    could not be used. tables: the figures for people. page: makes the report's page, given the words that say how it
-    was asked for. report: the folder it is written to, None: none.
+    line: the figures, as a dict that `json.dumps` takes. failures: the photos that failed. tables: the figures for
+    people. page: makes the report's page, given the words that say how it was asked for. report: the folder it is
+    written to, None: none.
     """
 
     line: Line
-    photos: int
-    failed: int
+    failures: Failures
     tables: Callable[[Line], list[Table]]
     page: Callable[[str], Page]
     report: Path | None = None
@@ -110,27 +113,34 @@ def verification(
     """
     settings = settings or RunSettings()
     pairs = read_pairs(pairs_file)
-    names = pairs.photos
     if not os.path.isdir(images):
         raise DataError(f"{printable(images)}: not a folder; give the folder the pairs' photos are in")
-    members = _groups(groups, names, map(person_of, names), settings)
+    members = _groups(groups, pairs.photos, map(person_of, pairs.photos), settings)
     _prepare(settings)
+    paths = locate(pairs.photos, images)
+    failures = Failures(settings.skip_missing)
+    readable = failures.readable(paths.values())
     embedder, detector = _embedder(settings)
     began = time.monotonic()
-    photos = embed_photos([images / name for name in names], detector, embedder, main_only=True)
-    vectors = main_vectors(settings.watch(photos, "Embedding", len(names)), names)
+    embedded = _embedded(readable, detector, embedder, failures, settings)
     seconds = time.monotonic() - began
-    failed = _failures(vectors.values(), images, "has a usable face")
-    line = pairing.verification(pairs, vectors).to_json() | _of_model(embedder.card, seconds)
-    line |= {"photos_per_second": round(len(names) / seconds, 2)}
+    vectors = {name: embedded[path] for name, path in paths.items() if path in embedded}
+    pairs, skipped = pairing.with_photos(pairs, vectors)
+    if not pairs.a:
+        raise DataError(f"{pairs_file}: no pair is left, the first {failures.first()}")
+    failures.require_some(images)
+    if said := say_endings(pairs_file, {path.relative_to(images).as_posix(): name for name, path in paths.items()}):
+        settings.notice(said)
+    line = pairing.verification(pairs, vectors, skipped).to_json() | failures.counts()
+    line |= _of_model(embedder.card, seconds) | {"photos_per_second": round(len(embedded) / seconds, 2)}
     line |= {} if members is None else _by_pair_group(members, pairs, vectors, embedder.card)
 
     def report(command: str) -> Page:
-        distances, limit = pairing.pair_distances(pairs, vectors), embedder.card.default_threshold
-        pictures = protocols.face_pictures(detector)
-        return protocols.verification_page(line, pairs, distances, limit, images, pictures, command)
+        kept, distances = pairing.compared(pairs, pairing.pair_distances(pairs, vectors))
+        limit, pictures = embedder.card.default_threshold, protocols.face_pictures(detector)
+        return protocols.verification_page(line, kept, distances, limit, paths, pictures, command)
 
-    return Run(line, len(names), failed, tables.verification_tables, report, settings.report)
+    return Run(line, failures, tables.verification_tables, report, settings.report)
 
 
 def _by_pair_group(groups: Groups, pairs: Pairs, vectors: Mapping[str, FaceVector], card: ModelCard) -> Line:
@@ -163,26 +173,30 @@ def identification(
     settings = settings or RunSettings()
     people, searchers = _people(gallery_images), _people(probe_images)
     require_sizes(sizes, len(people))
-    owned = [(photo.relative_to(probe_images).as_posix(), name) for name, own in searchers.items() for photo in own]
-    members = _groups(groups, [photo for photo, _ in owned], [*people, *searchers], settings)
+    named = [photo for photo, _ in _owned(searchers, probe_images)]
+    members = _groups(groups, named, [*people, *searchers], settings)
     _prepare(settings)
-    _notice_copies(people, searchers, settings)
+    failures = Failures(settings.skip_missing)
+    readable = failures.readable([photo for side in (people, searchers) for own in side.values() for photo in own])
     embedder, detector = _embedder(settings)
     began = time.monotonic()
-    enrolled, probes = (_rows_of(folders, detector, embedder, settings) for folders in (people, searchers))
+    embedded = _embedded(readable, detector, embedder, failures, settings)
     seconds = time.monotonic() - began
-    measured = _Measured.of(enrolled, probes, embedder, whole=not settings.drop_blocks)
-    line = measured.line() | _of_model(embedder.card, seconds)
+    people, searchers = (_only(folders, embedded) for folders in (people, searchers))
+    _notice_copies(people, searchers, settings)
+    enrolled, probes = (
+        {person: [embedded[photo] for photo in own] for person, own in side.items()} for side in (people, searchers)
+    )
+    measured = _Measured.of(enrolled, probes, embedder, len(failures.left_out), whole=not settings.drop_blocks)
+    line = measured.line() | failures.counts() | _of_model(embedder.card, seconds)
     line |= {"by_gallery_size": measured.by_size(sizes)} if sizes else {}
-    line |= {} if members is None else {"by_group": measured.by_group(members, owned)}
+    line |= {} if members is None else {"by_group": measured.by_group(members, _owned(searchers, probe_images))}
 
     def report(command: str) -> Page:
         shown, pictures = _search_photos(people, enrolled, searchers, probes), protocols.face_pictures(detector)
         return protocols.identification_page(line, measured.searches, measured.threshold, shown, pictures, command)
 
-    rows = [row for side in (enrolled, probes) for own in side.values() for row in own]
-    failed = sum(row is None for row in rows)
-    return Run(line, len(rows), failed, tables.identification_tables, report, settings.report)
+    return Run(line, failures, tables.identification_tables, report, settings.report)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -199,14 +213,14 @@ class _Measured:
     result: IdentificationResult
 
     @classmethod
-    def of(cls, enrolled: Rows, probes: Rows, embedder: Embedder, *, whole: bool) -> "_Measured":
-        """whole: the network has all its blocks, so that the model's cohort is of it."""
+    def of(cls, enrolled: Rows, probes: Rows, embedder: Embedder, skipped: int, *, whole: bool) -> "_Measured":
+        """skipped: photos left out. whole: the network has all its blocks, so that the model's cohort is of it."""
         card = embedder.card
         cohort = load_cohort(embedder.path, card) if whole else no_cohort(card)
         threshold = searching.gallery_threshold(enrolled, cohort, card.default_threshold)
         stated = posterior(card.probability, searching.gallery_calibration(enrolled, cohort))
         searches = searching.run_searches(enrolled, probes)
-        result = searching.summarise(searches, enrolled, threshold)
+        result = searching.summarise(searches, enrolled, threshold, skipped)
         return cls(enrolled, probes, cohort, card.default_threshold, threshold, stated, searches, result)
 
     def line(self) -> Line:
@@ -248,14 +262,14 @@ def _notice_copies(people: Photos, searchers: Photos, settings: RunSettings) -> 
         )
 
 
-def _rows_of(
-    people: Photos, detector: Detector, embedder: Embedder, settings: RunSettings
-) -> dict[str, list[FaceVector]]:
-    """Person -> the main face's vector of each photo, None where there is none."""
-    paths = [path for photos in people.values() for path in photos]
-    photos = settings.watch(embed_photos(paths, detector, embedder, main_only=True), "Embedding", len(paths))
-    rows = iter([photo.vectors[0] if photo.faces else None for photo in photos])
-    return {person: [next(rows) for _ in own] for person, own in people.items()}
+def _owned(people: Photos, root: Path) -> list[tuple[str, str]]:
+    """Every photo, named relative to `root`, and who is on it."""
+    return [(photo.relative_to(root).as_posix(), name) for name, photos in people.items() for photo in photos]
+
+
+def _only(people: Photos, usable: Collection[Path]) -> dict[str, list[Path]]:
+    """The same people, with those photos alone."""
+    return {person: [photo for photo in photos if photo in usable] for person, photos in people.items()}
 
 
 def _search_photos(people: Photos, enrolled: Rows, searchers: Photos, probes: Rows) -> SearchPhotos:
@@ -282,24 +296,28 @@ def classification(images: Path, attribute_file: Path | None = None, settings: R
     folders = identity_folders(images)
     attribute = None if attribute_file is None else read_attribute(attribute_file)
     _prepare(settings)
+    failures = Failures(settings.skip_missing)
+    readable = set(failures.readable([photo for own in folders.values() for photo in own]))
     classifier = load_classifier(settings.model, attribute=attribute is not None, drop_blocks=settings.drop_blocks)
     paths, labels, people = _labelled(folders, images, attribute, classifier)
     detector = detector_for(classifier.card, settings.aligned, settings.faces)
     began = time.monotonic()
-    photos = settings.watch(classify(paths, classifier, detector), "Classifying", len(paths))
-    rows = [photo.probabilities for photo in photos]
+    wanted = [path for path in paths if path in readable]
+    photos = settings.watch(classify(wanted, classifier, detector), "Classifying", len(wanted))
+    answers = {photo.path: photo.probabilities for photo in failures.noted(photos)}
     seconds = time.monotonic() - began
-    failed = _failures(rows, images, "has a usable face" if detector else "can be read")
-    measured = deciding.classification(labels, rows, len(classifier.classes), people)
-    line = measured.to_json() | _of_model(classifier.card, seconds)
-    line |= {"class_names": classifier.classes, "images_per_second": round(len(paths) / seconds, 2)}
+    failures.require_some(images)
+    paths, labels, people, rows = _with_answers(paths, labels, people, answers)
+    measured = deciding.classification(labels, rows, len(classifier.classes), people, len(failures.left_out))
+    line = measured.to_json() | failures.counts() | _of_model(classifier.card, seconds)
+    line |= {"class_names": classifier.classes, "images_per_second": round(len(wanted) / seconds, 2)}
     line |= {} if attribute is None else {"attribute": attribute.name, "ci95_over": "people" if people else "photos"}
 
     def report(command: str) -> Page:
         pictures = protocols.face_pictures(detector) if detector else protocols.centre_pictures
         return protocols.classification_page(line, paths, labels, rows, images, pictures, command)
 
-    return Run(line, len(rows), failed, tables.classification_tables, report, settings.report)
+    return Run(line, failures, tables.classification_tables, report, settings.report)
 
 
 def _labelled(
@@ -311,6 +329,15 @@ def _labelled(
     name, values = classifier.card.attribute, classifier.classes
     paths, labels, people = deciding.attribute_labels(folders, images, attribute, name, values)
     return paths, labels, people if classifier.of_faces else None
+
+
+def _with_answers(
+    paths: list[Path], labels: list[int], people: list[str] | None, answers: Mapping[Path, Any]
+) -> tuple[list[Path], list[int], list[str] | None, list[Any]]:
+    """What is left without the photos left out, and the answers of the others."""
+    kept = [i for i, path in enumerate(paths) if path in answers]
+    paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
+    return paths, labels, people and [people[i] for i in kept], [answers[path] for path in paths]
 
 
 # --------------------------------------------------------------------------------------------- what they share
@@ -328,25 +355,27 @@ def _embedder(settings: RunSettings) -> tuple[Embedder, Detector]:
     return embedder, make_detector(embedder.card.input_size, settings.aligned, settings.faces)
 
 
+def _embedded(
+    paths: Sequence[Path], detector: Detector, embedder: Embedder, failures: Failures, settings: RunSettings
+) -> dict[Path, FaceVector]:
+    """Photo -> the main face's vector, None where there is no face; without photos that turn out to be unreadable."""
+    photos = settings.watch(embed_photos(paths, detector, embedder, main_only=True), "Embedding", len(paths))
+    return {photo.path: photo.vectors[0] if photo.faces else None for photo in failures.noted(photos)}
+
+
 def _groups(path: Path | None, photos: Sequence[str], people: Iterable[str], settings: RunSettings) -> Groups | None:
     """The groups asked for. What the file names and is not here gets a notice: a line each, or one where it is much."""
     if path is None:
         return None
-    groups = read_groups(path)
+    groups, names = read_groups(path).for_photos(photos)
+    if said := say_endings(path, names):
+        settings.notice(said)
     strays = groups.strays(photos, people)
     for name in strays if len(strays) <= MOST_STRAYS else []:
         settings.notice(f"{path}: {name} is no photo and no person here")
     if len(strays) > MOST_STRAYS:
         settings.notice(f"{path}: {len(strays)} lines name no photo and no person here, the first {strays[0]}")
     return groups
-
-
-def _failures(rows: Collection[Any], images: Path, needed: str) -> int:
-    """How many photos gave nothing; DataError where none gave anything."""
-    failed = sum(row is None for row in rows)
-    if failed == len(rows):
-        raise DataError(f"{printable(images)}: not one of the {len(rows)} photos {needed}")
-    return failed
 
 
 def _of_model(card: ModelCard, seconds: float) -> Line:

@@ -4,7 +4,8 @@
 on groups of people.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.datasets.groups import NO_GROUP
 from facerec.datasets.pairs import Pairs, person_of
+from facerec.evaluation.failures import counted
 from facerec.metrics.intervals import Nest, Tally, bounded, independent, measured, rates, tally, value
 from facerec.types import Floats
 from facerec.vectors import are_unit, lengths, paired_distances
@@ -33,7 +35,10 @@ ACROSS = "across groups"
 class VerificationResult:
     """What `facerec evaluate verification` reports, less model and time; the caller adds those to `to_json()`.
 
-    failures_to_enrol: pairs with a photo that has no usable face; they count as comparisons that match at no threshold.
+    pairs, genuine, impostor: all pairs that could be compared or failed; `skipped` are not among them.
+    failures_to_enrol: pairs with a photo that has no usable face. A genuine one is a miss at every threshold.
+    failures_to_enrol_impostor: how many of these are impostor pairs. They are left out of every rate.
+    skipped: pairs with a photo that is missing or unreadable; they are in no other figure.
     auc, eer, tar_at_fmr: over all pairs; None without both genuine and impostor pairs.
     accuracy_mean, accuracy_se: the LFW protocol's mean and SD (ddof 1) / sqrt(folds). Without folds, accuracy_mean is
         the accuracy at the best threshold for these very pairs, which is optimistic, and accuracy_se is None.
@@ -47,6 +52,8 @@ class VerificationResult:
     genuine: int
     impostor: int
     failures_to_enrol: int
+    failures_to_enrol_impostor: int
+    skipped: int
     auc: float | None
     accuracy_mean: float | None
     accuracy_se: float | None
@@ -59,27 +66,41 @@ class VerificationResult:
         return asdict(self)
 
 
-def verification(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | None]) -> VerificationResult:
+def verification(
+    pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | None], skipped: int = 0
+) -> VerificationResult:
     """Compare the two photos of every pair.
 
-    vectors: for each of `pairs.photos` a unit vector (D,), or None where the photo has no usable face.
+    vectors: for each of `pairs.photos` a unit vector (D,), or None where the photo has no usable face. skipped: pairs
+    that were left out before (`with_photos`).
     Raises KeyError for a photo that is not in `vectors`, ValueError for a vector that is not of unit length.
     """
-    distances = pair_distances(pairs, vectors)
-    point = _statistics(distances, pairs, np.ones((1, len(distances))))[0]
+    whole = pair_distances(pairs, vectors)
+    kept, distances = compared(pairs, whole)
+    point = _statistics(distances, kept, np.ones((1, len(distances))))[0]
     named = _named(point.tolist() if not np.isnan(point).any() else [None] * len(point))
     folds = None
-    if pairs.fold is not None and named["auc"] is not None:
-        folds = metrics.fold_accuracies(distances, pairs.same, pairs.fold)
+    if kept.fold is not None and named["auc"] is not None:
+        folds = metrics.fold_accuracies(distances, kept.same, kept.fold)
     return VerificationResult(
-        pairs=len(distances),
-        genuine=int(pairs.same.sum()),
-        impostor=int((~pairs.same).sum()),
-        failures_to_enrol=int(np.isinf(distances).sum()),
+        **_counts(pairs, whole),
+        skipped=skipped,
         accuracy_se=None if folds is None else metrics.standard_error(folds),
-        ci95=_intervals(distances, pairs),
+        ci95=_intervals(distances, kept),
         **named,
     )
+
+
+def with_photos(pairs: Pairs, photos: Collection[str]) -> tuple[Pairs, int]:
+    """The pairs both of whose photos are among `photos`, and how many others there are."""
+    kept = np.array([a in photos and b in photos for a, b in zip(pairs.a, pairs.b, strict=True)], np.bool_)
+    return _only(pairs, np.flatnonzero(kept)), int((~kept).sum())
+
+
+def compared(pairs: Pairs, distances: NDArray[np.float32]) -> tuple[Pairs, NDArray[np.float32]]:
+    """The pairs that rates are about, and their distances, of N `pair_distances`: all but failed impostor pairs."""
+    chosen = np.flatnonzero(counted(pairs.same, np.isfinite(distances)))
+    return _only(pairs, chosen), distances[chosen]
 
 
 def pair_distances(pairs: Pairs, vectors: Mapping[str, NDArray[np.float32] | None]) -> NDArray[np.float32]:
@@ -104,7 +125,8 @@ def thresholds_at_fmr(distances: NDArray[np.float32], pairs: Pairs) -> dict[str,
 
     Empty without impostor pairs.
     """
-    curve = metrics.roc(distances, pairs.same)
+    kept, near = compared(pairs, distances)
+    curve = metrics.roc(near, kept.same)
     return {name: float(metrics.threshold_at_fmr(curve, fmr)) for name, fmr in FMRS.items() if curve.impostors}
 
 
@@ -112,7 +134,8 @@ def at_thresholds(
     distances: NDArray[np.float32], same: NDArray[np.bool_], thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, float | None]]:
     """FMR and FNMR of (N,) pairs at each of the thresholds, under their names."""
-    rates = {name: metrics.error_rates(distances, same, limit) for name, limit in thresholds.items()}
+    kept = counted(same, np.isfinite(distances))
+    rates = {name: metrics.error_rates(distances[kept], same[kept], limit) for name, limit in thresholds.items()}
     return {
         "fmr_at_threshold": {name: value(fmr) for name, (fmr, _) in rates.items()},
         "fnmr_at_threshold": {name: value(fnmr) for name, (_, fnmr) in rates.items()},
@@ -137,17 +160,35 @@ def by_group(
     at a fixed FMR are those of the group alone, at thresholds of its own. Accuracy is at the thresholds of the
     protocol, which all pairs choose.
     """
-    right = _rightly_decided(distances, pairs)
+    kept = counted(pairs.same, np.isfinite(distances))
+    right = np.zeros(len(distances), np.bool_)
+    right[kept] = _rightly_decided(distances[kept], _only(pairs, np.flatnonzero(kept)))
     figures = {}
     for group in sorted(set(groups)):
-        chosen = np.array([i for i, name in enumerate(groups) if name == group])
-        figures[group] = _group_figures(distances[chosen], right[chosen], _only(pairs, chosen), thresholds)
+        own = np.array([name == group for name in groups])
+        chosen, rated = np.flatnonzero(own), np.flatnonzero(own & kept)
+        counts = _counts(_only(pairs, chosen), distances[chosen])
+        rates = _group_figures(distances[rated], right[rated], _only(pairs, rated), thresholds)
+        figures[group] = {"people": len({*itertools.chain(*_people(_only(pairs, chosen)))}), **counts, **rates}
     return figures
 
 
+def _counts(pairs: Pairs, distances: NDArray[np.float32]) -> dict[str, int]:
+    failed = np.isinf(distances)
+    return {
+        "pairs": len(distances),
+        "genuine": int(pairs.same.sum()),
+        "impostor": int((~pairs.same).sum()),
+        "failures_to_enrol": int(failed.sum()),
+        "failures_to_enrol_impostor": int((failed & ~pairs.same).sum()),
+    }
+
+
 def _only(pairs: Pairs, chosen: NDArray[np.intp]) -> Pairs:
+    """The pairs at these positions; without folds where fewer than two folds are left."""
     a, b = (tuple(side[i] for i in chosen) for side in (pairs.a, pairs.b))
-    return Pairs(a, b, pairs.same[chosen], None)
+    fold = None if pairs.fold is None or len(np.unique(pairs.fold[chosen])) < 2 else pairs.fold[chosen]
+    return Pairs(a, b, pairs.same[chosen], fold)
 
 
 def _group_figures(
@@ -174,14 +215,7 @@ def _group_figures(
     people = _people(pairs)
     tallies = {"accuracy": accuracy, "eer": _eer_tally(pairs), "tar_at_fmr": _tar_tallies(distances, pairs)}
     values, ci95 = measured(statistics, *people, REPLICATES, SEED, tallies | at_limits)
-    counts = {
-        "people": len({*people[0], *people[1]}),
-        "pairs": len(distances),
-        "genuine": int(pairs.same.sum()),
-        "impostor": int((~pairs.same).sum()),
-        "failures_to_enrol": int(np.isinf(distances).sum()),
-    }
-    return {**counts, **values, "ci95": {**ci95, "replicates": REPLICATES}}
+    return {**values, "ci95": {**ci95, "replicates": REPLICATES}}
 
 
 def _rightly_decided(distances: NDArray[np.float32], pairs: Pairs) -> NDArray[np.bool_]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import FacerecError, ImageError, NoFaceError
-from facerec.faces.detector import Detector, faces_in_photos
+from facerec.faces.detector import Detector, PhotoFaces, faces_in_photos
 from facerec.inference.embedder import Crops, Embedder
 from facerec.inference.torch_runtime import Classifier
 from facerec.photos.crops import centre_picture
@@ -18,16 +19,22 @@ from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Face, Image, Photo, Vectors
 
+Of = TypeVar("Of")
 BATCH = 16  # photos that are detected and embedded, or classified, together
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classification:
-    """A photo and the probabilities of its classes, (C,) float32; or None and the photo's error."""
+    """A photo and the probabilities of its classes, (C,) float32; or None and the photo's error.
+
+    faces: the main face, if the classifier reads faces. remarks: as `types.Photo` has them.
+    """
 
     path: Path
     probabilities: NDArray[np.float32] | None
     error: FacerecError | None = None
+    faces: tuple[Face, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def embed_photos(
@@ -70,9 +77,12 @@ def classify(
     """
     if classifier.of_faces != (detector is not None):
         raise ValueError("a detector is for a classifier of faces, which needs one")
-    pictures = _main_faces(paths, detector) if detector else _centres(paths, classifier.card.input_size)
-    for path, row in _read(pictures, classifier.probabilities):
-        yield Classification(path, None, row) if isinstance(row, FacerecError) else Classification(path, row)
+    pictures = _main_faces(paths, detector) if detector else _whole(paths, classifier.card.input_size)
+    for found, row in _read(pictures, classifier.probabilities):
+        error = row if isinstance(row, FacerecError) else None
+        answer = None if isinstance(row, FacerecError) else row
+        faces = () if isinstance(found.faces, FacerecError) else tuple(found.faces[:1])
+        yield Classification(found.path, answer, error, faces, found.remarks)
 
 
 def read_pictures(
@@ -86,18 +96,22 @@ def read_pictures(
 
 
 def _read(
-    pictures: Iterator[tuple[Path, Image | FacerecError]], read: Callable[[Crops], NDArray[np.float32]]
-) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
+    pictures: Iterator[tuple[Of, Image | FacerecError]], read: Callable[[Crops], NDArray[np.float32]]
+) -> Iterator[tuple[Of, NDArray[np.float32] | FacerecError]]:
     while batch := list(islice(pictures, BATCH)):
         sound = [picture for _, picture in batch if not isinstance(picture, FacerecError)]
         rows = iter(read(np.stack(sound)) if sound else ())
-        for path, picture in batch:
-            yield path, picture if isinstance(picture, FacerecError) else next(rows)
+        for of, picture in batch:
+            yield of, picture if isinstance(picture, FacerecError) else next(rows)
 
 
-def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Path, Image | FacerecError]]:
-    for path, faces, _ in faces_in_photos(paths, detector, BATCH):
-        yield path, _trouble(path, faces) or faces[0].crop  # type: ignore[index]
+def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
+    for found in faces_in_photos(paths, detector, BATCH):
+        yield found, _trouble(found.path, found.faces) or found.faces[0].crop  # type: ignore[index]
+
+
+def _whole(paths: Iterable[Path], size: int) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
+    return ((PhotoFaces(path, []), picture) for path, picture in _centres(paths, size))
 
 
 def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[Path, Image | FacerecError]]:

@@ -13,10 +13,10 @@ from facerec.types import Floats
 def class_accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Share of (N,) labels, numbers of classes, whose class is the likeliest of its row (N, C); nan for N = 0.
 
-    Of equally likely classes the first is the answer.
+    Of equally likely classes the first is the answer. A row of nan, a photo without an answer, is no right one.
     """
     y, p = _checked_classes(labels, probabilities)
-    return float(share((p.argmax(axis=1) == y).sum(), len(y)))
+    return float(share(((p.argmax(axis=1) == y) & np.isfinite(p).all(axis=1)).sum(), len(y)))
 
 
 def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -25,6 +25,9 @@ def class_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     With two classes, the area is that of the second one's probability. With more, it is the mean over classes of each
     class against the rest (not over photos: rare classes count like common ones). A class of no photo or of every photo
     has no ROC and is left out; nan if none is left. Equal to scikit-learn's `roc_auc_score` where that is defined.
+
+    A row of nan is a photo without an answer. Of its own class it is a miss at every threshold; the other classes' ROC
+    leave it out. With two classes, the area is then the mean over both.
     """
     return float(_mean_auc(*_checked_classes(labels, probabilities), None))
 
@@ -60,7 +63,7 @@ def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArr
     y, p = np.asarray(labels), np.asarray(probabilities)
     if p.ndim != 2 or y.shape != p.shape[:1]:
         raise ValueError(f"one row of probabilities per label, not {p.shape} for {y.shape}")
-    if not np.isfinite(p).all():
+    if not (np.isfinite(p) | np.isnan(p).all(axis=1, keepdims=True)).all():
         raise ValueError("a probability is not finite")
     if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
         raise ValueError(f"labels from 0 to {p.shape[1] - 1}, not {y.min()} to {y.max()}")
@@ -69,6 +72,18 @@ def _checked_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArr
 
 def _mean_auc(y: NDArray[np.intp], p: NDArray[np.floating[Any]], weights: Floats | None) -> Floats:
     """`class_auc` under weights (..., N). The likelier a class, the smaller its distance in the ROC."""
-    columns = [1] if p.shape[1] == 2 else range(p.shape[1])
-    decided = [c for c in columns if 0 < (y == c).sum() < len(y)]
-    return np.asarray(np.mean([auc(roc(-p[:, c], y == c, weights)) for c in decided], axis=0) if decided else np.nan)
+    answered = np.asarray(np.isfinite(p).all(axis=1))
+    columns = [1] if p.shape[1] == 2 and answered.all() else range(p.shape[1])
+    areas = [
+        _area(p[:, c], y == c, answered, weights) for c in columns if (y == c).any() and (answered & (y != c)).any()
+    ]
+    return np.asarray(np.mean(areas, axis=0) if areas else np.nan)
+
+
+def _area(
+    likely: NDArray[np.floating[Any]], own: NDArray[np.bool_], answered: NDArray[np.bool_], weights: Floats | None
+) -> Floats:
+    """The area of one class against the rest. likely, own, answered: (N,)."""
+    distances = np.where(answered, -likely, np.inf)
+    chosen = own | answered
+    return auc(roc(distances[chosen], own[chosen], None if weights is None else weights[..., chosen]))

@@ -130,6 +130,13 @@ def read(path: Path) -> Reading:
         return decode(path, file)
 
 
+def require_image(path: Path) -> None:
+    """Raise ImageError unless the file begins like a photo that is read. Damage further on shows when it is read."""
+    with opened(path) as file, _alone():
+        image = _identify(path, file)
+        require_size(path, image.height, image.width)
+
+
 def decode(path: Path, file: BinaryIO) -> Reading:
     """As `read`, of a file that is open for reading; path: what messages call it."""
     with _alone():

@@ -1,10 +1,15 @@
 """evaluate verification as scripts and people meet it: fields, output, exit codes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import toy_failures
 from running import json_lines, run
+from toy_failures import darken
 from toy_model import NAMES
+
+dark = toy_failures.dark
 
 
 @pytest.fixture
@@ -23,8 +28,10 @@ def pairs(tmp_path: Path) -> Path:
 
 
 FIELDS = [
-    "accuracy_mean", "accuracy_se", "auc", "ci95", "eer", "failures_to_enrol", "genuine", "impostor", "model",
-    "model_fingerprint", "pairs", "photos_per_second", "seconds", "tar_at_fmr",
+    "accuracy_mean", "accuracy_se", "auc", "ci95", "eer", "failures_to_enrol",
+    "failures_to_enrol_impostor", "genuine", "impostor", "model", "model_fingerprint", "pairs", "photos",
+    "photos_missing", "photos_per_second", "photos_unreadable", "photos_without_face", "poor_faces", "seconds",
+    "skipped", "tar_at_fmr",
 ]  # fmt: skip
 
 
@@ -41,16 +48,24 @@ def test_evaluate_verification(crops: Path, pairs: Path, toy: Path) -> None:
     assert len(line["model_fingerprint"]) == 16
 
 
+@pytest.mark.usefixtures("dark")
 def test_evaluate_verification_without_folds_and_with_failures(crops: Path, toy: Path, tmp_path: Path) -> None:
-    rows = ["a,b,same", "ann.png,people/Ann Lee/0.png,1", "ann.png,stranger.png,0", "ann.png,missing.png,1"]
-    (tmp_path / "pairs.csv").write_text("\n".join(rows), "utf-8")
-    files = ["--images", crops, "--pairs", tmp_path / "pairs.csv"]
+    shutil.copytree(crops, tmp_path / "crops")
+    darken(tmp_path / "crops" / "dark.png")
+    rows = ["ann.png,people/Ann Lee/0.png,1", "ann.png,stranger.png,0", "ann.png,dark.png,1", "stranger.png,dark.png,0"]
+    (tmp_path / "pairs.csv").write_text("\n".join(["a,b,same", *rows]), "utf-8")
+    files = ["--images", tmp_path / "crops", "--pairs", tmp_path / "pairs.csv"]
     result = run("evaluate", "verification", *files, "--aligned", "--json", "--model", toy)
     (line,) = json_lines(result)
     assert result.exit_code == 1
-    assert "missing.png: no such file" in result.stderr
+    wanted = (
+        f"1 photo without a usable face, counted as failed, the first {tmp_path / 'crops' / 'dark.png'}: no face found"
+    )
+    assert result.stderr.startswith(wanted)
+    assert result.stderr.count("\n") == 1
     assert sorted(line) == FIELDS
-    assert (line["pairs"], line["failures_to_enrol"], line["accuracy_se"]) == (3, 1, None)
+    assert (line["pairs"], line["genuine"], line["impostor"], line["accuracy_se"]) == (4, 2, 2, None)
+    assert (line["failures_to_enrol"], line["failures_to_enrol_impostor"], line["photos_without_face"]) == (2, 1, 1)
     assert line["tar_at_fmr"] == {"1e-2": 0.5, "1e-3": 0.5}
 
 

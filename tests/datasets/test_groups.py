@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import oracles
 import pytest
+import toy_failures
 import toy_model
 from running import json_lines, run
-from toy_pairs import distances_by_loop, made_up
+from toy_failures import darken
+from toy_pairs import distances_by_loop, made_up, rated
 
 from facerec.datasets.groups import read_groups
 from facerec.datasets.pairs import Pairs
 from facerec.errors import DataError
 from facerec.evaluation import verification
 from facerec.evaluation.verification import by_group, pair_distances, pair_groups, thresholds_at_fmr
+
+dark = toy_failures.dark
 
 Write = Callable[[str | bytes], Path]
 
@@ -102,20 +106,23 @@ def test_figures_of_pairs_by_group_are_the_oracles(folds: int | None, monkeypatc
     figures = by_group(distances, pairs, groups, limits)
     json.dumps(figures, allow_nan=False)
     assert list(figures) == ["across groups", "east", "no group", "west"]
-    slow, same = distances_by_loop(pairs, vectors), pairs.same.tolist()
+    slow, same, kept = distances_by_loop(pairs, vectors), pairs.same.tolist(), rated(pairs, vectors)
     right = [False] * len(slow)
     for fold in range(folds or 1):
-        inside = [i for i in range(len(slow)) if folds is None or i % folds == fold]
-        chosen = [i for i in range(len(slow)) if folds is None or i % folds != fold]
+        inside = [i for i in kept if folds is None or i % folds == fold]
+        chosen = [i for i in kept if folds is None or i % folds != fold]
         limit = oracles.best_threshold_by_trial([slow[i] for i in chosen], [same[i] for i in chosen])
         for i in inside:
             right[i] = (slow[i] <= limit) == same[i]
     for name, own in figures.items():
-        chosen = [i for i, group in enumerate(groups) if group == name]
+        every = [i for i, group in enumerate(groups) if group == name]
+        counts = (len(every), sum(same[i] for i in every), sum(not same[i] for i in every))
+        assert (own["pairs"], own["genuine"], own["impostor"]) == counts
+        assert own["failures_to_enrol"] == sum(slow[i] == np.inf for i in every)
+        assert own["people"] == len({side[i].split("/")[0] for side in (pairs.a, pairs.b) for i in every})
+        chosen = [i for i in every if i in kept]
+        assert own["failures_to_enrol_impostor"] == len(every) - len(chosen)
         d, genuine = [slow[i] for i in chosen], [same[i] for i in chosen]
-        assert (own["pairs"], own["genuine"], own["impostor"]) == (len(d), sum(genuine), len(d) - sum(genuine))
-        assert own["failures_to_enrol"] == sum(x == np.inf for x in d)
-        assert own["people"] == len({side[i].split("/")[0] for side in (pairs.a, pairs.b) for i in chosen})
         assert own["accuracy"] == pytest.approx(np.mean([right[i] for i in chosen]))
         for at, limit in limits.items():
             true_matches, false_matches = oracles.matches(d, genuine, limit)
@@ -186,12 +193,13 @@ def test_identification_by_group(people: Path, toy: Path, written: Write) -> Non
     assert re.search(r"\bx\W+2\W+4\W+0\W+0", shown)
 
 
+@pytest.mark.usefixtures("dark")
 def test_failures_to_enrol_are_counted_by_group(people: Path, toy: Path, written: Write, tmp_path: Path) -> None:
     """Of the person whose photo it was; who is not searched for has counts alone."""
     shutil.copytree(people, tmp_path / "probes")
     for person in ("p0", "lost"):
         (people / person).mkdir(exist_ok=True)
-        (people / person / "broken.png").write_bytes(b"no picture")
+        darken(people / person / "dark.png")
     path = written("p0,x\np1,x\nlost,y")
     command = ("evaluate", "identification", "--gallery-images", people, "--probe-images", tmp_path / "probes")
     command += ("--groups", path, "--aligned", "--model", toy)

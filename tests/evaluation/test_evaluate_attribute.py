@@ -144,10 +144,11 @@ def test_a_photo_without_a_face_is_no_right_answer(faces_model: Path, small_samp
     assert line["accuracy"] in (0, 0.5)
     assert line["ci95"] == {"accuracy": None, "roc_auc": None, "replicates": REPLICATES}, "of one person"
     assert "wall.png: no face found" in result.stderr
+    assert (line["photos_without_face"], line["poor_faces"]) == (1, 0)
     (tmp_path / "photos" / "x" / "face.jpg").unlink()
     result = evaluate(tmp_path / "photos", tmp_path / "light.csv", faces_model)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1].endswith("not one of the 1 photos has a usable face")
+    assert "not one photo (of 1) has a usable face, the first" in result.stderr
 
 
 def test_the_report_shows_the_faces_that_were_told_wrong(faces_model: Path, party: Path, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import oracles
 import pytest
+import toy_failures
 import toy_model
 from running import json_lines, run
+from toy_failures import darken
 from toy_searches import People, made_up, split
 
 from facerec.decision.decide import decide
@@ -25,6 +27,8 @@ from facerec.evaluation.identification import (
     search_all,
 )
 from facerec.types import Candidate, Decision, Threshold
+
+dark = toy_failures.dark
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -112,7 +116,7 @@ def test_ranks_are_those_of_the_loop(seed: int) -> None:
 def test_the_det_curve_passes_through_what_is_reported(seed: int) -> None:
     result = identification(*hard(seed), None)
     fpirs, fnirs, limits = zip(*result.det, strict=True)
-    assert fpirs == pytest.approx([false / 31 for false in range(len(result.det))])
+    assert fpirs == pytest.approx([false / 30 for false in range(len(result.det))]), "30 of the 31 have a face"
     assert list(fnirs) == sorted(fnirs, reverse=True)
     assert list(limits) == sorted(limits)
     for name, fnir in result.fnir_at_fpir.items():
@@ -152,6 +156,7 @@ def test_rates_at_the_gallerys_threshold_are_of_final_decisions(monkeypatch: pyt
                     d = ((np.array(oracles.unit_mean_by_loop(known)) - row) ** 2).sum()
                     near.append(Candidate(other, float(d)))
             named.append((person, with_margin(tuple(near), limit, 23).person))
+    assert named.pop() == ("p29", None), "without a face, so no rate is about it"
     mated = [(own, name) for own, name in named if own in gallery]
     strangers = [name for own, name in named if own not in gallery]
     assert careful.fnir_at_gallery_threshold == pytest.approx(sum(own != name for own, name in mated) / len(mated))
@@ -195,7 +200,8 @@ def test_every_figure_is_given_by_group() -> None:
     figures = by_group(searches, names, Threshold(0.3, "made up"), {"0.1": 0.4}, failed, stated)
     assert {name: own["failures_to_enrol"] for name, own in figures.items()} == {"abroad": 1, "even": 2, "odd": 0}
     assert figures["abroad"] == {
-        "searchers": 0, "failures_to_enrol": 1, "mated_searches": 0, "nonmated_searches": 0, "failures_to_acquire": 0
+        "searchers": 0, "failures_to_enrol": 1, "mated_searches": 0, "nonmated_searches": 0, "failures_to_acquire": 0,
+        "failures_to_acquire_nonmated": 0,
     }  # fmt: skip
     for name, rest in (("odd", 1), ("even", 0)):
         mine = {person: rows for person, rows in probes.items() if int(person[1:]) % 2 == rest}
@@ -205,10 +211,12 @@ def test_every_figure_is_given_by_group() -> None:
 
 
 FIELDS = [
-    "ci95", "det", "failures_to_acquire", "failures_to_enrol", "fnir_at_fpir", "fnir_at_gallery_threshold",
+    "ci95", "det", "failures_to_acquire", "failures_to_acquire_nonmated", "failures_to_enrol",
+    "fnir_at_fpir", "fnir_at_gallery_threshold",
     "fpir_at_gallery_threshold", "gallery_threshold", "gallery_threshold_source", "mated_searches", "model",
-    "model_fingerprint", "nonmated_searches", "people",
-    "rank1_rate", "rank_k", "search_ms_p50", "search_ms_p99", "seconds", "templates", "threshold_at_fpir",
+    "model_fingerprint", "nonmated_searches", "people", "photos", "photos_missing",
+    "photos_unreadable", "photos_without_face", "poor_faces",
+    "rank1_rate", "rank_k", "search_ms_p50", "search_ms_p99", "seconds", "skipped", "templates", "threshold_at_fpir",
 ]  # fmt: skip
 
 
@@ -237,17 +245,20 @@ def test_the_command(folders: list[object], toy: Path) -> None:
     assert "FNIR at FPIR 0.01" in shown.stdout
 
 
-def test_the_command_with_bad_photos(folders: list[object], toy: Path, tmp_path: Path) -> None:
-    (tmp_path / "gallery" / "p0" / "bad.jpg").write_bytes(b"no photo")
-    (tmp_path / "probes" / "p1" / "worse.jpg").write_bytes(b"no photo")
+@pytest.mark.usefixtures("dark")
+def test_the_command_with_photos_without_a_face(folders: list[object], toy: Path, tmp_path: Path) -> None:
+    darken(tmp_path / "gallery" / "p0" / "dark.png")
+    darken(tmp_path / "probes" / "p1" / "dark.png")
+    darken(tmp_path / "probes" / "p3" / "dark.png")
     (tmp_path / "gallery" / "empty").mkdir()
     result = run("evaluate", "identification", *folders, "--json", "--model", toy)
     (line,) = json_lines(result)
     assert result.exit_code == 1
-    assert "bad.jpg" in result.stderr
-    assert "worse.jpg" in result.stderr
-    assert (line["people"], line["failures_to_enrol"], line["failures_to_acquire"]) == (4, 1, 1)
-    assert line["mated_searches"] == 10
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("3 photos without a usable face, counted as failed, the first ")
+    assert (line["people"], line["failures_to_enrol"], line["failures_to_acquire"]) == (4, 1, 2)
+    assert (line["failures_to_acquire_nonmated"], line["photos_without_face"]) == (1, 3)
+    assert (line["mated_searches"], line["nonmated_searches"]) == (10, 4)
 
 
 def test_draws_of_people(toy: Path, tmp_path: Path) -> None:

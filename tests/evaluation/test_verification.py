@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 from sklearn.metrics import roc_auc_score
-from toy_pairs import at, distances_by_loop, made_up
+from toy_pairs import at, distances_by_loop, made_up, rated
 
 from facerec.datasets.pairs import Pairs, read_pairs
 from facerec.errors import DataError
@@ -146,9 +146,11 @@ def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_report_is_the_oracles(folds: int | None) -> None:
     pairs, vectors = made_up(folds)
     result = verification(pairs, vectors)
-    distances, same = distances_by_loop(pairs, vectors), pairs.same.tolist()
-    assert (result.pairs, result.genuine, result.impostor) == (80, 40, 40)
-    assert result.failures_to_enrol == sum(map(math.isinf, distances)) > 3
+    every, kept = distances_by_loop(pairs, vectors), rated(pairs, vectors)
+    distances, same = [every[i] for i in kept], pairs.same[kept].tolist()
+    assert (result.pairs, result.genuine, result.impostor, result.skipped) == (80, 40, 40, 0)
+    assert result.failures_to_enrol == sum(map(math.isinf, every)) > 3
+    assert result.failures_to_enrol_impostor == 80 - len(kept) > 0
     assert result.auc == pytest.approx(roc_auc_score(same, -np.minimum(distances, 9)))
     assert result.eer == pytest.approx(oracles.eer_by_segments(distances, same))
     assert result.tar_at_fmr == {
@@ -157,10 +159,10 @@ def test_report_is_the_oracles(folds: int | None) -> None:
     }
     if pairs.fold is None:
         threshold = oracles.best_threshold_by_trial(distances, same)
-        assert result.accuracy_mean == pytest.approx(oracles.right_decisions(distances, same, threshold) / 80)
+        assert result.accuracy_mean == pytest.approx(oracles.right_decisions(distances, same, threshold) / len(kept))
         assert result.accuracy_se is None
     else:
-        of_folds = oracles.fold_accuracies_by_loop(distances, same, pairs.fold.tolist())
+        of_folds = oracles.fold_accuracies_by_loop(distances, same, pairs.fold[kept].tolist())
         assert result.accuracy_mean == pytest.approx(np.mean(of_folds))
         assert result.accuracy_se == pytest.approx(np.std(of_folds, ddof=1) / 2)
 
@@ -183,8 +185,9 @@ def test_intervals_hold_the_rates_and_come_again(folds: int | None) -> None:
 @pytest.mark.usefixtures("few_replicates")
 def test_json_has_the_fields_of_the_command_line() -> None:
     result = json.loads(json.dumps(verification(*made_up(4)).to_json(), allow_nan=False))
+    failures = ["failures_to_enrol", "failures_to_enrol_impostor", "skipped"]
     rates = ["auc", "accuracy_mean", "accuracy_se", "eer", "tar_at_fmr", "ci95"]
-    assert list(result) == ["pairs", "genuine", "impostor", "failures_to_enrol", *rates]
+    assert list(result) == ["pairs", "genuine", "impostor", *failures, *rates]
     assert list(result["tar_at_fmr"]) == list(result["ci95"]["tar_at_fmr"]) == ["1e-2", "1e-3"]
     assert {"auc", "accuracy_mean", "eer"} < set(result["ci95"])
 
@@ -209,8 +212,9 @@ def test_one_kind_of_pair_gives_null(kind: bool) -> None:
 def test_nobody_enrolled() -> None:
     pairs, vectors = made_up(4)
     result = verification(pairs, dict.fromkeys(vectors))
-    assert (result.failures_to_enrol, result.auc, result.eer, result.accuracy_mean) == (80, 0.5, 0.5, 0.5)
-    assert result.tar_at_fmr == {"1e-2": 0, "1e-3": 0}
+    assert (result.pairs, result.failures_to_enrol, result.failures_to_enrol_impostor) == (80, 80, 40)
+    assert (result.auc, result.eer, result.accuracy_mean) == (None, None, None), "no impostor pair is left"
+    assert result.tar_at_fmr == {"1e-2": None, "1e-3": None}
 
 
 def test_people_are_the_folders_and_photos_without_one(few_replicates: None) -> None:

@@ -95,14 +95,17 @@ def distances_of_all_pairs(vectors: list[list[float]], people: list[str]) -> tup
 def class_auc_by_pairs(labels: list[int], probabilities: list[list[float]]) -> float:
     """Return the mean `auc_by_pairs` over classes, each against the rest (of two classes: only the second).
 
-    Classes with all photos or none are left out; nan if no class remains.
+    Classes with all photos or none are left out; nan if no class remains. A row of nan is a miss of its own class, and
+    left out of the others'.
     """
     columns = range(len(probabilities[0]))
+    failed = [any(map(math.isnan, row)) for row in probabilities]
     areas = []
-    for c in [1] if len(columns) == 2 else columns:
-        own = [label == c for label in labels]
+    for c in [1] if len(columns) == 2 and not any(failed) else columns:
+        chosen = [i for i, label in enumerate(labels) if label == c or not failed[i]]
+        own = [labels[i] == c for i in chosen]
         if any(own) and not all(own):
-            areas.append(auc_by_pairs([-row[c] for row in probabilities], own))
+            areas.append(auc_by_pairs([math.inf if failed[i] else -probabilities[i][c] for i in chosen], own))
     return sum(areas) / len(areas) if areas else math.nan
 
 
@@ -140,6 +143,8 @@ def identification_by_loop(gallery: dict, probes: dict, threshold: float) -> dic
     for person, rows in probes.items():
         for row in rows:
             best = ("", math.inf)
+            if row is None and person not in gallery:
+                continue  # would be right without being decided
             for other, templates in gallery.items():
                 known = [template.tolist() for template in templates if template is not None]
                 if row is not None and known:

@@ -30,6 +30,12 @@ def made_up(folds: int | None, people: int = 40, failed: int = 3) -> tuple[Pairs
     return Pairs(a, b, np.array(same), fold), vectors
 
 
+def rated(pairs: Pairs, vectors: dict[str, np.ndarray | None]) -> list[int]:
+    """Return which pairs rates are about: all but impostor pairs with a photo that has no face."""
+    both = zip(pairs.a, pairs.b, pairs.same, strict=True)
+    return [i for i, (a, b, same) in enumerate(both) if same or (vectors[a] is not None and vectors[b] is not None)]
+
+
 def distances_by_loop(pairs: Pairs, vectors: dict[str, np.ndarray | None]) -> list[float]:
     result = []
     for a, b in zip(pairs.a, pairs.b, strict=True):

@@ -46,11 +46,11 @@ def verification_page(
     pairs: Pairs,
     distances: NDArray[np.float32],
     threshold: Threshold | None,
-    images: Path,
+    paths: Mapping[str, Path],
     pictures: Pictures,
     command: str,
 ) -> Page:
-    """Return the page about N pairs of photos in the folder `images`, with their (N,) distances.
+    """Return the page about N pairs of photos, `compared` with their (N,) distances. paths: of the photos.
 
     Errors are shown for `threshold`, the one of the model's card. Without one they are shown for FMR 1e-3 of these
     pairs; without impostor pairs, none are shown.
@@ -69,7 +69,7 @@ def verification_page(
         ),
         Plot("distances", plots.histogram_figure(kinds, at), _failed_note(distances, "pairs")),
     ]
-    wrong = [] if limit is None else _wrong_pairs(pairs, distances, limit, images, pictures)
+    wrong = [] if limit is None else _wrong_pairs(pairs, distances, limit, paths, pictures)
     return _page("Verification", line, command, [*verification_tables(line), *figures, *wrong])
 
 
@@ -79,17 +79,17 @@ def _at_fmr(curve: Roc) -> Threshold | None:
 
 
 def _wrong_pairs(
-    pairs: Pairs, distances: NDArray[np.float32], limit: Threshold, images: Path, pictures: Pictures
+    pairs: Pairs, distances: NDArray[np.float32], limit: Threshold, paths: Mapping[str, Path], pictures: Pictures
 ) -> list[Mistakes]:
     within = distances <= np.float64(limit.distance)
     false = np.flatnonzero(within & ~pairs.same)
     missed = np.flatnonzero(~within & pairs.same & np.isfinite(distances))
     nearest = false[np.argsort(distances[false], kind="stable")][:MOST]
     farthest = missed[np.argsort(-distances[missed], kind="stable")][:MOST]
-    shown = pictures([images / side[i] for i in [*nearest, *farthest] for side in (pairs.a, pairs.b)])
+    shown = pictures([paths[side[i]] for i in [*nearest, *farthest] for side in (pairs.a, pairs.b)])
 
     def mistake(i: int) -> Mistake:
-        both = (shown.get(images / pairs.a[i]), shown.get(images / pairs.b[i]))
+        both = (shown.get(paths[pairs.a[i]]), shown.get(paths[pairs.b[i]]))
         return Mistake(both, f"{pairs.a[i]} and {pairs.b[i]}: {distances[i]:.3f}")
 
     return [

@@ -33,10 +33,23 @@ def verification_tables(line: Line) -> list[Table]:
     rows += [
         (f"TAR at FMR {fmr}", number(tar), interval(ci["tar_at_fmr"][fmr])) for fmr, tar in line["tar_at_fmr"].items()
     ]
-    counts = ("pairs", "genuine", "impostor", "failures_to_enrol", "accuracy_se", "photos_per_second")
+    failures = ("failures_to_enrol", "failures_to_enrol_impostor", "skipped")
+    counts = ("pairs", "genuine", "impostor", *failures, "accuracy_se", "photos_per_second")
     rows += [(name, number(line[name]), "") for name in counts]
     groups = [_pair_groups(line)] if "by_group" in line else []
-    return [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)), *groups]
+    return [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)), photos_table(line), *groups]
+
+
+def photos_table(line: Line) -> Table:
+    """Return the table of the photos that failed, of any protocol (`failures`)."""
+    kinds = (
+        ("photos", "all"),
+        ("photos_missing", "missing, left out"),
+        ("photos_unreadable", "unreadable, left out"),
+        ("photos_without_face", "without a usable face, counted as failed"),
+        ("poor_faces", "with a face too poor to be enrolled, used"),
+    )
+    return Table("photos", ("photos", "number"), tuple((said, number(line[name])) for name, said in kinds))
 
 
 def _pair_groups(line: Line) -> Table:
@@ -83,9 +96,10 @@ def identification_tables(line: Line) -> list[Table]:
     if (stated := line.get("probability")) is not None:
         for name, said in (("brier", "Brier score"), ("calibration_error", "calibration error")):
             rows.append((f"probability: {said}", number(stated[name]), interval(stated["ci95"][name])))
-    counts = ("people", "templates", "mated_searches", "nonmated_searches", "failures_to_enrol", "failures_to_acquire")
-    rows += [(name, number(line[name]), "") for name in (*counts, "search_ms_p50", "search_ms_p99")]
-    tables = [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows))]
+    counts = ("people", "templates", "mated_searches", "nonmated_searches")
+    failures = ("failures_to_enrol", "failures_to_acquire", "failures_to_acquire_nonmated", "skipped")
+    rows += [(name, number(line[name]), "") for name in (*counts, *failures, "search_ms_p50", "search_ms_p99")]
+    tables = [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)), photos_table(line)]
     tables += [_sizes(line["by_gallery_size"])] if "by_gallery_size" in line else []
     return tables + ([_search_groups(line)] if "by_group" in line else [])
 
@@ -145,7 +159,7 @@ def _search_groups(line: Line) -> Table:
 def classification_tables(line: Line) -> list[Table]:
     """Return the table of all pictures, and one with a row per class (or value of the attribute)."""
     rows = [(name, number(line[name]), interval(line["ci95"][name])) for name in ("accuracy", "roc_auc")]
-    rows += [(name, number(line[name]), "") for name in ("images", "failures", "images_per_second")]
+    rows += [(name, number(line[name]), "") for name in ("images", "failures", "skipped", "images_per_second")]
     names = [printable(name) for name in line["class_names"]]
     classes = tuple(_class_row(place, row, names) for place, row in enumerate(line["confusion"]))
     kind, note = "class", ""
@@ -153,6 +167,7 @@ def classification_tables(line: Line) -> list[Table]:
         kind, note = printable(line["attribute"]), f"95 % intervals over {line['ci95_over']}."
     return [
         Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows), note),
+        *([photos_table(line)] if "photos" in line else []),  # `features` counts none
         Table("", (kind, "photos read", "right", "most often taken for"), classes),
     ]
 

@@ -1,0 +1,66 @@
+"""Photos that a text file names, where the photos themselves have other endings: 1.jpg is there as 1.png or 1.jpg.png.
+
+People convert their photos, and crops are PNG files. A name means the photo of this very name, and its crop NAME.png.
+Where there is neither, it means the photo that differs in its ending alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from facerec.photos.reading import EXTENSIONS
+from facerec.text import how_many, printable, same_form
+
+CROP = ".png"
+"""What `datasets.prepare` adds to a photo's name."""
+
+
+def names_of(photos: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Photo -> the name that means it, for the photos that have one.
+
+    Of several photos that differ from a name in their ending alone, the first in order has it.
+    """
+    known, paths = set(names), sorted(photos)
+    found = {photo: name for photo in paths for name in (photo.removesuffix(CROP), photo) if name in known}
+    free = {_bare(name): name for name in sorted(known - set(found.values()))}
+    for photo in paths:
+        if photo not in found and _bare(photo) in free:
+            found[photo] = free.pop(_bare(photo))
+    return found
+
+
+def _bare(name: str) -> str:
+    """The name without the endings of photos, in Unicode NFC: Ann/1 for Ann/1.jpg, Ann/1.PNG and Ann/1.jpg.png."""
+    stem, ending = os.path.splitext(name)
+    return _bare(stem) if ending.lower() in EXTENSIONS else same_form(name)
+
+
+def locate(names: Iterable[str], root: Path) -> dict[str, Path]:
+    """The path of each photo, named relative to the folder `root` with `/`; where it should be if there is none."""
+    paths = {name: root / name for name in names}
+    missing = [name for name, path in paths.items() if not os.path.exists(path)]
+    folders = {PurePosixPath(name).parent for name in missing}
+    found = names_of([photo for folder in folders for photo in _photos_in(root, folder)], missing)
+    return paths | {name: root / photo for photo, name in found.items()}
+
+
+def _photos_in(root: Path, folder: PurePosixPath) -> list[str]:
+    """The photos in a folder, named relative to `root`; none where it cannot be read: they are then missing."""
+    try:
+        return [str(folder / name) for name in os.listdir(root / folder) if _bare(name) != same_form(name)]
+    except OSError:
+        return []
+
+
+def say_endings(file: Path, found: Mapping[str, str]) -> str:
+    """One line on photos with other endings than the names in the file; "" for none. found: `names_of`.
+
+    Crops are as usual as photos, so nothing is said of them.
+    """
+    others = [(photo, name) for photo, name in found.items() if name not in (photo, photo.removesuffix(CROP))]
+    if not others:
+        return ""
+    photo, name = others[0]
+    return (
+        f"{printable(file)}: {how_many(len(others), 'photo')} taken under another ending, the first {photo} for {name}"
+    )

@@ -1,0 +1,67 @@
+"""facerec.datasets.photo_names: which photo a file means that names it by another ending."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import toy_model
+
+from facerec.datasets.attributes import read_attribute
+from facerec.datasets.groups import read_groups
+from facerec.datasets.photo_names import locate, names_of, say_endings
+from facerec.datasets.photo_sets import read_photos
+from facerec.errors import DataError
+
+
+def test_a_name_means_its_photo_or_its_crop_or_else_the_one_of_another_ending() -> None:
+    same = {"a/1.jpg": "a/1.jpg", "a/1.jpg.png": "a/1.jpg"}
+    assert names_of(same, ["a/1.jpg"]) == same
+    assert names_of(["a/1.webp", "a/1.png", "a/1.JPG", "b/1.png"], ["a/1.jpg"]) == {"a/1.JPG": "a/1.jpg"}
+    assert names_of(["a/1.png", "a/1.webp"], ["a/1.jpg", "a/1.webp"]) == {"a/1.png": "a/1.jpg", "a/1.webp": "a/1.webp"}
+    assert names_of(["a/1.jpg.png", "a/1.png.png"], ["a/1.png", "a/1.jpg"]) == {
+        "a/1.jpg.png": "a/1.jpg", "a/1.png.png": "a/1.png",
+    }  # fmt: skip
+    assert names_of(["a/1.v2.png", "a/2"], ["a/1.jpg", "a/1"]) == {}, "what is no ending of photos is part of the name"
+
+
+def test_photos_are_located_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("1.png", "2.jpg", "3.txt"):
+        (tmp_path / "a" / name).touch()
+    names = ["a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg"]
+    assert locate(names, tmp_path) == dict(
+        zip(names, [tmp_path / name for name in ("a/1.png", "a/2.jpg", "a/3.jpg", "b/1.jpg")], strict=True)
+    )
+
+
+def test_it_is_said_once_and_not_of_crops() -> None:
+    found = {"a/1.jpg.png": "a/1.jpg", "a/2.png": "a/2.jpg", "a/3.png": "a/3.jpg", "a/4.png": "a/4.png"}
+    assert (
+        say_endings(Path("x.csv"), found) == "x.csv: 2 photos taken under another ending, the first a/2.png for a/2.jpg"
+    )
+    assert say_endings(Path("x.csv"), {"a/1.jpg.png": "a/1.jpg"}) == ""
+
+
+def test_every_file_that_names_photos_takes_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Groups, attributes and lists of photos to leave out say .jpg; the photos are .png."""
+    for number in range(3):
+        toy_model.save_crop(tmp_path / "people" / "Ann" / f"{number}.png", 0, number)
+    photos = [f"Ann/{number}.png" for number in range(3)]
+    (tmp_path / "light.csv").write_text("photo,light\n" + "".join(f"Ann/{i}.jpg,{i}\n" for i in range(3)))
+    (tmp_path / "groups.csv").write_text("Ann/1.jpg,x\nAnn,y\nAnn/9.jpg,y\n")
+    (tmp_path / "out.txt").write_text("people/Ann/2.jpg\n")
+    with caplog.at_level(logging.WARNING):
+        assert read_attribute(tmp_path / "light.csv").values(photos) == ["0", "1", "2"]
+        assert read_photos(tmp_path / "people", tmp_path / "out.txt").keys() == ["people/Ann/0.png", "people/Ann/1.png"]
+    groups, found = read_groups(tmp_path / "groups.csv").for_photos(photos)
+    assert [groups.of(photo, "Ann") for photo in photos] == ["y", "x", "y"]
+    assert (found, groups.strays(photos, ["Ann"])) == ({"Ann/1.png": "Ann/1.jpg"}, ["Ann/9.jpg"])
+    assert [line.getMessage().split(": ")[1].split(",")[0] for line in caplog.records] == [
+        "3 photos taken under another ending", "1 photo taken under another ending",
+    ]  # fmt: skip
+
+
+def test_of_two_photos_with_one_name_only_the_first_has_it(tmp_path: Path) -> None:
+    (tmp_path / "light.csv").write_text("photo,light\nAnn/1.jpg,day\n")
+    with pytest.raises(DataError, match=r"has no line for 1 photo that is used, the first Ann/1\.webp"):
+        read_attribute(tmp_path / "light.csv").values(["Ann/1.png", "Ann/1.webp"])
