@@ -1,10 +1,13 @@
 """`facerec calibrate`."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from facerec.cli import common
 from facerec.errors import ConfigError, DataError
@@ -29,19 +32,26 @@ if TYPE_CHECKING:
     "--strangers", "folder", type=common.PHOTOS, metavar="DIR",
     help="Photos of people who are not enrolled. They set the threshold together with the model's own strangers.",
 )  # fmt: skip
+@click.option("--no-strangers", is_flag=True, help="Forget the strangers that were given.")
 @common.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
 def calibrate(
-    fpir: float | None, folder: Path | None, gallery_folder: Path, model: str | None, as_json: bool, **faces: Any
+    fpir: float | None,
+    folder: Path | None,
+    no_strangers: bool,
+    gallery_folder: Path,
+    model: str | None,
+    as_json: bool,
+    **faces: Any,
 ) -> None:
     """Show or set the gallery's threshold.
 
     The threshold is the largest distance at which a face is taken for a person. It is chosen so that only a set share
     of strangers (FPIR) is taken for somebody enrolled: 0.01 means one in a hundred. The gallery computes it again
     whenever its people change. Every face in --strangers counts as one stranger. These strangers replace those given
-    before, and stay in the gallery until others are given.
+    before, and stay in the gallery until others are given. What is set stays; without options nothing is changed.
 
     \b
     facerec calibrate
@@ -53,6 +63,8 @@ def calibrate(
 
     if fpir is not None:
         require_rate(fpir)
+    if folder is not None and no_strangers:
+        raise ConfigError("--strangers and --no-strangers exclude each other; give one of them")
     embedder = load_embedder(model)
     failed, vectors = 0, None
     with open_gallery(gallery_folder, embedder) as gallery:
@@ -60,6 +72,7 @@ def calibrate(
             raise ConfigError(
                 f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first"
             )
+        before = _Before(gallery)
         if folder is None and gallery.calibration(fpir) is None:
             raise ConfigError(
                 f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR"
@@ -68,14 +81,70 @@ def calibrate(
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
             _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
-        if fpir is not None or folder is not None:
+        elif no_strangers:
+            vectors = np.zeros((0, embedder.card.embedding_dim), np.float32)
+        if fpir is not None or vectors is not None:
             source = "" if folder is None else str(folder.resolve())
             gallery.set_calibration(fpir, strangers=vectors, source=source)
-        found = gallery.calibration()
+        found, changed = gallery.calibration(), vectors is not None or before.target != gallery.given()[0]
+    if found is None and no_strangers:
+        common.say({"threshold": None, "strangers": 0}, _GONE, as_json)
+        return
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")
-    common.emit(_as_json(found)) if as_json else click.echo(_as_text(found))
+    line = _as_json(found) | ({"previous": before.as_json(vectors is not None)} if changed else {})
+    shown = before.as_text(vectors is not None) if changed else _ONLY_SHOWN
+    common.say(line, f"{_as_text(found)}\n{shown}", as_json)
     common.finish(failed, 1)
+
+
+_GONE = "No strangers are left: the threshold is the model's own. --strangers DIR gives others."
+_ONLY_SHOWN = "Nothing was changed: this only shows the threshold. --fpir and --strangers set it for good."
+
+
+class _Before:
+    """What a gallery's threshold was before it was set, and how to go back to it.
+
+    target: the rate aimed at.
+    """
+
+    def __init__(self, gallery: "Gallery") -> None:
+        self.target, self._strangers, self._source = gallery.given()
+        self._threshold = gallery.threshold
+        self._from_folder = os.path.isabs(self._source)  # otherwise a program gave them
+
+    def as_text(self, strangers: bool) -> str:
+        """Say what it was, that the change stays, and how to go back. strangers: whether other strangers were given."""
+        distance = "none" if self._threshold is None else f"{self._threshold.distance:.3f}"
+        said = f"Before, the threshold was {distance}, for FPIR {100 * self.target:g} %"
+        if strangers and self._strangers:
+            said += f", by {how_many(self._strangers, 'stranger')} ({printable(self._source)}) and the model's"
+        elif strangers:
+            said += ", by no strangers of your own"
+        again = ""
+        if strangers and self._strangers:
+            again = " (those photos are read again)" if self._from_folder else ", give those strangers again, and"
+        return f"{said}. The change stays, for every command. To go back{again}: `{self._command(strangers)}`."
+
+    def as_json(self, strangers: bool) -> dict[str, Any]:
+        """The same for programs."""
+        threshold = self._threshold
+        line = {"threshold": threshold and threshold.distance, "threshold_source": threshold and threshold.source}
+        line |= {"fpir": self.target, "given_strangers": self._strangers, "given_from": self._source or None}
+        return line | {"command": self._command(strangers)}
+
+    def _command(self, strangers: bool) -> str:
+        """Return the command that sets what was set before, in the same gallery."""
+        words = ["facerec", "calibrate", "--fpir", str(self.target)]
+        if strangers and not self._strangers:
+            words += ["--no-strangers"]
+        elif strangers and self._from_folder:
+            words += ["--strangers", printable(self._source)]
+        context = click.get_current_context()
+        for parameter, option in (("gallery_folder", "--gallery"), ("model", "--model")):
+            if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+                words += [option, printable(context.params[parameter])]
+        return shlex.join(words)
 
 
 def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:

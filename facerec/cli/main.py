@@ -36,7 +36,9 @@ class LazyGroup(click.Group):
         from facerec.cli.user_settings import settings_file
 
         super().format_help_text(ctx, formatter)
-        formatter.write(f"\n  Defaults of --model, --gallery, --fpir and the detector may stand in\n  {settings_file()}\n")
+        formatter.write(
+            f"\n  Defaults of --model, --gallery, --fpir and the detector may stand in\n  {settings_file()}\n"
+        )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

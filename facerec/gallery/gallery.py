@@ -33,7 +33,7 @@ from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of
 from facerec.gallery.removed import removed_for
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
-from facerec.gallery.strangers import read_strangers, write_strangers
+from facerec.gallery.strangers import given_strangers, read_strangers, write_strangers
 from facerec.gallery.vetoed_faces import VetoedFaces, nearest_left
 from facerec.photos.memory import AnyPhoto
 from facerec.search.people import PeopleIndex
@@ -148,6 +148,11 @@ class Gallery:
         if fpir is None and made is not None:
             calibration_cache.keep(self.store, generation, made, cache.search())
         return made
+
+    def given(self) -> tuple[float, int, str]:
+        """Return what was set: the target rate, how many strangers were given, and where they come from ("": none)."""
+        with self.store.read() as db:
+            return scalar(db, "SELECT fpir FROM gallery"), *given_strangers(db)
 
     def set_calibration(self, fpir: float | None = None, *, strangers: Vectors | None = None, source: str = "") -> None:
         """Set the target rate, the strangers or both, in one transaction. An argument that is None changes nothing.

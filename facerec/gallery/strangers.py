@@ -53,6 +53,14 @@ def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool
     return (db.execute(query, (kind,)).fetchone() or (b"", 0)) == (as_stored(vectors).tobytes(), 0)
 
 
+def given_strangers(db: sqlite3.Connection) -> tuple[int, str]:
+    """Return how many strangers the user gave, and where they come from; 0 and "" without any."""
+    if version_of(db) == 1:
+        return 0, ""
+    query = "SELECT length(vectors) / 2 / (SELECT dimension FROM gallery), source FROM strangers WHERE kind = 'given'"
+    return db.execute(query).fetchone() or (0, "")
+
+
 def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
     """Replace the strangers of a kind with (N, D) vectors; N may be 0. source: where they come from."""
     db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))

@@ -1,6 +1,7 @@
 """facerec.decision.calibration and the gallery's own threshold: against the strangers that are let through."""
 
 import math
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -20,6 +21,7 @@ from facerec.errors import ConfigError, GalleryError
 from facerec.gallery.gallery import Gallery
 from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
+from facerec.recognition.identify import open_gallery
 
 STRANGERS = np.stack([vector(5000 + i) for i in range(300)])
 
@@ -401,3 +403,54 @@ def test_with_nobody_enrolled_nothing_is_set(model: Path, crops: Path, tmp_path:
     assert "nobody is enrolled yet" in result.stderr
     actions = [line.get("action") for line in json_lines(run("gallery", "log", "--json", gallery=gallery))]
     assert {"target set", "strangers set"}.isdisjoint(actions)
+
+
+def test_what_was_set_before_is_said_and_can_be_set_again(model: Path, crops: Path, tmp_path: Path) -> None:
+    """The target, then the strangers, and both back by the commands that the text names."""
+    gallery = tmp_path / "gallery"
+    run("enroll", crops / "people", "--aligned", "--model", model, gallery=gallery)
+    for place in range(12):
+        toy_model.save_crop(tmp_path / "my visitors" / f"{place}.png", 50 + place, 0)
+        toy_model.save_crop(tmp_path / "others" / f"{place}.png", 70 + place, 0)
+
+    def told(*options: object) -> list[str]:
+        result = run("calibrate", *options, "--aligned", "--model", model, gallery=gallery)
+        assert (result.exit_code, result.stderr) == (0, "")
+        return result.stdout.splitlines()
+
+    def undone(line: str) -> list[str]:
+        command = line.split(" `")[1].removesuffix("`.")
+        return shlex.split(command)[2:]
+
+    first, only_shown = told()
+    assert only_shown == "Nothing was changed: this only shows the threshold. --fpir and --strangers set it for good."
+    assert told("--fpir", "0.01") == [first, only_shown], "the target it has"
+    distance = first.split()[1].rstrip(":")
+    new, before = told("--fpir", "0.2")
+    assert new.startswith("Threshold ")
+    said = f"Before, the threshold was {distance}, for FPIR 1 %. The change stays, for every command. To go back: "
+    assert before == f"{said}`facerec calibrate --fpir 0.01 --model {model}`."
+    assert told(*undone(before))[0] == first
+    *_, before = told("--strangers", tmp_path / "my visitors")
+    assert before.startswith(f"Before, the threshold was {distance}, for FPIR 1 %, by no strangers of your own. ")
+    none = undone(before)
+    mine, _ = told()
+    *_, before = told("--strangers", tmp_path / "others", "--fpir", "0.05")
+    assert f"for FPIR 1 %, by 12 strangers ({tmp_path / 'my visitors'}) and the model's. " in before
+    assert told(*undone(before))[0] == mine
+    assert told(*none)[0] == first
+    (line,) = json_lines(run("calibrate", "--fpir", "0.2", "--model", model, "--json", gallery=gallery))
+    assert line["previous"] == {
+        "threshold": pytest.approx(float(distance), abs=1e-3), "threshold_source": "FPIR 1 % at 3 people", "fpir": 0.01,
+        "given_strangers": 0, "given_from": None, "command": f"facerec calibrate --fpir 0.01 --model {model}",
+    }  # fmt: skip
+    assert "previous" not in json_lines(run("calibrate", "--model", model, "--json", gallery=gallery))[0]
+    with open_gallery(gallery, load_embedder(str(model))) as opened:
+        opened.set_calibration(strangers=np.eye(toy_model.DIMENSION, dtype=np.float32), source="given from Python")
+    *_, before = told("--no-strangers")
+    assert ", by 48 strangers (given from Python) and the model's." in before
+    assert before.endswith(
+        f"To go back, give those strangers again, and: `facerec calibrate --fpir 0.2 --model {model}`."
+    )
+    both = run("calibrate", "--no-strangers", "--strangers", tmp_path / "others", "--model", model, gallery=gallery)
+    assert (both.exit_code, "exclude each other" in both.stderr) == (2, True)
