@@ -16,9 +16,9 @@ T = TypeVar("T")
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
-def setting(default: T, help: str) -> T:
-    """Return a dataclass field with its documentation, which the command line shows too."""
-    return dataclasses.field(default=default, metadata={"help": help})  # type: ignore[return-value]
+def setting(default: T, help: str, choices: tuple[str, ...] = ()) -> T:
+    """Return a dataclass field with its documentation, which the command line shows too. choices: all its values."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})  # type: ignore[return-value]
 
 
 def path_setting(given: str | Path, name: str) -> Path:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import some
 from facerec.errors import ConfigError
 from facerec.inference.loading import SHIPPED
+from facerec.models.names import NAMES
 from facerec.training.settings import TrainSettings
 
 if TYPE_CHECKING:  # slow to import
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # slow to import
 @click.option("--aligned", is_flag=True, help="FOLDER holds aligned face crops, one folder per person.")
 @click.option(
     "--backbone", "--model", "backbone", default=TrainSettings().backbone, show_default=True, metavar="NAME",
+    shell_complete=some(NAMES),
     help="The backbone to train; facerec models lists them.",
 )  # fmt: skip
 @click.option(

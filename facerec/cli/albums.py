@@ -8,8 +8,10 @@ import click
 import numpy as np
 
 from facerec.cli import common
+from facerec.cli.offers import people, some
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
+from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
 
@@ -37,6 +39,7 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 @everyday_option(
     "--model",
     setting="model",
+    shell_complete=some(NAMES, or_file=True),
     metavar="DIR|FILE|NAME",
     help="For faces: a face model, as elsewhere. For whole pictures: a model of --mode classify, or a backbone's name, "
     "such as resnet50.",
@@ -106,7 +109,7 @@ def search(
     metavar="CLUSTER",
     help="Enroll the group of this number, as --name.",
 )
-@click.option("--name", help="The name of the person in the group of --enroll.")
+@click.option("--name", shell_complete=people, help="The name of the person in the group of --enroll.")
 @click.option(
     "--labels",
     is_flag=True,

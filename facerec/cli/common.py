@@ -14,11 +14,13 @@ import click
 from platformdirs import user_data_path
 
 from facerec.cli.left_out import told_at_the_end
+from facerec.cli.offers import some
 from facerec.cli.user_settings import SMALLEST_FACE, everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.passphrase import let_ask
+from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
 from facerec.types import Photo
@@ -147,18 +149,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 model_option = everyday_option(
     "--model",
     setting="model",
+    shell_complete=some(("default", "int8"), or_file=True),
     metavar="DIR|FILE|NAME",
     help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
     "[default: that of facerec.toml, else the model that comes with facerec]",
 )
 layers_option = click.option(
     "--model",
+    shell_complete=some(NAMES, or_file=True),
     metavar="DIR|NAME",
     help="A model folder, or a backbone's name, such as resnet50, with ImageNet weights  "
     "[default: the face model that comes with facerec]",
 )
 classifier_option = click.option(
     "--model",
+    shell_complete=some((), or_file=True),
     required=True,
     metavar="DIR",
     help="Model folder made by facerec train --mode classify, or for --attribute by facerec train --attribute.",

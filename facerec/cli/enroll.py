@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import people
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
 from facerec.photos.folders import find_photos, no_people, people_and_loose
@@ -30,7 +31,7 @@ Failure = tuple[Path, str]  # a path that could not be used, and the message tha
 
 @common.command()
 @click.argument("paths", nargs=-1, required=True, type=common.PHOTOS)
-@click.option("--name", help="Enroll all the photos as this person.")
+@click.option("--name", shell_complete=people, help="Enroll all the photos as this person.")
 @click.option(
     "--several",
     type=click.Choice(["main", "refuse"]),

@@ -10,6 +10,7 @@ from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
 from facerec.cli.gallery_remove import expire, remove
+from facerec.cli.offers import people
 from facerec.gallery import archive, backup, enrolled, erasure, maintenance, vetoes
 from facerec.gallery.archive_file import read_archive
 from facerec.gallery.layout import KINDS
@@ -63,7 +64,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command()
-@click.argument("name")
+@click.argument("name", shell_complete=people)
 @click.option("--sheet", type=common.PHOTOS, metavar="FILE", help="Also draw the enrolled faces into a new picture.")
 @common.gallery_option
 @common.json_option
@@ -108,7 +109,7 @@ def _show_not_same(store: Store, name: str, as_json: bool) -> None:
 
 
 @gallery.command()
-@click.argument("old")
+@click.argument("old", shell_complete=people)
 @click.argument("new")
 @common.gallery_option
 @common.json_option
@@ -125,8 +126,8 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command()
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="INTO")
+@click.argument("source", metavar="FROM", shell_complete=people)
+@click.argument("target", metavar="INTO", shell_complete=people)
 @common.gallery_option
 @common.json_option
 def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None:
@@ -143,7 +144,7 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
 
 
 @gallery.command()
-@click.argument("name")
+@click.argument("name", shell_complete=people)
 @click.option("--note", metavar="TEXT", help='What the person agreed to, in your words; "" deletes the note.')
 @click.option(
     "--until", metavar="YYYY-MM-DD", help='The last day (UTC) on which the person may be kept; "" for no last day.'

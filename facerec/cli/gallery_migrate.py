@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import some
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ TELLING = 0.2  # a rate with a wider interval says nothing
 
 
 @common.command()
-@click.option("--model", required=True, metavar="DIR|FILE|NAME", help="The new model.")
+@click.option(
+    "--model", required=True, metavar="DIR|FILE|NAME", shell_complete=some(("default", "int8"), or_file=True),
+    help="The new model.",
+)  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,

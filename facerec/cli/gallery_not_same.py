@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import photo_then_people
 from facerec.gallery import enrolled, erasure, vetoes
 from facerec.gallery.store import Store
 from facerec.photos.memory import hash_photo
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @common.command("not-same")
-@click.argument("what", nargs=-1, metavar="PHOTO [NAME] | A B")
+@click.argument("what", nargs=-1, metavar="PHOTO [NAME] | A B", shell_complete=photo_then_people)
 @click.option("--people", is_flag=True, help="A and B are two people. They are never again listed as alike.")
 @click.option(
     "--forget", is_flag=True,

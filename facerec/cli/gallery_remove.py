@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import people
 from facerec.gallery import erasure
 from facerec.gallery.store import Store
 from facerec.gallery.which_photo import SHOWN
@@ -12,7 +13,7 @@ from facerec.text import how_many, printable
 
 
 @common.command()
-@click.argument("name")
+@click.argument("name", shell_complete=people)
 @click.option(
     "--photo", type=common.PHOTOS, metavar="FILE",
     help="Remove only this photo. If the file is gone: where it was, or its hash, as facerec gallery show prints them.",

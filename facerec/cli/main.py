@@ -3,9 +3,13 @@
 import importlib
 import io
 import logging
+import os
 import sys
 
 import click
+
+if "_FACEREC_COMPLETE" in os.environ:
+    import facerec.cli.completion  # noqa: F401  # what it knows of bash must be known before click answers
 
 COMMANDS = {
     "advise": "facerec.cli.advise:advise",
@@ -13,6 +17,7 @@ COMMANDS = {
     "check-data": "facerec.cli.check_data:check_data",
     "classify": "facerec.cli.classify:classify",
     "cluster": "facerec.cli.albums:cluster",
+    "completion": "facerec.cli.completion:completion",
     "doctor": "facerec.cli.models:doctor",
     "enroll": "facerec.cli.enroll:enroll",
     "evaluate": "facerec.cli.evaluate:evaluate",

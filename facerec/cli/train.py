@@ -16,15 +16,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from facerec.cli import common
+from facerec.cli.offers import some
 from facerec.errors import ConfigError
+from facerec.models.names import NAMES
 from facerec.settings import build_settings, read_settings, read_values
-from facerec.training.settings import TrainSettings
+from facerec.training.settings import LOSSES, TrainSettings
 
 if TYPE_CHECKING:  # slow to import
     from facerec.models.card import ModelCard
     from facerec.training.train import Progress
 
 T = TypeVar("T")
+
+OFFERED = {  # completions of options that take other values as well
+    "backbone": some(NAMES),
+    "init": some(("imagenet", "random", "default"), or_file=True),
+    "loss": some(LOSSES),
+    "attribute": some((), or_file=True),
+    "teacher": some(("default",), or_file=True),
+}
 
 
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +46,10 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
         name = "--" + field.name.replace("_", "-")
         name += "/--no-" + field.name.replace("_", "-") if kind is bool else ""
         text = field.metadata["help"] + default
-        f = click.option(name, type=kind, default=None, multiple=several, help=text)(f)
+        complete = OFFERED.get(field.name)
+        if field.metadata["choices"]:
+            kind = click.Choice(field.metadata["choices"])
+        f = click.option(name, type=kind, default=None, multiple=several, help=text, shell_complete=complete)(f)
     return f
 
 

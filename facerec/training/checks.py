@@ -1,15 +1,14 @@
 """Which settings are refused: single values, and values that do not go together. Called only by `plan.make_plan`."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 from facerec.datasets.augmentation import STORED_SIZE
 from facerec.errors import ConfigError
-from facerec.models.network import CLASSIFY, FLAT, METRIC, MODES, POOLINGS
-from facerec.training.freezing import STRATEGIES
-from facerec.training.losses import MINING, LossPlan
-from facerec.training.schedule import OPTIMIZERS, PRECISIONS, SCHEDULES
+from facerec.models.network import CLASSIFY, FLAT, METRIC
+from facerec.training.losses import LossPlan
 from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 
 LEAST = {"people_per_batch": 2, "photos_per_person": 1, "embedding_dim": 1, "batch_size": 2, "epochs": 1}
@@ -18,13 +17,7 @@ LEAST |= {"accumulate": 1, "head_layers": 1, "unfreeze_epochs": 1, "limit_people
 MOST = {"embedding_dim": 65536, "memory": 10**6, "head_layers": 16, "views": 1000, "cache_gb": 10**6}
 MOST |= {"train_size": 2048, "input_size": 2048}
 CHOICES: dict[str, tuple[str, ...]] = {
-    "mode": MODES,
-    "pooling": POOLINGS,
-    "strategy": tuple(STRATEGIES),
-    "mining": MINING,
-    "optimizer": tuple(OPTIMIZERS),
-    "schedule": SCHEDULES,
-    "precision": PRECISIONS,
+    field.name: field.metadata["choices"] for field in dataclasses.fields(TrainSettings) if field.metadata["choices"]
 }
 
 

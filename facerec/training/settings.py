@@ -7,6 +7,9 @@ from facerec.settings import setting
 PEOPLE_PER_BATCH = 16
 """P of the P x K batches, unless another is given or fewer people have K photos."""
 
+LOSSES = ("triplet", "contrastive", "multi-similarity", "supcon", "arcface", "cosface", "proxy-anchor", "cross-entropy")
+"""Known to `losses`, which needs torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
@@ -20,11 +23,16 @@ class TrainSettings:
     """
 
     # ---- the network, and what of it trains
-    mode: str = setting("metric", "`metric` learns to tell people apart; `classify` learns the classes of a folder.")
+    mode: str = setting(
+        "metric",
+        "`metric` learns to tell people apart; `classify` learns the classes of a folder.",
+        ("metric", "classify"),
+    )
     backbone: str = setting("resnet50", "The network to start from; `facerec models` lists them.")
     strategy: str = setting(
         "partial",
-        "Which stages train: full, frozen, partial, discriminative, gradual, or scratch (full, from random weights).",
+        "Which stages train. `scratch` is `full` from random weights.",
+        ("full", "frozen", "partial", "discriminative", "gradual", "scratch"),
     )
     frozen_stages: int | None = setting(
         None, "`partial`: how many of the first stages do not train; unless given, the backbone's usual number."
@@ -45,6 +53,7 @@ class TrainSettings:
         "mean",
         "How the last feature maps become features. `mean`: the mean of each map. `flat`: every value of every map, "
         "for pictures in which places have a meaning, such as aligned faces.",
+        ("mean", "flat"),
     )
     embedding_dim: int = setting(512, "D, the length of an embedding.")
     input_size: int = setting(
@@ -59,11 +68,14 @@ class TrainSettings:
     # ---- what it learns from
     loss: str = setting(
         "",
-        "Terms joined by +, with or without a weight: `triplet + 0.1*arcface`. To tell people apart: triplet "
-        "(default), contrastive, multi-similarity, supcon, arcface, cosface, proxy-anchor, cross-entropy. To classify: "
-        "cross-entropy. `none`: learn from teachers only.",
+        "Terms joined by +, with or without a weight: `triplet + 0.1*arcface`. To tell people apart: "
+        f"{', '.join(LOSSES)}; unless given, triplet. To classify: cross-entropy. `none`: learn from teachers only.",
     )
-    mining: str = setting("semihard", "Which triplets of a batch are used: all, semihard, hard (batch-hard), distance.")
+    mining: str = setting(
+        "semihard",
+        "Which triplets of a batch are used. `hard` is batch-hard; `distance` draws them by distance.",
+        ("all", "semihard", "hard", "distance"),
+    )
     margin: float = setting(
         0.2, "alpha of the triplet loss, in squared Euclidean distance; 0: the soft margin log(1 + exp(.))."
     )
@@ -124,7 +136,7 @@ class TrainSettings:
     # ---- how it is optimised
     epochs: int = setting(10, "Passes over the training photos.")
     early_stopping: int = setting(0, "Stop after so many epochs without a better validation score; 0: never.")
-    optimizer: str = setting("adamw", "adam, adamw, sgd (with momentum 0.9) or adagrad.")
+    optimizer: str = setting("adamw", "The optimiser. sgd has momentum 0.9.", ("adam", "adamw", "sgd", "adagrad"))
     lr: float = setting(3e-4, "Learning rate of the backbone's last stage.")
     head_lr: float = setting(1e-3, "Learning rate of the new layers (head, proxies, teacher projection).")
     weight_decay: float = setting(0.0, "Weight decay; adamw's is decoupled.")
@@ -132,6 +144,7 @@ class TrainSettings:
         "step",
         "How the learning rates change. `step`: x 0.1 every `step_epochs`. `plateau`: x 0.1 after `step_epochs` "
         "without a better validation score. `cosine`: a linear warm-up, then down to 0.",
+        ("step", "cosine", "plateau"),
     )
     step_epochs: int = setting(7, "`step`: epochs between steps. `plateau`: epochs to wait.")
     warmup: float = setting(0.05, "`cosine`: share of the run that is warm-up.")
@@ -142,7 +155,8 @@ class TrainSettings:
     )
     precision: str = setting(
         "auto",
-        "fp32, bf16 (autocast), or auto: bf16 if the hardware has it. Emulated bf16 is slow.",
+        "`bf16` is autocast; `auto` uses it if the hardware has it. Emulated bf16 is slow.",
+        ("auto", "bf16", "fp32"),
     )
 
     # ---- the run

@@ -25,7 +25,8 @@ def _shown(default: object) -> str:
 
 
 def _words(field: "dataclasses.Field[object]") -> str:
-    return field.metadata["help"].replace("|", "\\|")
+    choices = ", ".join(f"`{choice}`" for choice in field.metadata["choices"])
+    return f"{field.metadata['help']}{f' One of {choices}.' if choices else ''}".replace("|", "\\|")
 
 
 def main() -> None:
