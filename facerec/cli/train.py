@@ -37,6 +37,14 @@ OFFERED = {  # completions of options that take other values as well
 }
 
 
+class _Listed(click.Choice):
+    """Values that help lists and shells complete. The library refuses any other, as it does in a file of settings."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the value as it is."""
+        return value
+
+
 def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every field of TrainSettings. Its value is None unless it is given on the command line."""
     for field in reversed(dataclasses.fields(TrainSettings)):
@@ -48,7 +56,7 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
         text = field.metadata["help"] + default
         complete = OFFERED.get(field.name)
         if field.metadata["choices"]:
-            kind = click.Choice(field.metadata["choices"])
+            kind = _Listed(field.metadata["choices"])
         f = click.option(name, type=kind, default=None, multiple=several, help=text, shell_complete=complete)(f)
     return f
 
