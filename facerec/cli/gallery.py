@@ -239,19 +239,20 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
 
 @gallery.command("import")
 @click.argument("file", type=common.PHOTOS)
+@click.option("--again", is_flag=True, help="Also enroll photos that were removed from this gallery.")
 @common.gallery_option
 @common.json_option
-def import_people(file: Path, gallery_folder: Path, as_json: bool) -> None:
+def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) -> None:
     """Enroll the people in a file of `facerec gallery export`.
 
-    Both galleries must use the same model.
+    Both galleries must use the same model. Photos that were removed from this gallery are not enrolled without --again.
 
     \b
     facerec gallery import club.npz --gallery other
     """
     content = read_archive(file)
     with Store.open(gallery_folder, create=True) as store:
-        people = archive.import_archive(store, content)
+        people = archive.import_archive(store, content, again)
     for person in people:
         for conflict in person.conflicts:
             common.warn(conflict)

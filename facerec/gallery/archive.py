@@ -24,9 +24,11 @@ from facerec.gallery.queries import (
     summaries,
     write_consent,
 )
+from facerec.gallery.removed import removed_for
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store
 from facerec.gallery.vetoes import StoredVeto, insert_apart, insert_veto, is_vetoed, pairs, vetoes_of
+from facerec.text import how_many
 from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
 
@@ -118,17 +120,18 @@ def _require_fit(name: str, where: Path) -> None:
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
-def import_archive(store: Store, archive: Archive) -> list[Imported]:
+def import_archive(store: Store, archive: Archive, again: bool = False) -> list[Imported]:
     """Enroll the people of an archive in one transaction; return what was done with each.
 
     A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
     out, and so is one that was said not to be the person, by the gallery or by the archive, and is enrolled as them by
-    the other. A consent that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's
-    model. ForeignModelError if the gallery has photos of another model.
+    the other. Photos that were removed from the gallery are left out, too, unless they are to come `again`. A consent
+    that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model.
+    ForeignModelError if the gallery has photos of another model.
     """
     with store.write() as db:
         _take_model(db, archive, store.folder)
-        imported = [_merge_person(db, person) for person in archive.people]
+        imported = [_merge_person(db, person, again) for person in archive.people]
         for one, other, made in archive.apart:
             _set_apart(db, one, other, made)
         return imported
@@ -149,12 +152,14 @@ def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
     record(db, "model bound", model=archive.fingerprint, dimension=archive.dimension, cohort=0)
 
 
-def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
-    added, skipped, conflicts = 0, 0, []
+def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Imported:
+    added, skipped, conflicts, days = 0, 0, [], []
     for template, enrolled in person.templates:
         owner = owner_of(db, template.photo_hash)
         if owner is None and is_vetoed(db, person.name, template):
             conflicts.append(f"{template.source}: said not to be '{person.name}', so not enrolled as them")
+        elif owner is None and not again and (day := removed_for(db, template.photo_hash, person.name)):
+            days.append(day)
         elif owner is None:
             insert_template(db, person.name, template, enrolled)
             added += 1
@@ -162,6 +167,9 @@ def _merge_person(db: sqlite3.Connection, person: Person) -> Imported:
             skipped += 1
         else:
             conflicts.append(f"{template.source}: already enrolled as '{owner}', so not as '{person.name}'")
+    if days:
+        photos = f"{how_many(len(days), 'photo')} of '{person.name}' {'was' if len(days) == 1 else 'were'} removed"
+        conflicts.append(f"{photos} on {max(days)}, so not enrolled; `again` enrolls what was removed")
     if (number := id_of(db, person.name)) is not None:
         if added:
             record(db, "imported", number, templates=added)

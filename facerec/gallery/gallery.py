@@ -326,9 +326,9 @@ class Gallery:
         """Write everybody, with their vectors, to a new file; see `archive.export`."""
         return archive.export(self.store, path)
 
-    def import_archive(self, content: Archive) -> list[Imported]:
+    def import_archive(self, content: Archive, *, again: bool = False) -> list[Imported]:
         """Enroll the people of an archive that `archive_file.read_archive` read; see `archive.import_archive`."""
-        return archive.import_archive(self.store, content)
+        return archive.import_archive(self.store, content, again)
 
 
 def _require_unit(vectors: Vectors, dimension: int, where: str) -> None:

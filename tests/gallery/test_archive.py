@@ -118,6 +118,27 @@ def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> 
         assert consent(gallery.store, "Ann Lee") == ("asked again", None)
 
 
+def test_who_was_removed_does_not_come_back_by_an_import(file: Path, tmp_path: Path) -> None:
+    """Unless that is asked for. A photo that was taken out of somebody else does."""
+    with opened(tmp_path / "new") as gallery:
+        gallery.import_archive(read_archive(file))
+        gallery.remove("Ann Lee")
+        gallery.remove("Çelik 王")
+        gallery.add("Eve", template(1))
+        gallery.add("Eve", template(7))
+        gallery.remove("Eve", Path("photos/1.jpg"))
+    result = run("gallery", "import", file, gallery=tmp_path / "new")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("2 photos of 'Ann Lee' were removed on 20")
+    assert line.endswith(", so not enrolled; --again enrolls what was removed")
+    with opened(tmp_path / "new") as gallery:
+        assert photos_in(gallery) == {"Eve": [7], "Çelik 王": [1]}
+    assert run("gallery", "import", file, "--again", gallery=tmp_path / "new").exit_code == 0
+    with opened(tmp_path / "new") as gallery:
+        assert photos_in(gallery) == {"Ann Lee": [0, 2], "Eve": [7], "Çelik 王": [1]}
+
+
 @pytest.fixture
 def vetoed(source: Path, tmp_path: Path) -> Path:
     """The file of a gallery where photos 50 and 51 are not Ann Lee, and Ann Lee and Çelik are two people."""

@@ -35,11 +35,11 @@ def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
 def test_an_import_that_is_done_by_halves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = archive.import_archive
 
-    def person_by_person(store: Store, content: Archive) -> list[Imported]:
+    def person_by_person(store: Store, content: Archive, again: bool) -> list[Imported]:
         parts = [dataclasses.replace(content, people=(person,)) for person in content.people]
         imported = []
         for part in parts:
-            imported += whole(store, part)
+            imported += whole(store, part, again)
             time.sleep(0.02)
         return imported
 

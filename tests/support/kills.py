@@ -158,7 +158,9 @@ def expire(world: World) -> Deed | None:
 
 def import_guests(world: World) -> Deed | None:
     missing = not world.guests & world.state
-    return Deed(world.command("import", str(world.guest_file)), world.state | world.guests) if missing else None
+    return (
+        Deed(world.command("import", str(world.guest_file), "--again"), world.state | world.guests) if missing else None
+    )
 
 
 def rebuild(world: World) -> Deed:
