@@ -111,9 +111,9 @@ def _faces(boxes: Points, corrections: Points, landmarks: Points, scores: Points
     boxes, scores = boxes[kept], scores[kept, 1]
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]  # (N, 1, 2)
     points = sides * landmarks[kept].reshape(-1, 2, 5).swapaxes(1, 2) + boxes[:, None, :2] - 1
-    rows = np.column_stack([_corrected(boxes, corrections[kept]), scores])
-    best = distinct(rows[:, :4], scores, smaller_share, 0.7)
-    return Found(rows[best, :4], points[best], scores[best])
+    boxes = _corrected(boxes, corrections[kept])
+    best = distinct(scores, lambda face, kept: bool(smaller_share(boxes[face], boxes[kept]).max() > 0.7))
+    return Found(boxes[best], points[best], scores[best])
 
 
 def _read(photos: Sequence[Photo], boxes: Sequence[Points], side: int, network: Any) -> tuple[list[Points], list[Any]]:

@@ -50,10 +50,19 @@ class Found:
     def unique(self) -> "Found":
         """Without repetitions: of boxes with an IoU above 0.4 only the one with the highest score is kept.
 
-        A second look may find a face again, and MTCNN may see a third face in two neighbouring ones.
+        A second look may find a face again, and MTCNN may see a third face in two neighbouring ones. Its eyes, nose
+        and mouth are those of the two. So a face that has all of them in the box of one with a higher score is none.
         """
-        kept = distinct(self.boxes, self.scores, iou, 0.4)
-        return self.keep(np.array(sorted(kept), np.int64))
+
+        def repeats(face: int, kept: list[int]) -> bool:
+            return bool(iou(self.boxes[face], self.boxes[kept]).max() > 0.4 or self._lies_in(face, kept))
+
+        return self.keep(np.array(sorted(distinct(self.scores, repeats)), np.int64))
+
+    def _lies_in(self, face: int, others: list[int]) -> bool:
+        """Whether all landmarks of a face are in the box of one other."""
+        corners = self.boxes[others].reshape(-1, 1, 2, 2)
+        return bool(((corners[:, :, 0] < self.points[face]) & (self.points[face] < corners[:, :, 1])).all((1, 2)).any())
 
 
 def iou(box: Points, boxes: Points) -> Points:
@@ -71,10 +80,10 @@ def smaller_share(box: Points, boxes: Points) -> Points:
     return np.clip(sides, 0, None).prod(1) / np.minimum(areas, (box[2:] - box[:2] + 1).prod())
 
 
-def distinct(boxes: Points, scores: Points, overlap: Callable[[Points, Points], Points], most: float) -> list[int]:
-    """The boxes that stay, the highest score first, if of two that overlap by more than `most` only one may."""
+def distinct(scores: Points, repeats: Callable[[int, list[int]], bool]) -> list[int]:
+    """The numbers of the faces that stay, the highest score first: those that do not repeat the ones before them."""
     kept: list[int] = []
-    for i in np.argsort(scores, kind="stable")[::-1]:
-        if not kept or overlap(boxes[i], boxes[kept]).max() <= most:
-            kept.append(int(i))
+    for face in np.argsort(scores, kind="stable")[::-1]:
+        if not kept or not repeats(int(face), kept):
+            kept.append(int(face))
     return kept

@@ -17,6 +17,7 @@ from facerec.faces import cascade as networks
 from facerec.faces import mtcnn as module
 from facerec.faces.alignment import TEMPLATE, align, similarity, template
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
+from facerec.faces.found import Found
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.faces.settings import DetectorSettings
 from facerec.photos.reading import read_image
@@ -263,6 +264,7 @@ def test_a_large_photo_is_searched_small_but_cut_from_the_original(portrait: Ima
 
 
 def test_settings(portrait: Image) -> None:
+    portrait = portrait[::2, ::2]
     face = MTCNNDetector(crop_size=128).detect([portrait])[0][0]
     assert face.crop.shape == (128, 128, 3)
     side = int(face.box[3] - face.box[1])
@@ -306,6 +308,42 @@ def test_batches_hold_every_photo_once_and_are_not_too_large(shapes: list[tuple[
     for batch in batches:
         assert 1 <= len(batch) <= batch_size
         assert len(batch) == 1 or sum(image.size for image in batch) <= 3 * module._BATCH_PIXELS
+
+
+# ---- one face, one box ----------------------------------------------------------------------------------------------
+
+
+def looking(left: float, top: float, right: float, bottom: float) -> tuple[list[float], np.ndarray]:
+    """A box, and landmarks in it where a frontal face has them."""
+    shares = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return [left, top, right, bottom], shares * (right - left, bottom - top) + (left, top)
+
+
+@pytest.mark.parametrize(
+    ("other", "score", "kept"),
+    [
+        (looking(60, 0, 160, 110), 0.95, 2),  # a face beside a surer one, half hidden by it
+        (looking(20, 20, 130, 130), 0.95, 1),  # the same face again
+        (looking(45, -30, 105, 35), 0.95, 2),  # a small one behind its forehead
+        (looking(30, 35, 98, 103), 0.95, 1),  # eyes, nose and mouth are all the surer one's
+        (looking(-80, 0, 20, 120), 0.9999, 2),
+    ],
+)
+def test_a_face_made_of_another_s_parts_is_none(other: tuple[list[float], np.ndarray], score: float, kept: int) -> None:
+    boxes, points = zip(looking(0, 0, 100, 120), other, strict=True)
+    scores = np.array([0.999, score], np.float32)
+    found = Found(np.array(boxes, np.float32), np.array(points, np.float32), scores).unique()
+    assert len(found.scores) == kept
+    assert found.scores.max() == scores.max()
+
+
+@pytest.mark.real
+def test_the_main_face_is_one_man_s(shared_data: Path, mtcnn: MTCNNDetector) -> None:
+    """Beside it MTCNN sees a larger face, which is half his and half his neighbour's."""
+    name = "Sylvester_Stallone"
+    ((face, *_),) = mtcnn.detect([read_image(shared_data / "lfw" / name / f"{name}_0005.jpg")])
+    assert face.confidence > 0.999
+    assert np.abs(np.subtract(face.box, (65, 56, 164, 198))).max() < 3
 
 
 @pytest.mark.real
