@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from facerec.errors import ConfigError, ImageError
+from facerec.faces.aligned import require_crops
 from facerec.faces.alignment import template
 from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
@@ -41,8 +42,14 @@ class PhotoFaces(NamedTuple):
 class AlignedDetector:
     """For inputs that are aligned crops already: each is one face with confidence 1."""
 
-    def __init__(self, crop_size: int = 112) -> None:
+    def __init__(self, crop_size: int = 112, known: bool = False) -> None:
+        """known: that the photos are crops is not to be doubted."""
         self.crop_size = crop_size
+        self._known = known
+
+    def require_crops(self, photos: Sequence[tuple[Path, Image]]) -> None:
+        """Raise DataError if most are no aligned crops. Once some of a size that is not usual are, all are believed."""
+        self._known = self._known or require_crops(photos)
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         """One face for each image; raises ImageError for an image that is not square."""
@@ -125,6 +132,8 @@ def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
 
 
 def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Detector) -> Iterator[PhotoFaces]:
+    if isinstance(detector, AlignedDetector):
+        detector.require_crops([(path, photo.image) for path, photo in batch if not isinstance(photo, ImageError)])
     found = iter(_faces_or_errors([photo.image for _, photo in batch if not isinstance(photo, ImageError)], detector))
     for path, photo in batch:
         if isinstance(photo, ImageError):

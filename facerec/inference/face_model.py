@@ -27,6 +27,7 @@ class FaceModel:
 
     def __init__(self, embedder: Embedder, detector: Detector) -> None:
         self.embedder, self.detector = embedder, detector
+        self._taking_crops = AlignedDetector(embedder.card.input_size)
 
     def embed(self, photos: Iterable[PhotoInput], *, aligned: bool = False) -> Vectors:
         """The vector of each photo's main face: (N, D) unit float32, a row per photo, in their order.
@@ -53,7 +54,7 @@ class FaceModel:
 
     def photos(self, photos: Sequence[AnyPhoto], *, aligned: bool = False, main_only: bool = False) -> list[Photo]:
         """Faces and vectors of each photo; one that cannot be used carries its error."""
-        detector = AlignedDetector(self.embedder.card.input_size) if aligned else self.detector
+        detector = self._taking_crops if aligned else self.detector
         return list(embed_photos(photos, detector, self.embedder, main_only=main_only))
 
 

@@ -185,7 +185,7 @@ class _Faces:
     def __init__(self, change: ModelChange, detector: Detector, size: int, moved: Mapping[str, Path]) -> None:
         """size: S of the new model's crops. moved: photo hash -> where to look if it is not where it was enrolled."""
         self._change, self._moved, self._size = change, moved, size
-        self._finders = {True: AlignedDetector(size), False: detector}
+        self._finders = {True: AlignedDetector(size, known=True), False: detector}
 
     def of(self, templates: Sequence[Outstanding]) -> list[_Seen | ImageError]:
         """The face of each, or why it cannot be had."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from facerec import metrics
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError, ImageError
+from facerec.faces.aligned import require_crops_in
 from facerec.models.backbones import find_backbone
 from facerec.models.network import FACE_SIZE, Network
 from facerec.models.saliency import pooled_stages
@@ -94,6 +95,8 @@ def advise(
     too. Raises DataError where not two classes have FOLDS photos that can be used.
     """
     sample = choose(photos)
+    if faces:
+        require_crops_in(sample.paths)
     size, prepare = network.input_size, aligned_crop if faces else centre_picture
     failures: list[str] = []
     usable: list[int] = []

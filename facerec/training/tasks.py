@@ -19,6 +19,7 @@ from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import limit_names, split_classes, split_people
 from facerec.errors import DataError
+from facerec.faces.aligned import require_crops_in
 from facerec.models.network import METRIC
 from facerec.training.losses import batch_facts
 from facerec.training.plan import BatchShape, TrainPlan
@@ -76,6 +77,7 @@ def read_task(folder: Path, plan: TrainPlan) -> Task:
 
 def _people_task(folder: Path, plan: TrainPlan) -> "PeopleTask":
     photos = read_photos(folder, plan.exclude)
+    require_crops_in(photos.paths)
     return PeopleTask(plan, *split_people(photos, plan.splits, plan.settings.seed))
 
 
