@@ -149,10 +149,20 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
     if as_json:
         common.emit({"output": str(output), "fingerprint": card.fingerprint, **card.results})
         return
+    from facerec.training.chance import validation_interval
+
     measured = ", ".join(f"{key} {value:.4f}" for key, value in card.results.items())
     epoch = card.training["epoch"] + 1
     best = f"best epoch {epoch}" if epoch else "no epoch was better than the start model, which is kept"
     click.echo(f"{common.one_line(output)}: {best}: {measured}")
+    ends = validation_interval(card)
+    if ends is not None and ends[0] <= 0.5:
+        click.echo(
+            f"it is no better than chance: an AUC of 0.5 is chance, and its 95 % interval is {ends[0]:.2f} to "
+            f"{ends[1]:.2f}. Try more people and photos, another --strategy, --init default or a lower --lr; "
+            "`facerec advise` says which strategy suits the photos"
+        )
+        return
     click.echo(f"use it with --model {common.one_line(output)}")
     if card.mode == "metric":
         click.echo(f"it brings {_strangers(output, card)}")
@@ -189,7 +199,9 @@ def _settings(
             name, before = key.replace("_", "-"), getattr(settings, key)
             if before is None:
                 raise ConfigError(f"{resumed}: was started without --{name}; resume it without")
-            raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that")
+            on = f". To train its model on, start a new run with --init {resumed} and another --output"
+            on = on if key == "epochs" else ""
+            raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that{on}")
     return settings, None
 
 
