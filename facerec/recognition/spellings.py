@@ -1,6 +1,6 @@
 """Whether a new person is somebody who is enrolled under another spelling, such as `ann_lee` for `Ann Lee`."""
 
-from collections import defaultdict
+import functools
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -21,9 +21,6 @@ class Spellings:
 
     def __init__(self, gallery: Gallery, distinct: Collection[str] = ()) -> None:
         self._gallery = gallery
-        self._names: dict[str, list[str]] = defaultdict(list)  # the names that have a `name_key`
-        for name in gallery.names():
-            self._names[name_key(name)].append(name)
         self._found: dict[str, Candidate | None] = dict.fromkeys(distinct)
 
     def twin(
@@ -35,11 +32,19 @@ class Spellings:
         only if names are alike. The first answer for a person holds for the whole enrollment.
         """
         if person not in self._found:
-            same = self._names[name_key(person)]
+            same = self._names.setdefault(name_key(person), [])
             others = [] if person in same else [name for name in same if same_name(name, person)]
             self._found[person] = self._nearest(others, vectors, threshold()) if others and len(vectors) else None
             same.append(person)
         return self._found[person]
+
+    @functools.cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """The names that have a `name_key`, of everybody enrolled and of the new people looked at since."""
+        names: dict[str, list[str]] = {}
+        for name in self._gallery.names():
+            names.setdefault(name_key(name), []).append(name)
+        return names
 
     def _nearest(
         self, others: Sequence[str], vectors: Sequence[NDArray[np.float32]], threshold: Threshold | None

@@ -96,6 +96,19 @@ def test_a_stranger_is_nobody_and_everybody_can_be_listed_verified_and_removed(c
         club.remove(toy_model.NAMES[0])
 
 
+def test_one_photo_is_removed_and_enrolled_again_only_if_that_is_meant(club: Recogniser, crops: Path) -> None:
+    ann, photos = toy_model.NAMES[0], sorted((crops / "people" / toy_model.NAMES[0]).iterdir())
+    assert club.remove(ann, photos[0].read_bytes()) == 1
+    assert club.remove(ann, club.gallery.show(ann)[0].photo_hash[:12]) == 1
+    assert ann not in [person.name for person in club.people()], "that was the last one"
+    (one,) = club.enroll({ann: photos}).for_one_reason
+    assert one.reason.startswith(f"{ann}: all 2 photos are removed on 20")
+    assert [result.status for result in club.iter_enroll({ann: photos}, again=True)] == ["added", "added"]
+    (one,) = club.enroll({"Ann Ray": photos}).for_one_reason
+    assert (one.person, one.photos, one.status) == ("Ann Ray", tuple(photos), "failed")
+    assert f"`facerec gallery rename '{ann}' 'Ann Ray'`" in one.reason
+
+
 def test_calibrate_by_strangers_of_ones_own(club: Recogniser) -> None:
     assert club.calibrate() is None, "the toy model brings no strangers"
     strangers = [toy_model.crop(person, 0) for person in range(50, 150)]
