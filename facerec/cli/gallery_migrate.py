@@ -75,8 +75,11 @@ def migrate(
             elif step.problem is not None:
                 _tell_problem(step, as_json)
     assert report is not None
+    for veto in report.vetoes_dropped:
+        done = "is" if report.migrated else "would be"
+        common.warn(f"{veto.person}: a face that was said not to be them {done} forgotten; {veto.problem}")
     common.emit(_as_json(report)) if as_json else _tell(report, model, dry_run, leave_out)
-    common.finish(len(report.losses), report.migrated or dry_run)
+    common.finish(len(report.losses) + len(report.vetoes_dropped), report.migrated or dry_run)
 
 
 def _tell_problem(step: "Step", as_json: bool) -> None:
@@ -90,6 +93,8 @@ def _tell(report: "Report", model: str, dry_run: bool, leave_out: bool) -> None:
         common.warn(_loss(loss, report.migrated))
     made = f"{how_many(report.crops, 'face')} embedded from kept crops, {report.photos} from photos"
     click.echo(f"{made}, {report.reused} by an earlier run.")
+    if report.vetoes:
+        click.echo(f"{how_many(report.vetoes, 'vetoed face')} embedded, too.")
     if report.before is None or report.after is None:
         click.echo("The gallery is as it was. With --leave-out it is migrated without these photos.")
         return
@@ -147,7 +152,9 @@ def _as_json(report: "Report") -> dict[str, Any]:
     line |= {"model_fingerprint": report.fingerprint, "old_model": report.old_model}
     line |= {"crops": report.crops, "photos": report.photos, "reused": report.reused}
     line |= {"losses": [{"person": x.person, "lost": x.lost, "templates": x.templates} for x in report.losses]}
-    line |= {"strangers_dropped": report.strangers_dropped}
+    line |= {"strangers_dropped": report.strangers_dropped, "vetoes": report.vetoes}
+    dropped = [{"person": x.person, "image": x.source, "reason": x.problem} for x in report.vetoes_dropped]
+    line["vetoes_dropped"] = dropped
     return line | {"before": _figures(report.before), "after": _figures(report.after)}
 
 

@@ -7,7 +7,7 @@ enroll are part of the change.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,7 +27,7 @@ from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_
 from facerec.gallery.schema import scalar, sealed
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
-from facerec.gallery.vetoes import pairs_by_name
+from facerec.gallery.vetoes import pairs_by_name, renew_veto, veto_crop_of
 from facerec.search.people import EnrolledPeople
 from facerec.types import Image, Threshold, Vectors
 from facerec.vectors import vector_fault
@@ -49,16 +49,23 @@ class NextModel:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """A template that has no vector of the next model yet. id: its number in the database."""
+    """A template that has no vector of the next model yet. id: its number in the database.
+
+    veto: it is a vetoed face instead, which is not `person`.
+    """
 
     id: int
     person: str
     photo: StoredTemplate
+    veto: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NewVector:
-    """The next model's vector, (D,) unit float32, for the template `id`. crop: the crop to keep, if one was made."""
+    """The next model's vector, (D,) unit float32, for the template or vetoed face `id`.
+
+    crop: the crop to keep, if one was made.
+    """
 
     id: int
     vector: NDArray[np.float32]
@@ -127,10 +134,20 @@ class ModelChange:
                 for row in db.execute(rows, (model.fingerprint,))
             ]
 
-    def crop(self, template: int) -> Image | None:
-        """The crop kept for a template; None if there is none or it cannot be read."""
+    def vetoes(self) -> list[Outstanding]:
+        """All vetoed faces, in the order they were said. Their new vectors are not collected, but given to `finish`."""
+        rows = "SELECT v.id, name, photo_hash, source, x1, y1, x2, y2, quality, made FROM vetoes v "
+        rows += "JOIN people ON people.id = person ORDER BY v.id"
         with self.store.read() as db:
-            return crop_of(db, template)
+            return [
+                Outstanding(row[0], row[1], StoredTemplate(row[2], row[3], row[4:8], row[8], row[9]), veto=True)
+                for row in db.execute(rows)
+            ]
+
+    def crop(self, of: Outstanding) -> Image | None:
+        """The crop kept for a template or vetoed face; None if there is none or it cannot be read."""
+        with self.store.read() as db:
+            return veto_crop_of(db, of.id) if of.veto else crop_of(db, of.id)
 
     def keep(self, model: NextModel, vectors: Iterable[NewVector]) -> None:
         """Store vectors of the model. Vectors of templates that have been removed meanwhile are dropped.
@@ -139,8 +156,7 @@ class ModelChange:
         """
         with self.store.write() as db:
             for each in vectors:
-                if fault := vector_fault(each.vector[None], model.dimension):
-                    raise GalleryError(f"{self.store.folder}: a vector of {model.name} {fault}; check that model")
+                self._require_fit(model, each)
                 if scalar(db, "SELECT count(*) FROM templates WHERE id = ?", each.id):
                     row = (each.id, model.fingerprint, each.vector.astype("<f4").tobytes())
                     checksum = f"(SELECT {sealed('photo_hash', '?3')} FROM templates WHERE id = ?1)"
@@ -191,8 +207,8 @@ class ModelChange:
             found = read_strangers(db, scalar(db, "SELECT dimension FROM gallery") or 1, "given")
         return 0 if found is None else len(found)
 
-    def finish(self, model: NextModel, revision: int, lost: Collection[int]) -> bool:
-        """Replace the old vectors with those of the model, and delete the `lost` templates.
+    def finish(self, model: NextModel, revision: int, lost: Collection[int], vetoes: Sequence[NewVector] = ()) -> bool:
+        """Replace the old vectors with those of the model; delete the `lost` templates, and all but these `vetoes`.
 
         Makes the rollback copy first. Returns False, and changes nothing else, if the change is not `_ready`.
         GalleryError if the copy cannot be made, or another process has given the gallery another model.
@@ -205,6 +221,7 @@ class ModelChange:
             if not self._ready(db, model, revision, len(lost)):
                 return False
             self._leave_out(db, lost)
+            self._renew_vetoes(db, model, vetoes)
             self._replace(db, model, len(lost))
             unlink(caches_of(self.store.database.path))  # they hold the old vectors, and those of the lost templates
         return True
@@ -216,6 +233,22 @@ class ModelChange:
             record(db, "left out", person, templates=owners.count(person))
         db.executemany("DELETE FROM templates WHERE id = ?", [(number,) for number in lost])
         db.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM templates)")
+
+    def _renew_vetoes(self, db: sqlite3.Connection, model: NextModel, vetoes: Sequence[NewVector]) -> None:
+        """Replace the vectors of these vetoed faces, and delete all others."""
+        kept = {each.id for each in vetoes}
+        lost = [row for row in db.execute("SELECT id, person FROM vetoes").fetchall() if row[0] not in kept]
+        owners = [owner for _, owner in lost]
+        for person in sorted(set(owners)):
+            record(db, "vetoes left out", person, vetoes=owners.count(person))
+        db.executemany("DELETE FROM vetoes WHERE id = ?", [(number,) for number, _ in lost])
+        for each in vetoes:
+            self._require_fit(model, each)
+            renew_veto(db, each.id, each.vector, each.crop)
+
+    def _require_fit(self, model: NextModel, each: NewVector) -> None:
+        if fault := vector_fault(each.vector[None], model.dimension):
+            raise GalleryError(f"{self.store.folder}: a vector of {model.name} {fault}; check that model")
 
     def _replace(self, db: sqlite3.Connection, model: NextModel, left_out: int) -> None:
         new = "SELECT vector, checksum FROM renewal WHERE template = templates.id AND model_fingerprint = ?"

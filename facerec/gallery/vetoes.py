@@ -12,7 +12,10 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from facerec.errors import GalleryError
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.errors import GalleryError, ImageError
 from facerec.gallery.audit_log import record, utc_now
 from facerec.gallery.erasure import purge
 from facerec.gallery.leftovers import wipe
@@ -20,9 +23,9 @@ from facerec.gallery.queries import as_text, keeps_crops, owner_of
 from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.gallery.store import Store
 from facerec.gallery.which_photo import meant
-from facerec.photos.crops import encode_png
+from facerec.photos.crops import decode_png, encode_png
 from facerec.photos.memory import AnyPhoto, path_of
-from facerec.types import Box, Template
+from facerec.types import Box, Image, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,22 @@ def insert_veto(db: sqlite3.Connection, person: int, face: Template, made: str |
     numbered = ", ".join(f"?{number + 1}" for number in range(len(row)))
     values = f"{numbered}, {sealed('?2', '?10')}"
     return db.execute(f"INSERT OR IGNORE INTO vetoes ({columns}) VALUES ({values})", row).rowcount > 0
+
+
+def veto_crop_of(db: sqlite3.Connection, veto: int) -> Image | None:
+    """The crop kept for a veto; None if there is none or it cannot be read."""
+    png = scalar(db, "SELECT png FROM vetoes WHERE id = ?", veto)
+    try:
+        return None if png is None else decode_png(png)
+    except ImageError:  # `broken_vetoes` reports it; the caller may use the photo instead
+        return None
+
+
+def renew_veto(db: sqlite3.Connection, veto: int, vector: NDArray[np.float32], crop: Image | None) -> None:
+    """Replace the vector of a veto. crop: kept if the gallery keeps crops and the veto has none."""
+    png = None if crop is None or not keeps_crops(db) else encode_png(crop)
+    values = f"vector = ?2, checksum = {sealed('photo_hash', '?2')}, png = coalesce(png, ?3)"
+    db.execute(f"UPDATE vetoes SET {values} WHERE id = ?1", (veto, vector.astype("<f4").tobytes(), png))
 
 
 # ---------------------------------------------------------------------------------------------- these are two people

@@ -57,7 +57,8 @@ class Report:
 
     migrated: the gallery is of the new model now; False: it is as it was. reused: vectors an earlier run had made.
     before, after: the gallery's figures with either model; both None where somebody is lost and may not be left out.
-    strangers_dropped: of the gallery's own, given to `facerec calibrate`, which are the old model's.
+    strangers_dropped: of the gallery's own, given to `facerec calibrate`, which are the old model's. vetoes: how many
+    vetoed faces have a new vector. vetoes_dropped: those that cannot be migrated.
     """
 
     migrated: bool
@@ -71,6 +72,8 @@ class Report:
     before: SelfSearch | None = None
     after: SelfSearch | None = None
     strangers_dropped: int = 0
+    vetoes: int = 0
+    vetoes_dropped: tuple[Step, ...] = ()
 
 
 def open_model_change(folder: Path, embedder: Embedder) -> ModelChange:
@@ -95,12 +98,12 @@ def migrate(
 
     elsewhere: a folder in which photos that were moved are found by their content. A template that cannot be embedded
     keeps the gallery as it is, unless `leave_out`; `dry_run` does so in any case, and shows the figures. GalleryError
-    where nothing of it can be migrated, or nothing may be written.
+    where nothing of it can be migrated, or nothing may be written. A vetoed face that cannot be embedded is dropped.
     """
     model = _next_model(embedder)
     reused = change.begin(model)
     faces = _Faces(change, detector, embedder.card.input_size, {} if elsewhere is None else _by_content(elsewhere))
-    taken, lost = Counter[str](), set[int]()
+    taken, lost, vetoed = Counter[str](), set[int](), _Vetoes(change, faces, embedder)
     while True:
         revision = change.revision()
         waiting = change.outstanding(model)
@@ -126,7 +129,9 @@ def migrate(
             continue
         report = replace(report, before=search_itself(people[0]), after=search_itself(people[1]))
         report = replace(report, strangers_dropped=change.given_strangers())
-        if dry_run or change.finish(model, revision, [t.id for t in gone]):
+        vetoes, dropped = vetoed.anew()
+        report = replace(report, vetoes=len(vetoes), vetoes_dropped=dropped)
+        if dry_run or change.finish(model, revision, [t.id for t in gone], vetoes):
             yield replace(report, migrated=not dry_run)
             return
 
@@ -158,17 +163,46 @@ def _embed(
     for start in range(0, len(templates), BATCH):
         batch = templates[start : start + BATCH]
         seen = faces.of(batch)
-        sound = [each for each in seen if isinstance(each, _Seen)]
-        if sound:
-            vectors = embedder.embed(np.stack([each.crop for each in sound]))
-            ids = [t.id for t, each in zip(batch, seen, strict=True) if isinstance(each, _Seen)]
-            rows = zip(ids, vectors, sound, strict=True)
-            change.keep(model, [NewVector(i, v, each.crop if each.origin == "photo" else None) for i, v, each in rows])
+        if vectors := _vectors(batch, seen, embedder):
+            change.keep(model, vectors)
         for template, each in zip(batch, seen, strict=True):
             if isinstance(each, _Seen):
                 yield template, Step(template.person, template.photo.source, each.origin)
             else:
                 yield template, Step(template.person, template.photo.source, None, str(each))
+
+
+def _vectors(batch: Sequence[Outstanding], seen: "Sequence[_Seen | ImageError]", embedder: Embedder) -> list[NewVector]:
+    """The new vectors of those whose face was found."""
+    sound = [(each.id, face) for each, face in zip(batch, seen, strict=True) if isinstance(face, _Seen)]
+    if not sound:
+        return []
+    vectors = embedder.embed(np.stack([face.crop for _, face in sound]))
+    rows = zip(sound, vectors, strict=True)
+    return [NewVector(i, v, face.crop if face.origin == "photo" else None) for (i, face), v in rows]
+
+
+class _Vetoes:
+    """The vetoed faces, each embedded once, however often the gallery changes meanwhile."""
+
+    def __init__(self, change: ModelChange, faces: "_Faces", embedder: Embedder) -> None:
+        self._change, self._faces, self._embedder = change, faces, embedder
+        self._made: dict[int, NewVector] = {}
+        self._problems: dict[int, str] = {}
+
+    def anew(self) -> tuple[list[NewVector], tuple[Step, ...]]:
+        """The new vectors of all vetoed faces there are now, and those that cannot be had."""
+        there = self._change.vetoes()
+        new = [each for each in there if each.id not in self._made.keys() | self._problems.keys()]
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            seen = self._faces.of(batch)
+            self._made |= {vector.id: vector for vector in _vectors(batch, seen, self._embedder)}
+            pairs = zip(batch, seen, strict=True)
+            self._problems |= {each.id: str(face) for each, face in pairs if isinstance(face, ImageError)}
+        lost = [each for each in there if each.id in self._problems]
+        dropped = tuple(Step(each.person, each.photo.source, None, self._problems[each.id]) for each in lost)
+        return [self._made[each.id] for each in there if each.id in self._made], dropped
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -192,7 +226,7 @@ class _Faces:
         seen: dict[int, _Seen | ImageError] = {}
         paths: dict[int, Path] = {}
         for template in templates:
-            if (crop := self._change.crop(template.id)) is not None:
+            if (crop := self._change.crop(template)) is not None:
                 seen[template.id] = _Seen(fitted_crop(crop, self._size), "crop")
             elif isinstance(path := self._located(template), ImageError):
                 seen[template.id] = path
