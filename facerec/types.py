@@ -23,9 +23,11 @@ class Face:
 
     crop: (S, S, 3) uint8 RGB, aligned to the ArcFace template (S = 112 to recognise, 128 to train on).
     box: in pixels of the photo as `read_image` returned it; may reach past its border.
-    landmarks: (5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
+    landmarks: (5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, as seen in the crop.
     confidence: the detector's, 0..1.
     vector: (D,) unit float32; None if the face was not embedded.
+    turned: degrees, clockwise, by which the photo was turned to find the face; box and landmarks are in the photo as
+    it is given.
 
     >>> import facerec
     >>> face = facerec.load().faces("gallery/people/Joe Biden/blue_room_2010.jpg")[0]
@@ -38,6 +40,7 @@ class Face:
     landmarks: NDArray[np.float32]
     confidence: float
     vector: NDArray[np.float32] | None = None
+    turned: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -141,8 +141,10 @@ def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Dete
             continue
         faces = next(found)
         if isinstance(faces, ImageError):
-            faces = ImageError(f"{printable(path)}: {faces}")
-        yield PhotoFaces(path, faces, photo.remarks)
+            yield PhotoFaces(path, ImageError(f"{printable(path)}: {faces}"), photo.remarks)
+            continue
+        turned = {face.turned: f"turned by {face.turned}° to find the face" for face in faces if face.turned}
+        yield PhotoFaces(path, faces, (*photo.remarks, *turned.values()))
 
 
 def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:

@@ -29,6 +29,20 @@ class Found:
         points = (self.points + 0.5) * scale - 0.5 + shift
         return Found(boxes.reshape(-1, 4).astype(np.float32), points.astype(np.float32), self.scores)
 
+    def surest(self) -> float:
+        """The highest score; 0 where there is no face."""
+        return float(self.scores.max(initial=0.0))
+
+    def turned_back(self, quarters: int, shape: tuple[int, ...]) -> "Found":
+        """The faces where they are in the picture before it was turned clockwise by some quarters to this shape."""
+        found = self
+        for width in (shape[1], shape[0], shape[1])[:quarters]:
+            x1, y1, x2, y2 = found.boxes.T
+            boxes = np.column_stack([y1, width - 1 - x2, y2, width - 1 - x1])
+            points = np.stack([found.points[..., 1], width - 1 - found.points[..., 0]], axis=-1)
+            found = Found(boxes, points, found.scores)
+        return found
+
     def replaced(self, face: int | None, seen: "Found") -> "Found":
         """The faces after a second look has `seen` some: `face` as seen there, or if None all that was seen.
 
@@ -63,6 +77,9 @@ class Found:
         """Whether all landmarks of a face are in the box of one other."""
         corners = self.boxes[others].reshape(-1, 1, 2, 2)
         return bool(((corners[:, :, 0] < self.points[face]) & (self.points[face] < corners[:, :, 1])).all((1, 2)).any())
+
+
+NOTHING = Found(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
 
 
 def iou(box: Points, boxes: Points) -> Points:

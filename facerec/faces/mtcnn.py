@@ -11,13 +11,14 @@ from PIL.Image import Resampling
 
 from facerec.faces.alignment import align
 from facerec.faces.cascade import cascade
-from facerec.faces.found import Found
+from facerec.faces.found import NOTHING, Found
 from facerec.faces.settings import DetectorSettings
 from facerec.types import Face, Image
 
 _BATCH_PIXELS = 4_000_000  # of photos that are looked at together: 12 bytes each
 _LOOK_SIDE = 160  # pixels a side of the window of a second look; the face fills about half of it
 _LOOK_BATCH = 32  # windows of second looks that go through the networks together
+_SURE = 0.99  # a photo whose faces all have a lower confidence is turned; see README.md
 _REACH = 1.1  # a face is at the border if the square around it, enlarged by this factor, crosses the border
 
 
@@ -33,22 +34,43 @@ class MTCNNDetector:
         self.crop_size = crop_size
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        """The faces of each photo whose confidence is at least `min_confidence`, the main face first."""
-        small = [_shrunk(image, self.settings.max_side) for image in images]
-        found = _first_look(small, self.settings)
-        found = _second_look(small, found, self.settings)
-        return [self._faces(*each) for each in zip(images, small, found, strict=True)]
+        """The faces of each photo whose confidence is at least `min_confidence`, the main face first.
 
-    def _faces(self, image: Image, small: Image, found: Found) -> list[Face]:
+        A photo without a sure face is looked at again after each quarter turn. If one shows a sure face, it counts.
+        """
+        small = [_shrunk(image, self.settings.max_side) for image in images]
+        found = [(0, faces) for faces in self._look(small)]
+        unsure = [i for i, (_, faces) in enumerate(found) if faces.surest() < _SURE]
+        for i, turned in zip(unsure, self._turned_look([small[i] for i in unsure]), strict=True):
+            found[i] = turned if turned[1].surest() >= _SURE else found[i]
+        return [self._faces(image, little, *each) for image, little, each in zip(images, small, found, strict=True)]
+
+    def _look(self, images: Sequence[Image]) -> list[Found]:
+        """The faces of each photo whose confidence is at least `min_confidence`, each once."""
+        found = _second_look(images, _first_look(images, self.settings), self.settings)
+        return [faces.keep(faces.scores >= self.settings.min_confidence).unique() for faces in found]
+
+    def _turned_look(self, images: Sequence[Image]) -> list[tuple[int, Found]]:
+        """By how many degrees each photo is turned clockwise to show its surest face; and its faces, turned back."""
+        best = [(0, NOTHING)] * len(images)
+        for quarters in (1, 2, 3):
+            turned = [np.ascontiguousarray(np.rot90(image, -quarters)) for image in images]
+            for i, faces in enumerate(self._look(turned)):
+                if faces.surest() > best[i][1].surest():
+                    best[i] = (90 * quarters, faces.turned_back(quarters, turned[i].shape))
+        return best
+
+    def _faces(self, image: Image, small: Image, turned: int, found: Found) -> list[Face]:
         """The faces to report, from those `found` in the scaled-down photo `small`, in pixels of the photo."""
         scale = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
-        found = found.keep(found.scores >= self.settings.min_confidence).unique().moved(scale)
+        found = found.moved(scale)
         faces = [
             Face(
                 crop=align(image, points, self.crop_size),
                 box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
                 landmarks=points,
                 confidence=float(score),
+                turned=turned,
             )
             for box, points, score in zip(found.boxes, found.points, found.scores, strict=True)
         ]

@@ -310,6 +310,64 @@ def test_batches_hold_every_photo_once_and_are_not_too_large(shapes: list[tuple[
         assert len(batch) == 1 or sum(image.size for image in batch) <= 3 * module._BATCH_PIXELS
 
 
+# ---- quarter turns --------------------------------------------------------------------------------------------------
+
+
+def test_photos_lying_on_a_side_or_on_their_head(mtcnn: MTCNNDetector, tmp_path: Path) -> None:
+    """Box and landmarks are in the photo as given, the crop is upright, and the turn is said."""
+    upright = read_image(GALLERY / "people" / "Joe Biden" / "blue_room_2010.jpg")[::3, ::3]
+    paths = [tmp_path / f"{quarters}.png" for quarters in range(4)]
+    for quarters, path in enumerate(paths):
+        PIL.Image.fromarray(np.rot90(upright, quarters)).save(path)
+    found = list(faces_in_photos(paths, mtcnn, 4))
+    assert [photo.remarks for photo in found] == [
+        (), *((f"turned by {degrees}° to find the face",) for degrees in (90, 180, 270))
+    ]  # fmt: skip
+    (first,) = found[0].faces  # type: ignore[misc]
+    for quarters, photo in enumerate(found):
+        (face,) = photo.faces  # type: ignore[misc]
+        assert face.turned == 90 * quarters
+        assert face.confidence == pytest.approx(first.confidence, abs=1e-4)
+        assert np.abs(face.crop.astype(int) - first.crop).mean() < 2
+        x1, y1, x2, y2 = np.round(face.box).astype(int)
+        part = np.rot90(np.rot90(upright, quarters)[y1:y2, x1:x2], -quarters)
+        x1, y1, x2, y2 = np.round(first.box).astype(int)
+        expected = upright[y1:y2, x1:x2]
+        assert np.abs(np.subtract(part.shape, expected.shape)).max() <= 2
+        assert np.abs(part[4:50, 4:50].mean((0, 1)) - expected[4:50, 4:50].mean((0, 1))).max() < 3
+
+
+def test_a_photo_with_a_face_is_not_turned(
+    mtcnn: MTCNNDetector, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned: list[tuple[int, ...]] = []
+    monkeypatch.setattr(np, "rot90", lambda image, _: turned.append(image.shape) or image)
+    mtcnn.detect([portrait, smooth(60, 90)])
+    assert set(turned) == {(60, 90, 3)}
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_faces_are_turned_back_to_where_they_were(quarters: int) -> None:
+    height, width = 30, 40
+    points = np.array([[[3, 4], [9, 5], [6, 8], [4, 12], [8, 11]]], np.float32)
+    picture = np.zeros((height, width), np.int64)
+    for number, (x, y) in enumerate(points[0].astype(int), 1):
+        picture[y, x] = number
+    turned = np.rot90(picture, -quarters)
+    seen = np.array([[np.argwhere(turned == number)[0][::-1] for number in range(1, 6)]], np.float32)
+    box = np.array([[*seen[0].min(0), *seen[0].max(0)]], np.float32)
+    back = Found(box, seen, np.ones(1, np.float32)).turned_back(quarters, turned.shape)
+    assert np.array_equal(back.points, points)
+    assert np.array_equal(back.boxes, [[3, 4, 9, 12]])
+
+
+@pytest.mark.real
+def test_a_turned_photo_without_a_note_of_it(shared_data: Path, mtcnn: MTCNNDetector) -> None:
+    ((face,),) = mtcnn.detect([read_image(shared_data.parent / "cases" / "photos" / "rot90.jpg")])
+    assert face.turned == 90
+    assert face.confidence > 0.99
+
+
 # ---- one face, one box ----------------------------------------------------------------------------------------------
 
 
