@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,14 +15,16 @@ import toy_classes
 import toy_model
 from report_pages import Tags, loads_nothing, read
 from running import json_lines, run
+from toy_searches import made_up, split
 
 from facerec.datasets.pairs import Pairs
 from facerec.errors import ConfigError
-from facerec.evaluation.identification import run_searches
+from facerec.evaluation.identification import identification, run_searches
 from facerec.evaluation.report import plots
+from facerec.evaluation.report.glossary import TERMS
 from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
 from facerec.evaluation.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
-from facerec.evaluation.report.tables import Table
+from facerec.evaluation.report.tables import Table, identification_tables, verification_tables
 from facerec.types import Threshold
 
 HOSTILE = "<script>alert(1)</script>\n\"'><img src=x onerror=y>\x1b[31m \udcff {{ 7 * 7 }} &amp;"
@@ -133,6 +136,37 @@ def test_long_names_are_broken_and_long_captions_scroll() -> None:
     assert html.count(name) == 5, "cut nowhere"
 
 
+def test_a_page_fits_a_phone_and_paper() -> None:
+    """Tables scroll in a box of their own and break neither numbers nor words; on paper nothing is cut or dark."""
+    page = Tags(html := render(some_page("ants")))
+    viewports = [attrs["content"] for tag, attrs in page.tags if attrs.get("name") == "viewport"]
+    assert viewports == ["width=device-width, initial-scale=1"]
+    tags = [(tag, attrs.get("class")) for tag, attrs in page.tags]
+    assert all(tags[i - 1] == ("div", "wide") for i, (tag, _) in enumerate(tags) if tag == "table")
+    assert ("thead", None) in tags
+    assert tags.count(("td", "short")) == 2
+    screen, paper = html.split("<style>")[1].split("</style>")[0].split("@media print")
+    assert re.search(r"\.wide \{[^}]*overflow-x: auto", screen)
+    assert re.search(r"\.short \{ white-space: pre; \}", screen)
+    assert not re.search(r"\bt[dh]\b[^{}]*\{[^}]*anywhere", screen), "a word is broken where it alone is too long"
+    for rule in ("overflow: visible", "break-inside: avoid", "table-header-group", "background: none"):
+        assert rule in paper
+
+
+def test_each_term_is_explained_where_it_is_first_used() -> None:
+    curve = Plot("DET", plots.det_figure([], ("false match rate (FMR)", "FNMR"), (0, 0), None))
+    measures = Table("", ("measure",), (("auc",), ("TAR at FMR 1e-3",)), "95 % intervals")
+    text = render(Page("x", (), (measures, curve, Table("", ("EER", "FMR"), (("Mr DETER",),), ""))))
+    told = re.findall(r"<dt>(.*?)</dt>|<(table|img)", text)
+    assert [term or tag for term, tag in told] == ["table", "AUC", "FMR", "TAR", "img", "DET", "FNMR", "table", "EER"]
+
+
+def test_terms_are_lines_in_plain_words() -> None:
+    for term, meaning in TERMS.items():
+        assert len(meaning) < 110, term
+        assert not re.search(r"\b(FMR|FNMR|FPIR|FNIR|TAR|EER|AUC|ROC|DET)\b", meaning), "terms explain no terms"
+
+
 # ----------------------------------------------------------------------------------------------------- plots
 
 
@@ -148,6 +182,23 @@ def test_det_is_drawn_on_log_axes_and_nought_at_half_of_one() -> None:
     assert mark == ([0.1], [0.5])
     assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("log", "log")
     plots.as_source(plots.det_figure([], ("F", "M"), (0, 4), None))
+
+
+def test_curves_without_errors_are_seen() -> None:
+    """They run inside the frame, at a tick that says 0."""
+    genuine = np.arange(60) < 20
+    distances = np.where(genuine, 0.5, 2).astype(np.float32)
+    points = [[0, 0, 1.9], [0.5, 0, 1.95], [1, 0, 4]]
+    det = plots.det_figure(points, ("F", "M"), (40, 20), (0, 0, 1)).axes[0]
+    roc = plots.roc_figure(distances, genuine).axes[0]
+    for axes, sides in ((det, "xy"), (roc, "x")):
+        for side in sides:
+            axis, (low, high) = getattr(axes, f"{side}axis"), getattr(axes, f"get_{side}lim")()
+            ticks = dict(zip((label.get_text() for label in axis.get_ticklabels()), axis.get_ticklocs(), strict=True))
+            values = np.concatenate([getattr(line, f"get_{side}data")() for line in axes.get_lines()])
+            assert low < values.min() == ticks["0"] < high
+            assert "10 %" in ticks
+    assert roc.get_ylim()[0] < 1 < roc.get_ylim()[1]
 
 
 def test_histogram_shows_shares_of_what_is_finite() -> None:
@@ -232,6 +283,33 @@ def test_the_worst_searches() -> None:
     ]  # fmt: skip
     assert Path("Ann/2.png") in seen  # the enrolled photo of hers that is nearest
     assert all(picture is not None for m in (*false.mistakes, *missed.mistakes) for picture in m.pictures)
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+def test_a_rate_of_too_few_comparisons_is_no_figure() -> None:
+    """With 200 impostor pairs none may match at an FMR of 1e-3, nor at any below 5e-3."""
+    counts = {"photos": 9, "photos_missing": 0, "photos_unreadable": 0, "photos_without_face": 0, "poor_faces": 0}
+    ci = {"tar_at_fmr": {"1e-2": [0.7, 0.9], "1e-3": [0.6, 0.9]}}
+    line: dict[str, Any] = (
+        dict.fromkeys(("accuracy_mean", "auc", "eer", "accuracy_se", "model", "model_fingerprint"), 0.5) | counts
+    )
+    line |= {"pairs": 402, "genuine": 200, "impostor": 202, "failures_to_enrol": 2, "failures_to_enrol_impostor": 2}
+    line |= {"tar_at_fmr": {"1e-2": 0.8, "1e-3": 0.7}, "ci95": ci, "skipped": 0, "photos_per_second": 1.0}
+    rows = {row[0]: row[1:] for row in verification_tables(line)[0].rows}
+    assert rows["TAR at FMR 1e-2"] == ("0.80000", "0.70000 to 0.90000")
+    assert rows["TAR at FMR 1e-3"] == ("-", "needs 1,000 impostor pairs, here 200")
+
+
+def test_so_is_a_rate_of_too_few_strangers() -> None:
+    gallery, probes = split(made_up(0, 30, 5, noise=0.8), 10, 2)
+    names = ("photos", "photos_missing", "photos_unreadable", "photos_without_face", "poor_faces")
+    line: dict[str, Any] = identification(gallery, probes, None).to_json() | dict.fromkeys(names, 0)
+    line |= {"model": "m", "model_fingerprint": "f", "gallery_threshold": None, "gallery_threshold_source": None}
+    rows = {row[0]: row[1:] for row in identification_tables(line)[0].rows if row[0].startswith("FNIR")}
+    assert rows["FNIR at FPIR 0.003"] == ("-", "needs 334 searches by strangers, here 100")
+    assert rows["FNIR at FPIR 0.01"][0] == f"{line['fnir_at_fpir']['0.01']:.5f}"
 
 
 # ----------------------------------------------------------------------------------------------- the commands

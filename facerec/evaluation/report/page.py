@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import PIL.Image
 
 from facerec.errors import ConfigError
+from facerec.evaluation.report.glossary import explain
 from facerec.evaluation.report.plots import as_source
 from facerec.evaluation.report.tables import Table
 from facerec.files import require_writable, write_bytes
@@ -116,8 +117,23 @@ def render(page: Page) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"line": printable, "jpeg": _thumbnail, "svg": as_source}
-    sections = [{"kind": type(section).__name__, "is": section} for section in page.sections]
+    terms = explain(map(_texts, page.sections))
+    sections = [
+        {"kind": type(section).__name__, "is": section, "terms": own}
+        for section, own in zip(page.sections, terms, strict=True)
+    ]
     return environment.get_template("page.html").render(page=page, sections=sections)
+
+
+def _texts(section: Section) -> list[str]:
+    """The words of a section, in which terms are looked for; not the names of people and photos."""
+    if isinstance(section, Table):
+        return [*section.header, section.note, *(row[0] for row in section.rows)]
+    if isinstance(section, Plot):
+        from matplotlib.text import Text
+
+        return [section.title, section.note, *(text.get_text() for text in section.figure.findobj(Text))]  # type: ignore
+    return [section.title, section.note]
 
 
 def _thumbnail(picture: Image) -> str:

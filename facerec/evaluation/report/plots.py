@@ -1,6 +1,7 @@
 """Plots of arrays, as matplotlib figures, and figures as pictures for a page."""
 
 import base64
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -43,11 +44,22 @@ def roc_figure(distances: NDArray[np.float32], genuine: NDArray[np.bool_]) -> "F
     figure, axes = _axes("ROC", "false match rate (FMR)", "true accept rate (1 - FNMR)")
     fmr, fnmr, _ = metrics.det_points(metrics.roc(distances, genuine), POINTS).T
     least = 0.5 / max((~genuine).sum(), 1)
-    axes.plot(np.maximum(fmr, least), 1 - fnmr, drawstyle="steps-post", color=BLUE)
-    axes.set_xscale("log")
-    axes.set_xlim(least, 1)
-    axes.set_ylim(max(0, 1 - 1.6 * max(fnmr[0], 0.05)) if len(fnmr) else 0, 1.005)
+    axes.plot(np.maximum(fmr, least), 1 - fnmr, drawstyle="steps-post", color=BLUE, linewidth=2)
+    _rates(axes, "x", least, 1)
+    bottom = max(0, 1 - 1.6 * max(fnmr[0], 0.05)) if len(fnmr) else 0
+    axes.set_ylim(bottom, 1 + 0.05 * (1 - bottom))  # a curve without errors runs below the frame
     return figure
+
+
+def _rates(axes: Any, side: str, least: float, most: float) -> None:
+    """Make the x or y axis logarithmic, with 0 at its low end: `least` stands for rates of 0."""
+    getattr(axes, f"set_{side}scale")("log")
+    axis = getattr(axes, f"{side}axis")
+    decades = [10.0**power for power in range(math.ceil(math.log10(1.5 * least)), 1)]
+    shown = [rate for rate in decades if rate <= most]
+    axis.set_ticks([least, *shown], ["0", *(f"{100 * rate:g} %" for rate in shown)])
+    axis.set_minor_formatter("")
+    getattr(axes, f"set_{side}lim")(least / 1.5, 1.1 * most)
 
 
 def det_figure(
@@ -62,15 +74,17 @@ def det_figure(
     figure, axes = _axes("DET", *names)
     false, missed, _ = np.asarray(points, np.float64).reshape(-1, 3).T
     least = [0.5 / max(count, 1) for count in counts]
-    axes.plot(np.maximum(false, least[0]), np.maximum(missed, least[1]), drawstyle="steps-post", color=BLUE)
+    axes.plot(
+        np.maximum(false, least[0]), np.maximum(missed, least[1]), drawstyle="steps-post", color=BLUE, linewidth=2
+    )
     if marked is not None:
         x, y, threshold = max(marked[0], least[0]), max(marked[1], least[1]), marked[2]
         axes.plot(x, y, "o", color=RED, label=f"at the threshold {threshold:.3f}")
         axes.legend()
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(least[0], 1)
-    axes.set_ylim(least[1], min(1, 3 * max(missed.max(initial=0), least[1])))
+    _rates(axes, "x", least[0], 1)
+    _rates(axes, "y", least[1], min(1, max(3 * missed.max(initial=0), 20 * least[1])))
+    if not len(false):
+        axes.text(0.5, 0.5, "needs comparisons of both kinds", transform=axes.transAxes, ha="center")
     return figure
 
 
@@ -112,7 +126,8 @@ def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
     axes.set_xscale("log")
     axes.set_xticks([size["people"] for size in sizes], [str(size["people"]) for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])  # room for the legend
+    top = 1.4 * axes.get_ylim()[1]  # room for the legend
+    axes.set_ylim(-0.03 * top, top)  # points at 0 are whole
     axes.legend(loc="upper left")
     return figure
 

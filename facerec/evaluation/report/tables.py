@@ -1,5 +1,6 @@
 """Tables of the JSON line that an evaluation reports, for terminal and page. The cells are plain text, not markup."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +31,10 @@ def verification_tables(line: Line) -> list[Table]:
     """Return the table of all pairs, and one of the groups if there are any."""
     ci = line["ci95"]
     rows = [(name, number(line[name]), interval(ci.get(name))) for name in ("accuracy_mean", "auc", "eer")]
-    rows += [
-        (f"TAR at FMR {fmr}", number(tar), interval(ci["tar_at_fmr"][fmr])) for fmr, tar in line["tar_at_fmr"].items()
-    ]
+    compared = line["impostor"] - line["failures_to_enrol_impostor"]
+    for fmr, tar in line["tar_at_fmr"].items():
+        cells = _enough(float(fmr), compared, "impostor pairs") or (number(tar), interval(ci["tar_at_fmr"][fmr]))
+        rows.append((f"TAR at FMR {fmr}", *cells))
     failures = ("failures_to_enrol", "failures_to_enrol_impostor", "skipped")
     counts = ("pairs", "genuine", "impostor", *failures, "accuracy_se", "photos_per_second")
     rows += [(name, number(line[name]), "") for name in counts]
@@ -84,7 +86,11 @@ def identification_tables(line: Line) -> list[Table]:
     """Return the table of all searches, and tables by gallery size and by group if these were asked for."""
     ci = line["ci95"]
     rows: list[Cells] = []
+    strangers = line["nonmated_searches"] - line["failures_to_acquire_nonmated"]
     for fpir, fnir in line["fnir_at_fpir"].items():
+        if few := _enough(float(fpir), strangers, "searches by strangers"):
+            rows.append((f"FNIR at FPIR {fpir}", *few))
+            continue
         rows.append((f"FNIR at FPIR {fpir}", number(fnir), interval(ci["fnir_at_fpir"][fpir])))
         limit, ends = line["threshold_at_fpir"][fpir], ci["threshold_at_fpir"][fpir]
         rows.append(("    at distance", number(limit), interval(ends)))
@@ -114,7 +120,9 @@ def _sizes(sizes: Iterable[Line]) -> Table:
             f"{own['mated_searches']:.1f}",
             f"{own['nonmated_searches']:.1f}",
         )
-        best = _with_ends(own["fnir_at_fpir"]["0.01"], own["ci95"]["fnir_at_fpir"]["0.01"])
+        few = own["nonmated_searches"] - own["failures_to_acquire_nonmated"] < 1 / float(COMMON_FPIR)
+        best = _with_ends(own["fnir_at_fpir"][COMMON_FPIR], own["ci95"]["fnir_at_fpir"][COMMON_FPIR])
+        best = "too few strangers" if few else best
         names = ("fnir_at_gallery_threshold", "fpir_at_gallery_threshold")
         rates = [_with_ends(own[name], own["ci95"][name]) for name in names]
         rows.append((*counts, best, number(own["gallery_threshold"]), *rates))
@@ -178,6 +186,15 @@ def _class_row(place: int, row: Sequence[int], names: Sequence[str]) -> Cells:
     worst = mistakes.index(max(mistakes))
     taken_for = f"{names[worst]} ({mistakes[worst]})" if mistakes[worst] else "-"
     return names[place], str(sum(row)), str(row[place]), taken_for
+
+
+def _enough(rate: float, count: int, of: str) -> tuple[str, str] | None:
+    """The cells that say why a figure at a rate of errors is not shown: of so few comparisons, none may be an error.
+
+    All such rates would have one figure. None where there are enough.
+    """
+    needed = math.ceil(1 / rate - 1e-9)
+    return None if count >= needed else ("-", f"needs {needed:,} {of}, here {count:,}")
 
 
 def number(value: float | None) -> str:
