@@ -13,10 +13,10 @@ A name is imported when it is first used, so that `import facerec` needs neither
 is not listed here is imported from its package, as in `from facerec.gallery.gallery import Gallery`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib  # with underscores: so an editor that reads this file offers the public names only
+import typing as _typing
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from facerec.decision.decide import Verification as Verification
     from facerec.errors import FacerecError as FacerecError
     from facerec.errors import NoFaceError as NoFaceError
@@ -70,10 +70,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'facerec' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"facerec.{_HOMES[name]}"), name)
+    return getattr(_importlib.import_module(f"facerec.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any, ClassVar
 
 UNKNOWN = "unknown"
 """The answer for a face of nobody enrolled. So no person may have this name."""
@@ -79,3 +80,41 @@ def _plain_letter(letter: str) -> str:
         return unicodedata.lookup(unicodedata.name(letter, "").split(" WITH ")[0])  # ø does not fall apart in NFKD
     except KeyError:
         return letter
+
+
+class Brief:
+    """A dataclass that prints as one short line: of pixels, vectors and long lists only the size.
+
+    A class may say it better in a `__str__` of its own. Its decorator needs `repr=False`.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __str__(self) -> str:
+        facts = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return ", ".join(f"{name} {_brief(fact)}" for name, fact in facts if not _is_nothing(fact))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_cut(printable(str(self)), 160)})"
+
+
+def _is_nothing(fact: object) -> bool:
+    return fact is None or (isinstance(fact, str | tuple) and not fact)
+
+
+def _brief(fact: object) -> str:
+    shape = getattr(fact, "shape", None)
+    if shape is not None:
+        return f"of {'x'.join(map(str, shape))}"
+    if isinstance(fact, Brief):
+        return type(fact).__name__
+    if isinstance(fact, tuple | list | dict) and (len(fact) > 4 or not all(isinstance(x, int | float) for x in fact)):
+        return f"of {len(fact)}"
+    if isinstance(fact, tuple):
+        return f"({', '.join(map(_brief, fact))})"
+    return f"{fact:.4g}" if isinstance(fact, float) else _cut(printable(str(fact)), 60)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

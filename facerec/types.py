@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import FacerecError
+from facerec.text import UNKNOWN, Brief, how_many, printable
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]  # (H, W, 3) RGB, 0..255
@@ -17,8 +18,8 @@ Vectors = NDArray[np.float32]  # (N, D) rows of length 1
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the upright photo
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Face:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Face(Brief):
     """One detected face.
 
     crop: (S, S, 3) uint8 RGB, aligned to the ArcFace template (S = 112 to recognise, 128 to train on).
@@ -42,9 +43,13 @@ class Face:
     vector: NDArray[np.float32] | None = None
     turned: int = 0
 
+    def __str__(self) -> str:
+        box = ", ".join(f"{side:.0f}" for side in self.box)
+        return f"box {box}, confidence {self.confidence:.3f}"
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Photo:
+
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Photo(Brief):
     """A photo after detection and embedding.
 
     faces: the main face first. vectors: (len(faces), D) unit float32. error: why the photo cannot be used, or None.
@@ -59,9 +64,16 @@ class Photo:
     others: int = 0
     remarks: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return (
+            str(self.error)
+            if self.error is not None
+            else f"{printable(self.path)}: {how_many(len(self.faces), 'face')}"
+        )
 
-@dataclass(frozen=True, slots=True)
-class Veto:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Veto(Brief):
     """How near the searched face is to a face that was said not to be a person, and to that person.
 
     face: the distance to the nearest face said not to be the person. template: to the nearest of the person's
@@ -72,8 +84,8 @@ class Veto:
     template: float
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Candidate(Brief):
     """A person, and the distance of the searched face to the unit-length mean of their templates.
 
     veto: None unless somebody said of a face that it is not this person.
@@ -83,17 +95,23 @@ class Candidate:
     distance: float
     veto: Veto | None = None
 
+    def __str__(self) -> str:
+        return f"{self.person} at {self.distance:.2f}"
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Threshold(Brief):
     """The largest distance that counts as the same person, and its origin in words (`source`)."""
 
     distance: float
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.distance:.3f}, {self.source}"
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decision(Brief):
     """The answer for one face.
 
     person: the name, or None for "unknown".
@@ -114,9 +132,12 @@ class Decision:
     reason: str
     probability: float | None = None
 
+    def __str__(self) -> str:
+        return f"{self.person or UNKNOWN}: {self.reason}"
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Template:
+
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Template(Brief):
     """One enrolled face.
 
     photo_hash: SHA-256 (hex) of the photo file's bytes; a photo is enrolled once.

@@ -83,3 +83,10 @@ def lay_out(samples: Path, folder: Path) -> None:
         "b.jpg": "strangers/eileen_collins_astronaut.jpg",
     }.items():
         (folder / name).symlink_to(samples / source)
+
+
+def test_the_module_holds_no_other_name_that_looks_public() -> None:
+    """Editors read the file instead of asking `dir`. Packages are there once they are imported."""
+    held = {name for name, value in vars(facerec).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert held <= NAMES
+    assert not {"importlib", "typing", "TYPE_CHECKING", "Any"} & vars(facerec).keys()

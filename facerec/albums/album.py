@@ -18,15 +18,15 @@ from facerec.inference.embedder import Embedder
 from facerec.metrics.clustering import b_cubed
 from facerec.metrics.intervals import people_weights, percentile_interval
 from facerec.models.cohort import load_cohort
-from facerec.text import printable
+from facerec.text import Brief, printable
 from facerec.types import Box, Photo, Threshold, Vectors
 from facerec.vectors import paired_distances
 
 _REPLICATES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class AlbumFace:
+@dataclass(frozen=True, slots=True, repr=False)
+class AlbumFace(Brief):
     """A face in an album. position: its place in the photo, 0 for the main face. box, confidence: as in `Face`."""
 
     path: Path
@@ -35,8 +35,8 @@ class AlbumFace:
     confidence: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class FaceAlbum:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class FaceAlbum(Brief):
     """The N faces of a folder, in the order of its photos. vectors: (N, D) unit float32."""
 
     faces: tuple[AlbumFace, ...]
@@ -46,8 +46,8 @@ class FaceAlbum:
         return len(self.faces)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+@dataclass(frozen=True, slots=True, repr=False)
+class Hit(Brief):
     """A face of an album, and its comparison with the face searched for."""
 
     face: AlbumFace

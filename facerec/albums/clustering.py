@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, calibrate
-from facerec.text import how_many
+from facerec.text import Brief, how_many
 from facerec.types import Threshold, Vectors
 from facerec.vectors import squared_distances
 
@@ -32,8 +32,8 @@ _BLOCK = 4_000_000  # distances held at a time: 16 MB, whatever the number of fa
 Labels = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Grouping:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Grouping(Brief):
     """The groups of N faces.
 
     labels: (N,) int64, 1 for the largest group; of equally large groups, the one with the earlier face has the smaller

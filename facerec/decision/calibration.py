@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ConfigError
 from facerec.metrics.intervals import share_interval
+from facerec.text import Brief
 from facerec.types import Threshold
 
 DEFAULT_FPIR = 0.01
@@ -36,8 +37,8 @@ NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 40) for i in range(40)])
 """40 equally likely values of the standard normal distribution."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Evidence:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Evidence(Brief):
     """The distances that set a threshold.
 
     distances: (N,) squared Euclidean distances from strangers to the nearest enrolled person. weights: (N,) positive.
@@ -75,8 +76,8 @@ class Evidence:
         return distances[order], weights[order]
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+@dataclass(frozen=True, slots=True, repr=False)
+class Calibration(Brief):
     """A threshold set by strangers.
 
     fpir: the rate asked for. distance: the largest distance that counts as a match. strangers: N. within: k, the number

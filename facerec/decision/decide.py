@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from facerec.errors import ConfigError
+from facerec.text import Brief
 from facerec.types import Candidate, Decision, Threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(Brief):
     """The answer for two faces: `distance` is None if it could not be computed; `reason` is one sentence.
 
     remarks: what is odd about the two photos, each with the photo's name; mostly none.
@@ -38,6 +39,9 @@ class Verification:
     threshold: Threshold
     reason: str
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{'the same person' if self.same else 'different people'}: {self.reason}"
 
 
 def decide(candidates: Sequence[Candidate], threshold: Threshold, people: int) -> Decision:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 from scipy.ndimage import uniform_filter1d
 
+from facerec.text import Brief
 from facerec.types import Face, Image
 
 _MOUTH = 40.59 / 35.24  # ArcFace's template: the way from the eyes to the mouth, divided by the eyes' distance
@@ -69,8 +70,8 @@ missed as usual, at `least` half of all. Only seven of the crops have a yaw abov
 Neither pitch nor roll made a difference that these crops could show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+@dataclass(frozen=True, slots=True, repr=False)
+class Quality(Brief):
     """The quality of one face.
 
     eye_distance: pixels of the photo between the eyes, corrected for a turned head.

@@ -20,7 +20,7 @@ from facerec.faces.detector import Detector
 from facerec.files import replacing, require_writable
 from facerec.inference.pipeline import embed_photos, read_pictures
 from facerec.inference.torch_runtime import StageReader
-from facerec.text import printable
+from facerec.text import Brief, printable
 
 Features = NDArray[np.float32]  # (N, C)
 
@@ -28,8 +28,8 @@ SUFFIXES = (".npz", ".parquet")
 _FACTS = ("layer", "model", "fingerprint")  # texts that a file holds once
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PhotoFeatures:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class PhotoFeatures(Brief):
     """A photo and its features. row: (C,) float32; None if the photo cannot be used, with the `error`."""
 
     path: Path
@@ -37,8 +37,8 @@ class PhotoFeatures:
     error: FacerecError | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class FeatureTable:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class FeatureTable(Brief):
     """The features of N photos: (N, C) float32.
 
     paths: within the folder, with `/`. labels: the first folder of each path, which is the class's or person's; "" for

@@ -11,11 +11,12 @@ from facerec.gallery import audit_log
 from facerec.gallery.removed import forget_removed_for
 from facerec.gallery.schema import scalar, sealed, version_of
 from facerec.photos.crops import decode_png, encode_png
+from facerec.text import Brief
 from facerec.types import Box, Image, Template
 
 
-@dataclass(frozen=True, slots=True)
-class PersonSummary:
+@dataclass(frozen=True, slots=True, repr=False)
+class PersonSummary(Brief):
     """One enrolled person.
 
     templates: how many photos they have. enrolled: when their first photo was enrolled, ISO 8601 in UTC. consent: the
@@ -29,8 +30,8 @@ class PersonSummary:
     until: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTemplate:
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredTemplate(Brief):
     """One enrolled photo: a `Template` without its vector. enrolled: when, ISO 8601 in UTC."""
 
     photo_hash: str

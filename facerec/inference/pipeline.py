@@ -16,15 +16,15 @@ from facerec.inference.torch_runtime import Classifier
 from facerec.photos.crops import centre_picture
 from facerec.photos.memory import AnyPhoto
 from facerec.photos.reading import read_image
-from facerec.text import printable
+from facerec.text import Brief, printable
 from facerec.types import Face, Image, Photo, Vectors
 
 Of = TypeVar("Of")
 BATCH = 16  # photos that are detected and embedded, or classified, together
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Classification:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Classification(Brief):
     """A photo and the probabilities of its classes, (C,) float32; or None and the photo's error.
 
     faces: the main face, if the classifier reads faces. remarks: as `types.Photo` has them.

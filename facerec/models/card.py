@@ -9,6 +9,7 @@ from typing import Any, get_origin
 
 from facerec.errors import ModelError
 from facerec.files import write_json
+from facerec.text import Brief
 from facerec.types import Threshold
 
 CARD_FORMAT = 1
@@ -17,8 +18,8 @@ MODEL_FILES = (".onnx", ".xml")  # the endings of models that are one file, with
 ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> aligned faces (`faces/alignment`), or whole pictures
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCard:
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelCard(Brief):
     """The readable part of a model: `model.json` in a model folder, NAME.json beside NAME.onnx.
 
     embedding_dim: the length of an output row: D, or the number of classes.
@@ -70,6 +71,10 @@ class ModelCard:
         if "distance" not in self.threshold:
             return None
         return Threshold(float(self.threshold["distance"]), str(self.threshold.get("source", "model card")))
+
+    def __str__(self) -> str:
+        kind = f"{len(self.classes)} classes" if self.mode == "classify" else f"{self.embedding_dim} dimensions"
+        return f"{self.name} ({self.fingerprint}), {self.backbone or 'a file'}, {kind}"
 
 
 def preprocessing_hash(card: ModelCard) -> "hashlib._Hash":

@@ -21,14 +21,14 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.recognition.spellings import Spellings
-from facerec.text import printable, same_name
+from facerec.text import Brief, printable, same_name
 from facerec.types import Candidate, Photo, Template, Threshold
 
 SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Enrollment:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Enrollment(Brief):
     """What became of one photo.
 
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
@@ -53,6 +53,9 @@ class Enrollment:
     remarks: tuple[str, ...] = ()
     for_all: str = ""
     same_as: str | None = None
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.status}, {self.person}{f' ({self.reason})' if self.reason else ''}"
 
 
 def enroll(

@@ -19,13 +19,13 @@ from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
 from facerec.photos.drawing import save_annotated
 from facerec.photos.memory import AnyPhoto
-from facerec.text import printable
+from facerec.text import Brief, printable
 from facerec.types import Box, Decision, Face, Threshold
 from facerec.vectors import paired_distances
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Identification:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Identification(Brief):
     """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
     position: the face's number in the photo; 0 is the main face. quality: the face's. remarks: the photo's, as

@@ -25,15 +25,15 @@ from facerec.inference.pipeline import BATCH
 from facerec.models.cohort import load_cohort
 from facerec.photos.crops import fitted_crop
 from facerec.photos.folders import find_photos, photo_hash
-from facerec.text import printable
+from facerec.text import Brief, printable
 from facerec.types import Box, Face, Image
 
 SAME_FACE = 0.5  # intersection over union of a face's box with the one that was stored, at least
 _REMEDY = "put the photo that was enrolled back, or give the folder it is in now as `photos`"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(frozen=True, slots=True, repr=False)
+class Step(Brief):
     """One template: where its face was taken from, "crop" or "photo"; or why it cannot be migrated."""
 
     person: str
@@ -51,8 +51,8 @@ class Loss:
     templates: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Brief):
     """What a migration came to.
 
     migrated: the gallery is of the new model now; False: it is as it was. reused: vectors an earlier run had made.

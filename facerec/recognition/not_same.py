@@ -11,11 +11,12 @@ from facerec.gallery.gallery import Gallery
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.memory import AnyPhoto, hash_photo, source_of
+from facerec.text import Brief
 from facerec.types import Decision, Face, Photo, Template, Threshold
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class NotSame:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class NotSame(Brief):
     """What is remembered of one face.
 
     person: who it is not. position: the face's number in the photo; 0 is the main face. added: False if the gallery

@@ -32,15 +32,15 @@ from facerec.recognition.identify import Identification, identify, open_gallery,
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Alike, OneReason, for_one_reason, review
 from facerec.settings import path_setting
-from facerec.text import how_many, printable
+from facerec.text import Brief, how_many, printable
 from facerec.types import Threshold
 
 People = str | Path | Mapping[str, Iterable[PhotoInput]]
 """A folder with one sub-folder of photos per person, or each person's name and photos."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class EnrollmentSummary:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class EnrollmentSummary(Brief):
     """What became of an enrollment.
 
     results: every photo's, in order. alike: pairs of people who may be one. misplaced: enrolled photos that may be of

@@ -10,12 +10,12 @@ import numpy as np
 from facerec.decision.decide import misplaced
 from facerec.gallery.gallery import Gallery
 from facerec.recognition.enroll import Enrollment
-from facerec.text import printable
+from facerec.text import Brief, printable
 from facerec.types import Threshold
 
 
-@dataclass(frozen=True, slots=True)
-class OneReason:
+@dataclass(frozen=True, slots=True, repr=False)
+class OneReason(Brief):
     """A person none of whose photos was enrolled, all for one reason, which is one line and says what to do.
 
     status: "failed", or "skipped" if the photos are enrolled under another spelling of the name.
@@ -27,8 +27,8 @@ class OneReason:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alike:
+@dataclass(frozen=True, slots=True, repr=False)
+class Alike(Brief):
     """Two people whose mean templates are `distance` apart, within the gallery's threshold: they may be one.
 
     person: who of them has fewer photos.
@@ -39,8 +39,8 @@ class Alike:
     distance: float
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+@dataclass(frozen=True, slots=True, repr=False)
+class Review(Brief):
     """What a look back at an enrollment suggests.
 
     alike: pairs of people who may be one, of whom one at least got photos; the nearest first. misplaced:
