@@ -2,8 +2,8 @@
 
 Distances are squared Euclidean between unit vectors, 0..4; smaller is more alike. A comparison matches when
 d <= threshold. A comparison that failed (no usable face in a photo) has d = +inf and matches at no threshold: it is a
-false non-match if genuine, a true non-match if not. Terms are those of ISO/IEC 19795-1. A rate over nothing (for
-example FMR without impostors) is nan.
+false non-match if genuine, a true non-match if not; `evaluation.failures` leaves the latter out. Terms are those of
+ISO/IEC 19795-1. A rate over nothing (for example FMR without impostors) is nan.
 
 `weights` say how often each comparison counts (a bootstrap's repetitions): (N,), or (B, N) for B resamples at once.
 Results then have the leading shape of the weights, () or (B,).

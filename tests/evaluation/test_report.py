@@ -302,6 +302,19 @@ def test_a_rate_of_too_few_comparisons_is_no_figure() -> None:
     assert rows["TAR at FMR 1e-3"] == ("-", "needs 1,000 impostor pairs, here 200")
 
 
+def test_accuracy_of_unequal_kinds_of_pairs_is_put_beside_that_of_one_answer(faces: Path, toy: Path) -> None:
+    """As it is after leaving out LFW's people of one photo: 3,000 genuine pairs and 229 others."""
+    rows = ["p0/0.png,p0/1.png,1", "p0/0.png,p0/2.png,1", "p2/0.png,p2/1.png,1", "p0/0.png,p2/1.png,0"]
+    (faces / "pairs.csv").write_text("\n".join(["a,b,same", *rows]), "utf-8")
+    command = ("evaluate", "verification", "--images", faces, "--pairs", faces / "pairs.csv", "--aligned")
+    said = "One and the same answer to every pair would be right for 75.0 % of them."
+    assert said in " ".join(run(*command, "--model", toy).stdout.split())
+    (faces / "pairs.csv").write_text("\n".join(["a,b,same", *rows[2:]]), "utf-8")
+    assert "same answer" not in run(*command, "--model", toy).stdout
+    (faces / "pairs.csv").write_text("\n".join(["a,b,same", *rows[:3]]), "utf-8")
+    assert "All pairs left are genuine pairs, so there are no figures." in run(*command, "--model", toy).stdout
+
+
 def test_so_is_a_rate_of_too_few_strangers() -> None:
     gallery, probes = split(made_up(0, 30, 5, noise=0.8), 10, 2)
     names = ("photos", "photos_missing", "photos_unreadable", "photos_without_face", "poor_faces")

@@ -39,7 +39,18 @@ def verification_tables(line: Line) -> list[Table]:
     counts = ("pairs", "genuine", "impostor", *failures, "accuracy_se", "photos_per_second")
     rows += [(name, number(line[name]), "") for name in counts]
     groups = [_pair_groups(line)] if "by_group" in line else []
-    return [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows)), photos_table(line), *groups]
+    note = _same_answer(line["genuine"], compared)
+    return [Table(_title(line), ("measure", "value", "95 % interval"), tuple(rows), note), photos_table(line), *groups]
+
+
+def _same_answer(genuine: int, impostor: int) -> str:
+    """What an accuracy is to be compared with where one kind of pair is the more frequent: as after leaving some out."""
+    if genuine == impostor:
+        return ""
+    if not genuine or not impostor:
+        return f"All pairs left are {'genuine' if genuine else 'impostor'} pairs, so there are no figures."
+    share = max(genuine, impostor) / (genuine + impostor)
+    return f"One and the same answer to every pair would be right for {100 * share:.1f} % of them."
 
 
 def photos_table(line: Line) -> Table:
