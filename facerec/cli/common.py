@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 from platformdirs import user_data_path
 
+from facerec.cli.arguments import in_options
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.offers import some
 from facerec.cli.user_settings import SMALLEST_FACE, everyday_option
@@ -83,35 +83,6 @@ def _errors_in_one_line() -> Iterator[None]:
         raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
     except FacerecError as error:
         raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
-
-
-def in_options(message: str) -> str:
-    """Replace the arguments in a library message by options of the running command.
-
-    The library marks arguments by backticks. `input_size` becomes --input-size, and `input_size=96` becomes
-    --input-size 96. Text between backticks stays as it is where the command has no such option.
-    """
-    context = click.get_current_context(silent=True)
-    parameters = context.command.params if context else []
-    known = {
-        _name(opt): opt
-        for each in parameters
-        if isinstance(each, click.Option)
-        for opt in (*each.opts, *each.secondary_opts)
-    }
-
-    def option(found: re.Match[str]) -> str:
-        name, value = found.group(1), (found.group(2) or "").strip("'")
-        return f"{known[name]} {value}".strip() if name in known else found.group()
-
-    return _ARGUMENT.sub(option, message)
-
-
-def _name(option: str) -> str:
-    return option.lstrip("-").replace("-", "_")
-
-
-_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")
 
 
 def _ask_passphrase(question: str, twice: bool) -> str:

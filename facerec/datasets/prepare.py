@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from facerec.errors import DataError, ImageError
-from facerec.faces.detector import Detector, faces_in_photos
+from facerec.faces.detector import Detector, PhotoFaces, faces_in_photos
 from facerec.files import write_bytes
 from facerec.photos.crops import encode_png
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
-from facerec.types import Face
 
-Detected = Iterator[tuple[Path, list[Face] | ImageError]]
+Detected = Iterator[PhotoFaces]
 
 _MARK = ".facerec-crops"  # an empty file that marks a folder of crops made by `align_folder`
 

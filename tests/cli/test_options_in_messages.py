@@ -1,6 +1,7 @@
 """The library speaks of arguments; the command line shows those of the running command as its options."""
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from click.testing import CliRunner
 from running import ROOT
 
 from facerec.cli import common
+from facerec.cli.arguments import ARGUMENT, options_elsewhere
 from facerec.errors import ConfigError
+from facerec.training.settings import TrainSettings
 
 LIBRARY = [path for path in sorted((ROOT / "facerec").rglob("*.py")) if path.parent.name != "cli"]
 COMMAND_LINES = {"training/advise.py": "writes the command line that it advises"}
@@ -76,6 +79,30 @@ def test_warnings_and_reasons_are_too_and_names_are_left_alone() -> None:
     result = CliRunner().invoke(toy, ["--warning"])
     assert result.stderr == f"{SHOWN}\n"
     assert result.stdout == f'{{"reason": "{SHOWN}", "image": "`aligned`"}}\n'
+
+
+@common.command()
+def looking() -> None:
+    """Has no option that the message speaks of."""
+    raise ConfigError("no weights; connect, or train with `init=random`; leave `aligned` out, see `passphrase`")
+
+
+def test_an_option_that_only_another_command_has_is_shown_with_that_command() -> None:
+    """`advise` has no --init; several commands have --aligned, and none a passphrase."""
+    told = CliRunner().invoke(looking, []).stderr
+    assert "train with `facerec train --init random`; leave `aligned` out, see `passphrase`" in told
+
+
+OTHERS = {"detect", "passphrase", "remove"}  # what only a program can give or call
+OTHERS |= {"names", "embeddings"}  # the parts of a teacher's file
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_argument_in_a_message_is_an_option_of_some_command(path: Path) -> None:
+    known = {*options_elsewhere(), *OTHERS}
+    said = [name for _, text in strings(path) for name, _ in ARGUMENT.findall(text)]
+    fields = {field.name for field in dataclasses.fields(TrainSettings)}
+    assert path.name == "settings.py" or set(said) <= known | fields
 
 
 def test_outside_of_a_command_a_message_stays() -> None:
