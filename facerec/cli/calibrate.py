@@ -163,8 +163,11 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
 
 def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold | None") -> None:
     """Warn of strangers who may be enrolled: their small distances would make the threshold too strict."""
+    from facerec.decision.decide import is_struck
+
     limit = min((threshold.distance for threshold in (gallery.threshold, card) if threshold), default=-1.0)
-    near = [found[0] for found in gallery.search(vectors, 1) if found[0].distance <= limit]
+    left = [each for found in gallery.search(vectors, 1) for each in found if not is_struck(each)]
+    near = [each for each in left if each.distance <= limit]
     if near:
         nearest = min(near, key=lambda candidate: candidate.distance)
         common.remark(

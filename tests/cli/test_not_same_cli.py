@@ -1,9 +1,11 @@
 """`facerec gallery not-same`: what is said on screen, in JSON and by exit codes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import toy_fixtures
+import toy_model
 from look_alike import save_look_alike
 from running import json_lines, run
 
@@ -66,6 +68,18 @@ def test_what_was_said_is_shown_and_forgotten(gallery: Path, toy: Path, party: P
     result = run("gallery", "not-same", "--forget", party, gallery=gallery)
     assert (result.exit_code, result.stdout) == (0, f"1 vetoed face of {party} is forgotten.\n")
     assert len(json_lines(run("gallery", "show", "Ann Lee", "--json", gallery=gallery))) == 3
+
+
+def test_a_stranger_who_was_said_not_to_be_enrolled_is_not_remarked_on(
+    gallery: Path, toy: Path, party: Path, tmp_path: Path
+) -> None:
+    for number in range(1, 20):
+        toy_model.save_crop(tmp_path / "strangers" / f"{number}.png", 50 + number, 0)
+    shutil.copy(party, tmp_path / "strangers" / "0.png")
+    calibrate = ("calibrate", "--strangers", tmp_path / "strangers", "--aligned", "--model", toy)
+    assert "1 face of 20 given as strangers may be of somebody enrolled" in run(*calibrate, gallery=gallery).stderr
+    not_same(gallery, toy, party, "Ann Lee")
+    assert "may be of somebody enrolled" not in run(*calibrate, gallery=gallery).stderr
 
 
 def test_two_people(gallery: Path) -> None:
