@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from facerec.errors import ConfigError
 
-SIZES = (64, 16, 4, 1)
-"""How many inputs may go through a network together. The libraries keep a program, and its memory, for each shape."""
+SIZES = (16, 4, 1)
+"""How many inputs may go through a network together. The libraries keep a program, and its memory, for each shape.
+
+On CPUs 64 are not faster than 16, and take 200 MB more with the shipped model.
+"""
 
 _process: int | None = None  # the one that loaded the first network
 
@@ -17,8 +20,8 @@ def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, i
     sizes: the sizes that batches may have, the largest first. At most a quarter of a batch is padding, unless the
     smallest size is larger than what is left.
 
-    >>> [(part.start, part.stop, size) for part, size in batches(79)]
-    [(0, 64, 64), (64, 79, 16)]
+    >>> [(part.start, part.stop, size) for part, size in batches(23)]
+    [(0, 16, 16), (16, 20, 4), (20, 23, 4)]
     """
     start = 0
     while start < count:
