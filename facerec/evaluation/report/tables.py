@@ -44,7 +44,7 @@ def verification_tables(line: Line) -> list[Table]:
 
 
 def _same_answer(genuine: int, impostor: int) -> str:
-    """What an accuracy is to be compared with where one kind of pair is the more frequent: as after leaving some out."""
+    """What an accuracy is to be compared with where pairs are of unequal kinds, as after leaving some out."""
     if genuine == impostor:
         return ""
     if not genuine or not impostor:
