@@ -123,8 +123,3 @@ def _picture(path: Path, size: int) -> Image | ImageError:
         return centre_picture(read_image(path), size)
     except ImageError as error:
         return error
-
-
-def main_vectors(photos: Iterable[Photo], names: Sequence[str]) -> dict[str, np.ndarray | None]:
-    """Name -> the vector (D,) of the photo's main face, or None if it has no usable face. names: one for each photo."""
-    return {name: photo.vectors[0] if photo.faces else None for name, photo in zip(names, photos, strict=True)}

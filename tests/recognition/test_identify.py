@@ -15,7 +15,7 @@ from facerec.faces.mtcnn import MTCNNDetector
 from facerec.gallery.gallery import Gallery
 from facerec.inference import pipeline
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
-from facerec.inference.pipeline import embed_photos, main_vectors
+from facerec.inference.pipeline import embed_photos
 from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import identify, open_gallery, verify
 from facerec.types import Face, Image, Template, Threshold
@@ -67,11 +67,6 @@ def test_photos_are_read_as_they_are_asked_for(mixed: list[Path], embedder: Open
 
     next(embed_photos(paths(), AlignedDetector(), embedder))
     assert len(asked) < len(mixed)
-
-
-def test_main_vectors_are_none_without_a_face(mixed: list[Path], embedder: OpenVINOEmbedder) -> None:
-    vectors = main_vectors(embed_photos(mixed, AlignedDetector(), embedder), [path.name for path in mixed])
-    assert [vectors[f"{i}.png"] is None for i in range(40)] == [is_bad(i) for i in range(40)]
 
 
 # ---------------------------------------------------------------------------------------------------- real detection
