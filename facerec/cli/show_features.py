@@ -46,7 +46,7 @@ def show_features(
         saliency_sheet.require_faces(card)
     if card.mode == "metric":
         detector = common.make_detector(**faces, crop_size=card.input_size)
-        sight = saliency_sheet.look_at_face(photo, network, layer, detector, against)
+        sight = saliency_sheet.look_at_face(photo, network, layer, detector, against, card.mirrored)
     else:
         sight = saliency_sheet.look_at_picture(photo, network, layer)
     subject = saliency_sheet.decision(sight, card, against)

@@ -4,7 +4,9 @@ It holds the network's first filters, the channels that respond most to the phot
 support the decision. The module `models.saliency` computes them.
 """
 
+import dataclasses
 import io
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from facerec.errors import ConfigError, FacerecError, NoFaceError
 from facerec.faces.detector import Detector, faces_in_photos
 from facerec.models.card import ModelCard
 from facerec.models.network import Network
-from facerec.models.saliency import Sight, look
+from facerec.models.saliency import Sight, likeness, look
 from facerec.photos.crops import centre_picture
 from facerec.photos.reading import read_image
 from facerec.text import printable
@@ -36,14 +38,21 @@ def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
     return look(network, centre_picture(read_image(photo), network.input_size), stage)
 
 
-def look_at_face(photo: Path, network: Network, stage: str, detector: Detector, against: Path | None = None) -> Sight:
+def look_at_face(
+    photo: Path, network: Network, stage: str, detector: Detector, against: Path | None = None, mirrored: bool = False
+) -> Sight:
     """Return what a network that embeds faces sees in the main face of a photo.
 
-    against: a photo whose main face it is compared with; without it, the face's own embedding is explained. ImageError
-    if a photo cannot be read; NoFaceError if it has no face; ConfigError if there is no such stage.
+    against: a photo whose main face it is compared with; without it, the face's own embedding is explained. mirrored:
+    whether an embedding is the mean of a crop's vector and its mirror image's. The score is then the cosine of these
+    embeddings, as `verify` has it; the map explains the cosine of the two crops. ImageError if a photo cannot be read;
+    NoFaceError if it has no face; ConfigError if there is no such stage.
     """
-    faces = [_main_face(path, detector) for path in (photo, against) if path is not None]
-    return look(network, faces[0], stage, *faces[1:])
+    if against is None:
+        return look(network, _main_face(photo, detector), stage)
+    face, other = _main_face(photo, detector), _main_face(against, detector)
+    sight = look(network, face, stage, other)
+    return dataclasses.replace(sight, score=likeness(network, face, other, mirrored))
 
 
 def _main_face(photo: Path, detector: Detector) -> Image:
@@ -87,14 +96,14 @@ def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(12.8, 8.8), dpi=120, layout="constrained")
-    figure.suptitle(f"{_cut(title, 100)}\n", fontsize=14, parse_math=False)
+    figure.suptitle(f"{_fit(title, 100)}\n", fontsize=14, parse_math=False)
     halves: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     above, below = halves
     photo, heat, filters = above.subplots(1, 3)
     photo.imshow(sight.picture)
     photo.set_title("what the network is given")
     _overlay(heat, sight.picture, sight.heat)
-    heat.set_title(f"Grad-CAM at {stage}: where it speaks for\n{_cut(subject)}", parse_math=False)
+    heat.set_title(f"Grad-CAM at {stage}: where it speaks for\n{_fit(subject, 44)}", parse_math=False)
     filters.imshow(mosaic(sight.filters[:FILTERS]), interpolation="nearest")
     size = sight.filters.shape[1]
     filters.set_title(f"the first layer's {len(sight.filters)} filters, {size}x{size}")
@@ -110,9 +119,11 @@ def draw_sheet(sight: Sight, title: str, stage: str, subject: str) -> Image:
     return _rendered(figure)
 
 
-def _cut(text: str, most: int = 44) -> str:
-    """Shorten a text to `most` characters, with an ellipsis at its end."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _fit(text: str, width: int) -> str:
+    """Break a text into lines of at most `width` characters. Of a very long one, the middle is left out."""
+    if len(text) > 3 * width:
+        text = f"{text[:width]} … {text[-width:]}"
+    return "\n".join(textwrap.wrap(text, width)) or text
 
 
 def _overlay(panel: Any, picture: Image, values: NDArray[np.float32]) -> None:

@@ -9,7 +9,7 @@ sum is positive, the photo speaks for the score. The scores are:
 - without another photo: the length of the photo's embedding before it is scaled to 1. (The cosine of an embedding with
   itself is always 1, so its gradient is 0 everywhere.) For a backbone without a head: the length of its features.
 
-Only the crop itself is looked at, even if the model also embeds its mirror image.
+Only the crop itself is explained, even if the model also embeds its mirror image. `likeness` is that of the embeddings.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError
 from facerec.models.network import METRIC, Network
 from facerec.types import Image
+from facerec.vectors import mean_of_views
 
 Maps = NDArray[np.float32]
 
@@ -35,8 +36,8 @@ class Sight:
     picture: (S, S, 3) uint8 RGB, the network's input. filters: (K, k, k, 3), the weights of the first convolution for
     normalised red, green and blue. maps: (C, s, s), the stage's output. heat: (s, s), Grad-CAM; not negative.
     row: (dim,), the probabilities of the classes; or the embedding, or without a head the features, of length 1.
-    score: the largest probability; or the cosine with the other embedding; or the length of the embedding before it was
-    scaled to 1.
+    score: the largest probability; or the cosine with the other embedding, of this one view of both; or the length of
+    the embedding before it was scaled to 1.
     """
 
     picture: Image
@@ -70,6 +71,19 @@ def look(network: Network, picture: Image, stage: str, against: Image | None = N
         row=row.numpy(),
         score=float(shown),
     )
+
+
+@torch.inference_mode()
+def likeness(network: Network, picture: Image, other: Image, mirrored: bool) -> float:
+    """The cosine of the embeddings of two faces (S, S, 3) uint8 RGB, as they are compared: distance = 2 - 2 cosine.
+
+    mirrored: whether an embedding is the unit mean of the crop's vector and its mirror image's.
+    """
+    crops = torch.from_numpy(np.stack([picture, other])).permute(0, 3, 1, 2)  # (2, 3, S, S)
+    rows = network(crops).float().numpy()
+    if mirrored:
+        rows = mean_of_views(rows, network(crops.flip(3)).float().numpy())
+    return float(rows[0] @ rows[1])
 
 
 def _classifies(network: Network) -> bool:

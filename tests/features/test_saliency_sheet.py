@@ -1,5 +1,6 @@
 """What a network sees: maps, filters and Grad-CAM against slow oracles; the sheet; the command."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 import toy_classes
 import toy_fixtures
+import toy_model
 from running import json_lines, run
 from torch import nn
 
 from facerec.errors import ConfigError
+from facerec.features import saliency_sheet
 from facerec.features.saliency_sheet import CHANNELS, decision, draw_sheet, mosaic, strongest
-from facerec.inference.loading import load_stage
+from facerec.inference.loading import load_embedder, load_stage
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
@@ -200,6 +203,16 @@ def test_the_sheet_of_few_and_flat_maps(channels: int, side: int) -> None:
     assert 20 < sheet.std() < 128
 
 
+@pytest.mark.parametrize("letters", ["a", "a b ", "a_long_name-"])
+def test_titles_fit(letters: str) -> None:
+    for count in (1, 30, 300):
+        text = f"likeness to {letters * count}.jpg (cosine 0.67)"
+        lines = saliency_sheet._fit(text, 44).split("\n")
+        assert all(len(line) <= 44 for line in lines)
+        assert len(lines) <= 4
+        assert "".join(lines).replace(" ", "").endswith("(cosine0.67)"), "the figure is not cut off"
+
+
 # ------------------------------------------------------------------------------------------------- the command
 
 
@@ -232,13 +245,26 @@ def test_a_face_for_itself_and_against_another(tiny_model: Path, crops: Path, tm
     other = crops / "people" / "Ann Lee" / "0.png"
     (pair,) = json_lines(run(*words, "--output", tmp_path / "pair.jpg", "--against", other))
     assert pair["decision"] == f"likeness to 0.png (cosine {pair['score']:.2f})"
-    network, _ = load_model(tiny_model)
-    with torch.no_grad():
-        rows = [network(pixels(read_image(path)))[0] for path in (crops / "ann.png", other)]
+    rows = load_embedder(str(tiny_model)).embed(np.stack([read_image(path) for path in (crops / "ann.png", other)]))
     assert pair["score"] == pytest.approx(float(rows[0] @ rows[1]), abs=1e-5)
     assert PIL.Image.open(tmp_path / "pair.jpg").format == "JPEG"
     text = run(*words[:-1], "--output", tmp_path / "text.png")
     assert text.stdout == f"{tmp_path / 'text.png'}: stage3 of tiny; Grad-CAM of {own['decision']}\n"
+
+
+def test_a_pair_has_the_figure_that_verify_has(crops: Path, tmp_path: Path) -> None:
+    """Also for a model whose embedding is the mean of two views."""
+    network = new_network(mode="metric")
+    card = dataclasses.replace(describe(network, "two"), mirrored=True, threshold=toy_model.THRESHOLD)
+    save_model(network, tmp_path / "two", card)
+    options = ["--aligned", "--model", tmp_path / "two", "--json"]
+    photos = [crops / "ann.png", crops / "stranger.png"]
+    (verified,) = json_lines(run("verify", *photos, *options))
+    words = ["show-features", photos[0], "--against", photos[1], "--layer", "stage3", "--output", tmp_path / "s.png"]
+    (shown,) = json_lines(run(*words, *options))
+    assert 2 - 2 * shown["score"] == pytest.approx(verified["distance"], abs=1e-5)
+    one_view = look(network, read_image(photos[0]), "stage3", read_image(photos[1])).score
+    assert abs(shown["score"] - one_view) > 1e-5, "one view would have told another figure"
 
 
 @pytest.mark.usefixtures("random_weights")
