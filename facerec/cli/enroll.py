@@ -156,7 +156,7 @@ def _tell_of_many(results: "list[Enrollment]") -> None:
 
     said = {each.person: each for each in for_one_reason(results)}
     for each in said.values():
-        (common.warn if each.status == "failed" else common.remark)(each.reason)
+        common.warn(each.reason)
     for result in results:
         if result.status == "failed" and result.for_all and result.person not in said:
             common.warn(result.reason)

@@ -34,8 +34,8 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
         hashes = ", ".join(each.photo_hash[:SHOWN] for each in found)
         raise GalleryError(f"{said}: {len(found)} photos of {name} are called so; give one of the hashes {hashes}")
     if (owner := _owner(db, photo)) is not None:
-        remedy = f"facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}"
-        raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; `{remedy}` removes it there")
+        remedy = f"`facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}` removes it there"
+        raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; {remedy}")
     raise GalleryError(f"{said}: no photo of {name} is this one; {show} lists their photos and hashes")
 
 

@@ -21,7 +21,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_photos
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.recognition.spellings import Spellings
-from facerec.text import Brief, printable, same_name
+from facerec.text import Brief, printable
 from facerec.types import Candidate, Photo, Template, Threshold
 
 SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
@@ -244,9 +244,6 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment
         remedy = f"`facerec gallery merge {new} {old}` makes one of the two"
     else:
         remedy = f"`facerec gallery rename {old} {new}` gives the new name"
-        if same_name(owner, person):  # somebody said so before, or it is a matter of taste
-            for_all = f"enrolled as {owner}; {remedy}"
-            return Enrollment(path, person, "skipped", f"this photo is enrolled already, as {owner}", for_all=for_all)
     wrong = f"this photo is enrolled as {owner}; if that is wrong, `facerec gallery remove {old} --photo {file}`"
     for_all = f"enrolled as {owner}; if they are one person, {remedy}"
     return Enrollment(path, person, "failed", f"{printable(path)}: {wrong}", for_all=for_all)

@@ -16,14 +16,10 @@ from facerec.types import Threshold
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OneReason(Brief):
-    """A person none of whose photos was enrolled, all for one reason, which is one line and says what to do.
-
-    status: "failed", or "skipped" if the photos are enrolled under another spelling of the name.
-    """
+    """A person none of whose photos was enrolled, all for one reason, which is one line and says what to do."""
 
     person: str
     photos: tuple[Path, ...]
-    status: str
     reason: str
 
 
@@ -87,5 +83,5 @@ def for_one_reason(results: Sequence[Enrollment]) -> tuple[OneReason, ...]:
         if reason and all(result.for_all == reason for result in own):
             photos = "the photo is" if len(own) == 1 else f"all {len(own)} photos are"
             paths, said = tuple(result.path for result in own), f"{printable(person)}: {photos} {reason}"
-            found.append(OneReason(person, paths, own[0].status, said))
+            found.append(OneReason(person, paths, said))
     return tuple(found)
