@@ -308,7 +308,10 @@ def show_progress(
 
 
 class Watched(Iterator[T]):
-    """Photos behind a progress bar. Each photo's `error` is a line on stderr. failed: how many had one, so far."""
+    """Photos behind a progress bar. A photo's `error`, or each of its remarks, is a line on stderr.
+
+    failed: how many had an error, so far.
+    """
 
     def __init__(self, photos: Iterable[T], label: str, total: int) -> None:
         self._photos = show_progress(photos, label, total)
@@ -323,6 +326,8 @@ class Watched(Iterator[T]):
         elif isinstance(photo, Photo):
             sure = ", ".join(f"{face.confidence:.3f}" for face in photo.faces)
             detail(f"{one_line(photo.path)}: {how_many(len(photo.faces), 'face')}, found with confidence {sure}")
+            for odd in photo.remarks:
+                remark(f"{one_line(photo.path)}: {odd}")
         return photo
 
 

@@ -52,7 +52,7 @@ def embed_photos(
         rows = np.split(vectors, ends[:-1])
         for (path, faces, remarks), used, own in zip(batch, kept, rows, strict=True):
             others = 0 if isinstance(faces, FacerecError) else len(faces) - len(used)
-            yield Photo(path, tuple(used), own, _trouble(path, faces), others, remarks)
+            yield Photo(path, tuple(used), own, _trouble(path, faces, remarks), others, remarks)
 
 
 def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
@@ -61,10 +61,13 @@ def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
     return embedder.embed(crops)
 
 
-def _trouble(path: Path, faces: list[Face] | FacerecError) -> FacerecError | None:
+def _trouble(path: Path, faces: list[Face] | FacerecError, remarks: tuple[str, ...]) -> FacerecError | None:
     if isinstance(faces, FacerecError):
         return faces
-    return None if faces else NoFaceError(f"{printable(path)}: no face found; use a photo with a clear, larger face")
+    if faces:
+        return None
+    odd = f" ({'; '.join(remarks)})" if remarks else ""
+    return NoFaceError(f"{printable(path)}: no face found{odd}; use a photo with a clear, larger face")
 
 
 def classify(
@@ -107,7 +110,7 @@ def _read(
 
 def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
     for found in faces_in_photos(paths, detector, BATCH):
-        yield found, _trouble(found.path, found.faces) or found.faces[0].crop  # type: ignore[index]
+        yield found, _trouble(*found) or found.faces[0].crop  # type: ignore[index]
 
 
 def _whole(paths: Iterable[Path], size: int) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:

@@ -23,7 +23,7 @@ def choose_frame(image: PIL.Image.Image, most_pixels: int) -> tuple[str, ...]:
         return ()
     place = _first_with_content(image, count, most_pixels)
     image.seek(place)
-    blank = "; those before it are blank" if place else ""
+    blank = ", those before it are blank or dim" if place else ""
     return (f"{word} {place + 1} of {count} was read{blank}",)
 
 
