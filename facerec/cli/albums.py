@@ -149,8 +149,7 @@ def cluster(
     facerec cluster album/ --output groups/
     facerec cluster album/ --enroll 3 --name "Ann Lee"
     """
-    name = _name_for(number, name)
-    paths = _photos_in(folder)
+    name, paths = _name_for(number, name), _photos_in(folder)
     from facerec.albums import album as albums
     from facerec.albums import links
     from facerec.inference.loading import load_embedder
@@ -167,8 +166,7 @@ def cluster(
     used = len(paths) - failed
     grouping = albums.group_album(album, limit, dense=method == "dbscan")
     score = None if people is None else albums.score_groups(album, grouping, people)
-    if number is not None and number > grouping.groups:
-        raise ConfigError(f"there is no group {number} to enroll; there are {grouping.groups}")
+    _require_group(number, grouping)
     _tell_faces(album, grouping, as_json)
     if output is not None:
         links.write_links(album, grouping, output)
@@ -179,6 +177,11 @@ def cluster(
     else:
         _tell_summary(album, grouping, used, len(paths) - used, score, dense=method == "dbscan")
     common.finish(failed, used)
+
+
+def _require_group(number: int | None, grouping: "Grouping") -> None:
+    if number is not None and number > grouping.groups:
+        raise ConfigError(f"there is no group {number} to enroll; there are {grouping.groups}")
 
 
 def _name_for(number: int | None, name: str | None) -> str | None:

@@ -89,7 +89,6 @@ def enroll(
     from facerec.inference.loading import load_embedder
     from facerec.recognition.enroll import enroll as enroll_photos
     from facerec.recognition.identify import open_gallery
-    from facerec.recognition.review import review
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
@@ -98,20 +97,13 @@ def enroll(
             maintenance.keep_crops(gallery.store, keep_crops)
         for path, reason in failures if as_json else ():
             _emit(path, name, "failed", reason)
-        total = sum(map(len, people.values()))
         rules = {"several": several, "force": force, "again": again}
         run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
-        results = _told(common.show_progress(run(people), "Enrolling", total), as_json)
+        results = _told(common.show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
         if common.at_terminal() and not as_json:
             results = _settled(gallery, results, run)
-        _tell_of_many(results)
-        found = review(gallery, results)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
-        if as_json:
-            _emit_summary(gallery, counts, found)
-        else:
-            _print_people(results)
-            _print_summary(gallery, found)
+        _tell_end(gallery, results, counts, as_json)
     common.finish(counts["failed"], counts["added"] + counts["skipped"])
 
 
@@ -224,6 +216,22 @@ def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> 
     common.emit(line)
 
 
+def _tell_end(gallery: "Gallery", results: "list[Enrollment]", counts: Counter[str], as_json: bool) -> None:
+    """Print a line per person, and the summary."""
+    from facerec.recognition.review import review
+
+    _tell_of_many(results)
+    found = review(gallery, results)
+    if as_json:
+        _emit_summary(gallery, counts, found)
+        return
+    _print_people(results)
+    if len({result.person for result in results}) > 1:  # the line of one person says it all
+        common.summarise(len(results), {status: counts[status] for status in STATUSES}, as_json)
+    if not common.is_quiet():
+        _print_summary(gallery, found)
+
+
 def _print_people(results: "list[Enrollment]") -> None:
     """Print a line per person, and below it a line for each photo that was added with remarks."""
     people: dict[str, list[Enrollment]] = defaultdict(list)
@@ -235,7 +243,7 @@ def _print_people(results: "list[Enrollment]") -> None:
         for result in own:
             problems = result.quality.problems if result.quality is not None else ()
             notes = [note for note in (result.reason, *result.remarks, *problems) if note]
-            if result.status == "added" and notes:
+            if result.status == "added" and notes and not common.is_quiet():
                 click.echo(f"    {common.one_line(result.path)}: {'; '.join(notes)}")
 
 

@@ -62,10 +62,7 @@ def features(
     facerec features people/ --output people.parquet
     facerec features flowers/train --model resnet50 --classifier svm --test flowers/test
     """
-    if output is None and classifier is None:
-        raise ConfigError("give --output FILE to write the features, --classifier to measure a classifier, or both")
-    if test is not None and classifier is None:
-        raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
+    _require_aim(output, classifier, test)
     from facerec.features.table import gather_features, ready_file, write_features
     from facerec.inference.loading import load_stage
 
@@ -92,6 +89,14 @@ def features(
     used = len(photos) + len(held_out) - failed
     common.summarise(used + failed, {"used": used, "failed": failed}, as_json)
     common.finish(failed, used)
+
+
+def _require_aim(output: Path | None, classifier: str | None, test: Path | None) -> None:
+    """Raise ConfigError for options that ask for nothing, or do not go together."""
+    if output is None and classifier is None:
+        raise ConfigError("give --output FILE to write the features, --classifier to measure a classifier, or both")
+    if test is not None and classifier is None:
+        raise ConfigError("--test DIR goes with --classifier svm, logistic or knn; give one, or leave it out")
 
 
 def _photos_in(folder: Path, classifier: str | None) -> list[Path]:

@@ -48,6 +48,14 @@ def test_enroll_reports_every_photo_and_a_summary(crops: Path, toy: Path, tmp_pa
     }  # fmt: skip
 
 
+def test_enroll_ends_with_a_summary_that_quiet_silences(crops: Path, toy: Path, tmp_path: Path) -> None:
+    arguments = ["enroll", crops / "people", "--aligned", "--model", toy]
+    told = run(*arguments, gallery=tmp_path / "g").stdout.splitlines()
+    assert told[3] == "6 photos: 6 added, 0 skipped"
+    quiet = run(*arguments, "--quiet", gallery=tmp_path / "g").stdout.splitlines()
+    assert quiet == [f"{name}: 0 added, 2 skipped, 0 failed" for name in NAMES]
+
+
 def test_enrolling_again_skips(gallery: Path, crops: Path, toy: Path) -> None:
     result = run("enroll", crops / "people", "--aligned", "--json", "--model", toy, gallery=gallery)
     *photos, summary = json_lines(result)
