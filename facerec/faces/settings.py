@@ -20,4 +20,4 @@ class DetectorSettings:
     )
     min_confidence: float = setting(0.9, "Faces with a lower confidence of the detector are dropped, 0..1.")
     max_side: int = setting(1280, "Photos with a longer side than this, in pixels, are scaled down before detection.")
-    batch_size: int = setting(16, "Photos (padded to one size) that go through the detector together.")
+    batch_size: int = setting(16, "Photos that go through the detector together.")

@@ -361,6 +361,26 @@ def test_faces_are_turned_back_to_where_they_were(quarters: int) -> None:
     assert np.array_equal(back.boxes, [[3, 4, 9, 12]])
 
 
+@pytest.mark.parametrize(
+    ("upright", "turned", "taken"), [(0.0, 0.995, 1), (0.0, 0.98, 0), (0.98, 0.995, 0), (0.98, 0.9985, 1), (0.99, 1, 0)]
+)
+def test_a_turned_face_must_be_far_surer(
+    upright: float, turned: float, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_: MTCNNDetector, images: list[Image]) -> list[Found]:
+        """One face in the photo as it is (its first pixel is black), another if its upper right pixel is."""
+        scores = [{(0, 9): upright, (9, 0): turned}.get((int(p[0, 0, 0]), int(p[0, -1, 0])), 0.0) for p in images]
+        box, points = looking(0, 0, 9, 9)
+        one = [Found(*(np.array([value], np.float32) for value in (box, points, score))) for score in scores]
+        return [found.keep(found.scores > 0) for found in one]
+
+    monkeypatch.setattr(MTCNNDetector, "_look", look)
+    photo = np.full((10, 10, 3), 9, np.uint8)
+    photo[0, 0] = 0
+    faces = MTCNNDetector().detect([photo])[0]
+    assert [face.turned for face in faces] == ([90] if taken else [0] * (upright > 0))
+
+
 @pytest.mark.real
 def test_a_turned_photo_without_a_note_of_it(shared_data: Path, mtcnn: MTCNNDetector) -> None:
     ((face,),) = mtcnn.detect([read_image(shared_data.parent / "cases" / "photos" / "rot90.jpg")])
