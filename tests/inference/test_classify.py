@@ -280,7 +280,8 @@ def test_report_is_scikit_learn_s() -> None:
     assert result.accuracy == right / 60
     assert result.roc_auc == pytest.approx(oracles.class_auc_by_pairs(y.tolist(), answers))
     without = roc_auc_score(y[read], p[read], multi_class="ovr")
-    assert result.roc_auc is not None and result.roc_auc < without, "a failure is a miss"
+    assert result.roc_auc is not None
+    assert result.roc_auc < without, "a failure is a miss"
     assert result.confusion == confusion_matrix(y[read], p[read].argmax(axis=1)).tolist()
     exact = binomtest(int(right), 60).proportion_ci(0.95, "exact")
     assert result.ci95["accuracy"] == pytest.approx([exact.low, exact.high])
