@@ -18,7 +18,8 @@ from facerec.types import Face, Image
 _BATCH_PIXELS = 4_000_000  # of photos that are looked at together: 12 bytes each
 _LOOK_SIDE = 160  # pixels a side of the window of a second look; the face fills about half of it
 _LOOK_BATCH = 32  # windows of second looks that go through the networks together
-_SURE = 0.99  # a photo whose faces all have a lower confidence is turned; see README.md
+SURE = 0.99
+"""A photo whose faces all have a lower confidence is looked at turned, too; see README.md."""
 _REACH = 1.1  # a face is at the border if the square around it, enlarged by this factor, crosses the border
 
 
@@ -39,24 +40,24 @@ class MTCNNDetector:
         A photo without a sure face is looked at again after each quarter turn. A far surer face that it shows counts.
         """
         small = [_shrunk(image, self.settings.max_side) for image in images]
-        found = [(0, faces) for faces in self._look(small)]
-        unsure = [i for i, (_, faces) in enumerate(found) if faces.surest() < _SURE]
-        for i, turned in zip(unsure, self._turned_look([small[i] for i in unsure]), strict=True):
-            if turned[1].surest() >= _needed_if_turned(found[i][1].surest()):
+        found = [(0, faces) for faces in self.look(small)]
+        unsure = [i for i, (_, faces) in enumerate(found) if faces.surest() < SURE]
+        for i, turned in zip(unsure, self.look_turned([small[i] for i in unsure]), strict=True):
+            if turned[1].surest() >= needed_if_turned(found[i][1].surest()):
                 found[i] = turned
         return [self._faces(image, little, *each) for image, little, each in zip(images, small, found, strict=True)]
 
-    def _look(self, images: Sequence[Image]) -> list[Found]:
+    def look(self, images: Sequence[Image]) -> list[Found]:
         """The faces of each photo whose confidence is at least `min_confidence`, each once."""
         found = _second_look(images, _first_look(images, self.settings), self.settings)
         return [faces.keep(faces.scores >= self.settings.min_confidence).unique() for faces in found]
 
-    def _turned_look(self, images: Sequence[Image]) -> list[tuple[int, Found]]:
+    def look_turned(self, images: Sequence[Image]) -> list[tuple[int, Found]]:
         """By how many degrees each photo is turned clockwise to show its surest face; and its faces, turned back."""
         best = [(0, NOTHING)] * len(images)
         for quarters in (1, 2, 3):
             turned = [np.ascontiguousarray(np.rot90(image, -quarters)) for image in images]
-            for i, faces in enumerate(self._look(turned)):
+            for i, faces in enumerate(self.look(turned)):
                 if faces.surest() > best[i][1].surest():
                     best[i] = (90 * quarters, faces.turned_back(quarters, turned[i].shape))
         return best
@@ -78,7 +79,7 @@ class MTCNNDetector:
         return sorted(faces, key=lambda face: -_prominence(face, image))
 
 
-def _needed_if_turned(upright: float) -> float:
+def needed_if_turned(upright: float) -> float:
     """The confidence that a turned photo's surest face needs: a tenth of the doubt that there is about the upright one.
 
     Where there is no upright face, the doubt is that of one with 0.9.

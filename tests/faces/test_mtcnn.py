@@ -374,7 +374,7 @@ def test_a_turned_face_must_be_far_surer(
         one = [Found(*(np.array([value], np.float32) for value in (box, points, score))) for score in scores]
         return [found.keep(found.scores > 0) for found in one]
 
-    monkeypatch.setattr(MTCNNDetector, "_look", look)
+    monkeypatch.setattr(MTCNNDetector, "look", look)
     photo = np.full((10, 10, 3), 9, np.uint8)
     photo[0, 0] = 0
     faces = MTCNNDetector().detect([photo])[0]
