@@ -83,9 +83,9 @@ def _plain_letter(letter: str) -> str:
 
 
 class Brief:
-    """A dataclass that prints as one short line: of pixels, vectors and long lists only the size.
+    """A dataclass that prints as one short line; pixels, vectors and long lists show only their size.
 
-    A class may say it better in a `__str__` of its own. Its decorator needs `repr=False`.
+    A class may have a better `__str__` of its own. Its decorator needs `repr=False`.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Measure speed, and memory. Sides that are compared take turns; except those of enroll each runs in its own process.
+"""Measure speed, and memory. Sides that are compared take turns, each in a process of its own except for enroll.
 
     scripts/bench train     # training ResNet-50: facerec's loop against a plain one
     scripts/bench cache     # strategy `frozen`: the output of the frozen stages cached against computed in every epoch

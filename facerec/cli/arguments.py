@@ -1,4 +1,4 @@
-"""The arguments that library messages speak of, as options of the command line."""
+"""Turns the arguments that library messages speak of into options of the command line."""
 
 import functools
 import re
@@ -12,7 +12,7 @@ def in_options(message: str) -> str:
     """Replace the arguments in a library message by options of the running command.
 
     The library marks arguments by backticks. `input_size` becomes --input-size, and `input_size=96` becomes
-    --input-size 96. Where only another command has such an option, that is shown: `facerec train --init random`.
+    --input-size 96. If only another command has the option, that command is shown, too: `facerec train --init random`.
     Any other text between backticks stays as it is.
     """
     context = click.get_current_context(silent=True)

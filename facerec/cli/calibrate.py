@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--strangers", "folder", type=common.PHOTOS, metavar="DIR",
     help="Photos of people who are not enrolled. They set the threshold together with the model's own strangers.",
 )  # fmt: skip
-@click.option("--no-strangers", is_flag=True, help="Forget the strangers that were given.")
+@click.option("--no-strangers", is_flag=True, help="Forget the strangers that were given by --strangers.")
 @common.face_options
 @common.gallery_option
 @common.model_option
@@ -127,7 +127,7 @@ class _Before:
         return f"{said}. The change stays, for every command. To go back{again}: `{self._command(strangers)}`."
 
     def as_json(self, strangers: bool) -> dict[str, Any]:
-        """The same for programs."""
+        """Return the same for programs."""
         threshold = self._threshold
         line = {"threshold": threshold and threshold.distance, "threshold_source": threshold and threshold.source}
         line |= {"fpir": self.target, "given_strangers": self._strangers, "given_from": self._source or None}

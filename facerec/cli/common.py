@@ -47,7 +47,7 @@ class Failure(click.ClickException):
 class FacerecCommand(click.Command):
     """A command with --quiet and --verbose.
 
-    It turns errors of the library and of the system into one line on stderr and exit code 2.
+    It turns an error of the library or the system into one line on stderr and exit code 2.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -150,7 +150,7 @@ gallery_option = everyday_option(
     metavar="DIR",
     help="The gallery's folder.",
 )
-explain_option = click.option("--explain", is_flag=True, help="Print the long form of the answers: also why.")
+explain_option = click.option("--explain", is_flag=True, help="Also print the reason of each answer.")
 threshold_option = click.option(
     "--threshold",
     type=float,
@@ -230,7 +230,7 @@ def emit(value: dict[str, Any]) -> None:
 
 
 def remarks_json(remarks: tuple[str, ...]) -> dict[str, Any]:
-    """What a JSON line says of a photo's remarks: nothing where there are none."""
+    """Return the part of a JSON line that holds a photo's remarks; empty if there are none."""
     return {"remarks": list(remarks)} if remarks else {}
 
 
@@ -268,7 +268,7 @@ def summary(text: str, as_json: bool) -> None:
 def summarise(photos: int, counts: Mapping[str, int], as_json: bool, faces: int | None = None) -> None:
     """Print the summary of more than one photo, as in "22 photos, 24 faces: 12 known, 12 unknown, 2 failed".
 
-    counts: of each kind; "failed" is left out where nothing failed.
+    counts: how many there are of each kind. "failed" is left out if nothing failed.
     """
     if photos > 1:
         seen = how_many(photos, "photo") + ("" if faces is None else f", {how_many(faces, 'face')}")
@@ -277,7 +277,7 @@ def summarise(photos: int, counts: Mapping[str, int], as_json: bool, faces: int 
 
 
 def same_or_not(answer: "Verification", explain: bool) -> str:
-    """Return the answer to whether two faces are one person's. explain: with the reason in words."""
+    """Return the line that says whether two faces are one person's. explain: with the reason."""
     said = click.style("the same person", fg="green") if answer.same else click.style("different people", fg="yellow")
     return f"{said}: {answer.reason if explain or answer.distance is None else f'distance {answer.distance:.2f}'}"
 

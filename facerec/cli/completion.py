@@ -38,10 +38,10 @@ def completion(shell: str, as_json: bool) -> None:
 
 
 class _Bash(BashComplete):
-    """bash takes a completion as if it were typed, so what is special in a name is escaped, unless a quote is open."""
+    """bash reads a completion as if it were typed, so special characters in it are escaped, unless a quote is open."""
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return a line for the script, whose `read` takes one layer of backslashes off."""
+        """Return a line for the script. Its `read` removes one layer of backslashes."""
         typed = os.environ.get("COMP_WORDS", "").split("\n")
         number = int(os.environ.get("COMP_CWORD", "0"))
         if item.type != "plain" or (number < len(typed) and typed[number][:1] in ("'", '"')):

@@ -70,9 +70,9 @@ def enroll(
 
     Give a folder that holds one folder per person, named after them. Or give photos of one person with --name.
     Photos that are enrolled already are skipped. A photo fails if its face is too small, blurred or turned away, or if
-    it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again. A new
-    name that is like an enrolled one, of a face that is like theirs, is asked about at a terminal, and held back
-    elsewhere. Photos that were removed are not enrolled without --again.
+    it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again. If
+    name and face of a new person are like those of somebody enrolled, you are asked whether they are one person; where
+    there is no terminal, the photos are held back. Photos that were removed are not enrolled without --again.
 
     \b
     facerec enroll people/
@@ -108,7 +108,7 @@ def enroll(
 
 
 def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]":
-    """Print each result as it comes, but no failure that `_tell_of_many` may say for many. Returns all of them."""
+    """Print each result as it comes, except failures that `_tell_of_many` may sum up. Returns all results."""
     results = []
     for result in enrolled:
         results.append(result)
@@ -121,7 +121,7 @@ def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]"
 
 
 def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "list[Enrollment]":
-    """Ask whether people held back for their names are those with such a name, and enroll them as the answer says."""
+    """Ask whether people whose names are like enrolled ones are those people, and enroll them as the answer says."""
     held_back = [result for result in results if result.same_as]
     if not held_back:
         return results
@@ -143,7 +143,7 @@ def _same(gallery: "Gallery", person: str, other: str) -> str:
 
 
 def _tell_of_many(results: "list[Enrollment]") -> None:
-    """Print one line for each person none of whose photos was enrolled for one reason, and one for each other photo."""
+    """Print one line for each person all of whose photos failed for one reason, and one for each other failed photo."""
     from facerec.recognition.review import for_one_reason
 
     said = {each.person: each for each in for_one_reason(results)}

@@ -69,7 +69,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
-    """Show a person's photos and consent note, and what was said not to be them.
+    """Show a person's photos and consent note, and the faces that were said not to be them.
 
     \b
     facerec gallery show "Ann Lee"
@@ -100,7 +100,7 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
 
 
 def _show_not_same(store: Store, name: str, as_json: bool) -> None:
-    """Print the faces that were said not to be a person, and who was said to be another person."""
+    """Print the faces that were said not to be this person, and the people who were said to be others."""
     for veto in vetoes.vetoes(store, name):
         text = f"not {name}: {printable(veto.source)}, since {veto.made}, photo {veto.photo_hash[:SHOWN]}"
         common.say({"not": name, **dataclasses.asdict(veto)}, text, as_json)

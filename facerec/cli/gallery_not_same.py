@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.option("--people", is_flag=True, help="A and B are two people. They are never again listed as alike.")
 @click.option(
     "--forget", is_flag=True,
-    help="Take it back: delete what was said of PHOTO (only for NAME, if given), or of A and B. If the file of "
-    "PHOTO is gone: where it was, or its hash (`gallery show`).",
+    help="Take back what was said of PHOTO (only about NAME, if given), or of A and B. If PHOTO is gone, give its old "
+    "path or its hash; `gallery show` prints both.",
 )  # fmt: skip
 @common.face_options
 @common.gallery_option
@@ -41,8 +41,8 @@ def not_same(
     """Say that the face in PHOTO is not NAME, or that A and B are two people.
 
     The gallery remembers it. A face that is nearer to the one in PHOTO than to every photo of NAME is never again
-    identified as NAME. Of several faces, the one is meant that is identified as NAME, or else is nearest to NAME. The
-    face in PHOTO is kept for this. It leaves the gallery with NAME, or with --forget.
+    identified as NAME. If PHOTO shows several faces, the one that is identified as NAME is meant, else the one nearest
+    to NAME. The gallery keeps this face until NAME is removed, or until --forget.
 
     \b
     facerec gallery not-same party.jpg "Ann Lee"
@@ -88,7 +88,7 @@ def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
 
 
 def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[str, Any]) -> "NotSame":
-    """Name and photo are looked at before anything heavy loads."""
+    """Remember the veto. Name and photo are checked before anything heavy loads."""
     with Store.open(folder) as store:
         enrolled.name_of(store, name)
     hash_photo(photo)
@@ -118,7 +118,7 @@ def _tell_face(found: "NotSame", as_json: bool) -> None:
 
 
 def _kept(found: "NotSame") -> str:
-    """That a face of nobody enrolled is in the gallery now, and how it leaves."""
+    """Say that a face of nobody enrolled is in the gallery now, and how it leaves."""
     last = f"the last day of {found.person} is {found.until}" if found.until else f"{found.person} has no last day"
     return (
         f"The face is of nobody enrolled. The gallery keeps it only for this. It leaves with {found.person}, also when "

@@ -16,7 +16,7 @@ from facerec.text import how_many, printable
 @click.argument("name", shell_complete=people)
 @click.option(
     "--photo", type=common.PHOTOS, metavar="FILE",
-    help="Remove only this photo. If the file is gone: where it was, or its hash, as facerec gallery show prints them.",
+    help="Remove only this photo. If the file is gone, give its old path or its hash; `gallery show` prints both.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask. Where there is no terminal, nobody is asked anyway.")
@@ -25,8 +25,8 @@ from facerec.text import how_many, printable
 def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_folder: Path, as_json: bool) -> None:
     """Remove a person, or one photo of theirs, from every file of the gallery.
 
-    The vectors and crops of the photos go too. The photo files themselves are not touched. A person goes with the last
-    of their photos.
+    The vectors and crops of the photos go too. The photo files themselves are not touched. With the last of
+    their photos the person is removed, too.
 
     \b
     facerec gallery remove "Ann Lee"

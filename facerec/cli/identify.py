@@ -75,7 +75,7 @@ def identify(
     if threshold is not None:
         fpir = _give_way(fpir)
     if top is not None and not (explain or as_json):
-        raise ConfigError("--top lists candidates, which --explain and --json show; give one of these with it")
+        raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import annotate, open_gallery
@@ -102,7 +102,7 @@ def identify(
 
 
 def _give_way(fpir: float | None) -> None:
-    """Let the rate of the user's settings give way to --threshold. Raises ConfigError for one that was typed."""
+    """Let --threshold override the rate in the user's settings. Raises ConfigError if --fpir was typed as well."""
     if fpir is not None and click.get_current_context().get_parameter_source("fpir") is ParameterSource.COMMANDLINE:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
 
@@ -118,7 +118,7 @@ def _ready(pictures: Path | None, gallery_folder: Path) -> None:
 
 
 def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification], None]") -> Counter[str]:
-    """Tell each result, with an error on stderr. Returns how many faces are known and unknown, and failed photos."""
+    """Tell each result, errors on stderr. Returns how many faces are known and unknown, and how many photos failed."""
     counts = Counter(known=0, unknown=0, failed=0)
     for result in results:
         if result.error is not None:

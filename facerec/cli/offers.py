@@ -25,7 +25,7 @@ def photo_then_people(ctx: click.Context, parameter: click.Parameter, incomplete
 
 
 def some(names: Sequence[str], *, or_file: bool = False) -> Completer:
-    """Return what offers these names. or_file: and files, where no name begins as what is typed."""
+    """Return a completer of these names. or_file: files are offered while nothing is typed, and if no name fits."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found = _beginning(incomplete, names)

@@ -1,4 +1,4 @@
-"""Tables for people, or the line they are made of as JSON."""
+"""Prints figures: as tables for people, or as a line of JSON for programs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,7 @@ def show_tables(line: dict[str, Any], as_json: bool, tables: "Callable[[dict[str
     for table in tables(line):
         shown = Table(title=escape(table.title) or None, caption=escape(table.note) or None)
         for name in table.header:
-            shown.add_column(
-                escape(name), overflow="fold"
-            )  # a narrow terminal breaks long cells instead of cutting them
+            shown.add_column(escape(name), overflow="fold")  # a narrow terminal breaks long cells, it does not cut them
         for row in table.rows:
             shown.add_row(*map(escape, row))
         console.print(shown)

@@ -199,7 +199,7 @@ def _settings(
             name, before = key.replace("_", "-"), getattr(settings, key)
             if before is None:
                 raise ConfigError(f"{resumed}: was started without --{name}; resume it without")
-            on = f". To train its model on, start a new run with --init {resumed} and another --output"
+            on = f". To train its model further, start a new run with --init {resumed} and another --output"
             on = on if key == "epochs" else ""
             raise ConfigError(f"{resumed}: was started with --{name} {before}; resume it with that{on}")
     return settings, None

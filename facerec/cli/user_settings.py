@@ -8,7 +8,7 @@
     min_face_size = 40
     min_confidence = 0.95
 
-What is typed goes before the environment, that before the file, and the file before the default.
+An option on the command line wins over the environment, the environment over the file, the file over the default.
 """
 
 import dataclasses
@@ -47,14 +47,14 @@ class _Detector:
 
 
 def settings_file() -> Path:
-    """Where the file stands if there is one."""
+    """Return where the file is, or would be."""
     return user_config_path() / "facerec.toml"
 
 
 def read_everyday() -> Mapping[str, Any]:
-    """Return the settings in force, by the names of their options; empty without a file.
+    """Return what the file sets, by the names of the options; empty without a file.
 
-    Raises ConfigError for a file that is no TOML, and for unknown keys and unfit values.
+    Raises ConfigError if the file is no TOML, or holds an unknown key or an unfit value.
     """
     path = settings_file()
     return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
@@ -65,7 +65,7 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
     """Return what the file holds. changed: when it was written, so that a changed file is read again."""
     values, where = read_values(path), printable(path)
     detector = values.get("detector", {})
-    _require(isinstance(detector, dict), where, "'detector' must be a table, [detector], of what it is set to")
+    _require(isinstance(detector, dict), where, "'detector' must be a table, [detector], with settings below it")
     everyday = build_settings(_Everyday, values, where)
     found = build_settings(_Detector, detector, f"{where}, [detector]")
     _require(0 < everyday.fpir < 1, where, "'fpir' must be above 0 and below 1, such as 0.01")

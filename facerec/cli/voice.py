@@ -51,7 +51,7 @@ def telling_more(ctx: click.Context) -> Iterator[None]:
 
 
 def wants_colour() -> bool | None:
-    """Whether to colour what is printed; None: if a terminal shows it. See no-color.org and force-color.org."""
+    """Whether to colour what is printed; None: only on a terminal. See no-color.org and force-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -31,9 +31,9 @@ class Attribute:
     table: dict[str, str]
 
     def values(self, photos: Sequence[str], otherwise: str = "leave them out (`exclude`)") -> list[str]:
-        """Return the value of each of the photos, given as person/file; of another ending, too (`photo_names`).
+        """Return the value of each of the photos, given as person/file; endings may differ (`photo_names`).
 
-        DataError if the file has no line for some of them. otherwise: what the message offers as the other remedy.
+        DataError if the file has no line for some of them. otherwise: the second remedy in that message.
         """
         keys = [same_form(photo if self.of == PHOTO else photo.split("/")[0]) for photo in photos]
         names = names_of(keys, self.table) if self.of == PHOTO else {}

@@ -29,7 +29,7 @@ class Groups:
         return self.names.get(same_form(photo), self.names.get(same_form(person), NO_GROUP))
 
     def for_photos(self, photos: Collection[str]) -> tuple["Groups", dict[str, str]]:
-        """The same, under the names of these photos, which may have other endings; and `names_of` the photos."""
+        """Return the groups under the names of these photos, whose endings may differ, and the result of `names_of`."""
         found = names_of(map(same_form, photos), self.names)
         moved = {photo: self.names[name] for photo, name in found.items()}
         others = {name: group for name, group in self.names.items() if name not in found.values()}

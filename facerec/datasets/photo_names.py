@@ -1,7 +1,7 @@
-"""Photos that a text file names, where the photos themselves have other endings: 1.jpg is there as 1.png or 1.jpg.png.
+"""Finds the photos that a text file names if their endings differ: 1.png or 1.jpg.png for the name 1.jpg.
 
-People convert their photos, and crops are PNG files. A name means the photo of this very name, and its crop NAME.png.
-Where there is neither, it means the photo that differs in its ending alone.
+People convert their photos, and crops are PNG files. A name means the photo of exactly this name, or its crop NAME.png.
+If there is neither, it means the photo that differs only in its ending.
 """
 
 import os
@@ -18,7 +18,7 @@ CROP = ".png"
 def names_of(photos: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """Photo -> the name that means it, for the photos that have one.
 
-    Of several photos that differ from a name in their ending alone, the first in order has it.
+    If several photos differ from a name only in their endings, the name means the first in order.
     """
     known, paths = set(names), sorted(photos)
     found = {photo: name for photo in paths for name in (photo.removesuffix(CROP), photo) if name in known}
@@ -53,9 +53,9 @@ def _photos_in(root: Path, folder: PurePosixPath) -> list[str]:
 
 
 def say_endings(file: Path, found: Mapping[str, str]) -> str:
-    """One line on photos with other endings than the names in the file; "" for none. found: `names_of`.
+    """Return a line about photos whose endings differ from the file's; "" for none. found: `names_of`.
 
-    Crops are as usual as photos, so nothing is said of them.
+    Crops are usual, so the line does not speak of them.
     """
     others = [(photo, name) for photo, name in found.items() if name not in (photo, photo.removesuffix(CROP))]
     if not others:

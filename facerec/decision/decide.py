@@ -3,8 +3,8 @@
 A face matches its nearest person if and only if the distance is finite and at most the threshold. The words never
 contradict that: a distance is printed with enough decimals to be told from the threshold. Nobody is in a photo twice:
 if several faces match one person, only the nearest gets the name (`decide_photo`). A person is struck from a face's
-candidates if the face is nearer to one that was said not to be this person than to each of the person's templates. The
-probability that the best candidate is right is stated if it is known, but it decides nothing.
+candidates if the face is nearer to a vetoed face (one that was said not to be this person) than to each of the person's
+templates. The probability that the best candidate is right is stated if it is known, but it decides nothing.
 """
 
 import math
@@ -82,7 +82,7 @@ def decide_photo(
 
 
 def is_struck(candidate: Candidate) -> bool:
-    """Whether the face is nearer to one that was said not to be this person than to each of the person's templates."""
+    """Whether the face is nearer to a face that was said not to be this person than to each of their templates."""
     return candidate.veto is not None and candidate.veto.face < candidate.veto.template
 
 
@@ -132,7 +132,7 @@ def _decision(
 
 
 def _alone(others: Sequence[Candidate], struck: Sequence[Candidate], people: int) -> str:
-    """Why there is nobody whom the face could be."""
+    """Return why the face can be nobody."""
     why = [_elsewhere(others)] if others else []
     why += [_struck(candidate) for candidate in struck]
     if why:
@@ -145,7 +145,7 @@ def _struck(candidate: Candidate) -> str:
 
 
 def _vetoed(candidate: Candidate) -> str:
-    """That a candidate is struck; the two distances are printed so that they differ."""
+    """Return why a candidate is struck; the two distances are printed so that they differ."""
     person, veto = candidate.person, candidate.veto
     assert veto is not None
     face, template = _told_apart(veto.face, veto.template)

@@ -8,10 +8,11 @@ far nearer than any two people, and would make the threshold much too strict. Tw
 - or if the names are spellings of one (`text.same_name`), and the mean templates more alike than NAMED deviations.
 
 They are never taken for one if somebody said that they are two. With the shipped model PLAIN is a distance of about
-0.72. No two of the 80 validation people are so near (the nearest 0.88), but 96 % of them to themselves, by four photos
-on either side; among the 530,000 pairs of training people there are four, each one person in two collections. NAMED is
-about 1.46, which 93 % of the single photos of one person keep to each other, and 0.8 % of the photos of two people. So
-for people of different names nothing changes in the galleries by which the method was chosen.
+0.72. No two of the 80 validation people are so near (the nearest two: 0.88), but 96 % of them are so near to themselves
+(the means of four photos and of four others). Among the 530,000 pairs of training people, four pairs are so near; each
+is one person in two collections. NAMED is about 1.46: 93 % of the pairs of single photos of one person are nearer, and
+0.8 % of the pairs of two people. So nothing changes for people of different names in the galleries by which the method
+was chosen.
 """
 
 from collections import defaultdict
@@ -24,18 +25,18 @@ from facerec.text import name_key, same_name
 PLAIN = 6.5
 NAMED = 2.75
 LOOKED_AT = 5.0
-"""Only people of whom a photo is this near to somebody else are compared by their mean templates."""
+"""Deviations. A mean template is compared only if a photo of the person is at least so much like somebody else."""
 FEWEST = 100
-"""With fewer strangers, nobody is taken for another person: they do not tell how alike strangers are."""
+"""With fewer strangers, nobody counts as one person: so few do not show how alike strangers are."""
 
 Pair = tuple[str, str, float]  # two names and the distance of their mean templates
 Apart = Collection[frozenset[str]]  # pairs of names of people who were said to be two
 
 
 def joined(people: PeopleIndex, near: Sequence[str], centre: float, spread: float, apart: Apart) -> PeopleIndex:
-    """Return the people with everybody under one name; `people` itself if nobody has several.
+    """Return the people, each under one name; `people` itself if nobody has several.
 
-    near: the names of those who are to be compared with everybody, LOOKED_AT. centre, spread: mean and standard
+    near: the names of those who are compared with everybody (see LOOKED_AT). centre, spread: mean and standard
     deviation of the similarities of strangers to enrolled people. apart: see `Apart`.
     """
     plain = people.alike(near, at(PLAIN, centre, spread))
@@ -48,12 +49,12 @@ def joined(people: PeopleIndex, near: Sequence[str], centre: float, spread: floa
 
 
 def at(deviations: float, centre: float, spread: float) -> float:
-    """Return the squared distance of a similarity so many standard deviations above the mean."""
+    """Return the squared distance that belongs to a similarity so many standard deviations above the mean."""
     return 2 - 2 * (centre + deviations * spread)
 
 
 def _namesakes(names: Iterable[str]) -> list[str]:
-    """Return those whose names may be spellings of one."""
+    """Return the names that may be spellings of another one of them."""
     by_key = defaultdict(list)
     for name in names:
         by_key[name_key(name)].append(name)

@@ -13,9 +13,8 @@ uncertainty counts in the expected rate and widens the stated intervals.
 
 Among many people, the nearest one decides. Mean and spread do not tell how alike the most similar people are
 (relatives, look-alikes, photos of one event). So every enrolled person is also searched among all others, as a stranger
-of the right kind. The more of them there are, the more each weighs. Somebody who is enrolled
-under several names counts as one person in all of this (`one_person`). The method and the constants were chosen by
-scripts/studies/population.py.
+of the right kind. The more of them there are, the more each weighs. Somebody who is enrolled under several names counts
+as one person in all of this (`one_person`). The method and the constants were chosen by scripts/studies/population.py.
 """
 
 import math

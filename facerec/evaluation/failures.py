@@ -47,7 +47,7 @@ Done = TypeVar("Done", bound=DonePhoto)
 
 
 def counted(genuine: Bools, usable: Bools) -> Bools:
-    """(N,) comparisons that rates are about. usable: (N,), whether all photos of a comparison have a face."""
+    """(N,) whether rates are about a comparison. usable: (N,) whether all its photos have a usable face."""
     return genuine | usable
 
 
@@ -69,9 +69,9 @@ class Failures:
     left_out: set[Path] = field(default_factory=set)
 
     def readable(self, paths: Iterable[Path]) -> list[Path]:
-        """The photos that are there and begin like photos, each once; they are not decoded.
+        """Return the photos that exist and begin like photos, each once; they are not decoded.
 
-        Raises DataError where others are not, unless `skip_missing`, and where none is left.
+        Raises DataError if there are others, unless `skip_missing`; also if none is left.
         """
         wanted = list(dict.fromkeys(paths))
         self.photos += len(wanted)
@@ -89,9 +89,9 @@ class Failures:
         return left
 
     def noted(self, photos: Iterable[Done]) -> Iterator[Done]:
-        """Pass on the photos as they are done, but those that turn out to be unreadable.
+        """Pass on the photos as they are done, except those that turn out to be unreadable.
 
-        Raises DataError after the last one for unreadable photos, unless `skip_missing`.
+        If there were such, raises DataError after the last photo, unless `skip_missing`.
         """
         for photo in photos:
             if photo.error is not None and not isinstance(photo.error, NoFaceError):

@@ -36,8 +36,8 @@ FPIR = {"0.01": 0.01}
 class SizeResult:
     """Means over `draws` random sub-galleries of `people` people.
 
-    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means over the draws, too, as is
-    failures_to_acquire_nonmated, the searches among the latter without a usable face, which no rate is about.
+    draws: 1 where the sub-gallery is the whole. mated_searches, nonmated_searches: means over the draws, too.
+    failures_to_acquire_nonmated: how many of the latter have no usable face (a mean, too); no rate is about them.
     fnir_at_fpir: at a threshold chosen by the very strangers searched for. fpir_at_gallery_threshold,
     fnir_at_gallery_threshold: of the final decisions at each sub-gallery's own threshold, whose mean is
     `gallery_threshold`. A rate is None where it is over nothing in every draw.

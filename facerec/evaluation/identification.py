@@ -59,7 +59,7 @@ class Searches:
 
     @property
     def nonmated(self) -> NDArray[np.bool_]:
-        """(N,) the strangers' searches that rates are about. One without a face would be right, and nobody searched."""
+        """(N,) the strangers' searches that rates are about. Without a face nobody is searched for."""
         return self.counted & ~self.mated
 
     @property
@@ -108,7 +108,7 @@ class Searches:
 class IdentificationResult:
     """What `facerec evaluate identification` reports, less the model; the caller adds that to `to_json()`.
 
-    people: to be enrolled, those whose photos all failed included: they stay mated, and their searches miss.
+    people: those to be enrolled, also those whose photos all failed: they stay mated, and their searches miss.
     templates: enrolled photos.
     failures_to_enrol: enrollment photos without a usable face.
     failures_to_acquire: probe photos without one. A mated search is then a miss.

@@ -64,7 +64,7 @@ class RunSettings:
     that are missing or unreadable, instead of refusing (`failures`).
     report: the folder that `Run.write_report` will write to; tried before the work begins. None: there is no report.
     watch: passes on the photos as they are done, given a label and how many there are: for a progress bar.
-    notice: takes a line about the input that no error stands for.
+    notice: called with a line about the input that is worth knowing but no error.
     """
 
     model: str | None = None
@@ -334,7 +334,7 @@ def _labelled(
 def _with_answers(
     paths: list[Path], labels: list[int], people: list[str] | None, answers: Mapping[Path, Any]
 ) -> tuple[list[Path], list[int], list[str] | None, list[Any]]:
-    """What is left without the photos left out, and the answers of the others."""
+    """Return the photos that were not left out, and their answers."""
     kept = [i for i, path in enumerate(paths) if path in answers]
     paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
     return paths, labels, people and [people[i] for i in kept], [answers[path] for path in paths]
@@ -358,7 +358,7 @@ def _embedder(settings: RunSettings) -> tuple[Embedder, Detector]:
 def _embedded(
     paths: Sequence[Path], detector: Detector, embedder: Embedder, failures: Failures, settings: RunSettings
 ) -> dict[Path, FaceVector]:
-    """Photo -> the main face's vector, None where there is no face; without photos that turn out to be unreadable."""
+    """Photo -> the main face's vector, None if there is no face. Photos that turn out to be unreadable are left out."""
     photos = settings.watch(embed_photos(paths, detector, embedder, main_only=True), "Embedding", len(paths))
     return {photo.path: photo.vectors[0] if photo.faces else None for photo in failures.noted(photos)}
 

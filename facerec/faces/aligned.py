@@ -1,4 +1,4 @@
-"""Whether photos that are said to be aligned crops are any."""
+"""Checks that photos given as aligned crops are aligned crops."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ SAMPLE = 8  # photos that are looked at
 def require_crops(photos: Sequence[tuple[Path, Image]]) -> bool:
     """Raise DataError unless half of the photos, of which SAMPLE are looked at, may be aligned crops.
 
-    A photo is none if it is not square, or if the detector finds its face elsewhere. Only sizes that are not usual are
-    doubted. Returns whether there was any such photo. A single photo that is not square is left to the detector.
+    A photo is no crop if it is not square, or if the detector finds its face elsewhere. Square photos of a usual size
+    are not doubted. Returns whether any photo was doubted. A single photo that is not square is not refused here.
     """
     sample = [photos[i] for i in _spread(len(photos))]
     doubtful = [(path, image) for path, image in sample if image.shape[0] != image.shape[1] or _is_odd(image)]
@@ -50,7 +50,7 @@ def require_crops_in(paths: Sequence[Path]) -> None:
 
 
 def _spread(count: int) -> list[int]:
-    """SAMPLE places, or fewer, spread evenly over `count`."""
+    """At most SAMPLE positions, spread evenly over `count`."""
     return sorted({i * count // SAMPLE for i in range(SAMPLE)}) if count else []
 
 
@@ -71,6 +71,6 @@ def _fault(image: Image, together: int) -> str | None:
 
 
 def _distance(landmarks: np.ndarray, whole: int, side: int) -> float:
-    """From the template of `whole` pixels, scaled to `side`; in sides."""
+    """The distance of landmarks from the template of `whole` pixels, scaled to `side`; in sides."""
     expected = (template(whole) + 0.5) * (side / whole) - 0.5
     return float(np.sqrt(np.square(landmarks - expected).sum(axis=1).mean())) / side

@@ -43,12 +43,12 @@ class AlignedDetector:
     """For inputs that are aligned crops already: each is one face with confidence 1."""
 
     def __init__(self, crop_size: int = 112, known: bool = False) -> None:
-        """known: that the photos are crops is not to be doubted."""
+        """known: it is known that the photos are aligned crops, so `require_crops` doubts nothing."""
         self.crop_size = crop_size
         self._known = known
 
     def require_crops(self, photos: Sequence[tuple[Path, Image]]) -> None:
-        """Raise DataError if most are no aligned crops. Once some of a size that is not usual are, all are believed."""
+        """Raise DataError if most are no aligned crops. Once doubtful photos have passed, no others are checked."""
         self._known = self._known or require_crops(photos)
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:

@@ -44,7 +44,7 @@ class Found:
         return found
 
     def replaced(self, face: int | None, seen: "Found") -> "Found":
-        """The faces after a second look has `seen` some: `face` as seen there, or if None all that was seen.
+        """The faces, `face` of them as `seen` in a second look; if None, with all that was seen added.
 
         Other faces that the second look saw are not used, since its window may have cut them.
         """
@@ -64,8 +64,8 @@ class Found:
     def unique(self) -> "Found":
         """Without repetitions: of boxes with an IoU above 0.4 only the one with the highest score is kept.
 
-        A second look may find a face again, and MTCNN may see a third face in two neighbouring ones. Its eyes, nose
-        and mouth are those of the two. So a face that has all of them in the box of one with a higher score is none.
+        A second look may find a face again. And where two faces are close, MTCNN may see a third, made of parts of
+        both. So a face is dropped, too, if all its landmarks lie in the box of a face with a higher score.
         """
 
         def repeats(face: int, kept: list[int]) -> bool:

@@ -37,7 +37,8 @@ class MTCNNDetector:
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         """The faces of each photo whose confidence is at least `min_confidence`, the main face first.
 
-        A photo without a sure face is looked at again after each quarter turn. A far surer face that it shows counts.
+        A photo without a sure face is looked at again after each quarter turn. If one then shows a far surer face
+        (`needed_if_turned`), its faces are used.
         """
         small = [_shrunk(image, self.settings.max_side) for image in images]
         found = [(0, faces) for faces in self.look(small)]
@@ -80,9 +81,9 @@ class MTCNNDetector:
 
 
 def needed_if_turned(upright: float) -> float:
-    """The confidence that a turned photo's surest face needs: a tenth of the doubt that there is about the upright one.
+    """The confidence that a turned photo's surest face needs: its doubt is at most a tenth of the upright face's.
 
-    Where there is no upright face, the doubt is that of one with 0.9.
+    The doubt is 1 - confidence. An upright face below 0.9, or no face (0), counts as 0.9.
     """
     return 1 - (1 - max(upright, 0.9)) / 10
 

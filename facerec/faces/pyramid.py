@@ -94,7 +94,7 @@ def tiles(number: int, photo: Photo, min_face_size: int) -> list[Tile]:
 
 
 def scales(shorter_side: int, min_face_size: int) -> list[float]:
-    """The scales of the levels: faces of `min_face_size` fill a square in the first, and in the last all of it does."""
+    """The scales of the levels. In the first, a face of `min_face_size` fills a square; in the last, the photo does."""
     found, scale = [], CELL / min_face_size
     side = shorter_side * scale
     while side >= CELL:

@@ -124,8 +124,8 @@ def import_archive(store: Store, archive: Archive, again: bool = False) -> list[
     """Enroll the people of an archive in one transaction; return what was done with each.
 
     A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
-    out, and so is one that was said not to be the person, by the gallery or by the archive, and is enrolled as them by
-    the other. Photos that were removed from the gallery are left out, too, unless they are to come `again`. A consent
+    out. So is a face that is enrolled as the person in the one and vetoed for them in the other, gallery or archive.
+    Photos that were removed from the gallery are left out, too, unless `again`. A consent
     that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model.
     ForeignModelError if the gallery has photos of another model.
     """

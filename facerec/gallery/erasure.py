@@ -25,7 +25,7 @@ from facerec.photos.memory import AnyPhoto
 class Removal:
     """What a removal takes out: the photos of one person. whole: whether the person goes with them.
 
-    vetoes: how many faces said not to be somebody go, too: all of the person's, or those of the photo.
+    vetoes: how many vetoed faces go, too: those in the photos and, if `whole`, those of the person.
     """
 
     person: str

@@ -135,7 +135,7 @@ class ModelChange:
             ]
 
     def vetoes(self) -> list[Outstanding]:
-        """All vetoed faces, in the order they were said. Their new vectors are not collected, but given to `finish`."""
+        """All vetoed faces, oldest veto first. Their new vectors are not collected, but given to `finish`."""
         rows = "SELECT v.id, name, photo_hash, source, x1, y1, x2, y2, quality, made FROM vetoes v "
         rows += "JOIN people ON people.id = person ORDER BY v.id"
         with self.store.read() as db:

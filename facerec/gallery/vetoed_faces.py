@@ -75,7 +75,7 @@ class VetoedFaces:
 
 
 def nearest_left(candidates: Sequence[Candidate], top: int, named: str | None = None) -> list[Candidate]:
-    """Return the first `top` candidates that no veto strikes, the struck ones that are nearer, and who is `named`.
+    """Return the first `top` candidates that are not struck, the struck ones that are nearer, and the one `named`.
 
     candidates: nearest first.
     """

@@ -87,13 +87,13 @@ def forget(store: Store, photo: AnyPhoto, name: str | None = None) -> list[Store
 
 
 def vetoes(store: Store, name: str) -> list[StoredVeto]:
-    """Return the faces that are not this person, in the order they were said; UnknownPersonError if nobody has it."""
+    """Return the faces that are not this person, oldest veto first; UnknownPersonError if nobody has the name."""
     with store.read() as db:
         return vetoes_of(db, store.person(db, name))
 
 
 def vetoes_of(db: sqlite3.Connection, person: int) -> list[StoredVeto]:
-    """The faces that are not a person, in the order they were said."""
+    """The faces that are not a person, oldest veto first."""
     if version_of(db) < 7:
         return []
     rows = db.execute(
@@ -179,7 +179,7 @@ def _set_threshold_anew(db: sqlite3.Connection) -> None:
 
 
 def apart(store: Store, name: str) -> list[str]:
-    """Return the names of those who are said not to be one with this person, sorted; UnknownPersonError for nobody."""
+    """Return the names of the people who were said not to be this person, sorted; UnknownPersonError for nobody."""
     with store.read() as db:
         person = store.person(db, name)
         mine = {one if other == person else other for one, other, _ in pairs(db) if person in (one, other)}

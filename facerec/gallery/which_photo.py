@@ -15,7 +15,7 @@ from facerec.text import printable
 
 _HASH = re.compile("[0-9a-f]{6,64}")
 SHOWN = 12
-"""So many digits of a hash are shown; 6 are enough to name a photo if no other begins with them."""
+"""Digits of a hash that are shown. 6 are enough to name a photo if no other hash begins with them."""
 
 
 def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredTemplate:
@@ -32,11 +32,11 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
     show = f"`facerec gallery show {shlex.quote(name)}`"
     if found:
         hashes = ", ".join(each.photo_hash[:SHOWN] for each in found)
-        raise GalleryError(f"{said}: {len(found)} photos of {name} are called so; give one of the hashes {hashes}")
+        raise GalleryError(f"{said}: could be any of {len(found)} photos of {name}; give one of the hashes {hashes}")
     if (owner := _owner(db, photo)) is not None:
         remedy = f"`facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}` removes it there"
         raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; {remedy}")
-    raise GalleryError(f"{said}: no photo of {name} is this one; {show} lists their photos and hashes")
+    raise GalleryError(f"{said}: is none of the photos of {name}; {show} lists their photos and hashes")
 
 
 class StoredPhoto(Protocol):

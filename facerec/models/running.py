@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from facerec.errors import ConfigError
 
 SIZES = (16, 4, 1)
-"""How many inputs may go through a network together. The libraries keep a program, and its memory, for each shape.
+"""How many inputs may go through a network together. The libraries keep a program, which takes memory, for each shape.
 
 On CPUs 64 are not faster than 16, and take 200 MB more with the shipped model.
 """
@@ -15,7 +15,7 @@ _process: int | None = None  # the one that loaded the first network
 
 
 def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, int]]:
-    """Split `count` inputs into batches: which inputs, and how many the batch must hold. The rest of it is padding.
+    """Split `count` inputs into batches: for each its inputs and its size. What they do not fill is padding.
 
     sizes: the sizes that batches may have, the largest first. At most a quarter of a batch is padding, unless the
     smallest size is larger than what is left.

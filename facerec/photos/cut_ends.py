@@ -1,7 +1,7 @@
-"""Photos whose end is missing: used where all rows but the last few are there.
+"""Photos whose end is missing: they are used if only the last few rows are lost.
 
-What is missing is decoded twice, as two different things. Rows in which the two pictures are the same do not depend on
-it. This is exact, whereas a decoder fills what it lacks with something that may be mistaken for a picture.
+The file is decoded twice, with two different fillings for the missing end. A row that is the same in both pictures does
+not depend on the missing end. One picture would not tell: a decoder's own filling may look like a part of the photo.
 """
 
 import re
@@ -19,7 +19,7 @@ from facerec.photos.pixels import DECODING_ERRORS, pixels_of
 from facerec.types import Image
 
 MOST_MISSING = 0.05
-"""The share of a photo's rows below which it is used without them."""
+"""A photo is used if a smaller share of its rows is missing."""
 
 _END_OF_JPEG = b"\xff\xd9"
 _NOISE = (bytes(range(254, 0, -1)), bytes(range(85, 255)))  # unlike the zeros that libjpeg reads after the end
@@ -48,11 +48,11 @@ def without_end(file: BinaryIO, form: str) -> tuple[Image, str] | None:
 
 def _remark(missing: int, rows: int) -> str:
     which = f"{missing} of {rows} rows are" if missing > 1 else f"1 of {rows} rows is"
-    return f"the file's end is missing, {which} lost" if missing else "the file's end is missing, but no row of it"
+    return f"the file's end is missing, {which} lost" if missing else "the file's end is missing, but no row is lost"
 
 
 def _jpeg(data: bytes) -> tuple[PIL.Image.Image, int]:
-    """The image, and how many rows from the first that depends on what follows the data."""
+    """The image, and how many rows are lost: the first that depends on the missing end, and all below it."""
     data = data.removesuffix(b"\xff")  # half a marker
     image, *others = (_decoded(data + end + _END_OF_JPEG, "JPEG") for end in (b"", *_NOISE))
     if image.info.get("progressive") and not _has_all_scans(data):
@@ -74,7 +74,7 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _by_rows(data: bytes, form: str) -> tuple[PIL.Image.Image, int]:
-    """The image, and how many rows keep the colour that was there before."""
+    """The image, and how many rows are lost: those that keep the colour they had before decoding."""
     with _truncated_allowed():
         image, other = (_decoded(data, form, ground) for ground in (0, 255))
     return image, int(_differing_rows(image, other).sum())

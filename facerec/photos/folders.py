@@ -60,7 +60,7 @@ def _hash_or_none(path: Path) -> str | None:
 
 
 class LeftOut(NamedTuple):
-    """What walks passed over: what systems and programs made, other files that are no photos, photos of nobody."""
+    """What walks passed over: files of systems and programs, other files that are no photos, photos of nobody."""
 
     system: tuple[Path, ...] = ()
     others: tuple[Path, ...] = ()
@@ -85,7 +85,7 @@ class LeftOut(NamedTuple):
 def find_photos(folder: Path) -> list[Path]:
     """All photos in `folder` and below, sorted, but for those of `SYSTEM_FOLDERS` and `SYSTEM_FILES`.
 
-    A photo is a file of a name in EXTENSIONS, whatever it holds, or one of any other name that begins as a photo does.
+    A photo is a file with an ending of EXTENSIONS, whatever it holds, or any other file that begins like a photo.
     Links are followed, except a link to a folder that contains the link, and a link to a folder that was already
     visited in the same sub-folder. A sub-folder that cannot be read is listed itself, as if it were a photo, so that
     reading it reports the error. Raises DataError if `folder` is no readable folder. The list may be empty.

@@ -45,7 +45,7 @@ EXTENSIONS = frozenset(
         *(".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif", ".jxl"),
     )
 )
-"""The endings by which `find_photos` knows a photo, in upper or lower case. Files of other names it looks into."""
+"""The endings by which `find_photos` knows a photo, in upper or lower case. It looks into files with others."""
 
 RAW_EXTENSIONS = frozenset(
     (
@@ -92,7 +92,7 @@ threads must not do at once.
 
 
 def holds_photo(path: Path) -> bool:
-    """Whether a file begins as a photo does that facerec reads, whatever its name; False for one that cannot be read.
+    """Whether a file begins like a photo that facerec reads, whatever its name; False if it cannot be read.
 
     A camera's raw picture (RAW_EXTENSIONS) is none.
     """
@@ -118,8 +118,8 @@ def read_image(path: Path) -> Image:
     Formats: JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, PPM and PGM, HEIC if pillow-heif is installed, JPEG XL if
     pillow-jxl-plugin is. Of an animation, and of a file of several pages, the first picture that is not blank is read.
     Grey of 16 bits, 32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises ImageError (one
-    line) for other formats, for damaged files, those without the last 5 % of their rows or more among them, and for
-    photos of more than MAX_PIXELS.
+    line) for other formats, for damaged files (also if 5 % of the rows or more are missing at the end), and for photos
+    of more than MAX_PIXELS.
     """
     return read(path).image
 

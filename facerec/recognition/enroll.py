@@ -33,7 +33,7 @@ class Enrollment(Brief):
 
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
-    for_all: the reason in words for all photos of a person, if it may be one for all (`review.for_one_reason`).
+    for_all: the reason in words that can hold for all photos of a person (`review.for_one_reason`); "" if none can.
     same_as: who is enrolled under another spelling of the name and has this face; the photo is held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
 
@@ -72,10 +72,10 @@ def enroll(
     """Enroll the main face of every photo; each result is yielded once the gallery holds the photo for good.
 
     A photo fails whose face is too poor, or which is nearer to somebody else enrolled so far than to its own person.
-    So do the photos of a new person whose name and face are like those of somebody enrolled: `distinct` names those
-    who are not one. `force` enrolls all of these. A photo that was removed fails unless it is enrolled `again`.
-    several: "main" enrolls the main face of a photo of several, "refuse" does not, forced or not. Raises ConfigError
-    for another word.
+    So do the photos of a new person whose name and face are like those of somebody enrolled; `distinct` names new
+    people who are known to be somebody else. `force` enrolls all of these. A photo that was removed fails unless
+    `again`. several: "main" enrolls the main face of a photo with several faces; "refuse" refuses such a photo, forced
+    or not. Raises ConfigError for another word.
     """
     if several not in SEVERAL:
         raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
@@ -218,7 +218,7 @@ def _held_back(limit: _RunningThreshold, person: str, candidates: Sequence[Candi
 
 
 def _alike(person: str, twin: Candidate, force: str = "`force`") -> str:
-    """That a new person's name and face are like those of somebody enrolled. force: what enrolls them all the same."""
+    """Say that a new person's name and face are like an enrolled one's. force: what enrolls them all the same."""
     names, apart = f"{printable(twin.person)}'s ({twin.distance:.2f})", printable(person)
     return f"name and face are like {names}; give that name, or {force} enrolls {apart} as somebody else"
 
@@ -274,8 +274,8 @@ def enroll_group(
 ) -> Iterator[Enrollment]:
     """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`.
 
-    Photos that were removed fail, and those of a new person whose name and face are like somebody's, as in `enroll`. So
-    does a face that matches one that was said not to be this person.
+    As in `enroll`, photos that were removed fail, and so do those of a new person whose name and face are like
+    somebody's, and a face that matches one that was said not to be this person.
     """
     chosen = np.flatnonzero(grouping.labels == number)
     twin = Spellings(gallery).twin(person, list(album.vectors[chosen]), lambda: gallery.threshold)

@@ -57,8 +57,8 @@ class Report(Brief):
 
     migrated: the gallery is of the new model now; False: it is as it was. reused: vectors an earlier run had made.
     before, after: the gallery's figures with either model; both None where somebody is lost and may not be left out.
-    strangers_dropped: of the gallery's own, given to `facerec calibrate`, which are the old model's. vetoes: how many
-    vetoed faces have a new vector. vetoes_dropped: those that cannot be migrated.
+    strangers_dropped: how many strangers given to `facerec calibrate` go, since their vectors are the old model's.
+    vetoes: how many vetoed faces have a new vector. vetoes_dropped: those that cannot be migrated.
     """
 
     migrated: bool
@@ -96,9 +96,10 @@ def migrate(
 ) -> Iterator[Step | Report]:
     """Embed what is not embedded yet, a Step each, then change the gallery's model and report.
 
-    elsewhere: a folder in which photos that were moved are found by their content. A template that cannot be embedded
-    keeps the gallery as it is, unless `leave_out`; `dry_run` does so in any case, and shows the figures. GalleryError
-    where nothing of it can be migrated, or nothing may be written. A vetoed face that cannot be embedded is dropped.
+    elsewhere: a folder in which photos that were moved are found by their content. If a template cannot be embedded,
+    the gallery stays as it is, unless `leave_out`. With `dry_run` it stays in any case, and the figures are shown.
+    GalleryError if nothing can be migrated, or nothing may be written. A vetoed face that cannot be embedded is
+    dropped.
     """
     model = _next_model(embedder)
     reused = change.begin(model)

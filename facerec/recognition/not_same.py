@@ -1,4 +1,4 @@
-"""Say that a face is not somebody: the gallery then remembers the face, and identifies by it."""
+"""Tell a gallery that a face is not a person. The gallery remembers the face (see `gallery.vetoes`)."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -130,9 +130,10 @@ class Recogniser:
     ) -> EnrollmentSummary:
         """Enroll people's photos and say what became of each; what can be used is enrolled, the rest is reported.
 
-        people: a folder of one sub-folder per person, or {name: photos}. several: of a photo with several faces "main"
-        enrolls the main one, "refuse" none. force: also enroll poor photos, those that are nearer to somebody else,
-        and those of new people whose name and face are like somebody's. again: also enroll what was removed.
+        people: a folder of one sub-folder per person, or {name: photos}. several: "main" enrolls the main
+        face of a photo with several faces, "refuse" none. force: also enroll poor photos, those that are nearer to
+        somebody else, and those of new people whose name and face are like somebody's. again: also enroll what was
+        removed.
         """
         results = tuple(self.iter_enroll(people, several=several, force=force, again=again))
         found = review(self.gallery, results)
@@ -165,10 +166,10 @@ class Recogniser:
     def not_same(self, photo: PhotoInput, name: str) -> NotSame:
         """Remember that a face is not this person: it, and faces like it, are never again identified as them.
 
-        Of several faces, the one is meant that is identified as the person, or else is nearest to them. The gallery
-        keeps the face until the person leaves, or until `facerec gallery not-same --forget`. UnknownPersonError where
-        nobody has the name; GalleryError where the person is enrolled with this photo; ImageError or NoFaceError for a
-        photo that cannot be used.
+        If there are several faces, the one that is identified as the person is meant, else the one nearest to them. The
+        gallery keeps the face until the person is removed, or until `facerec gallery not-same --forget`.
+        UnknownPersonError where nobody has the name; GalleryError where the person is enrolled with this photo;
+        ImageError or NoFaceError for a photo that cannot be used.
         """
         model, limit = self._model, choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
         return not_same(self.gallery, photo_of(photo), name, model.detector, model.embedder, limit)

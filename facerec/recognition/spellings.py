@@ -15,8 +15,8 @@ from facerec.types import Candidate, Threshold
 class Spellings:
     """Compares the new people of one enrollment with those enrolled before, by name and by face.
 
-    Names that are alike say little, for two people may have one name; nor do faces alone. Both together ask for a
-    person's word. distinct: new people who are somebody else, as somebody said.
+    Similar names alone say little, for two people may have one name; similar faces alone say little, too. If both are
+    similar, a person must decide. distinct: new people who were said to be somebody else.
     """
 
     def __init__(self, gallery: Gallery, distinct: Collection[str] = ()) -> None:

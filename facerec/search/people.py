@@ -125,7 +125,7 @@ class PeopleIndex:
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str], top: int = 1) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` nearest people and the person named for the row, nearest first.
 
-        names: N names. The named one is no further candidate if they are among the nearest or not enrolled.
+        names: N names. The named person is not added if they are among the nearest already, or not enrolled.
         """
         found: list[list[int]] = self.nearest_places(vectors, top)[1].tolist()
         named = [self._place.get(name, nearest[0]) for name, nearest in zip(names, found, strict=True)]

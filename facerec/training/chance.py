@@ -24,8 +24,8 @@ def auc_interval(auc: float, positives: float, negatives: float) -> tuple[float,
 def validation_interval(card: ModelCard) -> tuple[float, float] | None:
     """The interval of a trained model's validation AUC; None where the card has no AUC, or nobody it was measured on.
 
-    People are what is independent, not their photos. So a metric model has as many genuine and as many impostor
-    comparisons as people. A class is told from the photos of the others.
+    People are independent, their photos are not. So a metric model counts as many genuine and as many impostor
+    comparisons as there are people. A model that classifies counts photos: those of a mean class against all others.
     """
     auc, validation = card.results.get("validation_auc"), card.training.get("validation", {})
     if auc is None:

@@ -13,7 +13,7 @@ from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.pipeline import embed_photos
 from facerec.types import Face, Image
 
-REMARK = "the file's end is missing, but no row of it"
+REMARK = "the file's end is missing, but no row is lost"
 COMMANDS = {
     "enroll": ["enroll", "CUT", "--name", "Bob"],
     "identify": ["identify", "CUT", "--threshold", 1],

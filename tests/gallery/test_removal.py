@@ -110,10 +110,10 @@ def test_one_wrong_photo_is_taken_out_of_every_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("no.jpg", "no.jpg: no photo of Ann is this one; `facerec gallery show Ann` lists their photos and hashes"),
+        ("no.jpg", "no.jpg: is none of the photos of Ann; `facerec gallery show Ann` lists their photos and hashes"),
         ("photos/2.jpg", "this photo is enrolled as Bob Ray, not as Ann; `facerec gallery remove 'Bob Ray' --photo"),
-        ("000000", "2 photos of Ann are called so; give one of the hashes 000000000000, 000000000000"),
-        ("00000", "no photo of Ann is this one"),
+        ("000000", "could be any of 2 photos of Ann; give one of the hashes 000000000000, 000000000000"),
+        ("00000", "is none of the photos of Ann"),
     ],
 )
 def test_a_photo_that_is_not_theirs_is_refused(tmp_path: Path, chosen: str, words: str) -> None:
