@@ -58,8 +58,7 @@ class Counted(NamedTuple):
 
 
 def pooled(draws: Sequence[tuple[Tally, Sequence[Hashable]]]) -> Counted:
-    """What the mean of the draws' rates counts, person by person. Of each draw: the tally of its searches, and whose
-    they are.
+    """What the mean of the draws' rates counts, person by person. draws: of each, the tally and whose the searches are.
 
     Every draw weighs the same: a search weighs 1 / (searches that its draw's rate is a share of).
     """

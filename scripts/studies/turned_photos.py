@@ -4,13 +4,14 @@
 
 87 photos of the training people's source, scaled to 400 pixels at most. On their side: each is turned by 90, 180 and
 270 degrees. Upright but hard: each is made worse in seven ways. A photo whose faces all have a confidence below 0.99
-is unsure, and is looked at after each quarter turn. Three rules say when the surest turned face counts:
+is unsure, and is looked at after each quarter turn. Three rules say when the turn with the surest face is used:
 
-- surer: it is surer than the surest upright face;
-- sure: its confidence is 0.99 at least;
-- far surer, which is in use: the doubt about it is a tenth of that about the upright face (`needed_if_turned`).
+- surer: this face is surer than the surest upright face;
+- sure: its confidence is at least 0.99;
+- far surer, which is in use: the doubt about it is at most a tenth of that about the upright face (`needed_if_turned`).
 
-Reported: how many photos each rule turns, upright photos wrongly, others so that the face is upright.
+Reported: of the photos on their side, how many each rule turns so that they are upright; of the upright ones, how many
+it turns (wrongly).
 """
 
 import argparse

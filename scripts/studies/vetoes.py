@@ -1,4 +1,4 @@
-"""What does it bring to say that a stranger's face is not somebody, and what does it cost that person?
+"""What do vetoes ("this face is not Ann Lee") bring against strangers, and what do they cost Ann Lee?
 
     .venv/bin/python -m scripts.studies vetoes MODEL --data ../shared/data
 
@@ -6,14 +6,14 @@ In each of 20 draws, 40 of the 80 validation people are enrolled with 4 crops ea
 the other 40 people are searched, at the threshold that the gallery sets itself. Then vetoes are added, and the same
 searches are decided anew. Two ways of choosing the vetoes:
 
-`strangers who were named`: each stranger who is named as an enrolled person in a photo gets one veto by that photo,
-or by the first K of such photos. That is how `facerec gallery not-same` is meant.
-`nearest strangers`: each enrolled person gets vetoes by the K strangers who come nearest to them, named or not. That
-is more than anybody would say, so it shows what many vetoes cost.
+`strangers who were named`: if a stranger is named as an enrolled person, the first K of the photos named so become
+vetoes for that person. That is how `facerec gallery not-same` is meant.
+`nearest strangers`: for each enrolled person, the nearest photo of each of the K nearest strangers becomes a veto,
+named or not. Nobody would say so much, so it shows what many vetoes cost.
 
-Two rules. `nearer`: a person is struck from a face that is nearer to a vetoed face than to each of the person's
-templates. That is facerec's. `nearer than the mean, too`: only if the face is nearer to the vetoed face than to the
-person's mean template as well.
+Two rules. `nearer`, which facerec uses: a person is struck from the candidates of a face that is nearer to a vetoed
+face than to each of the person's templates. `nearer than the mean, too`: only if the face is also nearer to the vetoed
+face than to the person's mean template.
 
 The crops that made a veto are not counted. 95 % intervals: people resampled. --cache DIR keeps the people's vectors.
 """
