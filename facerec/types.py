@@ -115,8 +115,8 @@ class Decision(Brief):
     """The answer for one face.
 
     person: the name, or None for "unknown".
-    distance: to the best candidate, even if it does not match; None if there is none. A person who is another, nearer
-    face of the same photo is no candidate. The distance is at most the threshold if and only if there is a `person`.
+    distance: to the best candidate, even if it does not match; None if there is none. Nobody can be best who is already
+    another, nearer face of the same photo. The distance is at most the threshold if and only if there is a `person`.
     margin: the distance of the runner-up minus that of the best candidate; None if there is no runner-up.
     candidates: all, nearest first, those who are other faces of the photo included. People struck by a veto are left
     out; the reason names them if one of them was nearest.

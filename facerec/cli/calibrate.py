@@ -51,7 +51,7 @@ def calibrate(
     The threshold is the largest distance at which a face is taken for a person. It is chosen so that only a set share
     of strangers (FPIR) is taken for somebody enrolled: 0.01 means one in a hundred. The gallery computes it again
     whenever its people change. Every face in --strangers counts as one stranger. These strangers replace those given
-    before, and stay in the gallery until others are given. What is set stays; without options nothing is changed.
+    before. The gallery keeps what you set until you set it anew. Without options, nothing is changed.
 
     \b
     facerec calibrate

@@ -54,7 +54,7 @@ class FacerecCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [
             voice_option("--quiet", "Print answers only, and failures: no progress, remarks or summary."),
-            voice_option("--verbose", "Also say what is loaded, how long that takes, and more of each photo."),
+            voice_option("--verbose", "Also say what is loaded, how long that takes, and more about each photo."),
         ]
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

@@ -189,11 +189,15 @@ def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[s
 def _people_at(path: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     """Return the people of a folder, and the photos in nobody's folder. Raises DataError where there are no people."""
     if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
-        raise DataError(f"{common.one_line(path)}: whose photo is it? Give --name, or a folder of identity folders")
+        raise DataError(
+            f"{common.one_line(path)}: whose photo is it? Give --name, or a folder with one folder per person"
+        )
     people, loose = people_and_loose(path)
     if not any(people.values()):
         name = shlex.quote(path.resolve().name.replace("_", " "))
-        raise no_people(path, len(loose), f"for this person give --name {name}, for all the folder above")
+        raise no_people(
+            path, len(loose), f"to enroll one person give --name {name}, to enroll several give the folder above"
+        )
     return people, loose
 
 

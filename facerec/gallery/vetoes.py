@@ -174,7 +174,7 @@ def insert_apart(db: sqlite3.Connection, one: int, other: int, made: str | None 
 
 
 def _set_threshold_anew(db: sqlite3.Connection) -> None:
-    """Make the threshold that was found invalid: two people who may be one count as one in it (`one_person`)."""
+    """Mark the stored threshold as out of date: it depends on which people count as one (`one_person`)."""
     db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
 
 
@@ -221,7 +221,7 @@ def move_to(db: sqlite3.Connection, gone: int, kept: int) -> None:
 
 
 def settle(db: sqlite3.Connection, person: int) -> None:
-    """Delete the vetoes of faces that are enrolled as the person: whoever enrolled them said otherwise later."""
+    """Delete the vetoes of faces that are now enrolled as the person: enrolling them took the vetoes back."""
     face = "photo_hash, x1, y1, x2, y2"
     enrolled = f"SELECT {face} FROM templates WHERE person = ?1"
     db.execute(f"DELETE FROM vetoes WHERE person = ?1 AND ({face}) IN ({enrolled})", (person,))

@@ -28,8 +28,8 @@ class Spellings:
     ) -> Candidate | None:
         """Return who is enrolled under another spelling and has this face; None if nobody does, or `person` is not new.
 
-        vectors: unit rows of new photos of the person; one within the threshold is enough. threshold: returns it; asked
-        only if names are alike. The first answer for a person holds for the whole enrollment.
+        vectors: unit rows of new photos of the person; one within the threshold is enough. threshold: returns the
+        threshold; called only if names are alike. The first answer for a person holds for the whole enrollment.
         """
         if person not in self._found:
             same = self._names.setdefault(name_key(person), [])
@@ -40,7 +40,7 @@ class Spellings:
 
     @functools.cached_property
     def _names(self) -> dict[str, list[str]]:
-        """The names that have a `name_key`, of everybody enrolled and of the new people looked at since."""
+        """`name_key` -> the names that have it, of everybody enrolled and of the new people looked at since."""
         names: dict[str, list[str]] = {}
         for name in self._gallery.names():
             names.setdefault(name_key(name), []).append(name)

@@ -202,7 +202,11 @@ def test_a_folder_of_one_person(good: Path, gallery: Path, toy: Path, tmp_path: 
     shutil.copytree(good.parent, folder)
     shutil.copy(good, folder / "2.png")
     found = f"{folder}: 2 photos directly in it, but no folders with photos in it; "
-    refused(enroll(gallery, toy, folder), found, "for this person give --name 'Tom Ridge', for all the folder above")
+    refused(
+        enroll(gallery, toy, folder),
+        found,
+        "to enroll one person give --name 'Tom Ridge', to enroll several give the folder above",
+    )
     for command in (["check-data", folder], ["train", folder, "--output", tmp_path / "run"]):
         refused(run(*command), found, "give the folder above, or make one per person")
 
