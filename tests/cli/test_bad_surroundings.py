@@ -36,10 +36,11 @@ def nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def open_folder(gallery: Path, good: Path, toy: Path) -> Iterator[Path]:
+def open_folder(gallery: Path, good: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """good.png, toy.onnx and gallery/ in a folder that every user may read, its parents too."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        monkeypatch.setenv("XDG_CONFIG_HOME", name)  # no facerec.toml that only this user may read
         shutil.copy(good, folder / "good.png")
         for path in (toy, toy.with_suffix(".json")):
             shutil.copy(path, folder)
