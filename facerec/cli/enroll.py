@@ -142,15 +142,16 @@ def _same(gallery: "Gallery", person: str, other: str) -> str:
     return f"'{person}' looks like '{other}', enrolled with {how_many(len(gallery.show(other)), 'photo')}: same person?"
 
 
-def _tell_of_many(results: "list[Enrollment]") -> None:
-    """Print one line for each person all of whose photos failed for one reason, and one for each other failed photo."""
+def _tell_of_many(gallery: "Gallery", results: "list[Enrollment]") -> None:
+    """Print a line for each person most of whose photos failed for one reason, and one for each other failed photo."""
     from facerec.recognition.review import for_one_reason
 
-    said = {each.person: each for each in for_one_reason(results)}
+    said = {each.person: each for each in for_one_reason(gallery, results)}
     for each in said.values():
         common.warn(each.reason)
     for result in results:
-        if result.status == "failed" and result.for_all and result.person not in said:
+        summed_up = result.person in said and result.path in said[result.person].photos
+        if result.status == "failed" and result.for_all and not summed_up:
             common.warn(result.reason)
 
 
@@ -224,7 +225,7 @@ def _tell_end(gallery: "Gallery", results: "list[Enrollment]", counts: Counter[s
     """Print a line per person, and the summary."""
     from facerec.recognition.review import review
 
-    _tell_of_many(results)
+    _tell_of_many(gallery, results)
     found = review(gallery, results)
     if as_json:
         _emit_summary(gallery, counts, found)

@@ -33,8 +33,9 @@ class Enrollment(Brief):
 
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
-    for_all: the reason in words that can hold for all photos of a person (`review.for_one_reason`); "" if none can.
-    same_as: who is enrolled under another spelling of the name and has this face; the photo is held back for that.
+    for_all: the reason in words that can hold for most photos of a person (`review.for_one_reason`); "" if none can.
+    owner: who else is enrolled with this photo. same_as: who is enrolled under another spelling of the name and has
+    this face; the photo is held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
 
     >>> import facerec
@@ -52,6 +53,7 @@ class Enrollment(Brief):
     vector: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
     for_all: str = ""
+    owner: str | None = None
     same_as: str | None = None
 
     def __str__(self) -> str:
@@ -239,14 +241,9 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment
         return None
     if owner == person:
         return Enrollment(path, person, "skipped", "this photo is enrolled already")
-    old, new, file = (shlex.quote(printable(word)) for word in (owner, person, path))
-    if person in gallery:
-        remedy = f"`facerec gallery merge {new} {old}` makes one of the two"
-    else:
-        remedy = f"`facerec gallery rename {old} {new}` gives the new name"
-    wrong = f"this photo is enrolled as {owner}; if that is wrong, `facerec gallery remove {old} --photo {file}`"
-    for_all = f"enrolled as {owner}; if they are one person, {remedy}"
-    return Enrollment(path, person, "failed", f"{printable(path)}: {wrong}", for_all=for_all)
+    remove = f"`facerec gallery remove {shlex.quote(printable(owner))} --photo {shlex.quote(printable(path))}`"
+    wrong = f"{printable(path)}: this photo is enrolled as {owner}; if that is wrong, {remove}"
+    return Enrollment(path, person, "failed", wrong, for_all=f"enrolled as {owner}", owner=owner)
 
 
 def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str = "`again`") -> Enrollment | None:

@@ -44,8 +44,8 @@ class EnrollmentSummary(Brief):
     """What became of an enrollment.
 
     results: every photo's, in order. alike: pairs of people who may be one. misplaced: enrolled photos that may be of
-    somebody else, each with the reason. for_one_reason: people none of whose photos was enrolled, all for one reason,
-    such as a renamed folder. threshold: the gallery's, after it.
+    somebody else, each with the reason. for_one_reason: people all or most of whose photos failed for one reason, such
+    as a renamed folder. threshold: the gallery's, after it.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -137,7 +137,8 @@ class Recogniser:
         """
         results = tuple(self.iter_enroll(people, several=several, force=force, again=again))
         found = review(self.gallery, results)
-        return EnrollmentSummary(results, found.alike, found.misplaced, for_one_reason(results), self.gallery.threshold)
+        reasons, threshold = for_one_reason(self.gallery, results), self.gallery.threshold
+        return EnrollmentSummary(results, found.alike, found.misplaced, reasons, threshold)
 
     def iter_enroll(
         self, people: People, *, several: str = "main", force: bool = False, again: bool = False

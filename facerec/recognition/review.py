@@ -1,6 +1,7 @@
 """A look back at an enrollment: who may be one person, what may be misplaced, and what failed for one reason."""
 
-from collections import defaultdict
+import shlex
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from facerec.types import Threshold
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OneReason(Brief):
-    """A person none of whose photos was enrolled, all for one reason, which is one line and says what to do."""
+    """A person's photos that were not enrolled, all or most of their photos, for one reason.
+
+    reason: one line that says what to do.
+    """
 
     person: str
     photos: tuple[Path, ...]
@@ -72,16 +76,38 @@ def _misplaced(gallery: Gallery, results: Sequence[Enrollment], limit: Threshold
             yield path, reason
 
 
-def for_one_reason(results: Sequence[Enrollment]) -> tuple[OneReason, ...]:
-    """Return the people none of whose photos was enrolled, all for one reason: a line each instead of one a photo."""
+def for_one_reason(gallery: Gallery, results: Sequence[Enrollment]) -> tuple[OneReason, ...]:
+    """Return the people all or most of whose photos failed for one reason: a line each instead of one a photo."""
     people: dict[str, list[Enrollment]] = defaultdict(list)
     for result in results:
         people[result.person].append(result)
-    found = []
-    for person, own in people.items():
-        reason = own[0].for_all
-        if reason and all(result.for_all == reason for result in own):
-            photos = "the photo is" if len(own) == 1 else f"all {len(own)} photos are"
-            paths, said = tuple(result.path for result in own), f"{printable(person)}: {photos} {reason}"
-            found.append(OneReason(person, paths, said))
-    return tuple(found)
+    found = ((person, len(own), _most(own)) for person, own in people.items())
+    return tuple(_one_reason(gallery, person, count, alike) for person, count, alike in found if alike)
+
+
+def _most(own: Sequence[Enrollment]) -> list[Enrollment]:
+    """Of a person's photos, those that failed for the commonest reason, if these are most; else none."""
+    reason, count = Counter(result.for_all for result in own).most_common(1)[0]
+    if not reason or 2 * count <= len(own):
+        return []
+    return [result for result in own if result.for_all == reason]
+
+
+def _one_reason(gallery: Gallery, person: str, count: int, alike: Sequence[Enrollment]) -> OneReason:
+    """Say why some photos failed. count: how many photos of the person there are, these among them."""
+    owner, paths = alike[0].owner, tuple(result.path for result in alike)
+    one, several = ("is", "are") if owner else ("was", "were")
+    if count == 1:
+        photos = f"the photo {one}"
+    else:
+        photos = f"{f'all {count}' if len(alike) == count else f'{len(alike)} of {count}'} photos {several}"
+    remedy = f"; if they are one person, {_united(gallery, owner, person)}" if owner else ""
+    return OneReason(person, paths, f"{printable(person)}: {photos} {alike[0].for_all}{remedy}")
+
+
+def _united(gallery: Gallery, old: str, new: str) -> str:
+    """Say how somebody enrolled gets a new name, which others of their photos may have by now."""
+    names = f"{shlex.quote(printable(old))} {shlex.quote(printable(new))}"
+    if new in gallery:
+        return f"`facerec gallery merge {names}` makes one of the two"
+    return f"`facerec gallery rename {names}` gives the new name"

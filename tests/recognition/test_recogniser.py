@@ -102,7 +102,7 @@ def test_one_photo_is_removed_and_enrolled_again_only_if_that_is_meant(club: Rec
     assert club.remove(ann, club.gallery.show(ann)[0].photo_hash[:12]) == 1
     assert ann not in [person.name for person in club.people()], "that was the last one"
     (one,) = club.enroll({ann: photos}).for_one_reason
-    assert one.reason.startswith(f"{ann}: all 2 photos are removed on 20")
+    assert one.reason.startswith(f"{ann}: all 2 photos were removed on 20")
     assert [result.status for result in club.iter_enroll({ann: photos}, again=True)] == ["added", "added"]
     (one,) = club.enroll({"Ann Ray": photos}).for_one_reason
     assert (one.person, one.photos) == ("Ann Ray", tuple(photos))

@@ -46,8 +46,8 @@ def test_who_was_removed_is_not_enrolled_from_the_same_photos(how: str, gallery:
         assert statuses(results) == [(name, "failed")] * 2
         assert results[0].reason.startswith(f"{photo(ANN, 0)}: removed on 20")
         assert results[0].reason.endswith("; `again` enrolls what was removed")
-        (one,) = for_one_reason(results)
-        assert one.reason.startswith(f"{name}: all 2 photos are removed on 20")
+        (one,) = for_one_reason(gallery, results)
+        assert one.reason.startswith(f"{name}: all 2 photos were removed on 20")
     assert statuses(enrolled({"Ann": [photo(ANN, 2)]})) == [("Ann", "added")], "another photo of hers"
     assert statuses(enrolled({"Ann": people["Ann"]}, again=True)) == [("Ann", "added")] * 2
     gallery.remove("Bob")
@@ -92,7 +92,7 @@ def test_again_on_the_command_line(toy: Path, tmp_path: Path) -> None:
     result = run(*command, gallery=tmp_path / "g")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("Ann Lee: all 2 photos are removed on 20")
+    assert line.startswith("Ann Lee: all 2 photos were removed on 20")
     assert line.endswith("; --again enrolls what was removed")
     assert result.stdout.startswith("Ann Lee: 0 added, 0 skipped, 2 failed\n")
     *_, summary = json_lines(run(*command, "--again", "--json", gallery=tmp_path / "g"))
@@ -126,9 +126,40 @@ def test_a_folder_of_somebody_elses_photos_beside_other_photos_is_to_be_merged(
     gallery: Gallery, enrolled, photo
 ) -> None:
     enrolled({"Ann": [photo(ANN, 0)], "Anna": [photo(ANN, 1)]})
-    (one,) = for_one_reason(enrolled({"Anna": [photo(ANN, 0)]}))
+    (one,) = for_one_reason(gallery, enrolled({"Anna": [photo(ANN, 0)]}))
     assert one.reason.startswith("Anna: the photo is enrolled as Ann; if they are one person, `facerec gallery merge")
-    assert for_one_reason(enrolled({"Anna": [photo(ANN, 0), photo(ANN, 1)]})) == (), "one is her own"
+    assert for_one_reason(gallery, enrolled({"Anna": [photo(ANN, 0), photo(ANN, 1)]})) == (), "one is her own"
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_renamed_folder_with_a_stray_photo_is_one_line_and_the_strays(
+    new: bool, gallery: Gallery, enrolled, photo
+) -> None:
+    """Whoever follows the lines keeps everybody's photos. new: the folder got another photo since."""
+    own, stray = [photo(ANN, n) for n in range(6)], photo(BOB, 0)
+    enrolled({"Al": [*own, photo(ANN, 6)], "Alan": [stray, photo(BOB, 1)]})
+    results = enrolled({"Al Sharpton": [*own, stray, *([photo(ANN, 7)] if new else [])]})
+    (one,) = for_one_reason(gallery, results)
+    assert one.photos == tuple(own)
+    remedy = "merge Al 'Al Sharpton'` makes one of the two" if new else "rename Al 'Al Sharpton'` gives the new name"
+    said = f"6 of {8 if new else 7} photos are enrolled as Al; if they are one person, `facerec gallery {remedy}"
+    assert one.reason == f"Al Sharpton: {said}"
+    act = gallery.merge if new else gallery.rename
+    act("Al", "Al Sharpton")
+    again = enrolled({"Al Sharpton": [*own, stray]})
+    assert statuses(again) == [("Al Sharpton", "skipped")] * 6 + [("Al Sharpton", "failed")]
+    assert again[-1].reason.endswith(f"if that is wrong, `facerec gallery remove Alan --photo {stray}`")
+
+
+def test_the_stray_of_a_renamed_folder_has_a_line_on_the_command_line(toy: Path, tmp_path: Path) -> None:
+    people = folder(folder(tmp_path / "people", "Al", ANN, 0, 1, 2), "Alan", BOB, 3, 4)
+    command = ("enroll", people, "--aligned", "--model", toy)
+    run(*command, gallery=tmp_path / "g")
+    (people / "Al").rename(people / "Al Sharpton")
+    stray = (people / "Alan" / "3.png").rename(people / "Al Sharpton" / "3.png")
+    renamed, wrong = run(*command, gallery=tmp_path / "g").stderr.splitlines()
+    assert renamed.startswith("Al Sharpton: 3 of 4 photos are enrolled as Al; ")
+    assert wrong.startswith(f"{stray}: this photo is enrolled as Alan; ")
 
 
 # ------------------------------------------------------------------------------------------------ several spellings
@@ -149,7 +180,7 @@ def test_a_new_spelling_of_a_name_with_the_same_face_is_held_back(gallery: Galle
     assert [person.name for person in gallery.people()] == ["Ann Lee", "Bob"]
     again = enrolled({"Ann Lee": [photo(ANN, 0)], "ann lee": [photo(ANN, 1), photo(ANN, 2)]})
     assert statuses(again) == [("Ann Lee", "skipped"), ("ann lee", "failed"), ("ann lee", "failed")]
-    assert [one.person for one in for_one_reason(again)] == ["ann lee"]
+    assert [one.person for one in for_one_reason(gallery, again)] == ["ann lee"]
     forced = enrolled({"ann lee": [photo(ANN, 1), photo(ANN, 2)]}, force=True)
     assert statuses(forced) == [("ann lee", "added")] * 2
     assert statuses(enrolled({"ann lee": [photo(ANN, 3)]}))[0][1] in {"added", "failed"}, "she is enrolled now"
