@@ -31,6 +31,11 @@ def how_many(number: int, of: str, several: str = "") -> str:
     return f"{number} {of if number == 1 else several or f'{of}s'}"
 
 
+def main_of_several(faces: int, use: str) -> tuple[str, ...]:
+    """Return the remark that only the main face of a photo is used; nothing if it has one. use: as in "is compared"."""
+    return (f"has {faces} faces; the main one {use}",) if faces > 1 else ()
+
+
 def same_form(name: str) -> str:
     """Return a name in the form in which names are compared (Unicode NFC): some file systems separate accents."""
     return unicodedata.normalize("NFC", name)

@@ -13,7 +13,7 @@ from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
-from facerec.text import how_many, printable
+from facerec.text import how_many, main_of_several, printable
 
 if TYPE_CHECKING:
     from facerec.albums.album import AlbumFace, FaceAlbum, Hit
@@ -68,7 +68,7 @@ def search(
     """
     paths = _photos_in(folder)
     from facerec.albums.album import most_similar
-    from facerec.decision.decide import choose_threshold
+    from facerec.decision.decide import choose_pair_threshold
     from facerec.inference.loading import load_embedder, reads_pictures
     from facerec.inference.pipeline import embed_photos
 
@@ -77,12 +77,12 @@ def search(
         return
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
+    limit = choose_pair_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     (wanted,) = embed_photos([photo], detector, embedder)
     if wanted.error is not None:
         raise wanted.error
-    if len(wanted.faces) > 1:
-        common.remark(f"{common.one_line(photo)}: has {len(wanted.faces)} faces; the main one is searched for")
+    for remark in main_of_several(len(wanted.faces), "is searched for"):
+        common.remark(f"{common.one_line(photo)}: {remark}")
     album, failed = _read_album(paths, detector, embedder)
     hits = most_similar(wanted.vectors[0], album, limit, top)
     for hit in hits:

@@ -277,9 +277,15 @@ def summarise(photos: int, counts: Mapping[str, int], as_json: bool, faces: int 
 
 
 def same_or_not(answer: "Verification", explain: bool) -> str:
-    """Return the line that says whether two faces are one person's. explain: with the reason."""
+    """Return the line that says whether two faces are one person's. explain: with the reason.
+
+    The reason also stands where two digits would not show that the distance is above the threshold.
+    """
     said = click.style("the same person", fg="green") if answer.same else click.style("different people", fg="yellow")
-    return f"{said}: {answer.reason if explain or answer.distance is None else f'distance {answer.distance:.2f}'}"
+    if explain or answer.distance is None:
+        return f"{said}: {answer.reason}"
+    looks_within = round(answer.distance, 2) <= round(answer.threshold.distance, 2)
+    return f"{said}: {f'distance {answer.distance:.2f}' if answer.same == looks_within else answer.reason}"
 
 
 def show_progress(

@@ -202,13 +202,13 @@ def verify(
     \b
     facerec verify passport.jpg selfie.jpg
     """
-    from facerec.decision.decide import choose_threshold
+    from facerec.decision.decide import choose_pair_threshold
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import verify as verify_photos
 
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
-    limit = choose_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
+    limit = choose_pair_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     answer = verify_photos(photo_a, photo_b, detector, embedder, limit)
     if answer.distance is None:
         raise DataError(f"{common.one_line(photo_a)} and {common.one_line(photo_b)}: {answer.reason}")

@@ -53,6 +53,8 @@ def show_features(
     title = f"{common.one_line(Path(photo.name))} in {card.name}"
     write_sheet(saliency_sheet.draw_sheet(sight, title, layer, subject), output)
     channels = saliency_sheet.strongest(sight.maps)
+    for remark in () if as_json else sight.remarks:
+        common.remark(remark)
     if as_json:
         common.emit(
             {
@@ -65,6 +67,7 @@ def show_features(
                 "model": card.name,
                 "model_fingerprint": card.fingerprint,
             }
+            | common.remarks_json(sight.remarks)
         )
     else:
         click.echo(f"{common.one_line(output)}: {layer} of {card.name}; Grad-CAM of {subject}")

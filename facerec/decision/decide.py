@@ -17,6 +17,8 @@ from facerec.errors import ConfigError
 from facerec.text import Brief
 from facerec.types import Candidate, Decision, Threshold
 
+LEAST = 1e-5  # a threshold below this is none: rounding alone sets two float32 vectors so far apart
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification(Brief):
@@ -252,6 +254,16 @@ def _digits(distance: float, limit: float) -> int:
     if distance <= limit:
         return 2  # rounding keeps the order, so a distance within the limit is never printed as above it
     return next(n for n in count(2) if float(f"{distance:.{n}f}") > float(f"{limit:.{n}f}"))
+
+
+def choose_pair_threshold(given: float | None, stated: Threshold | None, model: str) -> Threshold:
+    """Return the threshold for comparing two photos: the one asked for, or else `stated`, that of the model's card.
+
+    ConfigError as for `choose_threshold`, and if the card's threshold is so small that nothing can be within it.
+    """
+    if given is None and stated is not None and stated.distance < LEAST:
+        raise ConfigError(f"the card of {model} states no usable threshold; give a `threshold` above 0 and up to 4")
+    return choose_threshold(given, stated, model)
 
 
 def choose_threshold(given: float | None, measured: Threshold | None, model: str) -> Threshold:

@@ -22,7 +22,7 @@ from facerec.models.network import Network
 from facerec.models.saliency import Sight, likeness, look
 from facerec.photos.crops import centre_picture
 from facerec.photos.reading import read_image
-from facerec.text import printable
+from facerec.text import main_of_several, printable
 from facerec.types import Image
 
 CHANNELS = 16  # the number of channels shown, in rows of ACROSS
@@ -48,20 +48,23 @@ def look_at_face(
     embeddings, as `verify` has it; the map explains the cosine of the two crops. ImageError if a photo cannot be read;
     NoFaceError if it has no face; ConfigError if there is no such stage.
     """
+    face, remarks = _main_face(photo, detector, "is shown" if against is None else "is compared")
     if against is None:
-        return look(network, _main_face(photo, detector), stage)
-    face, other = _main_face(photo, detector), _main_face(against, detector)
-    sight = look(network, face, stage, other)
-    return dataclasses.replace(sight, score=likeness(network, face, other, mirrored))
+        return dataclasses.replace(look(network, face, stage), remarks=remarks)
+    other, others = _main_face(against, detector, "is compared")
+    score, sight = likeness(network, face, other, mirrored), look(network, face, stage, other)
+    return dataclasses.replace(sight, score=score, remarks=(*remarks, *others))
 
 
-def _main_face(photo: Path, detector: Detector) -> Image:
-    ((_, faces, _),) = faces_in_photos([photo], detector, 1)
+def _main_face(photo: Path, detector: Detector, use: str) -> tuple[Image, tuple[str, ...]]:
+    """Return the main face's crop, and what is odd about the photo. use: what is done with the face, in words."""
+    ((_, faces, odd),) = faces_in_photos([photo], detector, 1)
     if isinstance(faces, FacerecError):
         raise faces
     if not faces:
         raise NoFaceError(f"{printable(photo)}: no face found; use a photo with a clear, larger face")
-    return faces[0].crop
+    remarks = (*odd, *main_of_several(len(faces), use))
+    return faces[0].crop, tuple(f"{printable(photo)}: {remark}" for remark in remarks)
 
 
 def require_faces(card: ModelCard) -> None:

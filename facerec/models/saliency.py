@@ -37,7 +37,7 @@ class Sight:
     normalised red, green and blue. maps: (C, s, s), the stage's output. heat: (s, s), Grad-CAM; not negative.
     row: (dim,), the probabilities of the classes; or the embedding, or without a head the features, of length 1.
     score: the largest probability; or the cosine with the other embedding, of this one view of both; or the length of
-    the embedding before it was scaled to 1.
+    the embedding before it was scaled to 1. remarks: what is odd about the photos, each with the photo's name.
     """
 
     picture: Image
@@ -46,6 +46,7 @@ class Sight:
     heat: Maps
     row: Maps
     score: float
+    remarks: tuple[str, ...] = ()
 
 
 def look(network: Network, picture: Image, stage: str, against: Image | None = None) -> Sight:

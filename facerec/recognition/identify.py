@@ -19,8 +19,8 @@ from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
 from facerec.photos.drawing import save_annotated
 from facerec.photos.memory import AnyPhoto
-from facerec.text import Brief, printable
-from facerec.types import Box, Decision, Face, Threshold
+from facerec.text import Brief, main_of_several, printable
+from facerec.types import Box, Decision, Face, Photo, Threshold
 from facerec.vectors import paired_distances
 
 
@@ -117,8 +117,13 @@ def verify(a: AnyPhoto, b: AnyPhoto, detector: Detector, embedder: Embedder, thr
         if photo.error is not None:
             raise photo.error
     answer = same_person(float(paired_distances(first.vectors, second.vectors)[0]), threshold)
-    remarks = [f"{printable(photo.path)}: {remark}" for photo in (first, second) for remark in photo.remarks]
-    return replace(answer, remarks=tuple(remarks))
+    return replace(answer, remarks=(*_odd(first), *_odd(second)))
+
+
+def _odd(photo: Photo) -> list[str]:
+    """Return what is odd about a photo that is compared, each with the photo's name."""
+    remarks = (*photo.remarks, *main_of_several(len(photo.faces) + photo.others, "is compared"))
+    return [f"{printable(photo.path)}: {remark}" for remark in remarks]
 
 
 def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, passphrase: str | None = None) -> Gallery:

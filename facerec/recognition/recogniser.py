@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 
 from facerec.decision.calibration import Calibration
-from facerec.decision.decide import Verification, choose_threshold
+from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold
 from facerec.errors import ConfigError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
@@ -216,11 +216,13 @@ class Recogniser:
         return identify(self.gallery, photos_of(photos), self._model.detector, self._model.embedder, limit, top)
 
     def verify(self, photo: PhotoInput, other: PhotoInput) -> Verification:
-        """Whether the main faces of two photos are one person's, by the gallery's threshold or the model's.
+        """Whether the main faces of two photos are one person's, by the threshold on the model's card.
 
-        Raises NoFaceError or ImageError for a photo that cannot be used.
+        The gallery's threshold is for searches and depends on who is enrolled. Raises NoFaceError or ImageError for a
+        photo that cannot be used, ConfigError where the card states no usable threshold.
         """
-        limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        card = self._model.embedder.card
+        limit = choose_pair_threshold(None, card.default_threshold, card.name)
         first, second = photo_of(photo, "first photo"), photo_of(other, "second photo")
         return verify(first, second, self._model.detector, self._model.embedder, limit)
 

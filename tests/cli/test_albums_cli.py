@@ -298,4 +298,8 @@ def test_two_faces_of_a_photo_are_two_people_and_the_main_one_is_searched_for(co
     copies = json_lines(result)[:2]
     assert result.stderr == f"{couple / 'both.png'}: has 2 faces; the main one is searched for\n"
     assert (str(couple / "both.png"), 0) in {(line["image"], line["face"]) for line in copies}
+    remark = f"{couple / 'both.png'}: has 2 faces; the main one is compared"
+    assert run("verify", couple / "b.png", couple / "both.png", "--model", toy).stderr == f"{remark}\n"
+    (line,) = json_lines(run("verify", couple / "both.png", couple / "b.png", "--json", "--model", toy))
+    assert line["remarks"] == [remark]
     assert copies[1]["distance"] < 0.01, "its main face, and the photo that was pasted there"

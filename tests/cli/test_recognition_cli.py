@@ -11,6 +11,10 @@ import toy_model
 from running import json_lines, run
 from toy_model import NAMES
 
+from facerec.cli import common
+from facerec.decision.decide import same_person
+from facerec.types import Threshold
+
 gallery = toy_fixtures.three_people
 
 
@@ -280,6 +284,23 @@ def test_verify_is_a_test_for_scripts(crops: Path, toy: Path) -> None:
     others = {b: 0, crops / "stranger.png": 1, crops / "missing.png": 2}
     assert {other: run("verify", a, other, *options).exit_code for other in others} == others
     assert run("verify", a, b, *options, "--threshold", 5).exit_code == 2
+
+
+@pytest.mark.parametrize(("distance", "shown"), [(0.501, True), (0.5049, True), (0.5051, False), (0.4999, False)])
+def test_verify_shows_the_threshold_where_two_digits_would_not_tell(distance: float, shown: bool) -> None:
+    line = common.same_or_not(same_person(distance, Threshold(0.5, "made up")), explain=False)
+    assert ("threshold 0.5" in line) == shown
+    assert ("different people" in line) == (distance > 0.5)
+
+
+@pytest.mark.parametrize("distance", [0.0, 3e-7])
+def test_verify_by_a_card_without_a_usable_threshold(distance: float, crops: Path, tmp_path: Path) -> None:
+    model = toy_model.write_model(tmp_path, threshold={"distance": distance, "fmr": 0.001, "source": "untrained"})
+    photos = [crops / "ann.png", crops / "stranger.png", "--aligned", "--model", model]
+    refused = run("verify", *photos)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "the card of toy states no usable threshold; give a --threshold" in refused.stderr
+    assert run("verify", *photos, "--threshold", 0.5).exit_code == 1
 
 
 def test_verify_of_faces_that_cannot_be_compared(crops: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

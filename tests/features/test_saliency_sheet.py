@@ -15,6 +15,7 @@ from running import json_lines, run
 from torch import nn
 
 from facerec.errors import ConfigError
+from facerec.faces.detector import AlignedDetector
 from facerec.features import saliency_sheet
 from facerec.features.saliency_sheet import CHANNELS, decision, draw_sheet, mosaic, strongest
 from facerec.inference.loading import load_embedder, load_stage
@@ -250,6 +251,19 @@ def test_a_face_for_itself_and_against_another(tiny_model: Path, crops: Path, tm
     assert PIL.Image.open(tmp_path / "pair.jpg").format == "JPEG"
     text = run(*words[:-1], "--output", tmp_path / "text.png")
     assert text.stdout == f"{tmp_path / 'text.png'}: stage3 of tiny; Grad-CAM of {own['decision']}\n"
+
+
+def test_a_photo_of_several_faces_is_told(
+    tiny_model: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect = AlignedDetector.detect
+    monkeypatch.setattr(AlignedDetector, "detect", lambda self, images: [2 * each for each in detect(self, images)])
+    ann, other = crops / "ann.png", crops / "stranger.png"
+    words = ["show-features", ann, "--aligned", "--model", tiny_model, "--layer", "stage3"]
+    alone = run(*words, "--output", tmp_path / "a.png")
+    assert alone.stderr == f"{ann}: has 2 faces; the main one is shown\n"
+    (pair,) = json_lines(run(*words, "--output", tmp_path / "b.png", "--against", other, "--json"))
+    assert pair["remarks"] == [f"{photo}: has 2 faces; the main one is compared" for photo in (ann, other)]
 
 
 def test_a_pair_has_the_figure_that_verify_has(crops: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from facerec.faces.detector import AlignedDetector
 from facerec.inference.face_model import FaceModel, load
 from facerec.search.growing import GrowingArray
 from facerec.search.people import PeopleIndex
+from facerec.types import Face, Image, Threshold
 
 
 @pytest.fixture
@@ -94,6 +95,27 @@ def test_a_stranger_is_nobody_and_everybody_can_be_listed_verified_and_removed(c
     assert toy_model.NAMES[0] not in [person.name for person in club.people()]
     with pytest.raises(UnknownPersonError):
         club.remove(toy_model.NAMES[0])
+
+
+class _TwoFaces(AlignedDetector):
+    """Finds every face twice."""
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        return [faces * 2 for faces in super().detect(images)]
+
+
+def test_verify_compares_by_the_models_card_and_says_that_there_are_more_faces(
+    toy: Path, crops: Path, tmp_path: Path
+) -> None:
+    """As `facerec verify` does; the gallery's threshold depends on who is enrolled."""
+    with Recogniser(tmp_path / "club", create=True, model=toy, detector=_TwoFaces()) as club:
+        club.enroll(crops / "people")
+        club.calibrate(0.9, [toy_model.crop(person, 0) for person in range(50, 60)])
+        found = club.verify(crops / "ann.png", toy_model.crop(0, 5))
+        assert club.threshold != found.threshold == Threshold(0.5, toy_model.THRESHOLD["source"])
+    ann, other = found.remarks
+    assert ann == f"{crops / 'ann.png'}: has 2 faces; the main one is compared"
+    assert other.endswith("photo: has 2 faces; the main one is compared")
 
 
 def test_one_photo_is_removed_and_enrolled_again_only_if_that_is_meant(club: Recogniser, crops: Path) -> None:
