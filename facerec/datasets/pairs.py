@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facerec.datasets.text_files import csv_records, read_lines
 from facerec.errors import DataError
+from facerec.text import same_form
 
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
@@ -64,12 +65,19 @@ def _is_number(text: str) -> bool:
 
 
 def _numbered(path: Path, rows: Iterator[tuple[int, list[str]]], parse: Callable[[list[str]], Pair]) -> Iterator[Pair]:
-    """Parse (line number, fields); turn a ValueError into a DataError that names the file and the line."""
+    """Parse (line number, fields); turn a ValueError into a DataError that names the file and the line.
+
+    No photo may be paired with itself, and no pair may stand twice, whichever photo comes first: it would count twice.
+    """
+    lines: dict[frozenset[str], int] = {}  # pair -> its line
     for number, fields in rows:
         try:
             row = parse(fields)
-            if row[0] == row[1]:
+            pair = frozenset(map(same_form, row[:2]))
+            if len(pair) == 1:
                 raise ValueError(f"photo {row[0]} is paired with itself; name two photos")
+            if (first := lines.setdefault(pair, number)) != number:
+                raise ValueError(f"{row[0]} and {row[1]} are also the pair of line {first}; leave one of the lines")
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}") from error
         yield row

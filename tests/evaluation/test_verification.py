@@ -97,6 +97,11 @@ BAD = {
     "one fold": ("a,b,same,fold\nx.jpg,y.jpg,1,4\nx.jpg,z.jpg,0,4\n", "all pairs are in fold 4; give two or more"),
     "no photo": ("a,b,same\n,y.jpg,1\n", "line 2: photo ''; write a path relative"),
     "absolute path": ("a,b,same\nx.jpg,/y.jpg,1\n", "line 2: photo '/y.jpg'; write a path relative"),
+    "one pair twice": (
+        "a,b,same\nx.jpg,y.jpg,1\n\nx.jpg,z.jpg,0\ny.jpg,./x.jpg,0\n",
+        "line 5: y.jpg and x.jpg are also the pair of line 2; leave one of the lines",
+    ),
+    "LFW one pair twice": ("2\nAnn 1 2\nAnn 2 1\nAnn 1 Bob 2\nAnn 1 Bob 3\n", "are also the pair of line 2"),
     "one photo twice": ("a,b,same\nx.jpg,./x.jpg,1\n", "line 2: photo x.jpg is paired with itself"),
     "open quote": ('a,b,same\n"x.jpg,y.jpg,1\n', "line 2: not CSV"),
     "LFW header of three": ("10 300 5\nAnn 1 2\n", "line 1: '10 300 5'; write the folds"),
