@@ -1,10 +1,11 @@
 """Finds the photos that a text file names if their endings differ: 1.png or 1.jpg.png for the name 1.jpg.
 
 People convert their photos, and crops are PNG files. A name means the photo of exactly this name, or its crop NAME.png.
-If there is neither, it means the photo that differs only in its ending.
+If there is neither, it means the photo that differs only in its ending, if there is exactly one.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -18,15 +19,24 @@ CROP = ".png"
 def names_of(photos: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """Photo -> the name that means it, for the photos that have one.
 
-    If several photos differ from a name only in their endings, the name means the first in order.
+    If several photos differ from a name only in their endings, the name means none of them. A photo that differs so
+    from several names has none of them.
     """
-    known, paths = set(names), sorted(photos)
+    known, paths = set(names), sorted(set(photos))
     found = {photo: name for photo in paths for name in (photo.removesuffix(CROP), photo) if name in known}
-    free = {_bare(name): name for name in sorted(known - set(found.values()))}
-    for photo in paths:
-        if photo not in found and _bare(photo) in free:
-            found[photo] = free.pop(_bare(photo))
+    free = _by_bare(known - set(found.values()))
+    for bare, others in _by_bare(photo for photo in paths if photo not in found).items():
+        if len(others) == len(free.get(bare, ())) == 1:
+            found[others[0]] = free[bare][0]
     return found
+
+
+def _by_bare(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of photos by what `_bare` leaves of them."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[_bare(name)].append(name)
+    return alike
 
 
 def _bare(name: str) -> str:
@@ -36,12 +46,15 @@ def _bare(name: str) -> str:
 
 
 def locate(names: Iterable[str], root: Path) -> dict[str, Path]:
-    """The path of each photo, named relative to the folder `root` with `/`; where it should be if there is none."""
+    """The path of each photo, named relative to the folder `root` with `/`; where it should be if there is none.
+
+    A photo that is named itself is not taken for another.
+    """
     paths = {name: root / name for name in names}
-    missing = [name for name, path in paths.items() if not os.path.exists(path)]
+    missing = {name for name, path in paths.items() if not os.path.exists(path)}
     folders = {PurePosixPath(name).parent for name in missing}
-    found = names_of([photo for folder in folders for photo in _photos_in(root, folder)], missing)
-    return paths | {name: root / photo for photo, name in found.items()}
+    found = names_of([photo for folder in folders for photo in _photos_in(root, folder)], paths)
+    return paths | {name: root / photo for photo, name in found.items() if name in missing}
 
 
 def _photos_in(root: Path, folder: PurePosixPath) -> list[str]:

@@ -220,7 +220,8 @@ class SecondTask:
 def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> SecondTask:
     """The second task on a task's photos; raises DataError where the attribute cannot be learned or judged."""
     path = attribute.path
-    values, others = (attribute.values(_within(photos)) for photos in (train, validation))
+    told = attribute.values([*_within(train), *_within(validation)])  # at once: a name means one photo of both sets
+    values, others = told[: len(train)], told[len(train) :]
     classes = sorted(set(values))
     if len(classes) < 2:
         raise DataError(f"{path}: {attribute.name} is {classes[0]} for all training photos; two values are needed")

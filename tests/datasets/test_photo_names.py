@@ -16,12 +16,22 @@ from facerec.errors import DataError
 def test_a_name_means_its_photo_or_its_crop_or_else_the_one_of_another_ending() -> None:
     same = {"a/1.jpg": "a/1.jpg", "a/1.jpg.png": "a/1.jpg"}
     assert names_of(same, ["a/1.jpg"]) == same
-    assert names_of(["a/1.webp", "a/1.png", "a/1.JPG", "b/1.png"], ["a/1.jpg"]) == {"a/1.JPG": "a/1.jpg"}
+    assert names_of(["a/1.webp", "b/1.png"], ["a/1.jpg"]) == {"a/1.webp": "a/1.jpg"}
     assert names_of(["a/1.png", "a/1.webp"], ["a/1.jpg", "a/1.webp"]) == {"a/1.png": "a/1.jpg", "a/1.webp": "a/1.webp"}
     assert names_of(["a/1.jpg.png", "a/1.png.png"], ["a/1.png", "a/1.jpg"]) == {
         "a/1.jpg.png": "a/1.jpg", "a/1.png.png": "a/1.png",
     }  # fmt: skip
     assert names_of(["a/1.v2.png", "a/2"], ["a/1.jpg", "a/1"]) == {}, "what is no ending of photos is part of the name"
+
+
+def test_what_may_be_one_of_several_photos_is_none_of_them(tmp_path: Path) -> None:
+    assert names_of(["a/1.webp", "a/1.png", "b/1.png"], ["a/1.jpg", "b/1.jpg"]) == {"b/1.png": "b/1.jpg"}
+    assert names_of(["a/1.png"], ["a/1.jpg", "a/1.bmp"]) == {}, "it may be either"
+    for name in ("1.png", "1.webp", "2.png"):
+        (tmp_path / name).touch()
+    assert locate(["1.jpg"], tmp_path) == {"1.jpg": tmp_path / "1.jpg"}
+    named = {name: tmp_path / name for name in ("2.jpg", "2.png")}
+    assert locate(named, tmp_path) == named, "a pair of both would be of one photo with itself"
 
 
 def test_photos_are_located_below_a_folder(tmp_path: Path) -> None:
@@ -61,7 +71,7 @@ def test_every_file_that_names_photos_takes_them(tmp_path: Path, caplog: pytest.
     ]  # fmt: skip
 
 
-def test_of_two_photos_with_one_name_only_the_first_has_it(tmp_path: Path) -> None:
+def test_of_two_photos_with_one_name_neither_has_it(tmp_path: Path) -> None:
     (tmp_path / "light.csv").write_text("photo,light\nAnn/1.jpg,day\n")
-    with pytest.raises(DataError, match=r"has no line for 1 photo that is used, the first Ann/1\.webp"):
+    with pytest.raises(DataError, match=r"has no line for 2 photos that are used, the first Ann/1\.png"):
         read_attribute(tmp_path / "light.csv").values(["Ann/1.png", "Ann/1.webp"])

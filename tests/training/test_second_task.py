@@ -296,6 +296,14 @@ def test_labels_stand_in_the_order_of_the_photos(lit_faces: Data) -> None:
         assert [second.classes[label] for label in labels] == [lamp_of(path) for path in photos.paths]
 
 
+def test_other_endings_are_said_once_for_both_sets(lit_faces: Data, tmp_path: Path, caplog: Any) -> None:
+    task = lit_faces.task(SMALL)
+    (tmp_path / "lamp.csv").write_text(Path(lamp(lit_faces)).read_text("utf-8").replace(".png,", ".webp,"), "utf-8")
+    find_second(read_attribute(tmp_path / "lamp.csv"), task.train, task.validation)
+    (said,) = caplog.messages
+    assert f"{len(task.train) + len(task.validation)} photos taken under another ending" in said
+
+
 # ------------------------------------------------------------------------------------------------- answers
 
 
