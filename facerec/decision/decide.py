@@ -190,6 +190,15 @@ def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold
     return f"nearer to {best.person} ({nearest}) than to {person} ({farther}): {_compared(best.distance, threshold)}"
 
 
+def far_from_own(person: str, distance: float, threshold: Threshold) -> str:
+    """Say why a photo enrolled as `person` is probably of somebody else: it is far from their other photos.
+
+    distance: to the unit mean of their other templates, above the threshold.
+    """
+    digits, limit = _digits(distance, threshold.distance), threshold.distance
+    return f"{distance:.{digits}f} from the other photos of {person}, above the threshold {limit:.{digits}f}"
+
+
 def vetoed(candidate: Candidate, threshold: Threshold) -> str | None:
     """Return why a face should not be enrolled as a candidate: it matches a face that was said not to be them.
 

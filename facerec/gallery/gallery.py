@@ -118,8 +118,11 @@ class Gallery:
         None if there is neither.
         """
         calibration = self.calibration() if self._cache is not None else None
-        if calibration is not None:
-            return calibration.threshold
+        return self.model_threshold if calibration is None else calibration.threshold
+
+    @property
+    def model_threshold(self) -> Threshold | None:
+        """The threshold of the model's card, for a pair of photos; None if it has none."""
         with self.store.read() as db:
             distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         return None if distance is None else Threshold(distance, source)
@@ -250,6 +253,14 @@ class Gallery:
         with self.store.lock:
             found, apart = self._bound().current().alike(names, limit), self._bound().apart()
             return [pair for pair in found if frozenset(pair[:2]) not in apart]
+
+    def far_from_own(self, names: Iterable[str], limit: float) -> list[tuple[str, Vectors, float]]:
+        """Return the vectors of people that are farther than `limit` from the person's others.
+
+        See `PeopleIndex.far_from_own`.
+        """
+        with self.store.lock:
+            return self._bound().current().far_from_own(names, limit)
 
     def _current(self, vectors: Vectors) -> tuple[PeopleIndex, VetoedFaces]:
         """Return the people and the vetoed faces; GalleryError if the vectors to be searched are no unit rows."""

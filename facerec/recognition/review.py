@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.decision.decide import misplaced
+from facerec.decision.decide import far_from_own, misplaced
 from facerec.gallery.gallery import Gallery
 from facerec.recognition.enroll import Enrollment
 from facerec.text import Brief, printable
@@ -44,7 +44,8 @@ class Review(Brief):
     """What a look back at an enrollment suggests.
 
     alike: pairs of people who may be one, of whom one at least got photos; the nearest first. misplaced:
-    photos that were enrolled, and why each of them is likely to be of somebody else who was enrolled after it.
+    photos that were enrolled, and why each of them is likely to be of somebody else: it is nearer to somebody who was
+    enrolled after it, or far from all other photos of its person; and the command that takes it out.
     """
 
     alike: tuple[Alike, ...]
@@ -57,23 +58,44 @@ def review(gallery: Gallery, results: Sequence[Enrollment]) -> Review:
     A photo can only be held back for the sake of somebody who was enrolled before it; here everybody is.
     """
     limit = gallery.threshold
-    if limit is None or len(gallery) < 2:
+    if limit is None:
         return Review((), ())
-    people = dict.fromkeys(result.person for result in results if result.status == "added")
+    added = [result for result in results if result.status == "added"]
+    people = dict.fromkeys(result.person for result in added)
     alike = tuple(Alike(*pair) for pair in gallery.alike(people, limit.distance))
-    return Review(alike, tuple(_misplaced(gallery, results, limit)))
+    return Review(alike, tuple(_misplaced(gallery, added, limit)))
 
 
-def _misplaced(gallery: Gallery, results: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:
-    """The photos that were added and are likely to be of somebody else, and why."""
-    added = [(result.path, result.person, result.vector) for result in results if result.vector is not None]
-    if not added:
-        return
-    paths, people, vectors = zip(*added, strict=True)
-    found = gallery.nearest_and_named(np.stack(vectors), people)
-    for path, person, candidates in zip(paths, people, found, strict=True):
-        if reason := misplaced(person, candidates, limit):
-            yield path, reason
+def _misplaced(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:
+    """The photos that were added and are likely to be of somebody else, why, and how they are taken out."""
+    nearer, farther = _nearer_to_somebody_else(gallery, added, limit), _far_from_own(gallery, added, limit)
+    for result in added:
+        if reason := nearer.get(result) or farther.get(result):
+            words = (shlex.quote(printable(word)) for word in (result.person, result.path))
+            yield result.path, f"{reason}; if so, `facerec gallery remove {' --photo '.join(words)}`"
+
+
+def _nearer_to_somebody_else(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:
+    """The photos that are nearer to somebody else enrolled by now, and why."""
+    vectors = [result.vector for result in added if result.vector is not None]
+    if not vectors:
+        return {}
+    found = gallery.nearest_and_named(np.stack(vectors), [result.person for result in added])
+    reasons = ((each, misplaced(each.person, near, limit)) for each, near in zip(added, found, strict=True))
+    return {each: reason for each, reason in reasons if reason}
+
+
+def _far_from_own(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:
+    """The photos that are far from their own person's other photos, and why.
+
+    Far is above the gallery's threshold and that of two photos: with many people, the former is so strict that many
+    photos of the right person are above it.
+    """
+    limit = max(limit, gallery.model_threshold or limit, key=lambda threshold: threshold.distance)
+    found = gallery.far_from_own(dict.fromkeys(result.person for result in added), limit.distance)
+    far = {(person, vector.tobytes()): far_from_own(person, distance, limit) for person, vector, distance in found}
+    named = ((each, far.get((each.person, each.vector.tobytes()))) for each in added if each.vector is not None)
+    return {each: reason for each, reason in named if reason}
 
 
 def for_one_reason(gallery: Gallery, results: Sequence[Enrollment]) -> tuple[OneReason, ...]:

@@ -1,8 +1,9 @@
 """Leave-one-out: compare each vector with its own person's other vectors, and with all other people.
 
-This is the only place in facerec that leaves vectors out. It serves three purposes: searching a gallery with its own
-templates (`evaluation.self_search`), using its people as strangers of their kind (`decision.population`), and checking
-the labels of photos (`curation.label_fit`). Distances are squared Euclidean, from 0 to 4.
+This is the only place in facerec that leaves vectors out. It serves four purposes: searching a gallery with its own
+templates (`evaluation.self_search`), using its people as strangers of their kind (`decision.population`), checking the
+labels of photos (`curation.label_fit`), and looking back at an enrollment (`recognition.review`). Distances are squared
+Euclidean, from 0 to 4.
 """
 
 from dataclasses import dataclass
@@ -36,9 +37,33 @@ def leave_one_out(vectors: Vectors, places: Places, means: Vectors) -> LeftOut:
 
     places: (N,) the number of each row's person. means: (P, D) the people's unit means.
     """
+    return LeftOut(own_distances(vectors, places), *nearest_others(vectors, places, means))
+
+
+def own_distances(vectors: Vectors, places: Places) -> NDArray[np.float32]:
+    """Return the (N,) distances of (N, D) unit rows to the unit mean of the same person's other rows, as `LeftOut.own`.
+
+    places: (N,) the number of each row's person.
+    """
     own = paired_distances(_means_of_others(vectors, places), vectors)
     own[np.bincount(places)[places] < 2] = np.inf
-    return LeftOut(own, *nearest_others(vectors, places, means))
+    return own
+
+
+def far_from_own(vectors: Vectors, places: Places, limit: float) -> NDArray[np.bool_]:
+    """Whether each of (N, D) unit rows is farther than `limit` from its own person's other rows: each, and their mean.
+
+    The mean alone would not do: of three rows with a wrong one, the right ones are far from their others' mean, too. If
+    all rows of a person are that far apart, the first is not marked. places: (N,) the number of each row's person.
+    """
+    own = own_distances(vectors, places)
+    far = (own > limit) & np.isfinite(own)
+    for row in np.flatnonzero(far):
+        mine = np.flatnonzero(places == places[row])
+        far[row] = paired_distances(vectors[mine[mine != row]], vectors[row]).min() > limit
+    people, first = np.unique(places, return_index=True)
+    far[first] &= np.isin(people, places[~far])
+    return far
 
 
 def nearest_others(vectors: Vectors, places: Places, means: Vectors) -> tuple[NDArray[np.float32], NDArray[np.intp]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, nearest_rows
+from facerec.search.leave_one_out import far_from_own, own_distances
 from facerec.types import Candidate, Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, unit_means
 
@@ -131,6 +132,18 @@ class PeopleIndex:
         named = [self._place.get(name, nearest[0]) for name, nearest in zip(names, found, strict=True)]
         rows = zip(vectors, found, named, strict=True)
         return [self._ranked(vector, dict.fromkeys((*nearest, own))) for vector, nearest, own in rows]
+
+    def far_from_own(self, names: Iterable[str], limit: float) -> list[tuple[str, Vectors, float]]:
+        """Return the vectors of these people that are far from the person's others, as `leave_one_out.far_from_own`.
+
+        Each is a name, a (D,) row and its distance to the unit mean of the others, in the order of `ids`. Names that
+        nobody has are ignored.
+        """
+        searched = [self._place[name] for name in names if name in self._place]
+        mine = np.flatnonzero(np.isin(self.places, searched))
+        vectors, places = self.vectors[mine], self.places[mine]
+        far, own = far_from_own(vectors, places, limit), own_distances(vectors, places)
+        return [(self.names[places[row]], vectors[row], float(own[row])) for row in np.flatnonzero(far)]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
         """Return the pairs of people at most `limit` apart, at least one of them in `names`; nearest pair first.

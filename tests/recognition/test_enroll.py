@@ -197,6 +197,38 @@ def test_review_finds_what_was_enrolled_before_its_own_person(gallery: Gallery, 
     assert "than to Ann (" in reason
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_review_finds_the_photo_of_somebody_who_is_not_enrolled(others: int, gallery: Gallery, enrolled, photo) -> None:
+    """A folder one level too high, or photos of two people under one new name."""
+    stray = photo(BOB, 0)
+    results = enrolled({"Cy": [photo(CY, 0)] * others, "Al": [*(photo(ANN, n) for n in range(6)), stray]})
+    assert {result.status for result in results} == {"added"}
+    ((path, reason),) = review(gallery, results).misplaced
+    assert path == stray
+    distance, said = reason.split(" ", 1)
+    assert float(distance) > 1
+    remedy = f"if so, `facerec gallery remove Al --photo {stray}`"
+    assert said == f"from the other photos of Al, above the threshold {LIMIT.distance:.2f}; {remedy}"
+    later = enrolled({"Al": [stray, photo(ANN, 7)]})
+    assert [result.status for result in later] == ["skipped", "added"]
+    assert review(gallery, later).misplaced == (), "only photos that were just added"
+
+
+def test_a_photo_is_far_from_its_person_only_above_the_threshold_of_two_photos(
+    gallery: Gallery, enrolled, photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = enrolled({"Al": [photo(ANN, 0), photo(ANN, 1), photo(BOB, 0)]})
+    monkeypatch.setattr(Gallery, "threshold", LIMIT)
+    assert len(review(gallery, results).misplaced) == 1
+    monkeypatch.setattr(Gallery, "model_threshold", Threshold(3.9, "lenient"))
+    assert review(gallery, results).misplaced == ()
+
+
+def test_a_review_never_has_all_photos_of_a_person_removed(gallery: Gallery, enrolled, photo) -> None:
+    results = enrolled({"Al": [photo(ANN, 0), photo(BOB, 0)], "Mixed": [photo(n, 0) for n in (CY, 7, 8)]})
+    assert [path for path, _ in review(gallery, results).misplaced] == [photo(BOB, 0), photo(7, 0), photo(8, 0)]
+
+
 def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
     enrolled({"Cy": [photo(CY, 0)], "Ann": [photo(ANN, n) for n in range(3)], "Bob": [photo(BOB, 0), photo(BOB, 1)]})
     names, means = gallery.mean_templates()

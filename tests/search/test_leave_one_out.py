@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 
-from facerec.search.leave_one_out import leave_one_out, nearest_others
+from facerec.search.leave_one_out import far_from_own, leave_one_out, nearest_others
 from facerec.types import Vectors
 from facerec.vectors import unit_means, unit_rows
 
@@ -57,3 +57,13 @@ def test_where_the_others_cancel_out_the_first_of_them_stands_for_them() -> None
     vectors = np.stack([x, x, -x, y])
     own = leave_one_out(vectors, places, unit_means(vectors, places)).own
     np.testing.assert_allclose(own, [0, 0, 4, np.inf], atol=1e-6)
+
+
+def test_far_from_own_is_far_from_each_of_them_and_from_their_mean() -> None:
+    x, y, z = np.eye(3, dtype=np.float32)
+    rows = np.stack([x, x, y, x, y, x, y, z, x, x, x, y, y])
+    places = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 4, 4])
+    far = far_from_own(rows, places, 1)
+    assert np.flatnonzero(far).tolist() == [2, 4, 6, 7], "where all of a person's are far apart, the first stays"
+    mixed = np.random.default_rng(0).permutation(len(rows))[::-1]
+    assert far_from_own(rows[mixed], places[mixed], 1).sum() == far.sum(), "in any order"
