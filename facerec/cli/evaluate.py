@@ -170,10 +170,11 @@ def identification(
 def classification(images: Path, attribute: Path | None, as_json: bool, **settings: Any) -> None:
     """Measure the classes that a model gives to photos.
 
-    Reports the accuracy, ROC AUC and which class is taken for which, with 95 % intervals over photos. A photo that
-    cannot be used counts as a wrong answer. With --attribute, the folders may be of classes or of people, and the
-    answers of the model's second head are compared with FILE. If the model embeds faces, it reads the main face of each
-    photo, and intervals are over people.
+    Reports the accuracy, ROC AUC and which class is taken for which, with 95 % intervals over photos. Photos that
+    cannot be read are refused, or left out with --skip-missing. With --attribute, the folders may be of classes or of
+    people, and the answers of the model's second head are compared with FILE. A photo or person that FILE names and DIR
+    lacks is missing. If the model embeds faces, it reads the main face of each photo, a photo without a usable face
+    counts as a wrong answer, and intervals are over people.
 
     \b
     facerec evaluate classification --images flowers/test --model models/flowers --json

@@ -35,7 +35,7 @@ class Attribute:
 
         DataError if the file has no line for some of them. otherwise: the second remedy in that message.
         """
-        keys = [same_form(photo if self.of == PHOTO else photo.split("/")[0]) for photo in photos]
+        keys = self._keys(photos)
         names = names_of(keys, self.table) if self.of == PHOTO else {}
         if said := say_endings(self.path, names):
             log.warning("%s", said)
@@ -48,6 +48,16 @@ class Attribute:
                 f"the first {missing[0]}; add a line for each, or {otherwise}"
             )
         return [value for value in found if value is not None]
+
+    def strays(self, photos: Sequence[str]) -> list[str]:
+        """Return the names in the file that mean none of these photos, or nobody on them."""
+        keys = self._keys(photos)
+        known = set(names_of(keys, self.table).values() if self.of == PHOTO else keys)
+        return [name for name in self.table if name not in known]
+
+    def _keys(self, photos: Sequence[str]) -> list[str]:
+        """What the file may name, for each photo: the photo, or who is on it."""
+        return [same_form(photo if self.of == PHOTO else photo.split("/")[0]) for photo in photos]
 
 
 def read_attribute(path: Path) -> Attribute:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import metrics
-from facerec.datasets.attributes import Attribute
+from facerec.datasets.attributes import PHOTO, Attribute
 from facerec.errors import DataError
 from facerec.metrics.intervals import interval, rate_interval
 from facerec.text import printable, same_form
@@ -93,6 +93,19 @@ def attribute_labels(
             f"known are {_listed(values)}"
         )
     return [path for path, _ in owned], [places[value] for value in told], [person for _, person in owned]
+
+
+def absent_photos(folders: Mapping[str, Sequence[Path]], root: Path, attribute: Attribute) -> dict[Path, str]:
+    """What the attribute's file names and the folders in `root` lack -> the message.
+
+    A person without photos is there once, under the path of the folder.
+    """
+    photos = [path.relative_to(root).as_posix() for own in folders.values() for path in own]
+    lacking = "no such photo" if attribute.of == PHOTO else "no photo of this person"
+    return {
+        root / name: f"{printable(root / name)}: {lacking}, though {printable(attribute.path)} names it"
+        for name in attribute.strays(photos)
+    }
 
 
 def classification(

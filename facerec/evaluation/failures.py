@@ -13,7 +13,7 @@ and the counts of pairs and searches keep them.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -68,13 +68,16 @@ class Failures:
     remarked: list[str] = field(default_factory=list)
     left_out: set[Path] = field(default_factory=set)
 
-    def readable(self, paths: Iterable[Path]) -> list[Path]:
+    def readable(self, paths: Iterable[Path], absent: Mapping[Path, str] | None = None) -> list[Path]:
         """Return the photos that exist and begin like photos, each once; they are not decoded.
 
-        Raises DataError if there are others, unless `skip_missing`; also if none is left.
+        absent: photos known to be missing -> the message. Raises DataError if not all photos can be returned, unless
+        `skip_missing`; also if none is left.
         """
-        wanted = list(dict.fromkeys(paths))
-        self.photos += len(wanted)
+        wanted, absent = list(dict.fromkeys(paths)), absent or {}
+        self.photos += len(wanted) + len(absent)
+        for path, message in absent.items():
+            self._leave_out(path, self.missing, message)
         for path in wanted:
             if not os.path.exists(path):
                 self._leave_out(path, self.missing, f"{printable(path)}: no such file")

@@ -289,7 +289,7 @@ def classification(images: Path, attribute_file: Path | None = None, settings: R
     """Classify the photos of class folders and compare the answers with the folders' names.
 
     attribute_file: compare what it says of the photos (`read_attribute`) with what the model's second head tells
-    instead; the folders are then of classes or people.
+    instead; the folders are then of classes or people. What it names and is not in the folders is missing.
     Raises DataError for folders and files that cannot be used and where no photo can, ModelError, ConfigError.
     """
     settings = settings or RunSettings()
@@ -297,7 +297,8 @@ def classification(images: Path, attribute_file: Path | None = None, settings: R
     attribute = None if attribute_file is None else read_attribute(attribute_file)
     _prepare(settings)
     failures = Failures(settings.skip_missing)
-    readable = set(failures.readable([photo for own in folders.values() for photo in own]))
+    absent = {} if attribute is None else deciding.absent_photos(folders, images, attribute)
+    readable = set(failures.readable([photo for own in folders.values() for photo in own], absent))
     classifier = load_classifier(settings.model, attribute=attribute is not None, drop_blocks=settings.drop_blocks)
     paths, labels, people = _labelled(folders, images, attribute, classifier)
     detector = detector_for(classifier.card, settings.aligned, settings.faces)
@@ -311,6 +312,7 @@ def classification(images: Path, attribute_file: Path | None = None, settings: R
     measured = deciding.classification(labels, rows, len(classifier.classes), people, len(failures.left_out))
     line = measured.to_json() | failures.counts() | _of_model(classifier.card, seconds)
     line |= {"class_names": classifier.classes, "images_per_second": round(len(wanted) / seconds, 2)}
+    line |= {"of_faces": classifier.of_faces}
     line |= {} if attribute is None else {"attribute": attribute.name, "ci95_over": "people" if people else "photos"}
 
     def report(command: str) -> Page:

@@ -62,6 +62,7 @@ def test_every_file_that_names_photos_takes_them(tmp_path: Path, caplog: pytest.
     (tmp_path / "out.txt").write_text("people/Ann/2.jpg\n")
     with caplog.at_level(logging.WARNING):
         assert read_attribute(tmp_path / "light.csv").values(photos) == ["0", "1", "2"]
+        assert read_attribute(tmp_path / "light.csv").strays(photos[:2]) == ["Ann/2.jpg"]
         assert read_photos(tmp_path / "people", tmp_path / "out.txt").keys() == ["people/Ann/0.png", "people/Ann/1.png"]
     groups, found = read_groups(tmp_path / "groups.csv").for_photos(photos)
     assert [groups.of(photo, "Ann") for photo in photos] == ["y", "x", "y"]

@@ -1,6 +1,7 @@
 """`facerec evaluate classification --attribute`: how right a second head is, by a model whose answers one can see."""
 
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_the_table_has_a_row_for_each_value(faces_model: Path, party: Path, tmp_
     assert re.search(r"red \[b\]\W+3\W+2\W+green \(1\)", shown)
     assert re.search(r"accuracy\W+0\.88889\W+0\.\d{5} to 1\.00000", shown)
     assert "95 % intervals over people." in shown
+    assert "without a usable face" in shown
 
 
 def test_a_line_may_be_of_a_person_and_accents_apart(faces_model: Path, party: Path, tmp_path: Path) -> None:
@@ -211,6 +213,26 @@ def test_what_is_no_file_of_this_attribute_is_one_line(faces_model: Path, party:
     wanted = "has no line for 8 photos that are used, the first Ann/1.png; add a line for each, or move them to another"
     one_refusal(result, wanted)
     assert "--exclude" not in result.stderr, "which this command does not have"
+
+
+@pytest.mark.parametrize("of", ["photo", "person"])
+def test_what_the_file_names_and_the_folder_lacks_is_missing(
+    of: str, pictures_model: Path, party: Path, tmp_path: Path
+) -> None:
+    """Else the accuracy would rise in silence when a photo goes that is told wrong."""
+    shutil.copytree(party, tmp_path / "party")
+    light = write_light(tmp_path / "light.csv", Dan_0=RED)
+    lost, what = tmp_path / "party" / "Dan" / "0.png", "no such photo"
+    lost.unlink()
+    if of == "person":
+        light.write_text(f"person,light\nAnn,{GREEN}\nBob,{BLUE}\nÇelik,{RED}\nDan,{RED}\n", "utf-8")
+        lost, what = lost.parent, "no photo of this person"
+    first = f"the first {lost}: {what}, though {light} names it"
+    one_refusal(evaluate(tmp_path / "party", light, tmp_path / "no model"), f"1 of 9 photos is missing, {first}; add")
+    result = evaluate(tmp_path / "party", light, pictures_model, "--skip-missing", "--json")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (0, f"1 photo missing and left out, {first}")
+    (line,) = json_lines(result)
+    assert (line["photos"], line["photos_missing"], line["skipped"], line["images"]) == (9, 1, 1, 8)
 
 
 def test_a_model_without_a_second_head_is_refused(tiny_model: Path, party: Path, tmp_path: Path) -> None:

@@ -340,6 +340,8 @@ def test_the_table_shows_every_class_under_its_name(model: Path, pictures: Path)
     assert re.search(r"accuracy\W+0\.77778\W+0\.3", shown)
     assert re.search(r"green\W+5\W+3\W+Çelik 王 \(1\)", shown)
     assert re.search(r"red \[b\]\W+2\W+2\W+-", shown)
+    assert "unreadable, left out" in shown
+    assert "face" not in shown, "the model looks at whole pictures"
 
 
 def test_what_cannot_be_read_says_nothing_of_the_model(model: Path, tmp_path: Path) -> None:

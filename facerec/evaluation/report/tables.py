@@ -54,14 +54,16 @@ def _same_answer(genuine: int, impostor: int) -> str:
 
 
 def photos_table(line: Line) -> Table:
-    """Return the table of the photos that failed, of any protocol (`failures`)."""
-    kinds = (
-        ("photos", "all"),
-        ("photos_missing", "missing, left out"),
-        ("photos_unreadable", "unreadable, left out"),
-        ("photos_without_face", "without a usable face, counted as failed"),
-        ("poor_faces", "with a face too poor to be enrolled, used"),
-    )
+    """Return the table of the photos that failed, of any protocol (`failures`).
+
+    Models that look at whole pictures (`of_faces` is false) find no faces, good or poor.
+    """
+    kinds = [("photos", "all"), ("photos_missing", "missing, left out"), ("photos_unreadable", "unreadable, left out")]
+    if line.get("of_faces", True):
+        kinds += [
+            ("photos_without_face", "without a usable face, counted as failed"),
+            ("poor_faces", "with a face too poor to be enrolled, used"),
+        ]
     return Table("photos", ("photos", "number"), tuple((said, number(line[name])) for name, said in kinds))
 
 
