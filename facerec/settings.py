@@ -2,8 +2,9 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Iterable
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from facerec.errors import ConfigError
@@ -36,27 +37,45 @@ def build_settings(kind: type[Settings], values: dict[str, Any], where: str) -> 
 
     where: the source of the values, for the message.
     """
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(f"{where}: unknown setting '{key}'; known are {', '.join(fields)}")
-        allowed = fields[key].type
-        if isinstance(value, bool) and allowed is not bool:
-            raise ConfigError(f"{where}: '{key}' must be {getattr(allowed, '__name__', allowed)}, not {value!r}")
-        if allowed is float and type(value) is int:
-            values = {**values, key: float(value)}
-        elif isinstance(value, list | tuple) and get_args(allowed) == (str, ...) and _all_text(value):
-            values = {**values, key: tuple(value)}
-        elif get_args(allowed) == (str, ...):
-            raise ConfigError(f"{where}: '{key}' must be a list of texts, not {value!r}")
-        elif not isinstance(value, allowed):  # type: ignore[arg-type]
-            name = getattr(allowed, "__name__", str(allowed))
-            raise ConfigError(f"{where}: '{key}' must be {name}, not {value!r}")
-    return kind(**values)
+    types = {f.name: f.type for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in types:
+            raise ConfigError(f"{where}: unknown setting '{key}'; known are {', '.join(types)}")
+    return kind(**{key: _fitting(value, types[key], f"{where}: '{key}'") for key, value in values.items()})
 
 
-def _all_text(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def require_types(settings: "DataclassInstance") -> None:
+    """Raise ConfigError for a field of the wrong type. For `__post_init__` of settings that programs make."""
+    for field in dataclasses.fields(settings):
+        value = _fitting(getattr(settings, field.name), field.type, f"`{field.name}`")
+        object.__setattr__(settings, field.name, value)  # settings are frozen
+
+
+def require_whole(given: int, name: str, least: int) -> None:
+    """Raise ConfigError for an argument that is no whole number from `least` on. name: the argument's."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+        raise ConfigError(f"`{name}` must be a whole number of at least {least}, not {given!a:.40}")
+
+
+def _fitting(value: Any, allowed: Any, what: str) -> Any:
+    """Return a value as one of type `allowed`, which NumPy's numbers become, too. what: the setting's name."""
+    kinds = get_args(allowed) or (allowed,)
+    if str in kinds and ... in kinds:
+        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        raise ConfigError(f"{what} must be a list of texts, not {value!a:.80}")
+    if not isinstance(value, bool):
+        if int in kinds and isinstance(value, Integral):
+            return int(value)
+        if float in kinds and isinstance(value, Real):
+            return float(value)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise ConfigError(f"{what} must be {' or '.join(_NAMES[kind] for kind in kinds)}, not {value!a:.80}")
+    return value
+
+
+_NAMES = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+_NAMES |= {NoneType: "None"}
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -67,7 +86,7 @@ def split_names(text: str) -> tuple[str, ...]:
 def read_values(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file, not yet checked; ConfigError names the file."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,10 +15,10 @@ from platformdirs import user_data_path
 from facerec.cli.arguments import in_options
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.offers import some
-from facerec.cli.user_settings import SMALLEST_FACE, everyday_option
+from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
-from facerec.faces.settings import DetectorSettings
+from facerec.faces.settings import SMALLEST_FACE, DetectorSettings
 from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos

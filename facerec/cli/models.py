@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
-from facerec.cli.user_settings import read_everyday, settings_file
+from facerec.cli.user_settings import is_set, read_everyday, settings_file
 from facerec.errors import FacerecError
 from facerec.text import printable
 
@@ -101,7 +101,7 @@ def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
 def _settings() -> str:
     where = common.one_line(settings_file())
     held = ", ".join(f"{name} {value}" for name, value in read_everyday().items())
-    return f"{where}: {printable(held) or 'empty'}" if settings_file().is_file() else f"none at {where}"
+    return f"{where}: {printable(held) or 'empty'}" if is_set() else f"none at {where}"
 
 
 def _versions() -> str:

@@ -22,10 +22,9 @@ from click.core import ParameterSource
 from platformdirs import user_config_path
 
 from facerec.errors import ConfigError
+from facerec.faces.settings import SMALLEST_FACE
 from facerec.settings import build_settings, read_values
 from facerec.text import printable
-
-SMALLEST_FACE = 12  # pixels: what MTCNN can find
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,10 +53,21 @@ def settings_file() -> Path:
 def read_everyday() -> Mapping[str, Any]:
     """Return what the file sets, by the names of the options; empty without a file.
 
-    Raises ConfigError if the file is no TOML, or holds an unknown key or an unfit value.
+    Raises ConfigError if the file cannot be read, is no TOML, or holds an unknown key or an unfit value.
     """
     path = settings_file()
-    return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0) if is_set() else {}
+
+
+def is_set() -> bool:
+    """Whether there is a file. A folder, a broken link and a file that must not be read count: reading says why."""
+    try:
+        settings_file().lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,7 +93,9 @@ def _place(value: str, name: str, where: str) -> str:
     if name == "model" and value in SHIPPED:
         return value
     path = Path(value).expanduser()
-    _require(path.is_absolute(), where, f"'{name}' must be a full path, such as {Path.home() / 'club'}, not '{value}'")
+    model = f"'default', 'int8' or the full path of a model folder, such as {Path.home() / 'models' / 'mine'}"
+    expected = model if name == "model" else f"a full path, such as {Path.home() / 'club'}"
+    _require(path.is_absolute(), where, f"'{name}' must be {expected}, not '{value}'")
     return str(path)
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-from facerec.settings import setting
+from facerec.errors import ConfigError
+from facerec.settings import require_types, require_whole, setting
+
+SMALLEST_FACE = 12  # pixels: what MTCNN can find
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How faces are found.
+    """How faces are found. ConfigError for a value that makes no sense.
 
     >>> import facerec
     >>> model = facerec.load(detector=facerec.DetectorSettings(min_face_size=80))
@@ -21,3 +24,11 @@ class DetectorSettings:
     min_confidence: float = setting(0.9, "Faces with a lower confidence of the detector are dropped, 0..1.")
     max_side: int = setting(1280, "Photos with a longer side than this, in pixels, are scaled down before detection.")
     batch_size: int = setting(16, "Photos that go through the detector together.")
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require_whole(self.min_face_size, "min_face_size", SMALLEST_FACE)
+        require_whole(self.max_side, "max_side", SMALLEST_FACE)
+        require_whole(self.batch_size, "batch_size", 1)
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"`min_confidence` must be from 0 to 1, not {self.min_confidence:g}")

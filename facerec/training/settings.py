@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from facerec.settings import setting
+from facerec.settings import require_types, setting
 
 PEOPLE_PER_BATCH = 16
 """P of the P x K batches, unless another is given or fewer people have K photos."""
@@ -15,7 +15,7 @@ LOSSES = ("triplet", "contrastive", "multi-similarity", "supcon", "arcface", "co
 class TrainSettings:
     """One training run. Every field is also an option of `facerec train`.
 
-    `facerec.training.plan.make_plan` checks the values and refuses bad ones.
+    ConfigError for a value of the wrong type. `facerec.training.plan.make_plan` refuses other bad values.
 
     >>> import facerec
     >>> facerec.TrainSettings(strategy="frozen").embedding_dim
@@ -166,3 +166,6 @@ class TrainSettings:
     limit_people: int | None = setting(None, "Train on so many people or classes only, chosen by the seed; for trials.")
     tensorboard: bool = setting(False, "Also write the run for TensorBoard (pip install facerec[tensorboard]).")
     seed: int = setting(0, "Seed of everything random: the same seed gives the same run on the same machine.")
+
+    def __post_init__(self) -> None:
+        require_types(self)

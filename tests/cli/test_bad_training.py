@@ -76,7 +76,7 @@ def test_a_setting_that_makes_no_sense(kind: str, people: Path) -> None:
     [
         (b"lr = ", "not TOML"),
         (b"learning_rate = 1e-3", "unknown setting 'learning_rate'"),
-        (b"epochs = 'ten'", "'epochs' must be int"),
+        (b"epochs = 'ten'", "'epochs' must be a whole number"),
         (b"\xff\xfe", "not TOML"),
     ],
     ids=["not TOML", "unknown key", "wrong type", "not UTF-8"],

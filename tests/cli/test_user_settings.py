@@ -1,5 +1,6 @@
 """facerec.toml: typed goes before the environment, that before the file, the file before the default."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,14 +64,20 @@ BROKEN = {
     "no TOML": ("model = int8", "not TOML", "correct it"),
     "unknown key": ('modle = "int8"', "unknown setting 'modle'", "known are model, gallery, fpir, detector"),
     "unknown key of the detector": ("[detector]\nsize = 30", "[detector]: unknown setting 'size'", "min_face_size"),
-    "wrong type": ("gallery = 5", "'gallery' must be", "not 5"),
-    "a text for a number": ('fpir = "0.01"', "'fpir' must be", "not '0.01'"),
+    "wrong type": ("gallery = 5", "'gallery' must be a text in quotes", "not 5"),
+    "a text for a number": ('fpir = "0.01"', "'fpir' must be a number", "not '0.01'"),
     "out of range": ("fpir = 1.5", "'fpir' must be above 0 and below 1", "correct it"),
     "too small a face": ("[detector]\nmin_face_size = 2", "'min_face_size' must be 12 pixels or more", "correct it"),
     "no certainty": ("[detector]\nmin_confidence = 7", "'min_confidence' must be from 0 to 1", "correct it"),
     "no table": ('detector = "mtcnn"', "'detector' must be a table, [detector]", "correct it"),
     "relative path": ('gallery = "club"', "'gallery' must be a full path", "not 'club'"),
-    "empty": ('model = ""', "'model' must be a full path", "not ''"),
+    "empty": ('model = ""', "'model' must be 'default', 'int8' or the full path of a model folder", "not ''"),
+    "no model": (
+        'model = "nope"',
+        "'model' must be 'default', 'int8' or the full path of a model folder",
+        "not 'nope'",
+    ),
+    "a half pixel": ("[detector]\nmin_face_size = 40.5", "'min_face_size' must be a whole number", "not 40.5"),
 }
 
 
@@ -84,6 +91,30 @@ def test_a_broken_file_is_refused_in_one_line(case: str, settings: Path, crops: 
     assert line.startswith(f"Error: {settings}")
     assert all(word in line for word in words), line
     assert run("identify", "--help").exit_code == 0
+
+
+def _as_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _as_broken_link(path: Path) -> None:
+    path.symlink_to(path.parent / "gone")
+
+
+@pytest.mark.parametrize("make", [_as_folder, _as_broken_link])
+@pytest.mark.parametrize("command", ["identify", "doctor"])
+def test_what_cannot_be_read_is_not_passed_over(
+    command: str, make: Callable[[Path], None], settings: Path, crops: Path
+) -> None:
+    make(settings)
+    result = run(command, *([crops / "ann.png"] if command == "identify" else []))
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert f"{settings}: cannot be read (" in result.stderr
+
+
+def test_a_file_of_windows_notepad(settings: Path, crops: Path) -> None:
+    settings.write_text("fpir = 1.5", "utf-8-sig")
+    assert "'fpir' must be above 0" in run("identify", crops / "ann.png").stderr
 
 
 def test_what_does_not_use_the_settings_is_left_alone(settings: Path, crops: Path) -> None:

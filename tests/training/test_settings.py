@@ -37,12 +37,12 @@ def test_settings_survive_being_written_down() -> None:
     ("values", "message"),
     [
         ({"learning_rate": 1.0}, "here: unknown setting 'learning_rate'; known are mode, backbone,"),
-        ({"epochs": "ten"}, "here: 'epochs' must be int, not 'ten'"),
-        ({"epochs": 1.5}, "here: 'epochs' must be int, not 1.5"),
-        ({"epochs": True}, "here: 'epochs' must be int, not True"),
+        ({"epochs": "ten"}, "here: 'epochs' must be a whole number, not 'ten'"),
+        ({"epochs": 1.5}, "here: 'epochs' must be a whole number, not 1.5"),
+        ({"epochs": True}, "here: 'epochs' must be a whole number, not True"),
         ({"teacher": "a.npz"}, "here: 'teacher' must be a list of texts, not 'a.npz'"),
         ({"teacher": ["a.npz", 3]}, "here: 'teacher' must be a list of texts"),
-        ({"limit_people": "few"}, "here: 'limit_people' must be int . None, not 'few'"),
+        ({"limit_people": "few"}, "here: 'limit_people' must be a whole number or None, not 'few'"),
     ],
 )
 def test_what_is_not_known_or_of_the_wrong_kind_is_one_line(values: dict[str, Any], message: str) -> None:
