@@ -18,6 +18,7 @@ shape did not come reliably nearer to the rate asked for (scripts/studies/tails.
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -188,6 +189,7 @@ def tail_distance(ranked: NDArray[np.float64], fpir: float, weights: NDArray[np.
 
 
 def require_rate(fpir: float) -> None:
-    """Raise ConfigError for a false positive identification rate that is not between 0 and 1."""
-    if not 0 < fpir < 1:
-        raise ConfigError(f"a false positive identification rate is between 0 and 1, not {fpir:g}")
+    """Raise ConfigError for a false positive identification rate that is not a number between 0 and 1."""
+    if not isinstance(fpir, Real) or not 0 < fpir < 1:
+        given = f"{fpir:g}" if isinstance(fpir, Real) else ascii(fpir)
+        raise ConfigError(f"`fpir` must be a number between 0 and 1, such as 0.01 for 1 %, not {given:.40}")

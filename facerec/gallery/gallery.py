@@ -165,8 +165,8 @@ class Gallery:
         source: where they come from.
         """
         if fpir is not None:
-            fpir = float(fpir)  # of NumPy's numbers, too, which neither the log nor the database takes
             require_rate(fpir)
+            fpir = float(fpir)  # of NumPy's numbers, too, which neither the log nor the database takes
         with self.store.write() as db:
             if strangers is not None:
                 if len(strangers):

@@ -13,14 +13,19 @@ _WITHOUT = " without control characters or marks that change the direction of wr
 
 def clean_name(name: str) -> str:
     """Return a person's name as galleries store it: stripped, NFC. GalleryError if the name is unfit."""
-    if not isinstance(name, str):  # a program's mapping may have any keys
-        raise GalleryError(f"{name!a:.40} cannot be a person's name; give a text")
-    clean = same_form(name).strip()
+    clean = same_form(require_text(name)).strip()
     if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
         raise GalleryError(f"{clean[:40]!a} cannot be a person's name; give 1 to {MAX_NAME} characters{_WITHOUT}")
     if clean.casefold() == UNKNOWN:
         raise GalleryError(f"{clean!a} is the answer for strangers, not a person's name; give another")
     return clean
+
+
+def require_text(name: str) -> str:
+    """Return the name that a program gives; GalleryError if it is no text."""
+    if not isinstance(name, str):
+        raise GalleryError(f"{name!a:.40} cannot be a person's name; give a text")
+    return name
 
 
 def clean_note(note: str) -> str | None:

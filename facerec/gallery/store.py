@@ -14,6 +14,7 @@ from facerec.gallery.audit_log import LogEntry
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import Database
 from facerec.gallery.layout import database_of, index_of
+from facerec.gallery.names import require_text
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
 from facerec.text import printable, same_form
@@ -103,7 +104,7 @@ class Store:
     def person(self, db: sqlite3.Connection, name: str) -> int:
         """Return a person's number, in the caller's transaction; UnknownPersonError if nobody is called `name`."""
         try:
-            person = id_of(db, same_form(name).strip())
+            person = id_of(db, same_form(require_text(name)).strip())
         except UnicodeEncodeError:  # bytes from a command line that are not UTF-8; every name in a gallery is UTF-8
             person = None
         if person is None:

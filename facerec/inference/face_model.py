@@ -13,6 +13,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
+from facerec.text import printable
 from facerec.types import Face, Photo, Vectors
 
 
@@ -28,6 +29,9 @@ class FaceModel:
     def __init__(self, embedder: Embedder, detector: Detector) -> None:
         self.embedder, self.detector = embedder, detector
         self._taking_crops = AlignedDetector(embedder.card.input_size)
+
+    def __repr__(self) -> str:
+        return f"FaceModel({printable(self.embedder.card.name)})"
 
     def embed(self, photos: Iterable[PhotoInput], *, aligned: bool = False) -> Vectors:
         """The vector of each photo's main face: (N, D) unit float32, a row per photo, in their order.

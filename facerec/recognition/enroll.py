@@ -4,6 +4,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +81,11 @@ def enroll(
     or not. Raises ConfigError for another word.
     """
     if several not in SEVERAL:
-        raise ConfigError(f"a photo of several faces: {' or '.join(SEVERAL)}, not {several!r}")
+        raise ConfigError(f"`several` must be {' or '.join(SEVERAL)}, not {several!a:.40}")
     owners = [(person, photo) for person, photos in people.items() for photo in photos]
+    batches = (owners[start : start + BATCH] for start in range(0, len(owners), BATCH))
     admission = _Admission(gallery, Spellings(gallery, distinct), several, force)
-    for start in range(0, len(owners), BATCH):
-        yield from _enroll_batch(gallery, owners[start : start + BATCH], detector, embedder, admission, again)
+    return chain.from_iterable(_enroll_batch(gallery, batch, detector, embedder, admission, again) for batch in batches)
 
 
 @dataclass(frozen=True, slots=True)

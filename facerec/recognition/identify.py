@@ -19,7 +19,7 @@ from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
 from facerec.photos.drawing import save_annotated
 from facerec.photos.memory import AnyPhoto
-from facerec.text import Brief, main_of_several, printable
+from facerec.text import UNKNOWN, Brief, main_of_several, printable
 from facerec.types import Box, Decision, Face, Photo, Threshold
 from facerec.vectors import paired_distances
 
@@ -63,8 +63,9 @@ class Identification(Brief):
         return str(self.error) if self.decision is None else self.decision.reason
 
     def __str__(self) -> str:
-        name = "no face" if self.face is None else self.person or "unknown"
-        return f"{printable(self.path)}: {name} ({self.reason})"
+        if self.error is not None:
+            return str(self.error)
+        return f"{printable(self.path)}: {self.person or UNKNOWN} ({self.reason})"
 
 
 def identify(

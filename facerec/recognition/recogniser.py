@@ -20,7 +20,7 @@ import numpy as np
 
 from facerec.decision.calibration import Calibration
 from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold
-from facerec.errors import ConfigError, NoFaceError
+from facerec.errors import ConfigError, GalleryError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.queries import PersonSummary
@@ -31,7 +31,7 @@ from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Alike, OneReason, for_one_reason, review
-from facerec.settings import path_setting
+from facerec.settings import path_setting, require_whole
 from facerec.text import Brief, how_many, printable
 from facerec.types import Threshold
 
@@ -112,6 +112,14 @@ class Recogniser:
         folder = path_setting(gallery, "gallery")
         self._model = load(model, detector=detector)
         self.gallery = open_gallery(folder, self._model.embedder, create=create, passphrase=passphrase)
+
+    def __repr__(self) -> str:
+        try:
+            people = how_many(len(self.gallery), "person", "people")
+        except GalleryError:
+            people = "closed"
+        model = self._model.embedder.card.name
+        return printable(f"Recogniser({self.gallery.folder}, {people}, model {model})")
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +208,8 @@ class Recogniser:
     def identify(self, photo: PhotoInput, *, top: int = 5) -> list[Identification]:
         """Every face in a photo and who it is, the main face first; no face is an empty list.
 
-        top: how many candidates each decision lists at least. Raises ImageError for a photo that cannot be read.
+        top: how many candidates each decision lists at least, 1 or more. Raises ImageError for a photo that cannot be
+        read, ConfigError for another `top`.
         """
         found = list(self.iter_identify([photo], top=top))
         error = found[0].error
@@ -212,6 +221,7 @@ class Recogniser:
 
     def iter_identify(self, photos: Iterable[PhotoInput], *, top: int = 5) -> Iterator[Identification]:
         """The faces of many photos, as they come; a photo without a face or that cannot be read says so in `error`."""
+        require_whole(top, "top", 1)
         limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
         return identify(self.gallery, photos_of(photos), self._model.detector, self._model.embedder, limit, top)
 

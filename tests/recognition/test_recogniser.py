@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import toy_model
 
-from facerec import FacerecError, Recogniser, train
+from facerec import DetectorSettings, FacerecError, Recogniser, TrainSettings, train
 from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError, PassphraseError, UnknownPersonError
 from facerec.faces.detector import AlignedDetector
 from facerec.inference.face_model import FaceModel, load
@@ -226,6 +226,46 @@ def test_what_is_no_path_is_refused_in_one_line(path: str, club: Recogniser, toy
 def test_a_name_that_is_no_text_fails_with_its_photos(name: str, club: Recogniser, crops: Path) -> None:
     (result,) = club.enroll({name: [crops / "ann.png"]}).failed
     assert "cannot be a person's name; give a text" in result.reason
+
+
+WRONG: dict[str, tuple[Callable[[Recogniser], object], str]] = {
+    "remove None": (lambda club: club.remove(None), "None cannot be a person's name; give a text"),  # type: ignore[arg-type]
+    "remove 5": (lambda club: club.remove(5), "5 cannot be a person's name"),  # type: ignore[arg-type]
+    "not same": (lambda club: club.not_same(toy_model.crop(0, 0), None), "None cannot be"),  # type: ignore[arg-type]
+    "not same people": (lambda club: club.not_same_people("Ann Lee", 7), "7 cannot be"),  # type: ignore[arg-type]
+    "fpir": (lambda club: club.calibrate(fpir="a"), "`fpir` must be a number between 0 and 1, .* not 'a'"),  # type: ignore[arg-type]
+    "fpir too large": (lambda club: club.calibrate(fpir=2), "`fpir` must be a number between 0 and 1, .* not 2"),
+    "no candidates": (lambda club: club.identify(toy_model.crop(0, 0), top=0), "`top` must be a whole number"),
+    "top": (lambda club: club.iter_identify([], top="a"), "`top` must be a whole number of at least 1, not 'a'"),  # type: ignore[arg-type]
+    "several": (lambda club: club.iter_enroll({}, several="x"), "`several` must be main or refuse, not 'x'"),
+    "face size": (lambda _: DetectorSettings(min_face_size=-5), "`min_face_size` must be a whole number of at least"),
+    "no size": (lambda _: DetectorSettings(min_face_size="a"), "`min_face_size` must be a whole number, not 'a'"),  # type: ignore[arg-type]
+    "confidence": (lambda _: DetectorSettings(min_confidence=7), "`min_confidence` must be from 0 to 1, not 7"),
+    "epochs": (lambda _: TrainSettings(epochs="a"), "`epochs` must be a whole number, not 'a'"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_argument_that_makes_no_sense_is_refused_at_once_and_named(case: str, club: Recogniser) -> None:
+    call, words = WRONG[case]
+    with pytest.raises(FacerecError, match=words) as caught:
+        call(club)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_settings_may_be_numbers_of_numpys() -> None:
+    made = DetectorSettings(min_face_size=np.int64(40), min_confidence=np.float32(0.5))  # type: ignore[arg-type]
+    assert made == DetectorSettings(min_face_size=40, min_confidence=0.5)
+    assert type(made.min_face_size) is int
+
+
+def test_what_is_shown_at_a_prompt_is_one_short_line(club: Recogniser, model: FaceModel, tmp_path: Path) -> None:
+    assert repr(model) == "FaceModel(toy)"
+    assert repr(club) == f"Recogniser({tmp_path / 'club'}, 3 people, model toy)"
+    (missing,) = club.iter_identify([tmp_path / "missing.jpg"])
+    assert str(missing).startswith(f"{tmp_path / 'missing.jpg'}: no such file")
+    club.close()
+    assert repr(club) == f"Recogniser({tmp_path / 'club'}, closed, model toy)"
 
 
 def test_a_rate_may_be_a_number_of_numpys(club: Recogniser) -> None:
