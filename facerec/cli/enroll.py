@@ -71,8 +71,9 @@ def enroll(
     Give a folder that holds one folder per person, named after them. Or give photos of one person with --name.
     Photos that are enrolled already are skipped. A photo fails if its face is too small, blurred or turned away, or if
     it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again. If
-    name and face of a new person are like those of somebody enrolled, you are asked whether they are one person; where
-    there is no terminal, the photos are held back. Photos that were removed are not enrolled without --again.
+    name and face of a new person are like those of somebody enrolled, you are asked whether they are one person.
+    Without an answer, or a terminal, the photos are held back. Photos that were removed are not enrolled without
+    --again.
 
     \b
     facerec enroll people/
@@ -122,24 +123,26 @@ def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]"
 
 def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "list[Enrollment]":
     """Ask whether people whose names are like enrolled ones are those people, and enroll them as the answer says."""
-    held_back = [result for result in results if result.same_as]
-    if not held_back:
-        return results
+    held_back = {result.person: result for result in results if result.same_as}
+    one = {person: common.asked(_same(gallery, result)) for person, result in held_back.items()}
+    names = {person: result.same_as or "" for person, result in held_back.items() if one[person] is not None}
     people: dict[str, list[Path]] = defaultdict(list)
-    names = {result.person: result.same_as for result in held_back if result.same_as}
-    one = {person: common.agreed(_same(gallery, person, other)) for person, other in names.items()}
-    for result in held_back:
-        people[names[result.person] if one[result.person] else result.person].append(result.path)
+    for result in results:
+        if result.same_as and result.person in names:
+            people[names[result.person] if one[result.person] else result.person].append(result.path)
     distinct = [person for person in names if not one[person]]
     settled = _told(run(people, distinct=distinct), as_json=False)
     for person in distinct:
         if person in gallery:  # or none of the photos could be used
             gallery.set_apart(person, names[person])
-    return [result for result in results if not result.same_as] + settled
+    return [result for result in results if not (result.same_as and result.person in names)] + settled
 
 
-def _same(gallery: "Gallery", person: str, other: str) -> str:
-    return f"'{person}' looks like '{other}', enrolled with {how_many(len(gallery.show(other)), 'photo')}: same person?"
+def _same(gallery: "Gallery", result: "Enrollment") -> str:
+    assert result.same_as is not None
+    other = f"'{result.same_as}', enrolled with {how_many(len(gallery.show(result.same_as)), 'photo')}"
+    question = f"'{result.person}' looks like {other} ({result.same_distance:.2f} apart): same person?"
+    return f"{question} [y/n, Enter: leave them out]"
 
 
 def _tell_of_many(gallery: "Gallery", results: "list[Enrollment]") -> None:

@@ -36,7 +36,7 @@ class Enrollment(Brief):
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
     for_all: the reason in words that can hold for most photos of a person (`review.for_one_reason`); "" if none can.
     owner: who else is enrolled with this photo. same_as: who is enrolled under another spelling of the name and has
-    this face; the photo is held back for that.
+    this face, `same_distance` away; the photo is held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
 
     >>> import facerec
@@ -56,6 +56,7 @@ class Enrollment(Brief):
     for_all: str = ""
     owner: str | None = None
     same_as: str | None = None
+    same_distance: float | None = None
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.status}, {self.person}{f' ({self.reason})' if self.reason else ''}"
@@ -199,8 +200,8 @@ class _Admission:
         if not fault:
             return None
         said = Enrollment(photo.path, new.person, "failed", f"{printable(photo.path)}: {fault}", quality)
-        for_all, same_as = (f"held back: {_alike(new.person, twin)}", twin.person) if twin else ("", None)
-        return replace(said, remarks=photo.remarks, for_all=for_all, same_as=same_as)
+        said = replace(said, remarks=photo.remarks)
+        return replace(said, for_all=fault, same_as=twin.person, same_distance=twin.distance) if twin else said
 
     def _twin(self, person: str) -> Candidate | None:
         return self._spellings.twin(person, self._vectors[person], self._limit.current)

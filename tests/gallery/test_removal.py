@@ -162,10 +162,10 @@ def test_remove_asks_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         gallery.add("Ann", template(0))
         gallery.add("Ann", template(1))
     monkeypatch.setattr(common, "at_terminal", lambda: True)
-    for answer in ("n\n", "\n"):
+    for answer in ("n\n", "\n", ""):  # the last one is Ctrl-D
         assert told(answer=answer) == (
             2,
-            f"Remove Ann with 2 photos for good? [y/N]: {answer[:-1]}\nnothing was removed\n",
+            f"Remove Ann with 2 photos for good? [y/N]: {answer.strip()}\nnothing was removed\n",
         )
     with opened(tmp_path) as gallery:
         gallery.veto("Ann", template(5))

@@ -1,5 +1,6 @@
 """Photos that were removed, folders that were renamed, and names that are spelled in several ways."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -212,10 +213,14 @@ def test_at_a_terminal_it_is_asked_who_is_meant(toy: Path, tmp_path: Path, monke
     result = run(*command, gallery=tmp_path / "b", typed="y\nn\n")
     assert result.exit_code == 0
     asked = [
-        f"'{name}' looks like 'Ann Lee', enrolled with 2 photos: same person? [y/N]: "
-        for name in ("ann_lee", "lee ann")
+        re.compile(
+            rf"'{name}' looks like 'Ann Lee', enrolled with 2 photos \(0\.0\d apart\): same person\? "
+            rf"\[y/n, Enter: leave them out\]: {answer}"
+        )
+        for name, answer in (("ann_lee", "y"), ("lee ann", "n"))
     ]
-    assert result.stderr == f"{asked[0]}y\n{asked[1]}n\n"
+    for pattern, line in zip(asked, result.stderr.splitlines(), strict=True):
+        assert pattern.fullmatch(line)
     listed = json_lines(run("gallery", "list", "--json", gallery=tmp_path / "b"))
     assert {line["person"]: line["templates"] for line in listed} == {"Ann Lee": 4, "lee ann": 1}
     with Gallery.open(tmp_path / "b") as gallery:
@@ -226,6 +231,21 @@ def test_at_a_terminal_it_is_asked_who_is_meant(toy: Path, tmp_path: Path, monke
     assert (again.exit_code, again.stderr) == (1, f"ann_lee: all 2 photos are enrolled as Ann Lee; {remedy}\n")
     *_, summary = json_lines(run(*command, "--json", gallery=tmp_path / "c", typed="y\ny\n"))
     assert (summary["added"], summary["failed"]) == (2, 3), "with --json nobody is asked"
+
+
+@pytest.mark.parametrize("typed", ["\n", "", "what?\n\n"])
+def test_without_an_answer_the_photos_are_held_back_and_the_others_enrolled(
+    typed: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Enter key, and Ctrl-D, are no answer: only who says "n" enrolls one face under two names."""
+    people = folder(folder(folder(tmp_path / "people", "Ann Lee", ANN, 0, 1), "ann_lee", ANN, 2, 3), "Bob", BOB, 0)
+    monkeypatch.setattr(common, "at_terminal", lambda: True)
+    result = run("enroll", people, "--aligned", "--model", toy, gallery=tmp_path / "g", typed=typed)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("ann_lee: all 2 photos were held back: name and face are like Ann")
+    assert "5 photos: 3 added, 0 skipped, 2 failed" in result.stdout
+    listed = json_lines(run("gallery", "list", "--json", gallery=tmp_path / "g"))
+    assert {line["person"]: line["templates"] for line in listed} == {"Ann Lee": 2, "Bob": 1}
 
 
 def test_groups_of_an_album_go_by_the_same_rules(toy: Path, tmp_path: Path) -> None:
