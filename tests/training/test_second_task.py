@@ -260,7 +260,7 @@ def test_values_that_cannot_be_learned_or_judged_are_one_line(lit_faces: Data, t
     message = "hat is yes for validation photos only; add such photos to train on"
     refused(message, DataError, lit_faces, output, settings)
     path.write_text("person,hat\np004,yes\np005,no\n", "utf-8")
-    message = "has no line for 6 people that are used, the first p006; add a line for each, or leave them out"
+    message = "has no line for 10 people that are used, the first p000; add a line for each, or leave them out"
     refused(message, DataError, lit_faces, output, settings)
     path.write_text("who,hat\np004,yes\n", "utf-8")
     refused("line 1: the columns are 'who,hat'; write 'photo,NAME'", DataError, lit_faces, output, settings)
