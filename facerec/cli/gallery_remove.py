@@ -66,11 +66,9 @@ def _gone(removal: erasure.Removal, photo: Path | None) -> str:
 def _show_removal(removal: erasure.Removal, as_json: bool) -> None:
     """Print what a removal would take out."""
     photos = [{"photo_hash": photo.photo_hash, "source": photo.source} for photo in removal.photos]
-    line: dict[str, object] = {"person": removal.person, "removed": False, "person_removed": removal.whole}
-    line |= {"vetoes": removal.vetoes}
-    common.say(
-        line | {"templates": len(photos), "photos": photos}, f"Would be removed: {_what_goes(removal)}.", as_json
-    )
+    line: dict[str, object] = {"removed": removal.person, "templates": len(photos), "dry_run": True}
+    line |= {"person_removed": removal.whole, "photos": photos, "vetoes": removal.vetoes}
+    common.say(line, f"Would be removed: {_what_goes(removal)}.", as_json)
     if not as_json:
         for photo in removal.photos:
             click.echo(f"    {printable(photo.source)}: photo {photo.photo_hash[:SHOWN]}")

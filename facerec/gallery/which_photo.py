@@ -60,7 +60,7 @@ def meant(own: Sequence[P], photo: AnyPhoto) -> list[P]:
     sources = _sources(photo)
     if found := [each for each in own if each.source in sources]:
         return found
-    start = str(path_of(photo))
+    start = str(path_of(photo)).lower()
     return [each for each in own if _HASH.fullmatch(start) and each.photo_hash.startswith(start)]
 
 
