@@ -93,7 +93,8 @@ def calibrate(
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")
     line = _as_json(found) | ({"previous": before.as_json(vectors is not None)} if changed else {})
-    shown = before.as_text(vectors is not None) if changed else _ONLY_SHOWN
+    unchanged = _ONLY_SHOWN if fpir is None else f"Nothing was changed: FPIR {100 * fpir:g} % is set already."
+    shown = before.as_text(vectors is not None) if changed else unchanged
     common.say(line, f"{_as_text(found)}\n{shown}", as_json)
     common.finish(failed, 1)
 
