@@ -247,7 +247,11 @@ def _print_people(results: "list[Enrollment]") -> None:
         people[result.person].append(result)
     for person, own in people.items():
         counts = Counter(result.status for result in own)
-        click.echo(f"{printable(person)}: " + ", ".join(f"{counts[status]} {status}" for status in STATUSES))
+        said = {status: f"{counts[status]} {status}" for status in STATUSES}
+        if reasons := Counter(result.reason for result in own if result.status == "skipped"):
+            why = (reason if len(reasons) == 1 else f"{count} {reason}" for reason, count in reasons.items())
+            said["skipped"] += f" ({', '.join(why)})"
+        click.echo(f"{printable(person)}: " + ", ".join(said.values()))
         for result in own:
             problems = result.quality.problems if result.quality is not None else ()
             notes = [note for note in (result.reason, *result.remarks, *problems) if note]

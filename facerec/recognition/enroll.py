@@ -25,6 +25,7 @@ from facerec.recognition.spellings import Spellings
 from facerec.text import Brief, printable
 from facerec.types import Candidate, Photo, Template, Threshold
 
+KNOWN, COPY = "enrolled already", "identical to another photo"  # why a photo is skipped
 SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
 
 
@@ -117,7 +118,7 @@ def _enroll_batch(
         except FacerecError as error:
             yield Enrollment(path, person, "failed", str(error))
         else:
-            known = _known(gallery, name, path, digest)
+            known = admission.known(name, path, digest)
             if known := known or (None if again else _removed(gallery, name, path, digest)):
                 yield known
             else:
@@ -159,6 +160,13 @@ class _Admission:
         self._several, self._force = several, force
         self._limit = _RunningThreshold(gallery)
         self._vectors: dict[str, list[NDArray[np.float32]]] = {}  # of the photos that come next
+        self._added: set[str] = set()  # hashes of the photos enrolled by now
+
+    def known(self, person: str, path: Path, digest: str) -> Enrollment | None:
+        """Say what comes of a photo that is in the gallery, perhaps by a copy of it; None if it is not."""
+        known = _known(self._gallery, person, path, digest)
+        copied = known is not None and known.status == "skipped" and digest in self._added
+        return replace(known, reason=COPY) if known is not None and copied else known
 
     def look_at(self, new: Sequence[_NewPhoto], found: Sequence[Photo]) -> None:
         """Take note of all photos of a batch: a name is compared by all of them before the first one is enrolled."""
@@ -171,7 +179,7 @@ class _Admission:
         path, person = photo.path, new.person
         if photo.error is not None:
             return Enrollment(path, person, "failed", str(photo.error), remarks=photo.remarks)
-        if known := _known(self._gallery, person, path, new.digest):  # there twice, or another process was faster
+        if known := self.known(person, path, new.digest):  # there twice, or another process was faster
             return known
         quality = measure(photo.faces[0])
         candidates = self._gallery.nearest_and_named(photo.vectors, [person])[0]
@@ -184,6 +192,7 @@ class _Admission:
             assert known is not None
             return known
         self._limit.count_photo()
+        self._added.add(new.digest)
         return Enrollment(path, person, "added", "; ".join(notes), quality, photo.vectors[0], photo.remarks)
 
     def _refused(
@@ -242,7 +251,7 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment
     if owner is None:
         return None
     if owner == person:
-        return Enrollment(path, person, "skipped", "this photo is enrolled already")
+        return Enrollment(path, person, "skipped", KNOWN)
     remove = f"`facerec gallery remove {shlex.quote(printable(owner))} --photo {shlex.quote(printable(path))}`"
     wrong = f"{printable(path)}: this photo is enrolled as {owner}; if that is wrong, {remove}"
     return Enrollment(path, person, "failed", wrong, for_all=f"enrolled as {owner}", owner=owner)

@@ -57,7 +57,20 @@ def test_enroll_ends_with_a_summary_that_quiet_silences(crops: Path, toy: Path, 
     told = run(*arguments, gallery=tmp_path / "g").stdout.splitlines()
     assert told[3] == "6 photos: 6 added, 0 skipped"
     quiet = run(*arguments, "--quiet", gallery=tmp_path / "g").stdout.splitlines()
-    assert quiet == [f"{name}: 0 added, 2 skipped, 0 failed" for name in NAMES]
+    assert quiet == [f"{name}: 0 added, 2 skipped (enrolled already), 0 failed" for name in NAMES]
+
+
+def test_enroll_says_why_photos_are_skipped(toy: Path, tmp_path: Path) -> None:
+    for copy in range(4):
+        toy_model.save_crop(tmp_path / "people" / "Ann" / f"{copy}.png", 0, copy % 2)
+    arguments = ["enroll", tmp_path / "people", "--aligned", "--model", toy]
+    assert run(*arguments, gallery=tmp_path / "g").stdout.startswith(
+        "Ann: 2 added, 2 skipped (identical to another photo), 0 failed\n"
+    )
+    (tmp_path / "people" / "Ann" / "4.png").write_bytes(toy_model.save_crop(tmp_path / "new.png", 0, 4).read_bytes())
+    (tmp_path / "people" / "Ann" / "5.png").write_bytes((tmp_path / "new.png").read_bytes())
+    again = run(*arguments, gallery=tmp_path / "g").stdout
+    assert again.startswith("Ann: 1 added, 5 skipped (4 enrolled already, 1 identical to another photo), 0 failed\n")
 
 
 def test_enrolling_again_skips(gallery: Path, crops: Path, toy: Path) -> None:
