@@ -1,7 +1,10 @@
 """Checks that photos given as aligned crops are aligned crops."""
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +14,9 @@ from facerec.photos.reading import read_image
 from facerec.text import printable
 from facerec.types import Image
 
+if TYPE_CHECKING:
+    from facerec.faces.mtcnn import MTCNNDetector
+
 USUAL_SIDES = (112, 128)  # pixels; what facerec and ArcFace's data sets hold is not doubted
 SMALLEST_SIDE = 80  # pixels; in smaller crops the detector finds no face
 FARTHEST = 0.08
@@ -19,34 +25,60 @@ FARTHEST = 0.08
 95 % of 40 crops, made 96 to 250 pixels large, were nearer than 0.061. 95 % of 60 photos of LFW were farther than 0.101:
 their faces are in the middle, but smaller.
 """
-SAMPLE = 8  # photos that are looked at
+SAMPLE = 8  # photos of one size that are looked at, unless one of them is no crop
 
 
-def require_crops(photos: Sequence[tuple[Path, Image]]) -> bool:
-    """Raise DataError unless half of the photos, of which SAMPLE are looked at, may be aligned crops.
+class CropCheck:
+    """Checks the photos of one run, batch by batch.
 
-    A photo is no crop if it is not square, or if the detector finds its face elsewhere. Square photos of a usual size
-    are not doubted. Returns whether any photo was doubted. A single photo that is not square is not refused here.
+    A photo is no crop if it is not square, or if the detector finds its face elsewhere. Square photos with a usual side
+    are believed. Of any other side the detector looks at each photo, until SAMPLE in a row may be crops.
     """
-    sample = [photos[i] for i in _spread(len(photos))]
-    doubtful = [(path, image) for path, image in sample if image.shape[0] != image.shape[1] or _is_odd(image)]
-    faults = [(path, fault) for path, image in doubtful if (fault := _fault(image, len(sample)))]
-    if 2 * len(faults) > len(sample):
-        path, fault = faults[0]
-        others = f" ({len(faults)} of {len(sample)} photos looked at are none)" if len(sample) > 1 else ""
-        raise DataError(f"{printable(path)}: no aligned crop: {fault}{others}; leave out `aligned`")
-    return bool(doubtful)
+
+    def __init__(self) -> None:
+        self._passed: Counter[int] = Counter()  # by side: photos in a row that may be crops
+        self._begun = False
+
+    def faults(self, photos: Sequence[tuple[Path, Image]]) -> list[str | None]:
+        """For each photo of the next batch, why it is no aligned crop; None if it may be one.
+
+        A photo that is not square counts as none, but to refuse it by itself is left to `aligned_crop`. Raises
+        DataError if more than half of the run's first batch, of several photos, are none.
+        """
+        faults = [self._fault(image) for _, image in photos]
+        found = [(path, fault) for (path, _), fault in zip(photos, faults, strict=True) if fault]
+        if not self._begun and 2 * len(found) > len(photos) > 1:
+            path, fault = found[0]
+            raise DataError(
+                f"{printable(path)}: no aligned crop: {fault} ({len(found)} of {len(photos)} photos looked at are "
+                "none); leave out `aligned`"
+            )
+        self._begun = self._begun or bool(photos)
+        return [fault if _is_square(image) else None for fault, (_, image) in zip(faults, photos, strict=True)]
+
+    def _fault(self, image: Image) -> str | None:
+        height, width = image.shape[:2]
+        if not _is_square(image):
+            return f"{width}x{height} is not square"
+        if width in USUAL_SIDES or width < SMALLEST_SIDE or self._passed[width] >= SAMPLE:
+            return None
+        elsewhere = _has_its_face_elsewhere(image)
+        self._passed[width] = 0 if elsewhere else self._passed[width] + 1
+        return "the face is not where alignment puts it" if elsewhere else None
 
 
 def require_crops_in(paths: Sequence[Path]) -> None:
-    """As `require_crops`, of files; those that cannot be read are left to whoever reads them."""
+    """Raise DataError if more than half of the photos, of which SAMPLE are looked at, are no aligned crops.
+
+    Files that cannot be read are left to whoever reads them.
+    """
     photos = []
     for i in _spread(len(paths)):
         try:
             photos.append((paths[i], read_image(paths[i])))
         except ImageError:
             continue
-    require_crops(photos)
+    CropCheck().faults(photos)
 
 
 def _spread(count: int) -> list[int]:
@@ -54,20 +86,21 @@ def _spread(count: int) -> list[int]:
     return sorted({i * count // SAMPLE for i in range(SAMPLE)}) if count else []
 
 
-def _is_odd(image: Image) -> bool:
-    return image.shape[0] not in USUAL_SIDES and image.shape[0] >= SMALLEST_SIDE
+def _is_square(image: Image) -> bool:
+    return image.shape[0] == image.shape[1]
 
 
-def _fault(image: Image, together: int) -> str | None:
-    height, width = image.shape[:2]
-    if height != width:
-        return f"{width}x{height} is not square" if together > 1 else None
+def _has_its_face_elsewhere(image: Image) -> bool:
+    """Whether a face is found in a square image, but not where alignment puts it."""
+    faces = _detector().detect([image])[0]
+    return bool(faces) and min(_distance(faces[0].landmarks, whole, len(image)) for whole in USUAL_SIDES) > FARTHEST
+
+
+@cache
+def _detector() -> "MTCNNDetector":
     from facerec.faces.mtcnn import MTCNNDetector  # loads torch
 
-    faces = MTCNNDetector().detect([image])[0]
-    if not faces or min(_distance(faces[0].landmarks, whole, width) for whole in USUAL_SIDES) <= FARTHEST:
-        return None
-    return "the face is not where alignment puts it"
+    return MTCNNDetector()
 
 
 def _distance(landmarks: np.ndarray, whole: int, side: int) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from facerec.errors import ConfigError, ImageError
-from facerec.faces.aligned import require_crops
+from facerec.faces.aligned import CropCheck
 from facerec.faces.alignment import template
 from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
@@ -43,13 +43,13 @@ class AlignedDetector:
     """For inputs that are aligned crops already: each is one face with confidence 1."""
 
     def __init__(self, crop_size: int = 112, known: bool = False) -> None:
-        """known: it is known that the photos are aligned crops, so `require_crops` doubts nothing."""
+        """known: it is known that the photos are aligned crops, so none is doubted."""
         self.crop_size = crop_size
-        self._known = known
+        self._check = None if known else CropCheck()
 
-    def require_crops(self, photos: Sequence[tuple[Path, Image]]) -> None:
-        """Raise DataError if most are no aligned crops. Once doubtful photos have passed, no others are checked."""
-        self._known = self._known or require_crops(photos)
+    def faults(self, photos: Sequence[tuple[Path, Image]]) -> list[str | None]:
+        """For each photo, why it is no aligned crop, see `CropCheck`; raises DataError if the first are mostly none."""
+        return self._check.faults(photos) if self._check else [None] * len(photos)
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         """One face for each image; raises ImageError for an image that is not square."""
@@ -133,7 +133,7 @@ def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
 
 def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Detector) -> Iterator[PhotoFaces]:
     if isinstance(detector, AlignedDetector):
-        detector.require_crops([(path, photo.image) for path, photo in batch if not isinstance(photo, ImageError)])
+        batch = _without_raw(batch, detector)
     found = iter(_faces_or_errors([photo.image for _, photo in batch if not isinstance(photo, ImageError)], detector))
     for path, photo in batch:
         if isinstance(photo, ImageError):
@@ -145,6 +145,21 @@ def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Dete
             continue
         turned = {face.turned: f"turned by {face.turned}° to find the face" for face in faces if face.turned}
         yield PhotoFaces(path, faces, (*photo.remarks, *turned.values()))
+
+
+def _without_raw(
+    batch: list[tuple[Path, Reading | ImageError]], detector: AlignedDetector
+) -> list[tuple[Path, Reading | ImageError]]:
+    """The batch, with an error in place of each photo that is no aligned crop."""
+    faults = iter(detector.faults([(path, photo.image) for path, photo in batch if isinstance(photo, Reading)]))
+    return [
+        (path, _raw(path, fault) if isinstance(photo, Reading) and (fault := next(faults)) else photo)
+        for path, photo in batch
+    ]
+
+
+def _raw(path: Path, fault: str) -> ImageError:
+    return ImageError(f"{printable(path)}: no aligned crop: {fault}; give its crop, or leave out `aligned`")
 
 
 def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:

@@ -9,7 +9,7 @@ from complaints import refused
 from running import run
 
 from facerec.errors import DataError
-from facerec.faces.aligned import require_crops, require_crops_in
+from facerec.faces.aligned import CropCheck, require_crops_in
 from facerec.faces.detector import AlignedDetector, faces_in_photos
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.photos.reading import read_image
@@ -70,18 +70,38 @@ def test_every_command_refuses_raw_photos(
 def test_crops_of_any_size_are_taken(crop: np.ndarray) -> None:
     for side in (60, 96, 160, 224, 250):
         image = np.asarray(PIL.Image.fromarray(crop).resize((side, side)))
-        require_crops([(Path("a.png"), image)] * 2)
+        assert not any(CropCheck().faults([(Path("a.png"), image)] * 2))
     tight = np.asarray(PIL.Image.fromarray(crop[8:120, 8:120]).resize((224, 224)))
-    require_crops([(Path("a.png"), tight)])
-    require_crops([(Path("a.png"), np.zeros((200, 200, 3), np.uint8))])  # no face: nothing is known
+    nobody = np.zeros((200, 200, 3), np.uint8)  # no face: nothing is known
+    assert CropCheck().faults([(Path("a.png"), tight), (Path("b.png"), nobody)]) == [None, None]
 
 
-def test_a_few_others_among_crops_are_not_refused_together(raw: Path, crop: np.ndarray) -> None:
+def test_a_few_others_among_crops_are_refused_by_themselves(raw: Path, crop: np.ndarray) -> None:
     photo = read_image(raw / "p0" / "0.png")
-    require_crops([(Path("a.png"), crop), (Path("b.png"), photo)])
-    require_crops([(Path("a.png"), crop), (Path("b.png"), photo[:200])])
+    others = [(Path("b.png"), photo), (Path("c.png"), photo[:200])]
+    faults = [None, "the face is not where alignment puts it", None]  # `aligned_crop` refuses the last one
+    assert CropCheck().faults([(Path("a.png"), crop), *others[:1]]) == faults[:2]
     with pytest.raises(DataError, match=r"^b\.png: .*\(2 of 3 photos looked at are none\); leave out `aligned`$"):
-        require_crops([(Path("a.png"), crop), (Path("b.png"), photo), (Path("c.png"), photo[:200])])
+        CropCheck().faults([(Path("a.png"), crop), *others])
+    begun = CropCheck()
+    assert not any(begun.faults([(Path("a.png"), crop)] * 3))
+    assert begun.faults([(Path("a.png"), crop), *others]) == faults, "what began with crops is not refused as a whole"
+
+
+def test_one_raw_photo_among_many_crops_fails_and_the_rest_is_used(
+    raw: Path, crops: Path, toy: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "people" / "Ann"
+    folder.mkdir(parents=True)
+    aligned = read_image(crops / "ann.png")
+    for number in range(25):
+        PIL.Image.fromarray(np.roll(aligned, number, 1)).save(folder / f"{number:02}.png")
+    (folder / "19.png").write_bytes((raw / "p0" / "0.png").read_bytes())
+    result = run("enroll", folder.parent, "--aligned", "--model", toy, "--force", gallery=tmp_path / "gallery")
+    assert result.exit_code == 1
+    assert f"{folder / '19.png'}: {NOT_THERE}; give its crop, or leave out --aligned" in result.output
+    assert result.output.count("no aligned crop") == 1
+    assert "24 added" in result.output
 
 
 def test_photos_that_are_not_square_are_refused_together(tmp_path: Path) -> None:
@@ -89,20 +109,21 @@ def test_photos_that_are_not_square_are_refused_together(tmp_path: Path) -> None
     for path in paths:
         PIL.Image.new("RGB", (64, 48)).save(path)
     for look in (require_crops_in, lambda paths: list(faces_in_photos(paths, AlignedDetector(), 16))):
-        with pytest.raises(DataError, match=r"0\.png: no aligned crop: 64x48 is not square \(8 of 8"):
+        with pytest.raises(DataError, match=r"0\.png: no aligned crop: 64x48 is not square \((8 of 8|16 of 16)"):
             look(paths)
     assert len(list(faces_in_photos(paths, AlignedDetector(known=True), 16))) == 20
 
 
-def test_crops_once_seen_are_believed(crop: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector looks at some photos and not at all."""
+def test_crops_of_a_size_once_seen_are_believed(raw: Path, crop: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector looks at some photos of each size, but at all as long as some are no crops."""
     looked = []
     detect = MTCNNDetector.detect
     monkeypatch.setattr(MTCNNDetector, "detect", lambda self, images: looked.append(1) or detect(self, images))
-    detector, large = AlignedDetector(), np.asarray(PIL.Image.fromarray(crop).resize((160, 160)))
-    for _ in range(3):
-        detector.require_crops([(Path("a.png"), crop)] * 30)
-    assert not looked
-    for _ in range(3):
-        detector.require_crops([(Path("a.png"), large)] * 30)
-    assert len(looked) == 8
+    check, large = CropCheck(), np.asarray(PIL.Image.fromarray(crop).resize((160, 160)))
+    for image, looks in ((crop, 0), (large, 8)):
+        for _ in range(2):
+            check.faults([(Path("a.png"), image)] * 15)
+        assert len(looked) == looks
+    photo = read_image(raw / "p0" / "0.png")
+    assert all(check.faults([(Path("a.png"), photo)] * 10))
+    assert len(looked) == 18
