@@ -24,18 +24,21 @@ SYSTEM_FOLDERS = (
     *(".*", "lost+found"),  # hidden ones: .Trash-1000, .thumbnails, .AppleDouble, .picasaoriginals, .@__thumb ...
     *("@*", "#recycle", "#snapshot", "~snapshot", "network recycle bin*"),  # Synology, QNAP, NetApp
     "appdata_oc*",  # previews of Nextcloud and ownCloud
-    *("$recycle.bin", "recycler", "system volume information", "found.[0-9][0-9][0-9]"),  # Windows
-    *("__macosx", "network trash folder", "temporary items", "ipod photo cache"),  # macOS, its archives, iTunes
+    *("$recycle.bin", "recycled", "recycler", "system volume information", "found.[0-9][0-9][0-9]"),  # Windows
+    *("config.msi", "windowsimagebackup", "_vti_*", "_gsdata_"),  # Windows, FrontPage, GoodSync
+    *("__macosx", "network trash folder", "temporary items", "icon\r", "ipod photo cache"),  # macOS, archives, iTunes
     *("*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.migratedphotolibrary"),  # the insides of Apple's programs
     *("*.lrdata", "*.lrcat-data", "captureone", "*.cosessiondb", "*.cocatalog"),  # previews of Lightroom, Capture One
-    *("corel auto-preserve", "nksc_param", "_thumbnails", "thumbnails"),  # photos before their correction; small copies
+    *("corel auto-preserve", "nksc_param"),  # photos before their correction
+    *("_thumbnails", "thumbnails", "thumbs", "__pycache__"),  # small copies of photos; Python's files
 )
 """Patterns of folders that systems and programs make, in lower case. Nobody has such a name."""
 
 SYSTEM_FILES = (
     *(".*", "thumbs.db", "ehthumbs*.db", "desktop.ini", "icon\r", "zbthumbnail.info"),
     *("synophoto_*", "synofile_thumb*", "synoindex_*", "*@synoeastream", "*@synoresource"),
-    *("*.*_original", "*~", "*.thm"),  # copies by ExifTool and editors; a camera's small pictures of its videos
+    *("*.*_original", "*~", "~$*", "*.thm"),  # copies by ExifTool and editors; a camera's small pictures of its videos
+    *("albumart*.jpg", "*.part", "*.crdownload"),  # covers by Windows Media Player; half downloads
 )
 """Patterns of files that systems and programs make, in lower case."""
 

@@ -19,12 +19,29 @@ SYSTEM_FOLDERS = [
     *(".AppleDouble", ".Spotlight-V100", ".Trashes", "Network Trash Folder", ".Trash-1000", "lost+found"),
     *(".thumbnails", ".picasaoriginals", "Previews.lrdata", "Photos Library.photoslibrary", "CaptureOne"),
     *("iPod Photo Cache", "Corel Auto-Preserve", ".stversions", ".git", "appdata_oc1x2y", "thumbnails"),
+    *("Icon\r", "Config.Msi", "Recycled", "WindowsImageBackup", "_gsdata_", "_vti_cnf", "_vti_pvt", "__pycache__"),
+    "thumbs",
 ]
 SYSTEM_FILES = [
     *("._1.jpg", ".DS_Store", ".hidden.jpg", "Thumbs.db", "ehthumbs_vista.db", "desktop.ini", "Desktop.INI"),
     *("SYNOPHOTO_THUMB_M.jpg", "SYNOFILE_THUMB_XL.png", "1.jpg@SynoEAStream", "1.jpg_original", "1.jpg~", "M.THM"),
+    *("AlbumArtSmall.jpg", "AlbumArt_{5F}_Large.jpg", "~$1.jpg", "1.jpg.part", "Unconfirmed 1.crdownload"),
 ]
-NAMES = ["Thumbs", "Originals", "Ann Lee", "O'Ray", "Ünal, Çelik", "$hort", "#1 fan", "Trash", "Reid.Snapshot", "1"]
+NAMES = [
+    "Originals",
+    "digikam",
+    "Art",
+    "Part",
+    "Recy",
+    "Ann Lee",
+    "O'Ray",
+    "Ünal, Çelik",
+    "$hort",
+    "#1 fan",
+    "Trash",
+    "Reid.Snapshot",
+    "1",
+]
 
 
 @pytest.fixture
