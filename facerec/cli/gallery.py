@@ -252,17 +252,36 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
     """
     content = read_archive(file)
     with Store.open(gallery_folder, create=True) as store:
-        people = archive.import_archive(store, content, again)
-    for person in people:
+        done = archive.import_archive(store, content, again)
+    for person in done.people:
         for conflict in person.conflicts:
             common.warn(conflict)
-        counts = f"{person.added} added, {person.skipped} skipped, {len(person.conflicts)} conflicts"
+        counts = f"{person.added} added, {person.skipped} skipped, {how_many(person.differences, 'conflict')}"
         common.say(dataclasses.asdict(person), f"{printable(person.person)}: {counts}", as_json)
-    total = {key: sum(getattr(person, key) for person in people) for key in ("added", "skipped")}
-    total["conflicts"] = sum(len(person.conflicts) for person in people)
+    counted = ("added", "skipped", "vetoes", "differences")
+    total = {key: sum(getattr(person, key) for person in done.people) for key in counted}
+    total["conflicts"] = total.pop("differences")
     if as_json:
-        common.emit({"summary": True, "people": len(people), **total})
+        line = {"summary": True, "people": len(done.people), **total, "apart": done.apart}
+        common.emit({**line, "fpir": done.fpir, "fpir_taken": done.taken})
+    elif not common.is_quiet():
+        _tell_what_came_along(done, total["vetoes"], content.fpir)
     common.finish(total["conflicts"], 1)
+
+
+def _tell_what_came_along(done: archive.Import, vetoes: int, fpir: float | None) -> None:
+    """Say what an import brought besides photos, and whose target rate holds. fpir: the file's, if it has one."""
+    if vetoes:
+        click.echo(f"{how_many(vetoes, 'face')} said not to be somebody came along.")
+    if done.apart:
+        click.echo(f"{how_many(done.apart, 'pair')} of people said to be two came along.")
+    if done.taken:
+        click.echo(f"The target rate, FPIR {100 * done.fpir:g} %, is the file's.")
+    elif fpir not in (None, done.fpir):
+        click.echo(
+            f"The target rate stays FPIR {100 * done.fpir:g} %; the file's is {100 * fpir:g} %, "
+            f"which `facerec calibrate --fpir {fpir:g}` sets."
+        )
 
 
 @gallery.command()

@@ -25,7 +25,7 @@ from facerec.gallery.queries import (
     write_consent,
 )
 from facerec.gallery.removed import removed_for
-from facerec.gallery.schema import scalar, version_of
+from facerec.gallery.schema import DEFAULT_FPIR, scalar, version_of
 from facerec.gallery.store import Store
 from facerec.gallery.vetoes import StoredVeto, insert_apart, insert_veto, is_vetoed, pairs, vetoes_of
 from facerec.text import how_many
@@ -37,13 +37,29 @@ from facerec.vectors import vector_fault
 class Imported:
     """What the import did with one person of an archive.
 
-    added, skipped: numbers of photos. conflicts: one line for each difference in which the gallery's own data stayed.
+    added, skipped: numbers of photos. vetoes: number of faces that are now known not to be the person. differences: how
+    many photos, faces and notes stayed as the gallery has them. conflicts: a line for each of them, or one for several.
     """
 
     person: str
     added: int
     skipped: int
+    vetoes: int
+    differences: int
     conflicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What an import did: people: with each person of the archive. apart: number of pairs now known to be two people.
+
+    fpir: the gallery's target rate after it. taken: whether it came from the archive.
+    """
+
+    people: tuple[Imported, ...]
+    apart: int
+    fpir: float
+    taken: bool
 
 
 def export(store: Store, path: Path) -> Archive:
@@ -85,7 +101,7 @@ def _gather(db: sqlite3.Connection, where: Path) -> Archive:
     if not people:
         raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
     apart = tuple((names[one], names[other], made) for one, other, made in pairs(db))
-    return Archive(fingerprint, name, dimension, tuple(people), apart)
+    return Archive(fingerprint, name, dimension, tuple(people), apart, scalar(db, "SELECT fpir FROM gallery"))
 
 
 def _vectors(db: sqlite3.Connection, table: str, person: int, dimension: int, where: Path) -> list[Vectors]:
@@ -120,21 +136,31 @@ def _require_fit(name: str, where: Path) -> None:
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
-def import_archive(store: Store, archive: Archive, again: bool = False) -> list[Imported]:
+def import_archive(store: Store, archive: Archive, again: bool = False) -> Import:
     """Enroll the people of an archive in one transaction; return what was done with each.
 
     A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
     out. So is a face that is enrolled as the person in the one and vetoed for them in the other, gallery or archive.
     Photos that were removed from the gallery are left out, too, unless `again`. A consent
-    that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model.
-    ForeignModelError if the gallery has photos of another model.
+    that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model, and its target
+    rate unless it was given one. ForeignModelError if the gallery has photos of another model.
     """
     with store.write() as db:
+        taken = _take_target(db, archive.fpir)
         _take_model(db, archive, store.folder)
-        imported = [_merge_person(db, person, again) for person in archive.people]
-        for one, other, made in archive.apart:
-            _set_apart(db, one, other, made)
-        return imported
+        imported = tuple(_merge_person(db, person, again) for person in archive.people)
+        apart = sum(_set_apart(db, *pair) for pair in archive.apart)
+        return Import(imported, apart, scalar(db, "SELECT fpir FROM gallery"), taken)
+
+
+def _take_target(db: sqlite3.Connection, fpir: float | None) -> bool:
+    """Take over the archive's target rate if nobody is enrolled and none was set. Returns whether it was taken."""
+    own = scalar(db, "SELECT fpir FROM gallery")
+    if fpir in (None, own) or own != DEFAULT_FPIR or count_rows(db, "people"):
+        return False
+    db.execute("UPDATE gallery SET fpir = ?", (fpir,))
+    record(db, "target set", fpir=fpir)
+    return True
 
 
 def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
@@ -170,11 +196,14 @@ def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Import
     if days:
         photos = f"{how_many(len(days), 'photo')} of '{person.name}' {'was' if len(days) == 1 else 'were'} removed"
         conflicts.append(f"{photos} on {max(days)}, so not enrolled; `again` enrolls what was removed")
+    vetoes, differences = 0, len(conflicts) + max(len(days) - 1, 0)
     if (number := id_of(db, person.name)) is not None:
         if added:
             record(db, "imported", number, templates=added)
-        conflicts += _merge_consent(db, number, person) + _merge_vetoes(db, number, person)
-    return Imported(person.name, added, skipped, tuple(conflicts))
+        vetoes, contradicted = _merge_vetoes(db, number, person)
+        more = _merge_consent(db, number, person) + contradicted
+        conflicts, differences = conflicts + more, differences + len(more)
+    return Imported(person.name, added, skipped, vetoes, differences, tuple(conflicts))
 
 
 def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[str]:
@@ -188,18 +217,22 @@ def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[
     return []
 
 
-def _merge_vetoes(db: sqlite3.Connection, number: int, person: Person) -> list[str]:
-    """Take over what was said not to be a person; return what contradicts the gallery."""
-    conflicts = []
+def _merge_vetoes(db: sqlite3.Connection, number: int, person: Person) -> tuple[int, list[str]]:
+    """Take over what was said not to be a person; return how many faces, and what contradicts the gallery."""
+    taken, conflicts = 0, []
     for face, made in person.vetoes:
         if owner_of(db, face.photo_hash) == person.name:
             conflicts.append(f"{face.source}: enrolled as '{person.name}', so it cannot be said not to be them")
         elif insert_veto(db, number, face, made):
             record(db, "face vetoed", number)
-    return conflicts
+            taken += 1
+    return taken, conflicts
 
 
-def _set_apart(db: sqlite3.Connection, one: str, other: str, made: str) -> None:
+def _set_apart(db: sqlite3.Connection, one: str, other: str, made: str) -> bool:
+    """Take over that two people are two; False if that was known, or one of them is not enrolled."""
     first, second = id_of(db, one), id_of(db, other)
-    if first is not None and second is not None and first != second and insert_apart(db, first, second, made):
-        record(db, "people set apart", first, other=second)
+    if first is None or second is None or first == second or not insert_apart(db, first, second, made):
+        return False
+    record(db, "people set apart", first, other=second)
+    return True

@@ -5,15 +5,15 @@ The file is an uncompressed zip file with two members. NumPy reads it as an .npz
     vectors.npy   (N, D) little-endian float32: the unit vectors of all templates in the order of the JSON, then those
                   of all vetoes
     people.json   {"format": "facerec-people", "version": 2, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
-                   "model": {"fingerprint": str, "name": str, "dimension": D},
+                   "model": {"fingerprint": str, "name": str, "dimension": D}, "fpir": 0..1,
                    "people": [{"name": str, "consent": str|null, "until": "YYYY-MM-DD"|null,
                                "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
                                               "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...],
                                "vetoes": [like a template, with "made" for "enrolled", ...]}, ...],
                    "apart": [[name, name, "2026-01-31T12:00:00Z"], ...]}
 
-`vetoes`: faces that are not the person. `apart`: people who were said to be two. A file that needs neither is written
-without them, as version 1.
+`fpir`: the gallery's target rate; files of older versions have none. `vetoes`: faces that are not the person. `apart`:
+people who were said to be two. A file that needs neither of the latter is written without them, as version 1.
 
 Reading trusts nothing in the file. Every name, number and vector is checked as strictly as at enrollment. A compressed
 member is refused, so no member can take more memory than the file's size.
@@ -80,6 +80,7 @@ class Archive:
     """The content of an archive: people, and the model that made their vectors.
 
     dimension: the length of each vector. apart: the names of people who were said to be two, pair by pair, and when.
+    fpir: the gallery's target rate; None in files of older versions.
     """
 
     fingerprint: str
@@ -87,6 +88,7 @@ class Archive:
     dimension: int
     people: tuple[Person, ...]
     apart: tuple[tuple[str, str, str], ...] = ()
+    fpir: float | None = None
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -126,7 +128,8 @@ def _as_json(archive: Archive) -> dict[str, Any]:
         for person in archive.people
     ]
     made = {"format": FORMAT, "version": version, "facerec": facerec_version(), "exported": utc_now()}
-    return {**made, "model": model, "people": people} | ({"apart": archive.apart} if version > 1 else {})
+    made |= {"model": model, "fpir": archive.fpir, "people": people}
+    return made | ({"apart": archive.apart} if version > 1 else {})
 
 
 def _face_as_json(face: Template) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def read_archive(path: Path) -> Archive:
         fingerprint, name = _text(model["fingerprint"]), _text(model["name"])
         if not fingerprint or not (fingerprint + name).isprintable():
             raise ValueError("its model has no proper name")
-        return Archive(fingerprint, name, dimension, read, apart)
+        return Archive(fingerprint, name, dimension, read, apart, _rate(found.get("fpir")))
 
 
 def _count(people: Sequence[dict[str, Any]], kind: str) -> int:
@@ -178,6 +181,12 @@ def _person(
     vetoes = () if of_vetoes is None else found["vetoes"]
     faces = tuple(_face(_is(dict, each), "made", next(of_vetoes or iter(()))) for each in vetoes)
     return Person(name, clean_note(note or ""), clean_day(until or ""), templates, faces)
+
+
+def _rate(found: Any) -> float | None:
+    if found is not None and not 0 < _number(found) < 1:
+        raise ValueError("a target rate is not between 0 and 1")
+    return None if found is None else _number(found)
 
 
 def _pair(found: Any) -> tuple[str, str, str]:

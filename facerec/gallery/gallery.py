@@ -22,7 +22,7 @@ from facerec.decision.calibration import Calibration, require_rate
 from facerec.decision.population import calibrate_people
 from facerec.errors import GalleryError
 from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, vetoes
-from facerec.gallery.archive import Imported
+from facerec.gallery.archive import Import
 from facerec.gallery.archive_file import Archive
 from facerec.gallery.audit_log import LogEntry, record
 from facerec.gallery.maintenance import CheckReport
@@ -337,7 +337,7 @@ class Gallery:
         """Write everybody, with their vectors, to a new file; see `archive.export`."""
         return archive.export(self.store, path)
 
-    def import_archive(self, content: Archive, *, again: bool = False) -> list[Imported]:
+    def import_archive(self, content: Archive, *, again: bool = False) -> Import:
         """Enroll the people of an archive that `archive_file.read_archive` read; see `archive.import_archive`."""
         return archive.import_archive(self.store, content, again)
 

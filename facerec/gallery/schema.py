@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+DEFAULT_FPIR = 0.01  # the target rate of a new gallery
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
 VERSION = 7
 
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS gallery (
     dimension INTEGER,
     threshold REAL,
     threshold_source TEXT,
-    fpir REAL NOT NULL DEFAULT 0.01
+    fpir REAL NOT NULL DEFAULT {DEFAULT_FPIR}
 );
 INSERT OR IGNORE INTO gallery (only, generation) VALUES (1, hex(randomblob(16)));
 CREATE TABLE IF NOT EXISTS people {_PEOPLE};

@@ -72,9 +72,10 @@ def test_everything_arrives_in_a_new_gallery(source: Path, file: Path, tmp_path:
     result = run("gallery", "import", file, "--json", gallery=tmp_path / "new")
     assert (result.exit_code, result.stderr) == (0, "")
     assert json_lines(result) == [
-        {"person": "Ann Lee", "added": 2, "skipped": 0, "conflicts": []},
-        {"person": "Çelik 王", "added": 1, "skipped": 0, "conflicts": []},
-        {"summary": True, "people": 2, "added": 3, "skipped": 0, "conflicts": 0},
+        {"person": "Ann Lee", "added": 2, "skipped": 0, "vetoes": 0, "differences": 0, "conflicts": []},
+        {"person": "Çelik 王", "added": 1, "skipped": 0, "vetoes": 0, "differences": 0, "conflicts": []},
+        {"summary": True, "people": 2, "added": 3, "skipped": 0, "vetoes": 0, "conflicts": 0}
+        | {"apart": 0, "fpir": 0.01, "fpir_taken": False},
     ]
     with opened(source) as old, opened(tmp_path / "new") as new:
         assert photos_in(new) == photos_in(old)
@@ -118,6 +119,40 @@ def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> 
         assert consent(gallery.store, "Ann Lee") == ("asked again", None)
 
 
+def test_a_new_gallery_takes_the_target_rate_and_another_keeps_its_own(source: Path, tmp_path: Path) -> None:
+    with opened(source) as gallery:
+        gallery.set_calibration(0.001)
+        gallery.export(tmp_path / "strict.npz")
+
+    def told(where: str) -> tuple[float, list[str]]:
+        said = run("gallery", "import", tmp_path / "strict.npz", gallery=tmp_path / where).stdout.splitlines()
+        with opened(tmp_path / where) as gallery:
+            return gallery.given()[0], said[2:]
+
+    assert told("new") == (0.001, ["The target rate, FPIR 0.1 %, is the file's."])
+    assert told("new") == (0.001, [])
+    with opened(tmp_path / "used") as gallery:
+        gallery.add("Eve", template(7))
+    with opened(tmp_path / "set") as gallery:
+        gallery.set_calibration(0.05)
+    for where, own in (("used", 0.01), ("set", 0.05)):
+        kept = f"The target rate stays FPIR {100 * own:g} %; the file's is 0.1 %, which "
+        kept += "`facerec calibrate --fpir 0.001` sets."
+        assert told(where) == (own, [kept])
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.5, True, "0.001", [0.1]])
+def test_a_target_rate_that_is_none_is_refused(rate: Any, file: Path, tmp_path: Path) -> None:
+    people, vectors = parts(file)
+    refuse(write(tmp_path / "bad.npz", {**people, "fpir": rate}, vectors), tmp_path / "new")
+
+
+def test_a_file_without_a_target_rate_is_taken(file: Path, tmp_path: Path) -> None:
+    people, vectors = parts(file)
+    del people["fpir"]
+    assert run("gallery", "import", write(tmp_path / "old.npz", people, vectors), gallery=tmp_path / "n").exit_code == 0
+
+
 def test_who_was_removed_does_not_come_back_by_an_import(file: Path, tmp_path: Path) -> None:
     """Unless that is asked for. A photo that was taken out of somebody else does."""
     with opened(tmp_path / "new") as gallery:
@@ -132,6 +167,10 @@ def test_who_was_removed_does_not_come_back_by_an_import(file: Path, tmp_path: P
     (line,) = result.stderr.splitlines()
     assert line.startswith("2 photos of 'Ann Lee' were removed on 20")
     assert line.endswith(", so not enrolled; --again enrolls what was removed")
+    assert result.stdout.splitlines() == [
+        "Ann Lee: 0 added, 0 skipped, 2 conflicts",
+        "Çelik 王: 1 added, 0 skipped, 0 conflicts",
+    ]
     with opened(tmp_path / "new") as gallery:
         assert photos_in(gallery) == {"Eve": [7], "Çelik 王": [1]}
     assert run("gallery", "import", file, "--again", gallery=tmp_path / "new").exit_code == 0
@@ -155,8 +194,10 @@ def test_what_was_said_not_to_be_somebody_arrives(source: Path, vetoed: Path, tm
     assert people["version"] == 2
     assert np.array_equal(vectors, np.stack([vector(number) for number in (0, 2, 1, 50, 51)]))
     assert [len(person["vetoes"]) for person in people["people"]] == [2, 0]
-    for _ in range(2):  # the second time nothing is new
-        assert run("gallery", "import", vetoed, gallery=tmp_path / "new").exit_code == 0
+    came = ["2 faces said not to be somebody came along.", "1 pair of people said to be two came along."]
+    for told in (came, []):  # the second time nothing is new
+        result = run("gallery", "import", vetoed, gallery=tmp_path / "new")
+        assert (result.exit_code, result.stdout.splitlines()[2:]) == (0, told)
     with opened(source) as old, opened(tmp_path / "new") as new:
         assert len(vetoes(old.store, "Ann Lee")) == 2
         for name in ("Ann Lee", "Çelik 王"):

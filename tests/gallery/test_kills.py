@@ -20,7 +20,7 @@ from toy_gallery import sql
 from victims import Process, left_alone
 
 from facerec.gallery import archive, erasure
-from facerec.gallery.archive import Imported
+from facerec.gallery.archive import Import
 from facerec.gallery.archive_file import Archive
 from facerec.gallery.store import Store
 
@@ -35,13 +35,12 @@ def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
 def test_an_import_that_is_done_by_halves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = archive.import_archive
 
-    def person_by_person(store: Store, content: Archive, again: bool) -> list[Imported]:
-        parts = [dataclasses.replace(content, people=(person,)) for person in content.people]
-        imported = []
-        for part in parts:
-            imported += whole(store, part, again)
+    def person_by_person(store: Store, content: Archive, again: bool) -> Import:
+        *first, last = (dataclasses.replace(content, people=(person,)) for person in content.people)
+        for part in first:
+            whole(store, part, again)
             time.sleep(0.02)
-        return imported
+        return whole(store, last, again)
 
     monkeypatch.setattr(archive, "import_archive", person_by_person)
     monkeypatch.setattr(kills, "OPERATIONS", {name: kills.OPERATIONS[name] for name in ("import", "expire")})
