@@ -157,9 +157,10 @@ def _report(output: Path, card: "ModelCard", as_json: bool) -> None:
     click.echo(f"{common.one_line(output)}: {best}: {measured}")
     ends = validation_interval(card)
     if ends is not None and ends[0] <= 0.5:
+        known = f", and its 95 % interval is {ends[0]:.2f} to {ends[1]:.2f}" if ends[0] < ends[1] else ""
         click.echo(
-            f"it is no better than chance: an AUC of 0.5 is chance, and its 95 % interval is {ends[0]:.2f} to "
-            f"{ends[1]:.2f}. Try more people and photos, another --strategy, --init default or a lower --lr; "
+            f"it is no better than chance: an AUC of 0.5 is chance{known}. "
+            "Try more people and photos, another --strategy, --init default or a lower --lr; "
             "`facerec advise` says which strategy suits the photos"
         )
         return

@@ -237,7 +237,7 @@ def make_card(network: Network, task: Task, name: str, run: dict[str, Any], entr
 
 
 def _tell_plan(run: Run) -> None:
-    """Log smaller batches than usual, the dropped blocks, and stage by stage what trains."""
+    """Log smaller batches than usual, the dropped blocks, stage by stage what trains, and that random stages do not."""
     plan, network = run.plan, run.learner.network
     usual, used = plan.batch, run.task.batch
     if usual.people != used.people:
@@ -250,8 +250,11 @@ def _tell_plan(run: Run) -> None:
         since = f"; {plan.settings.init}, which it starts from, is without {', '.join(before)}" if before else ""
         log.info("without the residual blocks %s%s", ", ".join(network.dropped_blocks), since)
     settings = plan.settings
-    for row in stage_rows(network, plan.freezing, settings.epochs, settings.lr, settings.head_lr):
+    rows = stage_rows(network, plan.freezing, settings.epochs, settings.lr, settings.head_lr)
+    for row in rows:
         log.info("%s", row)
+    if settings.init == "random" and any(row.first_epoch is None for row in rows):
+        log.info("frozen stages stay random, as `init=random` makes them; `strategy=scratch` trains all stages")
 
 
 def _warn_of_collapse(entry: Entry) -> None:

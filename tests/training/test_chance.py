@@ -60,3 +60,12 @@ def test_the_last_words_of_a_run(
     assert ("use it with --model" in said) == learned
     assert ("no better than chance" in said) != learned
     assert ("--init default or a lower --lr" in said) != learned
+    assert ("95 % interval" in said) != learned
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_no_interval_is_printed_where_there_is_none(
+    people: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _report(tmp_path, card("metric", 0.0, people=people), False)
+    assert "an AUC of 0.5 is chance. Try more people" in capsys.readouterr().out

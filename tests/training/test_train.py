@@ -1,5 +1,6 @@
 """Training runs: that they learn, what they leave, and that they say so when they do not learn."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,15 @@ def test_a_collapse_is_warned_of_in_one_line(
     assert "\n" not in message
     assert read_history(tmp_path / "run")[0]["spread"] < 0.01
     assert card == load_model(tmp_path / "run")[1], "the model is poor, but sound"
+
+
+@pytest.mark.parametrize(("strategy", "told"), [("partial", True), ("full", False)])
+def test_frozen_random_stages_are_told(
+    strategy: str, told: bool, some_faces: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "facerec"):
+        some_faces.train(tmp_path / "run", small(strategy=strategy, init="random", epochs=1))
+    assert ("frozen stages stay random" in caplog.text) == told
 
 
 def test_a_sound_run_is_not_called_collapsed(
