@@ -15,6 +15,7 @@ from facerec.gallery import audit_log, sqlcipher
 from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
 from facerec.gallery.locking import enter
 from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
+from facerec.photos.reading import EXTENSIONS
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; a write holds the lock for milliseconds
 
@@ -259,7 +260,19 @@ def _require_file(path: Path, create: bool) -> None:
     if not there and not create:
         raise _nothing(path)
     if not there:
+        _require_no_photos(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _require_no_photos(folder: Path) -> None:
+    """GalleryError if the folder or a folder in it holds photos: it was then hardly meant for a gallery."""
+    inside = (path for level in ("*", "*/*") for path in folder.glob(level))
+    photo = next((path for path in inside if path.suffix.lower() in EXTENSIONS), None)
+    if photo is not None:
+        raise GalleryError(
+            f"{folder}: a folder of photos ({photo.relative_to(folder)}), where no gallery is made; "
+            "give another folder as `gallery`"
+        )
 
 
 def _use_wal(db: sqlite3.Connection) -> None:

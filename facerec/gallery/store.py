@@ -42,7 +42,8 @@ class Store:
 
         A read-only folder can be searched and listed. A removal or restore that a killed process left unfinished is
         finished. passphrase: of an encrypted gallery; see `Database`. GalleryError if there is no gallery, it cannot be
-        opened, or a newer facerec wrote it. DamagedGalleryError if the database is damaged or facerec did not write it.
+        opened, a newer facerec wrote it, or a new one would stand among photos. DamagedGalleryError if the database is
+        damaged or facerec did not write it.
         """
         began = time.monotonic()
         store = cls(folder, Database(database_of(folder), create=create, passphrase=passphrase))

@@ -209,6 +209,14 @@ def test_a_photo_without_a_face_is_named(toy: Path, small_samples: Path) -> None
         model.embed([face, blank])
 
 
+def test_no_gallery_is_made_among_photos(toy: Path, crops: Path) -> None:
+    before = sorted(crops.rglob("*"))
+    for folder in (crops, crops / "people", crops / "people" / "Ann Lee"):
+        with pytest.raises(GalleryError, match=r"a folder of photos .*; give another folder as `gallery`"):
+            Recogniser(folder, create=True, model=toy)
+    assert sorted(crops.rglob("*")) == before
+
+
 def test_a_gallery_that_is_not_there_is_refused(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="no gallery"):
         Recogniser(tmp_path / "nowhere", model=toy)
