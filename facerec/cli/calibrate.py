@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @common.command()
 @click.option(
     "--fpir",
-    type=float,
+    type=common.RATE,
     metavar="R",
     help="The gallery's target FPIR from now on  [default: the one set before, else 0.01]",
 )

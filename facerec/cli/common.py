@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,9 +81,15 @@ def _errors_in_one_line() -> Iterator[None]:
     except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
         raise
     except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message
-        raise Failure(printable(f"{error.filename or 'a file'}: {error.strerror}")) from error
+        raise Failure(printable(f"{error.filename or _nameless(error)}: {error.strerror}")) from error
     except FacerecError as error:
         raise Failure(printable(in_options(str(error)))) from error  # a name may hold line breaks
+
+
+def _nameless(error: OSError) -> str:
+    """Return what an error without a file's name is about: the output, if it arose while something was printed."""
+    printing = click.echo.__code__ in (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    return "the output" if printing else "a file"
 
 
 def _ask_passphrase(question: str, twice: bool) -> str:
@@ -132,7 +139,21 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx) if str(value) else self.fail("an empty name", param, ctx)
 
 
+class Rate(click.ParamType):
+    """A share between 0 and 1, as a number. The library checks its range."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number. Fails (exit code 2) for a text such as 1%."""
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number; 1 % is 0.01", param, ctx)
+
+
 PHOTOS = FilePath()
+RATE = Rate()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout.")
 model_option = everyday_option(

@@ -55,7 +55,10 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
     facerec gallery list --json
     """
     with Store.open(gallery_folder) as store:
-        for person in enrolled.people(store):
+        everybody = enrolled.people(store)
+        if not everybody:
+            common.remark(f"{common.one_line(gallery_folder)}: nobody is enrolled; facerec enroll enrolls people")
+        for person in everybody:
             if as_json:
                 line = {"person": person.name, "templates": person.templates, "enrolled": person.enrolled}
                 common.emit({**line, "consent": person.consent, "until": person.until})

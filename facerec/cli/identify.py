@@ -33,7 +33,7 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
 @everyday_option(
     "--fpir",
     setting="fpir",
-    type=float,
+    type=common.RATE,
     metavar="R",
     help="Use the threshold for this FPIR, the share of strangers who may be taken for somebody (0.01 is 1 %).",
 )

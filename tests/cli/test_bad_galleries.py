@@ -17,6 +17,21 @@ gallery = toy_fixtures.one_person
 # ---------------------------------------------------------------------------------------------------- galleries, people
 
 
+def test_an_enrollment_of_nothing_leaves_a_gallery_of_nobody(crops: Path, toy: Path, tmp_path: Path) -> None:
+    gone, gallery = tmp_path / "gone.png", tmp_path / "g"
+    assert run("enroll", gone, "--name", "Ann", "--model", toy, gallery=gallery).exit_code == 2
+    listed = run("gallery", "list", gallery=gallery)
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert f"{gallery}: nobody is enrolled" in listed.stderr
+
+
+@pytest.mark.parametrize("command", [["identify", "x.jpg"], ["calibrate"]])
+def test_a_rate_in_per_cent(command: list[str], tmp_path: Path) -> None:
+    result = run(*command, "--fpir", "1%", gallery=tmp_path / "g")
+    assert result.exit_code == 2
+    assert "'1%' is not a number; 1 % is 0.01" in result.stderr
+
+
 def test_a_gallery_that_is_not_there(good: Path, toy: Path, tmp_path: Path) -> None:
     refused(identify(tmp_path / "none", toy, good), tmp_path / "none", "facerec enroll")
     refused(run("gallery", "list", gallery=tmp_path / "none"), tmp_path / "none", "facerec enroll")

@@ -103,6 +103,15 @@ def test_a_full_disk(gallery: Path, toy: Path, tmp_path: Path) -> None:
     assert enroll(gallery, toy, other, "--name", "Bob").exit_code == 0
 
 
+def test_an_output_on_a_full_disk() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    command = [sys.executable, "-m", "facerec.cli.main", "completion", "bash"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "Error: the output: No space left on device\n")
+
+
 def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
     command = [sys.executable, "-m", "facerec.cli.main", "identify", "--aligned", "--json", "--model", str(toy)]
     command += ["--gallery", str(gallery), *[str(good)] * 400]
