@@ -71,8 +71,8 @@ def _misplaced(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) 
     nearer, farther = _nearer_to_somebody_else(gallery, added, limit), _far_from_own(gallery, added, limit)
     for result in added:
         if reason := nearer.get(result) or farther.get(result):
-            words = (shlex.quote(printable(word)) for word in (result.person, result.path))
-            yield result.path, f"{reason}; if so, `facerec gallery remove {' --photo '.join(words)}`"
+            person, file = (shlex.quote(printable(word)) for word in (result.person, result.path))
+            yield result.path, f"{reason}; if so, `facerec gallery remove {person} --photo {file}`"
 
 
 def _nearer_to_somebody_else(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:
