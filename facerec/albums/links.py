@@ -8,6 +8,7 @@ import numpy as np
 from facerec.albums.album import FaceAlbum
 from facerec.albums.clustering import Grouping
 from facerec.errors import ConfigError, DataError
+from facerec.photos.folders import OWN
 from facerec.text import printable
 
 _NAME = 60  # characters kept of a photo's name: at most 240 bytes, and file systems allow 255
@@ -21,7 +22,7 @@ def ready_output(output: Path, folder: Path) -> None:
     """
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
         raise ConfigError(f"{printable(output)}: is in the album; give an `output` outside of {printable(folder)}")
-    trial = output / f".facerec-{os.getpid()}"
+    trial = output / f"{OWN}{os.getpid()}"
     try:
         if os.path.lexists(output) and next(os.scandir(output), None) is not None:
             raise DataError(f"{printable(output)}: is not empty; give another `output`, or remove it")

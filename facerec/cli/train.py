@@ -117,7 +117,9 @@ def train(
     """
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings, chosen = _settings(given, config, output if resume else None)
+    from facerec.datasets.photo_sets import read_photos
     from facerec.datasets.prepare import align_folder
+    from facerec.datasets.splits import split_people
     from facerec.training.plan import plan_run
     from facerec.training.train import train as fine_tune
 
@@ -129,6 +131,7 @@ def train(
     if plan.settings.mode == "metric" and not aligned:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
+        split_people(read_photos(folder.resolve()), splits, plan.settings.seed)  # raises before the crops are made
         detector = common.make_detector(False, min_face_size, min_confidence, crop_size=128)
         folder, failures = align_folder(folder, output / "crops", detector, _bar)
         for failure in failures:

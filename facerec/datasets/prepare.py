@@ -9,12 +9,12 @@ from facerec.errors import DataError, ImageError
 from facerec.faces.detector import Detector, PhotoFaces, faces_in_photos
 from facerec.files import write_bytes
 from facerec.photos.crops import encode_png
-from facerec.photos.folders import identity_folders
+from facerec.photos.folders import OWN, identity_folders
 from facerec.text import printable
 
 Detected = Iterator[PhotoFaces]
 
-_MARK = ".facerec-crops"  # an empty file that marks a folder of crops made by `align_folder`
+_MARK = f"{OWN}crops"  # an empty file that marks a folder of crops made by `align_folder`
 
 
 def align_folder(
@@ -28,8 +28,8 @@ def align_folder(
     not be used. DataError if output/FOLDER holds files that this function did not make, or the photos themselves.
     """
     source, target = folder.resolve(), output.resolve() / folder.resolve().name
-    _claim(target, source)
     photos = [path for paths in identity_folders(source).values() for path in paths]
+    _claim(target, source)
     crops = {path: target / path.relative_to(source).with_name(_crop_name(path)) for path in photos}
     for stale in set(target.glob("**/*.png")) - {crop for path, crop in crops.items() if _is_newer(crop, path)}:
         stale.unlink()

@@ -42,6 +42,8 @@ SYSTEM_FILES = (
 )
 """Patterns of files that systems and programs make, in lower case."""
 
+OWN = ".facerec-"  # begins the names of files that facerec makes in folders; they are passed over in silence
+
 
 def photo_hash(path: Path) -> str:
     """SHA-256 of the file's bytes as 64 hex digits; raises ImageError if the file cannot be read."""
@@ -183,7 +185,7 @@ class _Walk:
     def _own(self, folder: Path, names: list[str], system: re.Pattern[str]) -> list[str]:
         """The names that are not a system's."""
         own = [name for name in names if not system.fullmatch(name.lower())]
-        self._system += sorted(folder / name for name in set(names) - set(own))
+        self._system += sorted(folder / name for name in set(names) - set(own) if not name.startswith(OWN))
         return own
 
 

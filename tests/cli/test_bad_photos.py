@@ -209,6 +209,8 @@ def test_a_folder_of_one_person(good: Path, gallery: Path, toy: Path, tmp_path: 
     )
     for command in (["check-data", folder], ["train", folder, "--output", tmp_path / "run"]):
         refused(run(*command), found, "give the folder above, or make one per person")
+    refused(run("train", folder.parent, "--output", tmp_path / "run"), f"{folder.parent}: 0 people to train")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_same_photo_under_two_people(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:

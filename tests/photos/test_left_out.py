@@ -97,6 +97,12 @@ def test_what_was_passed_over_is_one_warning(people: Path, caplog: pytest.LogCap
     assert caplog.messages[1] == f"{caplog.messages[0]}, 1 photo in no sub-folder (such as {people / 'loose.jpg'})"
 
 
+def test_nothing_is_said_of_facerec_s_own_files(people: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (people / ".facerec-crops").touch()
+    assert find_photos(people) == [people / "Ann" / "1.jpg"]
+    assert caplog.messages == []
+
+
 KINDS = {
     **{"noextension": "JPEG", "twitter.jpg_large": "JPEG", "IMG_1.JPG.download": "PNG", "a.txt": "GIF", "b.dat": "BMP"},
     **{"c.": "WEBP", "d.jpg (1)": "TIFF", "e.photo": "JPEG2000", "f": "PPM", "g.mp4": "AVIF", "photo.avif": "AVIF"},
