@@ -81,8 +81,7 @@ def search(
     (wanted,) = embed_photos([photo], detector, embedder)
     if wanted.error is not None:
         raise wanted.error
-    for remark in main_of_several(len(wanted.faces), "is searched for"):
-        common.remark(f"{common.one_line(photo)}: {remark}")
+    common.tell_remarks(photo, (*wanted.remarks, *main_of_several(len(wanted.faces), "is searched for")))
     album, failed = _read_album(paths, detector, embedder)
     hits = most_similar(wanted.vectors[0], album, limit, top)
     for hit in hits:
@@ -208,6 +207,7 @@ def _search_pictures(
     (wanted,) = photo_features([photo], reader, detector)
     if wanted.row is None:
         raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")
+    common.tell_remarks(photo, wanted.remarks)
     others = common.Watched(photo_features(paths, reader, detector), "Reading", len(paths))
     hits = most_alike(wanted.row, others, top)
     for hit in hits:

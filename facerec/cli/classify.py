@@ -80,4 +80,5 @@ def _as_text(result: "Classification", likeliest: list[tuple[str, float]]) -> st
 def _as_json(result: "Classification", probabilities: dict[str, float]) -> dict[str, Any]:
     name, probability = next(iter(probabilities.items()), (None, None))
     line = {"image": str(result.path), "class": name, "probability": probability, "probabilities": probabilities}
+    line |= common.remarks_json(result.remarks)
     return line if result.error is None else line | {"error": str(result.error)}

@@ -289,6 +289,12 @@ def remark(message: str) -> None:
         click.echo(printable(in_options(message)), err=True)
 
 
+def tell_remarks(photo: Path, remarks: Iterable[str]) -> None:
+    """Print each remark on a photo as a line on stderr."""
+    for odd in remarks:
+        remark(f"{one_line(photo)}: {odd}")
+
+
 def detail(message: str) -> None:
     """Print one line on stderr, only with --verbose."""
     if is_verbose():
@@ -368,11 +374,12 @@ class Watched(Iterator[T]):
         if error is not None:
             self.failed += 1
             warn(str(error))
-        elif isinstance(photo, Photo):
+            return photo
+        if isinstance(photo, Photo):
             sure = ", ".join(f"{face.confidence:.3f}" for face in photo.faces)
             detail(f"{one_line(photo.path)}: {how_many(len(photo.faces), 'face')}, found with confidence {sure}")
-            for odd in photo.remarks:
-                remark(f"{one_line(photo.path)}: {odd}")
+        if odd := getattr(photo, "remarks", ()):
+            tell_remarks(photo.path, odd)  # type: ignore[attr-defined]
         return photo
 
 

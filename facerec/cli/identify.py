@@ -143,8 +143,7 @@ def _show(result: "Identification", candidates: int) -> None:
     face, decision = result.face, result.decision
     if face is None or decision is None:
         return
-    for remark in () if result.position else result.remarks:
-        common.remark(f"{common.one_line(result.path)}: {remark}")
+    common.tell_remarks(result.path, () if result.position else result.remarks)
     click.echo(f"{_where(result)}: {_styled(decision.person)}")
     box = ", ".join(f"{side:.0f}" for side in face.box)
     common.detail(f"{_where(result)}: found with confidence {face.confidence:.3f} at {box}")

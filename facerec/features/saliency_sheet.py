@@ -21,7 +21,7 @@ from facerec.models.card import ModelCard
 from facerec.models.network import Network
 from facerec.models.saliency import Sight, likeness, look
 from facerec.photos.crops import centre_picture
-from facerec.photos.reading import read_image
+from facerec.photos.reading import read
 from facerec.text import main_of_several, printable
 from facerec.types import Image
 
@@ -35,7 +35,9 @@ def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
 
     ImageError if the photo cannot be read; ConfigError if there is no such stage.
     """
-    return look(network, centre_picture(read_image(photo), network.input_size), stage)
+    image, remarks = read(photo)
+    sight = look(network, centre_picture(image, network.input_size), stage)
+    return dataclasses.replace(sight, remarks=tuple(f"{printable(photo)}: {remark}" for remark in remarks))
 
 
 def look_at_face(

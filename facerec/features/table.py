@@ -30,11 +30,15 @@ _FACTS = ("layer", "model", "fingerprint")  # texts that a file holds once
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class PhotoFeatures(Brief):
-    """A photo and its features. row: (C,) float32; None if the photo cannot be used, with the `error`."""
+    """A photo and its features. row: (C,) float32; None if the photo cannot be used, with the `error`.
+
+    remarks: as `types.Photo` has them.
+    """
 
     path: Path
     row: NDArray[np.float32] | None
     error: FacerecError | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -65,11 +69,12 @@ def photo_features(
     detector: finds the main face, for a face model. Without it, the features are of the middle of the picture.
     """
     if detector is None:
-        for path, row in read_pictures(paths, reader.card.input_size, reader.embed):
-            yield PhotoFeatures(path, None, row) if isinstance(row, FacerecError) else PhotoFeatures(path, row)
+        for path, row, odd in read_pictures(paths, reader.card.input_size, reader.embed):
+            error = row if isinstance(row, FacerecError) else None
+            yield PhotoFeatures(path, None if isinstance(row, FacerecError) else row, error, odd)
         return
     for photo in embed_photos(paths, detector, reader, main_only=True):
-        yield PhotoFeatures(photo.path, None if photo.error else photo.vectors[0], photo.error)
+        yield PhotoFeatures(photo.path, None if photo.error else photo.vectors[0], photo.error, photo.remarks)
 
 
 def folder_label(path: Path, folder: Path) -> str:

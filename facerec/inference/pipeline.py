@@ -15,7 +15,7 @@ from facerec.inference.embedder import Crops, Embedder
 from facerec.inference.torch_runtime import Classifier
 from facerec.photos.crops import centre_picture
 from facerec.photos.memory import AnyPhoto
-from facerec.photos.reading import read_image
+from facerec.photos.reading import read as read_photo
 from facerec.text import Brief, printable
 from facerec.types import Face, Image, Photo, Vectors
 
@@ -80,7 +80,7 @@ def classify(
     """
     if classifier.of_faces != (detector is not None):
         raise ValueError("a detector is for a classifier of faces, which needs one")
-    pictures = _main_faces(paths, detector) if detector else _whole(paths, classifier.card.input_size)
+    pictures = _main_faces(paths, detector) if detector else _centres(paths, classifier.card.input_size)
     for found, row in _read(pictures, classifier.probabilities):
         error = row if isinstance(row, FacerecError) else None
         answer = None if isinstance(row, FacerecError) else row
@@ -90,12 +90,13 @@ def classify(
 
 def read_pictures(
     paths: Iterable[Path], size: int, read: Callable[[Crops], NDArray[np.float32]]
-) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError]]:
-    """Each photo and the row that `read` gives for its middle, in order; or the error of a photo that cannot be read.
+) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError, tuple[str, ...]]]:
+    """Each photo, the row that `read` gives for its middle, and the photo's remarks, in order.
 
-    read: (N, size, size, 3) uint8 RGB -> N rows. One photo and BATCH middles are in memory at a time.
+    A photo that cannot be read has its error instead of a row. read: (N, size, size, 3) uint8 RGB -> N rows. One photo
+    and BATCH middles are in memory at a time.
     """
-    return _read(_centres(paths, size), read)
+    return ((found.path, row, found.remarks) for found, row in _read(_centres(paths, size), read))
 
 
 def _read(
@@ -113,16 +114,11 @@ def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Pho
         yield found, _trouble(*found) or found.faces[0].crop  # type: ignore[index]
 
 
-def _whole(paths: Iterable[Path], size: int) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
-    return ((PhotoFaces(path, []), picture) for path, picture in _centres(paths, size))
-
-
-def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[Path, Image | FacerecError]]:
-    return ((path, _picture(path, size)) for path in paths)
-
-
-def _picture(path: Path, size: int) -> Image | ImageError:
-    try:
-        return centre_picture(read_image(path), size)
-    except ImageError as error:
-        return error
+def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
+    """Each photo, with its remarks and without faces, and its middle."""
+    for path in paths:
+        try:
+            photo = read_photo(path)
+            yield PhotoFaces(path, [], photo.remarks), centre_picture(photo.image, size)
+        except ImageError as error:
+            yield PhotoFaces(path, []), error

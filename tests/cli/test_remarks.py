@@ -19,6 +19,7 @@ COMMANDS = {
     "identify": ["identify", "CUT", "--threshold", 1],
     "verify": ["verify", "CUT", "GOOD", "--threshold", 1],
     "search": ["search", "GOOD", "--in", "FOLDER", "--threshold", 1],
+    "search for it": ["search", "CUT", "--in", "OTHERS", "--threshold", 1],
     "cluster": ["cluster", "FOLDER", "--threshold", 1],
 }
 
@@ -38,12 +39,21 @@ def test_a_remark_is_said_once(command: str, cut: Path, crops: Path, toy: Path, 
     gallery = tmp_path / "gallery"
     enrolled = run("enroll", crops / "ann.png", "--name", "Ann", "--aligned", "--model", toy, gallery=gallery)
     assert "missing" not in enrolled.output
-    given = {"CUT": cut, "FOLDER": cut.parent, "GOOD": crops / "stranger.png"}
+    given = {"OTHERS": crops / "people", "CUT": cut, "FOLDER": cut.parent, "GOOD": crops / "stranger.png"}
     words = [given.get(str(word), word) for word in COMMANDS[command]]
     result = run(*words, "--aligned", "--model", toy, gallery=gallery)
     assert result.exit_code in (0, 1), result.output
     assert result.output.count(f"{cut}: {REMARK}") == 1
     assert result.output.count("missing") == 1
+
+
+@pytest.mark.usefixtures("random_weights", "one_thread")
+@pytest.mark.parametrize("model", ["face", "picture"])
+def test_features_say_a_remark_once(model: str, cut: Path, tiny_model: Path, tmp_path: Path) -> None:
+    of = ["--model", tiny_model, "--aligned"] if model == "face" else ["--model", "squeezenet1_1", "--input-size", 48]
+    result = run("features", cut.parent, "--output", tmp_path / "x.npz", *of)
+    assert result.exit_code == 0, result.output
+    assert result.output.count(f"{cut}: {REMARK}") == 1
 
 
 def test_json_has_remarks_only_where_there_are_any(cut: Path, crops: Path, toy: Path, tmp_path: Path) -> None:
