@@ -14,6 +14,7 @@ import click
 from platformdirs import user_data_path
 
 from facerec.cli.arguments import in_options
+from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.offers import some
 from facerec.cli.user_settings import everyday_option
@@ -100,24 +101,6 @@ def _ask_passphrase(question: str, twice: bool) -> str:
 def agreed(question: str, unasked: bool = True) -> bool:
     """Ask a question at the terminal; no answer means no. unasked: the answer where there is no terminal."""
     return bool(asked(f"{question} [y/N]")) if at_terminal() else unasked
-
-
-def asked(question: str) -> bool | None:
-    """Ask at the terminal for yes or no. None: no answer, which is the Enter key or the end of the input (Ctrl-D)."""
-    try:
-        return click.prompt(printable(question), default="", show_default=False, value_proc=_yes_or_no, err=True)
-    except click.Abort as stop:
-        if not isinstance(stop.__context__, EOFError):
-            raise  # Ctrl-C
-        click.echo(err=True)
-        return None
-
-
-def _yes_or_no(typed: str) -> bool | None:
-    answers = {"y": True, "yes": True, "n": False, "no": False, "": None}
-    if (answer := typed.strip().lower()) not in answers:
-        raise click.UsageError("type y or n")
-    return answers[answer]
 
 
 def at_terminal() -> bool:

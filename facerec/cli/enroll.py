@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common
+from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
@@ -124,7 +125,7 @@ def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]"
 def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "list[Enrollment]":
     """Ask whether people whose names are like enrolled ones are those people, and enroll them as the answer says."""
     held_back = {result.person: result for result in results if result.same_as}
-    one = {person: common.asked(_same(gallery, result)) for person, result in held_back.items()}
+    one = {person: asked(_same(gallery, result)) for person, result in held_back.items()}
     names = {person: result.same_as or "" for person, result in held_back.items() if one[person] is not None}
     people: dict[str, list[Path]] = defaultdict(list)
     for result in results:
