@@ -33,6 +33,7 @@ def test_the_plan_comes_first_then_the_epochs_and_only_the_result_on_stdout(some
         "stage2 94,784 parameters trains at 0.0005",
         "stage3 602,080 parameters trains at 0.0005",
         "head 8,224 parameters trains at 0.002",
+        "frozen stages stay random, as `init=random` makes them; `strategy=scratch` trains all stages",
     ]
     for number, line in enumerate(epochs):
         entry = read_history(tmp_path / "run")[number]
