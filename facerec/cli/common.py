@@ -115,7 +115,7 @@ class FilePath(click.Path):
     """A path; "" is refused, for it would be the present folder: so a shell writes a variable that is not set."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)  # the library says it of each photo, and the rest is done
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path. Fails (exit code 2) if it is empty."""

@@ -199,7 +199,7 @@ def _people_at(path: Path) -> tuple[dict[str, list[Path]], list[Path]]:
         )
     people, loose = people_and_loose(path)
     if not any(people.values()):
-        name = shlex.quote(path.resolve().name.replace("_", " "))
+        name = shlex.quote(Path(os.path.abspath(path)).name.replace("_", " "))  # a link's own name
         raise no_people(
             path, len(loose), f"to enroll one person give --name {name}, to enroll several give the folder above"
         )

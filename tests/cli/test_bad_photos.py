@@ -207,6 +207,9 @@ def test_a_folder_of_one_person(good: Path, gallery: Path, toy: Path, tmp_path: 
         found,
         "to enroll one person give --name 'Tom Ridge', to enroll several give the folder above",
     )
+    link = tmp_path / "Tom_R"
+    link.symlink_to(folder)
+    refused(enroll(gallery, toy, link), "give --name 'Tom R',")
     for command in (["check-data", folder], ["train", folder, "--output", tmp_path / "run"]):
         refused(run(*command), found, "give the folder above, or make one per person")
     refused(run("train", folder.parent, "--output", tmp_path / "run"), f"{folder.parent}: 0 people to train")
