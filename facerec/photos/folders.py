@@ -93,7 +93,8 @@ def find_photos(folder: Path) -> list[Path]:
     A photo is a file with an ending of EXTENSIONS, whatever it holds, or any other file that begins like a photo.
     Links are followed, except a link to a folder that contains the link, and a link to a folder that was already
     visited in the same sub-folder. A sub-folder that cannot be read is listed itself, as if it were a photo, so that
-    reading it reports the error. Raises DataError if `folder` is no readable folder. The list may be empty.
+    reading it reports the error; so is a link that leads nowhere, as to a share that is not mounted. Raises DataError
+    if `folder` is no readable folder. The list may be empty.
     """
     walk = _Walk()
     folders, photos = walk.top(folder)
@@ -178,7 +179,7 @@ class _Walk:
 
     def _photos(self, folder: Path, names: list[str]) -> list[Path]:
         paths = [folder / name for name in self._own(folder, names, _SYSTEM_FILE)]
-        photos = [path for path in paths if path.suffix.lower() in EXTENSIONS or holds_photo(path)]
+        photos = [path for path in paths if _has_ending(path.name) or holds_photo(path) or _is_lost(path)]
         self._others += sorted(set(paths) - set(photos))
         return photos
 
@@ -203,9 +204,28 @@ _SYSTEM_FOLDER, _SYSTEM_FILE = _pattern(SYSTEM_FOLDERS), _pattern(SYSTEM_FILES)
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir() or (entry.is_symlink() and _stands_for_folder(entry))
     except OSError as error:  # a link into a closed folder counts as a folder, so that reading it reports the error
         return error.errno != errno.ELOOP  # but a link to itself leads nowhere
+
+
+def _stands_for_folder(link: os.DirEntry[str]) -> bool:
+    """Whether a link that leads nowhere has no name of a file: so no person vanishes whose folder is not there."""
+    return not _has_ending(link.name) and not _SYSTEM_FILE.fullmatch(link.name.lower()) and _is_lost(Path(link))
+
+
+def _is_lost(path: Path) -> bool:
+    """Whether it is a link to what is not there or is closed; one to itself is not."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno != errno.ELOOP and path.is_symlink()
+    return False
+
+
+def _has_ending(name: str) -> bool:
+    """Whether it is the name of a photo."""
+    return Path(name).suffix.lower() in EXTENSIONS
 
 
 def _is_new(folder: Path, met: set[tuple[int, int]]) -> bool:

@@ -102,3 +102,11 @@ def test_every_command_takes_the_same_photos(
         (told,) = left_out["littered"]
         assert "8 system files and folders (such as " in told
         assert "1 file that is no photo (such as " in told
+
+
+def test_a_person_s_link_that_leads_nowhere_fails_aloud(toy: Path, tmp_path: Path) -> None:
+    toy_model.save_crop(tmp_path / "people" / "p0" / "0.png", 0, 0)
+    (tmp_path / "people" / "p1").symlink_to("/nowhere/p1")
+    result = run(*words_of("enroll", tmp_path / "people", toy, toy, tmp_path))
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'people' / 'p1'}: no such file" in result.stdout + result.stderr

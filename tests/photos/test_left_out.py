@@ -10,7 +10,8 @@ import pytest
 from toy_images import scene
 
 import facerec
-from facerec.photos.folders import find_photos, identity_folders
+from facerec.errors import ImageError
+from facerec.photos.folders import find_photos, identity_folders, people_and_loose
 from facerec.photos.reading import read_image
 
 SYSTEM_FOLDERS = [
@@ -138,9 +139,27 @@ def test_a_camera_s_raw_picture_is_no_photo(tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_into_is_no_photo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "null").symlink_to("/dev/null")
     assert find_photos(tmp_path) == []
+    (tmp_path / "link").symlink_to("nowhere")  # may stand for a person's folder: that it is not there is to be said
+    assert find_photos(tmp_path) == [tmp_path / "link"]
+
+
+def test_links_that_lead_nowhere_are_listed(people: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As to a share that is not mounted: the person, or photos of a person, would vanish in silence."""
+    gone, deep, loose = people / "J. Blair", people / "Ann" / "more", people / "2.jpg"
+    for link in (gone, deep, loose):
+        link.symlink_to("/nowhere/at all")
+    for name in (".#1.jpg", "notes~", "Thumbs.db"):
+        (people / name).symlink_to("nowhere")
+        (people / "Ann" / name).symlink_to("nowhere")
+    ann = [people / "Ann" / "1.jpg", deep]
+    assert find_photos(people) == sorted([*ann, gone, loose])
+    assert people_and_loose(people) == ({"Ann": ann, "J. Blair": [gone]}, [loose])
+    assert identity_folders(people) == {"Ann": ann, "J. Blair": [gone]}
+    assert all("file that is no photo" not in message for message in caplog.messages)
+    with pytest.raises(ImageError, match=r"J\. Blair: no such file"):
+        read_image(gone)
 
 
 def test_only_folders_walks() -> None:
