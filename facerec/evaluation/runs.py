@@ -182,7 +182,10 @@ def identification(
     began = time.monotonic()
     embedded = _embedded(readable, detector, embedder, failures, settings)
     seconds = time.monotonic() - began
-    people, searchers = (_only(folders, embedded) for folders in (people, searchers))
+    asked = people, searchers
+    people, searchers = (_only(folders, embedded) for folders in asked)
+    _notice_absent("`gallery_images`", asked[0], people, "their searches miss", settings)
+    _notice_absent("`probe_images`", asked[1], searchers, "nobody searches for them", settings)
     _notice_copies(people, searchers, settings)
     enrolled, probes = (
         {person: [embedded[photo] for photo in own] for person, own in side.items()} for side in (people, searchers)
@@ -251,6 +254,15 @@ def _people(folder: Path) -> dict[str, list[Path]]:
     for person, photos in identity_folders(folder).items():
         people.setdefault(same_form(person), []).extend(photos)
     return people
+
+
+def _notice_absent(where: str, asked: Photos, left: Photos, effect: str, settings: RunSettings) -> None:
+    """Of people whose folder is empty, or whose every photo was left out, no figure tells."""
+    if absent := [person for person, photos in left.items() if not photos]:
+        emptied = sum(bool(asked[person]) for person in absent)
+        why = f" (all photos of {emptied} were left out)" if emptied else ""
+        count = how_many(len(absent), "person", "people")
+        settings.notice(f"{count} without a photo in {where}{why}, the first {printable(absent[0])}: {effect}")
 
 
 def _notice_copies(people: Photos, searchers: Photos, settings: RunSettings) -> None:

@@ -283,6 +283,28 @@ def test_people_whose_photos_are_all_left_out_stay_mated(people: Path, toy: Path
     assert (line["rank1_rate"], line["skipped"], line["failures_to_enrol"]) == (6 / 9, 3, 0)
 
 
+def test_people_without_photos_stay_mated_and_it_is_said(people: Path, toy: Path, tmp_path: Path) -> None:
+    """A link to what is not there, an empty folder, and one whose photos are all left out."""
+    gallery, probes = (shutil.copytree(people, tmp_path / side) for side in ("gallery", "probes"))
+    shutil.rmtree(gallery / "p1")
+    (gallery / "p1").symlink_to("/nowhere/p1")
+    folders = ["--gallery-images", gallery, "--probe-images", probes]
+    command = ("evaluate", "identification", *folders, "--aligned", "--model", toy)
+    one_refusal(run(*command), f"photos is missing, the first {gallery / 'p1'}: no such file", "--skip-missing")
+    for empty in (gallery / "p0", probes / "p2"):
+        shutil.rmtree(empty)
+        empty.mkdir()
+    result = run(*command, "--skip-missing", "--json")
+    (line,) = json_lines(result)
+    assert (line["people"], line["mated_searches"], line["nonmated_searches"]) == (3, 6, 0)
+    assert (line["photos_missing"], line["rank1_rate"]) == (1, 0)
+    assert [said for said in result.stderr.splitlines() if "without a photo" in said] == [
+        "2 people without a photo in --gallery-images (all photos of 1 were left out), the first p0: "
+        "their searches miss",
+        "1 person without a photo in --probe-images, the first p2: nobody searches for them",
+    ]
+
+
 @pytest.mark.usefixtures("dark")
 def test_faces_that_are_missing_or_poor_are_in_json_text_and_report(people: Path, toy: Path, tmp_path: Path) -> None:
     """The made-up faces are noise on a plain colour: sharp. One is blurred, as after enlarging."""

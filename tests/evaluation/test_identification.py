@@ -254,7 +254,8 @@ def test_the_command_with_photos_without_a_face(folders: list[object], toy: Path
     result = run("evaluate", "identification", *folders, "--json", "--model", toy)
     (line,) = json_lines(result)
     assert result.exit_code == 1
-    (said,) = result.stderr.splitlines()
+    empty, said = result.stderr.splitlines()
+    assert empty == "1 person without a photo in --gallery-images, the first empty: their searches miss"
     assert said.startswith("3 photos without a usable face, counted as failed, the first ")
     assert (line["people"], line["failures_to_enrol"], line["failures_to_acquire"]) == (4, 1, 2)
     assert (line["failures_to_acquire_nonmated"], line["photos_without_face"]) == (1, 3)
