@@ -41,8 +41,8 @@ def not_same(
     """Say that the face in PHOTO is not NAME, or that A and B are two people.
 
     The gallery remembers it. A face that is nearer to the one in PHOTO than to every photo of NAME is never again
-    identified as NAME. If PHOTO shows several faces, the one that is identified as NAME is meant, else the one nearest
-    to NAME. The gallery keeps this face until NAME is removed, or until --forget.
+    identified as NAME. If PHOTO shows several faces, the one that is identified as NAME is meant; if none is, cut out
+    the one you mean. The gallery keeps this face until NAME is removed, or until --forget.
 
     \b
     facerec gallery not-same party.jpg "Ann Lee"
@@ -92,7 +92,6 @@ def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[s
     with Store.open(folder) as store:
         enrolled.name_of(store, name)
     hash_photo(photo)
-    from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import open_gallery
     from facerec.recognition.not_same import not_same as remember
@@ -100,8 +99,7 @@ def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[s
     embedder = load_embedder(model)
     detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(folder, embedder) as gallery:
-        limit = choose_threshold(None, gallery.threshold, embedder.card.name)
-        return remember(gallery, photo, name, detector, embedder, limit)
+        return remember(gallery, photo, name, detector, embedder, gallery.threshold)
 
 
 def _tell_face(found: "NotSame", as_json: bool) -> None:

@@ -1,18 +1,21 @@
 """Tell a gallery that a face is not a person. The gallery remembers the face (see `gallery.vetoes`)."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from facerec.decision.decide import decide_photo, is_struck, nearest_and_own
+from facerec.decision.decide import decide_photo, nearest_and_own
 from facerec.errors import GalleryError
 from facerec.faces.detector import Detector
-from facerec.gallery import enrolled
+from facerec.gallery import enrolled, vetoes
 from facerec.gallery.gallery import Gallery
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.memory import AnyPhoto, hash_photo, source_of
-from facerec.text import Brief
+from facerec.text import Brief, printable
 from facerec.types import Decision, Face, Photo, Template, Threshold
+
+NO_THRESHOLD = Threshold(0.0, "none is known")
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -34,39 +37,54 @@ class NotSame(Brief):
 
 
 def not_same(
-    gallery: Gallery, photo: AnyPhoto, name: str, detector: Detector, embedder: Embedder, threshold: Threshold
+    gallery: Gallery, photo: AnyPhoto, name: str, detector: Detector, embedder: Embedder, threshold: Threshold | None
 ) -> NotSame:
     """Remember that a face of a photo is not this person, and decide anew who it is.
 
-    The face is the one that is identified as the person; if none is, the one that is nearest to them.
-    UnknownPersonError if nobody has the name; GalleryError if the person is enrolled with this photo; ImageError or
-    NoFaceError for a photo that cannot be used.
+    Of several faces, the one of which this was said before is meant, else the one that is identified as the person,
+    else the nearest of those within the threshold of them; without a threshold none is. UnknownPersonError if nobody
+    has the name; GalleryError if none of several faces is meant, or the person is enrolled with this photo; ImageError
+    or NoFaceError for a photo that cannot be used.
     """
     person = enrolled.name_of(gallery.store, name)
     (seen,) = embed_photos([photo], detector, embedder)
     if seen.error is not None:
         raise seen.error
-    position = _which_face(gallery, seen, person, threshold)
+    content, limit = hash_photo(photo), threshold or NO_THRESHOLD
+    position = _which_face(gallery, seen, content, person, limit)
     face = seen.faces[position]
-    template = Template(
-        hash_photo(photo), source_of(photo), face.box, face.confidence, seen.vectors[position], face.crop
-    )
+    template = Template(content, source_of(photo), face.box, face.confidence, seen.vectors[position], face.crop)
     added = gallery.veto(person, template)
-    decision, (_, until) = _decisions(gallery, seen, threshold)[position], enrolled.consent(gallery.store, person)
+    decision, (_, until) = _decisions(gallery, seen, limit)[position], enrolled.consent(gallery.store, person)
     return NotSame(seen.path, person, position, face, added, decision, until)
 
 
-def _which_face(gallery: Gallery, photo: Photo, person: str, threshold: Threshold) -> int:
-    """The face's number in the photo."""
+def _which_face(gallery: Gallery, photo: Photo, content: str, person: str, threshold: Threshold) -> int:
+    """The number of the face that is meant. content: the photo's hash."""
+    if len(photo.faces) == 1:
+        return 0
+    known = {veto.box for veto in vetoes.vetoes(gallery.store, person) if veto.photo_hash == content}
+    for position, face in enumerate(photo.faces):
+        if tuple(map(float, face.box)) in known:  # a repetition must not add a bystander
+            return position
     for position, decision in enumerate(_decisions(gallery, photo, threshold)):
         if decision.person == person:
             return position
+    return _nearest_within(gallery, photo, person, threshold)
+
+
+def _nearest_within(gallery: Gallery, photo: Photo, person: str, threshold: Threshold) -> int:
+    """The number of the face nearest to the person, whatever vetoes say; GalleryError if none is within the limit."""
     found = gallery.nearest_and_named(photo.vectors, [person] * len(photo.faces))
     own = [nearest_and_own(person, candidates)[1] for candidates in found]
-    ranked = [(is_struck(each), each.distance, position) for position, each in enumerate(own) if each is not None]
-    if not ranked:
-        raise GalleryError(f"{gallery.folder}: '{person}' was removed meanwhile")
-    return min(ranked)[2]
+    ranked = [(each.distance, position) for position, each in enumerate(own) if each is not None]
+    distance, position = min(ranked, default=(math.inf, 0))
+    if distance > threshold.distance:
+        raise GalleryError(
+            f"{printable(photo.path)}: none of its {len(photo.faces)} faces is taken for {person}; "
+            "cut out the face that is meant"
+        )
+    return position
 
 
 def _decisions(gallery: Gallery, photo: Photo, threshold: Threshold) -> list[Decision]:

@@ -175,12 +175,12 @@ class Recogniser:
     def not_same(self, photo: PhotoInput, name: str) -> NotSame:
         """Remember that a face is not this person: it, and faces like it, are never again identified as them.
 
-        If there are several faces, the one that is identified as the person is meant, else the one nearest to them. The
-        gallery keeps the face until the person is removed, or until `facerec gallery not-same --forget`.
-        UnknownPersonError where nobody has the name; GalleryError where the person is enrolled with this photo;
-        ImageError or NoFaceError for a photo that cannot be used.
+        If there are several faces, the one that is identified as the person is meant; saying it again adds no other.
+        The gallery keeps the face until the person is removed, or until `facerec gallery not-same --forget`.
+        UnknownPersonError where nobody has the name; GalleryError where none of several faces is taken for the person,
+        or the person is enrolled with this photo; ImageError or NoFaceError for a photo that cannot be used.
         """
-        model, limit = self._model, choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        model, limit = self._model, self.gallery.threshold
         return not_same(self.gallery, photo_of(photo), name, model.detector, model.embedder, limit)
 
     def not_same_people(self, one: str, other: str) -> bool:

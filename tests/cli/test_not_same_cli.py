@@ -9,6 +9,7 @@ import toy_model
 from look_alike import save_look_alike
 from running import json_lines, run
 
+from facerec.faces.detector import AlignedDetector
 from facerec.photos.folders import photo_hash
 
 gallery = toy_fixtures.three_people
@@ -48,6 +49,16 @@ def test_a_face_of_somebody_else_who_is_enrolled(gallery: Path, toy: Path, crops
     photo = crops / "ann.png"
     result = not_same(gallery, toy, photo, "Bob O'Ray")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{photo}: not Bob O'Ray, but Ann Lee.\n", "")
+
+
+def test_a_group_in_which_nobody_is_taken_for_somebody(
+    gallery: Path, toy: Path, party: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AlignedDetector, "detect", lambda self, images: [[self._face(each)] * 5 for each in images])
+    result = not_same(gallery, toy, party, "Bob O'Ray")
+    said = f"{party}: none of its 5 faces is taken for Bob O'Ray; cut out the face that is meant"
+    assert (result.exit_code, result.stdout, said in result.stderr) == (2, "", True)
+    assert len(json_lines(run("gallery", "show", "Bob O'Ray", "--json", gallery=gallery))) == 2, "nothing is stored"
 
 
 def test_what_was_said_is_shown_and_forgotten(gallery: Path, toy: Path, party: Path) -> None:

@@ -1,6 +1,7 @@
 """Who is said not to be somebody is not identified, enrolled or listed as them again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from facerec.albums.clustering import Grouping
 from facerec.errors import GalleryError, ImageError, UnknownPersonError
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.vetoes import vetoes
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.recognition.enroll import enroll, enroll_group
 from facerec.recognition.identify import annotate, identify
@@ -30,7 +32,9 @@ class Group(AlignedDetector):
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         crops = (toy_model.crop(1, 5), look_alike(5), toy_model.crop(0, 5))
-        return [[self._face(crop) for crop in crops] for _ in images]
+        places = [(112.0 * n, 0.0, 112.0 * n + 112, 112.0) for n in range(3)]
+        faces = [replace(self._face(crop), box=box) for crop, box in zip(crops, places, strict=True)]
+        return [faces for _ in images]
 
 
 @pytest.fixture
@@ -88,7 +92,34 @@ def test_of_several_faces_the_one_that_is_named_is_meant(people: Gallery, strang
     assert veto(stranger, "Bob O'Ray", Group()).position == 0
     first = veto(stranger, "Ann Lee", Group())
     assert first.position == 2, "Ann herself is nearest, so she is the one who is named"
-    assert veto(stranger, "Çelik 王", Group()).decision.person is None, "nobody is named so: the nearest is meant"
+
+
+@pytest.mark.parametrize("limit", [LIMIT, None])
+def test_of_several_faces_no_bystander_is_stored(
+    people: Gallery, embedder: OpenVINOEmbedder, stranger: Path, limit: Threshold | None, veto
+) -> None:
+    veto(stranger, "Ann Lee", Group())
+    for _ in range(2):  # the stranger is taken for Ann now, but the same was said of Ann before
+        again = not_same(people, stranger, "Ann Lee", Group(), embedder, limit)
+        assert (again.position, again.added) == (2, False)
+    with pytest.raises(GalleryError, match=r"party.png: none of its 3 faces is taken for Çelik 王; cut out the face"):
+        not_same(people, stranger, "Çelik 王", Group(), embedder, limit)
+    assert [len(vetoes(people.store, name)) for name in toy_model.NAMES] == [1, 0, 0]
+    assert not_same(people, stranger, "Çelik 王", AlignedDetector(), embedder, limit).added, "one face is meant"
+
+
+def test_a_face_that_an_earlier_veto_strikes_can_be_meant(
+    people: Gallery, stranger: Path, tmp_path: Path, veto
+) -> None:
+    veto(stranger)
+    party = save_look_alike(tmp_path / "group.png", 7)
+
+    class Two(Group):
+        def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+            return [faces[:2] for faces in super().detect(images)]
+
+    found = veto(party, "Ann Lee", Two())
+    assert (found.position, found.added) == (1, True)
 
 
 def test_what_cannot_be_said(people: Gallery, crops: Path, tmp_path: Path, veto) -> None:
