@@ -207,7 +207,7 @@ def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path)
         names = [scalar(db, "SELECT name FROM people WHERE id = ?", person) for person in (one, other)]
         raise GalleryError(
             f"{where}: '{names[0]}' and '{names[1]}' were said to be two people; "
-            "`facerec gallery not-same --forget --people` takes it back"
+            f"`facerec gallery not-same --forget --people {shlex.join(names)}` takes it back"
         )
 
 
