@@ -25,6 +25,7 @@ from facerec.types import Image
 PhotoInput = str | os.PathLike[str] | bytes | PIL.Image.Image | Image
 """What counts as a photo: a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array."""
 _EXPECTED = "a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array"
+_ONE = str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,12 +63,16 @@ def photos_of(given: Iterable[PhotoInput], called: str = "photo", argument: str 
     Raises ConfigError, at once, for one photo in place of several (a text would be taken letter by letter) and for
     what holds no photos; argument: what the message calls it.
     """
-    one = isinstance(given, str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image)
-    if one or (isinstance(given, np.ndarray) and given.ndim < 4):
+    if isinstance(given, _ONE) or (isinstance(given, np.ndarray) and given.ndim < 4):
         raise ConfigError(f"{argument}: one photo where several are expected; give a list of photos, as in [photo]")
     if not isinstance(given, Iterable):
         raise ConfigError(f"{argument}: a list of photos is expected, not {type(given).__name__}")
     return (photo_of(photo, f"{called} {place}") for place, photo in enumerate(given, 1))
+
+
+def are_several(given: Any) -> bool:
+    """Whether this is a list, a generator or the like, and no photo; an array's form is checked when it is read."""
+    return isinstance(given, Iterable) and not isinstance(given, _ONE | np.ndarray)
 
 
 def read_image(photo: PhotoInput) -> Image:

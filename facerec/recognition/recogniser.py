@@ -20,13 +20,13 @@ import numpy as np
 
 from facerec.decision.calibration import Calibration
 from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold
-from facerec.errors import ConfigError, GalleryError, NoFaceError
+from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import load
 from facerec.photos.folders import identity_folders
-from facerec.photos.memory import AnyPhoto, PhotoInput, photo_of, photos_of
+from facerec.photos.memory import AnyPhoto, PhotoInput, are_several, photo_of, photos_of
 from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, identify, open_gallery, verify
 from facerec.recognition.not_same import NotSame, not_same
@@ -211,6 +211,8 @@ class Recogniser:
         top: how many candidates each decision lists at least, 1 or more. Raises ImageError for a photo that cannot be
         read, ConfigError for another `top`.
         """
+        if are_several(photo):
+            raise ImageError(f"photo: {type(photo).__name__} is no photo; give several photos to `iter_identify`")
         found = list(self.iter_identify([photo], top=top))
         error = found[0].error
         if error is None:
