@@ -212,7 +212,7 @@ class Recogniser:
         read, ConfigError for another `top`.
         """
         if are_several(photo):
-            raise ImageError(f"photo: {type(photo).__name__} is no photo; give several photos to `iter_identify`")
+            raise ImageError(f"photo: {type(photo).__name__} is no photo; give several photos to iter_identify")
         found = list(self.iter_identify([photo], top=top))
         error = found[0].error
         if error is None:
