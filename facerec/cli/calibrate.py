@@ -68,15 +68,8 @@ def calibrate(
     embedder = load_embedder(model)
     failed, vectors = 0, None
     with open_gallery(gallery_folder, embedder) as gallery:
-        if not len(gallery):
-            raise ConfigError(
-                f"{common.one_line(gallery_folder)}: nobody is enrolled yet; `facerec enroll` somebody first"
-            )
         before = _Before(gallery)
-        if folder is None and gallery.calibration(fpir) is None:
-            raise ConfigError(
-                f"{common.one_line(gallery_folder)}: no strangers to calibrate with; give --strangers DIR"
-            )
+        _require_people_and_strangers(gallery, folder, fpir)
         if folder is not None:
             detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
@@ -92,11 +85,27 @@ def calibrate(
         return
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")
-    line = _as_json(found) | ({"previous": before.as_json(vectors is not None)} if changed else {})
-    unchanged = _ONLY_SHOWN if fpir is None else f"Nothing was changed: FPIR {100 * fpir:g} % is set already."
-    shown = before.as_text(vectors is not None) if changed else unchanged
-    common.say(line, f"{_as_text(found)}\n{shown}", as_json)
+    _tell(found, before if changed else None, vectors is not None, fpir, as_json)
     common.finish(failed, 1)
+
+
+def _require_people_and_strangers(gallery: "Gallery", folder: Path | None, fpir: float | None) -> None:
+    """Raise ConfigError if nobody is enrolled, or if there are no strangers and none are given."""
+    where = common.one_line(gallery.folder)
+    if not len(gallery):
+        raise ConfigError(f"{where}: nobody is enrolled yet; `facerec enroll` somebody first")
+    if folder is None and gallery.calibration(fpir) is None:
+        raise ConfigError(f"{where}: no strangers to calibrate with; give --strangers DIR")
+
+
+def _tell(found: "Calibration", before: "_Before | None", strangers: bool, fpir: float | None, as_json: bool) -> None:
+    """Print the threshold and what it was. before: None if nothing changed. strangers: whether others were given."""
+    if before is None:
+        line = _as_json(found)
+        shown = _ONLY_SHOWN if fpir is None else f"Nothing was changed: FPIR {100 * fpir:g} % is set already."
+    else:
+        line, shown = _as_json(found) | {"previous": before.as_json(strangers)}, before.as_text(strangers)
+    common.say(line, f"{_as_text(found)}\n{shown}", as_json)
 
 
 _GONE = "No strangers are left: the threshold is the model's own. --strangers DIR gives others."
