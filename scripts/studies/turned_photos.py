@@ -118,6 +118,14 @@ def main() -> None:
             images = [np.asarray(way(photo, rng)) for photo in small]
             table.add(name, *counts(images, detector, expected))
         print()
+    insects = [
+        scaled(SIDE)(PIL.Image.fromarray(read_image(path)), rng) for path in find_photos(options.data / "hymenoptera")
+    ]
+    images = [np.asarray(picture) for picture in insects]
+    table = Table(("pictures", "a face upright", *(f"turned: {rule}" for rule in RULES)), options.csv, "insects")
+    table.add(
+        len(images), sum(found.surest() > 0 for found in detector.look(images)), *counts(images, detector, None)[1:]
+    )
 
 
 if __name__ == "__main__":
