@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from facerec.errors import ModelError
 from facerec.inference.embedder import Crops, read_views, require_metric, require_unit, run_in_batches
 from facerec.models.card import preprocessing_hash, read_card
+from facerec.models.compiled import compile_network
 from facerec.models.running import require_own_process
 from facerec.types import Vectors
 from facerec.vectors import unit_rows
@@ -34,11 +34,8 @@ class OpenVINOEmbedder:
         digest = preprocessing_hash(card)
         digest.update(data + weights)
         self.card = dataclasses.replace(card, fingerprint=digest.hexdigest()[:16])
-        options = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:
-            core = openvino.Core()
-            model = core.read_model(data, weights) if weights else core.read_model(BytesIO(data))
-            self._network = core.compile_model(model, "CPU", options)
+            self._network = compile_network(data, weights, precision="bf16" if bf16 else "f32")
         except RuntimeError as error:
             raise ModelError(
                 f"{path}: OpenVINO cannot load it ({_reason(error)}); give a valid {path.suffix} file"
