@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.offers import people, some
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
@@ -35,7 +35,7 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 )
 @common.threshold_option
 @common.explain_option
-@common.face_options
+@detector_options.face_options
 @everyday_option(
     "--model",
     setting="model",
@@ -76,7 +76,7 @@ def search(
         _search_pictures(photo, paths, top, threshold, str(model), as_json, faces)
         return
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = choose_pair_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     (wanted,) = embed_photos([photo], detector, embedder)
     if wanted.error is not None:
@@ -122,7 +122,7 @@ def search(
     help="linkage: join the groups with the smallest mean distance. dbscan: join every face to a group with a face "
     "within eps of it; better if nearly everybody is in one photo only.",
 )  # fmt: skip
-@common.face_options
+@detector_options.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
@@ -157,7 +157,7 @@ def cluster(
     if output is not None:
         links.ready_output(output, folder)
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = albums.grouping_limit(embedder, threshold)
     album, failed = _read_album(paths, detector, embedder)
     if not len(album):
@@ -203,7 +203,7 @@ def _search_pictures(
     if threshold is not None:
         raise ConfigError("--threshold is for faces, and this model compares whole pictures; leave it out")
     reader = load_stage(model)
-    detector = common.detector_for(reader, **faces)  # None; raises for --aligned
+    detector = detector_options.detector_for(reader, **faces)  # None; raises for --aligned
     (wanted,) = photo_features([photo], reader, detector)
     if wanted.row is None:
         raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")

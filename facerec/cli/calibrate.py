@@ -9,7 +9,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.errors import ConfigError, DataError
 from facerec.text import how_many, printable
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Photos of people who are not enrolled. They set the threshold together with the model's own strangers.",
 )  # fmt: skip
 @click.option("--no-strangers", is_flag=True, help="Forget the strangers that were given by --strangers.")
-@common.face_options
+@detector_options.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
@@ -71,7 +71,7 @@ def calibrate(
         before = _Before(gallery)
         _require_people_and_strangers(gallery, folder, fpir)
         if folder is not None:
-            detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+            detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
             vectors, failed = _strangers_in(folder, detector, embedder)
             _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
         elif no_strangers:

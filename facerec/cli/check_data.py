@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.errors import DataError
 from facerec.files import write_text
 from facerec.photos.folders import identity_folders
@@ -41,7 +41,7 @@ MEANING = {  # what each of the library's KINDS is called in print
 @click.option(
     "--output", type=common.PHOTOS, metavar="FILE", help="Write a list of suspect photos, for facerec train --exclude."
 )
-@common.face_options
+@detector_options.face_options
 @common.model_option
 @common.json_option
 def check_data(
@@ -72,7 +72,7 @@ def check_data(
     embedder = load_embedder(model)
     albums = []
     for path, photos, crops in zip(folders, people, (aligned, against_aligned), strict=False):
-        detector = common.make_detector(crops, **faces, crop_size=embedder.card.input_size)
+        detector = detector_options.make_detector(crops, **faces, crop_size=embedder.card.input_size)
         albums.append(read_album(path, photos, detector, embedder, _watched))
     report = check(*albums, threshold=embedder.card.default_threshold)
     if as_json:

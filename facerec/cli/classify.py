@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.text import printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help="Say which value of the attribute the photo has. For a model of facerec train --attribute. A face model reads "
     "the main face.",
 )
-@common.face_options
+@detector_options.face_options
 @common.classifier_option
 @common.json_option
 def classify(
@@ -49,7 +49,7 @@ def classify(
         common.warn(line)
     classifier = load_classifier(model, attribute=attribute)
     size = classifier.card.input_size
-    detector = common.make_detector(**faces, crop_size=size) if classifier.of_faces else None
+    detector = detector_options.make_detector(**faces, crop_size=size) if classifier.of_faces else None
     counts: Counter[str] = Counter()
     photos_read = common.Watched(classify_photos(paths, classifier, detector), "Classifying", len(paths))
     for result in photos_read:

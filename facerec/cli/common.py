@@ -20,7 +20,6 @@ from facerec.cli.offers import some
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
-from facerec.faces.settings import SMALLEST_FACE, DetectorSettings
 from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
@@ -30,7 +29,6 @@ from facerec.types import Photo
 if TYPE_CHECKING:  # imported when needed
     from facerec.decision.decide import Verification
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
@@ -179,51 +177,6 @@ threshold_option = click.option(
     metavar="D",
     help="Largest distance of two faces (0 to 4) that is still a match  [default: the measured threshold]",
 )
-
-
-def face_options(f: F) -> F:
-    """Add --aligned, --min-face-size and --min-confidence: how faces are found. `make_detector` takes the values."""
-    return click.option(
-        "--aligned", is_flag=True, help="The photos are aligned face crops; no face is searched for in them."
-    )(detector_options(f))
-
-
-def detector_options(f: F) -> F:
-    """Add --min-face-size and --min-confidence."""
-    defaults = DetectorSettings()
-    f = everyday_option(
-        "--min-confidence",
-        setting="min_confidence",
-        type=click.FloatRange(0, 1),
-        default=defaults.min_confidence,
-        show_default=True,
-        help="Ignore faces that the detector is less sure of than this.",
-    )(f)
-    return everyday_option(
-        "--min-face-size",
-        setting="min_face_size",
-        type=click.IntRange(min=SMALLEST_FACE),
-        default=defaults.min_face_size,
-        show_default=True,
-        help="Smallest face to look for, in pixels.",
-    )(f)
-
-
-def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
-    """Return the detector that these options ask for."""
-    from facerec.faces.detector import make_detector as make
-
-    return make(crop_size, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
-
-
-def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
-    """Return the detector for the reader of a stage; None for a network that reads whole pictures.
-
-    Raises ConfigError if `aligned` is given for such a network.
-    """
-    from facerec.faces.detector import detector_for as make
-
-    return make(reader.card, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
 
 
 def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:

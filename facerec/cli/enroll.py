@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.errors import DataError, FacerecError
@@ -51,7 +51,7 @@ Failure = tuple[Path, str]  # a path that could not be used, and the message tha
     help="Keep the aligned face of every photo enrolled from now on, so that gallery migrate needs no photos. "
     "Or keep none, and delete those that are kept.",
 )  # fmt: skip
-@common.face_options
+@detector_options.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
@@ -93,7 +93,7 @@ def enroll(
     from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
         if keep_crops is not None:
             maintenance.keep_crops(gallery.store, keep_crops)

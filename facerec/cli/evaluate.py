@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.tables import show_tables
 from facerec.settings import split_names
 
@@ -79,7 +79,7 @@ def evaluate() -> None:
 @groups_option
 @skip_option
 @report_option
-@common.face_options
+@detector_options.face_options
 @drop_option
 @common.model_option
 @common.json_option
@@ -120,7 +120,7 @@ def verification(images: Path, pairs: Path, groups: Path | None, as_json: bool, 
 @groups_option
 @skip_option
 @report_option
-@common.face_options
+@detector_options.face_options
 @drop_option
 @common.model_option
 @common.json_option
@@ -163,7 +163,7 @@ def identification(
 )  # fmt: skip
 @skip_option
 @report_option
-@common.face_options
+@detector_options.face_options
 @drop_option
 @common.classifier_option
 @common.json_option

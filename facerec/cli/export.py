@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 
 if TYPE_CHECKING:
     from facerec.inference.export import Exported
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Check the file with the main faces of these photos. int8 is also calibrated with them, best with some "
     "hundred  [default: six faces that come with facerec]",
 )  # fmt: skip
-@common.face_options
+@detector_options.face_options
 @common.json_option
 def export(
     model: str | None,
@@ -52,7 +52,9 @@ def export(
     from facerec.inference.export import crops_of, export_model, sample_crops
 
     def found(side: int) -> Any:
-        return crops_of(images, common.make_detector(**faces, crop_size=side)) if images else sample_crops(side)
+        return (
+            crops_of(images, detector_options.make_detector(**faces, crop_size=side)) if images else sample_crops(side)
+        )
 
     common.remark("Writing the file and checking it ...")
     exported = export_model(model, output, format, precision, found)

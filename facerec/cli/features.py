@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.tables import show_tables
 from facerec.errors import ConfigError, DataError
 from facerec.photos.folders import find_photos
@@ -37,7 +37,7 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 )
 @common.layers_option
 @click.option("--input-size", type=click.IntRange(1, 2048), default=None, help="Side of a backbone's input in pixels.")
-@common.face_options
+@detector_options.face_options
 @common.json_option
 def features(
     folder: Path,
@@ -129,7 +129,7 @@ def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "l
     """Return the features of each photo. A photo that cannot be used is a line on stderr."""
     from facerec.features.table import photo_features
 
-    detector = common.detector_for(reader, **faces)
+    detector = detector_options.detector_for(reader, **faces)
     return [*common.Watched(photo_features(paths, reader, detector), "Reading", len(paths))]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.offers import some
 from facerec.text import how_many, printable
 
@@ -36,7 +36,7 @@ TELLING = 0.2  # a rate with a wider interval says nothing
     "--photos", type=common.PHOTOS, metavar="DIR",
     help="A folder to look in for photos that were moved since they were enrolled. They are known by their content.",
 )  # fmt: skip
-@common.detector_options
+@detector_options.detector_options
 @common.gallery_option
 @common.json_option
 def migrate(
@@ -63,7 +63,7 @@ def migrate(
     from facerec.recognition.migrate import migrate as run
 
     embedder = load_embedder(model)
-    detector = common.make_detector(aligned=False, **faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(aligned=False, **faces, crop_size=embedder.card.input_size)
     report = None
     with open_model_change(gallery_folder, embedder) as change:
         steps = run(change, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.offers import photo_then_people
 from facerec.gallery import enrolled, erasure, vetoes
 from facerec.gallery.store import Store
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help="Take back what was said of PHOTO (only about NAME, if given), or of A and B. If PHOTO is gone, give its old "
     "path or its hash; `gallery show` prints both.",
 )  # fmt: skip
-@common.face_options
+@detector_options.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
@@ -97,7 +97,7 @@ def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[s
     from facerec.recognition.not_same import not_same as remember
 
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(folder, embedder) as gallery:
         return remember(gallery, photo, name, detector, embedder, gallery.threshold)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, NoFaceError
 from facerec.text import UNKNOWN, printable
@@ -45,7 +45,7 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
     help="Write copies of the photos to this folder, with every face framed and named. No file is overwritten.",
 )
 @common.explain_option
-@common.face_options
+@detector_options.face_options
 @common.gallery_option
 @common.model_option
 @common.json_option
@@ -86,7 +86,7 @@ def identify(
         common.warn(line)
     _ready(pictures, gallery_folder)
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(gallery_folder, embedder) as gallery:
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
@@ -187,7 +187,7 @@ def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[s
 @click.argument("photo_b", type=common.PHOTOS)
 @common.threshold_option
 @common.explain_option
-@common.face_options
+@detector_options.face_options
 @common.model_option
 @common.json_option
 def verify(
@@ -206,7 +206,7 @@ def verify(
     from facerec.recognition.identify import verify as verify_photos
 
     embedder = load_embedder(model)
-    detector = common.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = choose_pair_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     answer = verify_photos(photo_a, photo_b, detector, embedder, limit)
     if answer.distance is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 
 
 @common.command()
@@ -18,7 +18,7 @@ from facerec.cli import common
     "--against", type=common.PHOTOS, metavar="PHOTO",
     help="Show which parts of the face make it similar to the face in this photo.",
 )  # fmt: skip
-@common.face_options
+@detector_options.face_options
 @common.layers_option
 @common.json_option
 def show_features(
@@ -45,7 +45,7 @@ def show_features(
     if against is not None:
         saliency_sheet.require_faces(card)
     if card.mode == "metric":
-        detector = common.make_detector(**faces, crop_size=card.input_size)
+        detector = detector_options.make_detector(**faces, crop_size=card.input_size)
         sight = saliency_sheet.look_at_face(photo, network, layer, detector, against, card.mirrored)
     else:
         sight = saliency_sheet.look_at_picture(photo, network, layer)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, detector_options
 from facerec.cli.offers import some
 from facerec.errors import ConfigError
 from facerec.models.names import NAMES
@@ -88,7 +88,7 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --output. The results are those of an uninterrupted run."
 )
-@common.face_options
+@detector_options.face_options
 @_settings_options
 @common.json_option
 def train(
@@ -132,7 +132,7 @@ def train(
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
         split_people(read_photos(folder.resolve()), splits, plan.settings.seed)  # raises before the crops are made
-        detector = common.make_detector(False, min_face_size, min_confidence, crop_size=128)
+        detector = detector_options.make_detector(False, min_face_size, min_confidence, crop_size=128)
         folder, failures = align_folder(folder, output / "crops", detector, _bar)
         for failure in failures:
             common.warn(failure)
