@@ -52,9 +52,9 @@ def export(
     from facerec.inference.export import crops_of, export_model, sample_crops
 
     def found(side: int) -> Any:
-        return (
-            crops_of(images, detector_options.make_detector(**faces, crop_size=side)) if images else sample_crops(side)
-        )
+        if images is None:
+            return sample_crops(side)
+        return crops_of(images, detector_options.make_detector(**faces, crop_size=side))
 
     common.remark("Writing the file and checking it ...")
     exported = export_model(model, output, format, precision, found)
