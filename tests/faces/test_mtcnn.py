@@ -14,7 +14,7 @@ from oracles import sample_by_pixel
 
 from facerec.errors import ImageError
 from facerec.faces import cascade as networks
-from facerec.faces import mtcnn as module
+from facerec.faces import looking as module
 from facerec.faces.alignment import TEMPLATE, align, similarity, template
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
 from facerec.faces.found import Found
