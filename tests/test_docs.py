@@ -129,8 +129,8 @@ def test_the_first_readme_shows_the_two_scripts() -> None:
 
 
 def test_every_room_has_a_readme() -> None:
-    rooms = [*PACKAGES, *(ROOT / name for name in ("scripts", "scripts/studies", "scripts/default_model", "tests"))]
-    assert [room for room in rooms if not (room / "README.md").is_file()] == []
+    scripts = [ROOT / "scripts", *(ROOT / "scripts" / name for name in ("benchmarks", "studies", "default_model"))]
+    assert [room for room in (*PACKAGES, *scripts, ROOT / "tests") if not (room / "README.md").is_file()] == []
 
 
 @every_readme

@@ -19,9 +19,8 @@ import facerec
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "gallery"
 PHOTOS = sorted(GALLERY.glob("**/*.jpg"))
-COMMANDS = [
-    ROOT / "scripts" / name for name in ("quickstart", "test", "check", "default_model/fetch_sface", "kill_gallery")
-] + [ROOT / ".ci" / "run"]
+NAMES = ("quickstart", "test", "check", "bench", "default_model/fetch_sface", "kill_gallery")
+COMMANDS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci" / "run"]
 SHELL = [*COMMANDS, ROOT / "scripts" / "_venv"]
 
 

@@ -1,4 +1,4 @@
-"""Measure what enrolling one more photo costs in galleries of 100, 10,000 and 100,000 people.
+"""Measures what enrolling one more photo costs in galleries of 100, 10,000 and 100,000 people.
 
     scripts/bench enroll [--rounds N] [--json]
 
@@ -16,27 +16,22 @@ read) and closing it (a copy of the database is kept). They grow with the galler
 many photos it enrolls.
 """
 
-import json
-import os
-import platform
-import resource
+import argparse
 import statistics
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from scripts.benchmarks.common import ROOT, add_rounds, peak_mb, say, text_table
+
 SIZES = (100, 10_000, 100_000)
 TURN = 16  # photos: facerec.inference.pipeline.BATCH
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("numpy", "faiss-cpu", "openvino", "torch", "pillow")
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
 
 
 class Stopwatch:
@@ -179,15 +174,10 @@ def measure(rounds: int, folder: Path) -> list[Side]:
     return sides
 
 
-def say(line: str) -> None:
-    """Print a line of progress on stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 # ------------------------------------------------------------------------------------------ figures
 
 
-def figures(side: Side) -> dict[str, Any]:
+def figures_of(side: Side) -> dict[str, Any]:
     """Return the figures of a gallery: medians over the turns after the first."""
     photo, own = statistics.median(side.photo_ms[1:]), statistics.median(side.gallery_ms[1:])
     share = 1000 * (side.end["calibration"] + side.end["review"]) / len(side.results)
@@ -200,46 +190,35 @@ def figures(side: Side) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """Return the machine and the versions that the figures were measured with."""
-    name, flags = platform.processor() or platform.machine(), set()
-    if (facts := Path("/proc/cpuinfo")).exists():
-        lines = dict(line.split(":", 1) for line in facts.read_text().splitlines() if ":" in line)
-        words = {key.strip(): value.strip() for key, value in lines.items()}
-        name = words.get("model name", name)
-        flags = set((words.get("flags") or words.get("Features") or "").split())
-    return {
-        "cpu": name,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "instructions": [feature for feature in FEATURES if feature in flags],
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
+# ------------------------------------------------------------------------------------------ the bench
 
 
-def show(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-    """Print the table."""
-    print("  people  photos  added  in all ms  photo ms  gallery ms  end's share ms   times the smallest")
-    for row in rows:
-        ratio = row["in_all_ms"] / rows[0]["in_all_ms"]
-        print(
-            f"{row['people']:>8,}{row['photos']:>8}{row['added']:>7}{row['in_all_ms']:>11.1f}{row['photo_ms']:>10.1f}"
-            f"{row['gallery_ms']:>12.1f}{row['end_share_ms']:>16.1f}{ratio:>21.2f}"
-        )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this bench."""
+    add_rounds(parser, 7)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure all galleries, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [figures_of(side) for side in measure(options.rounds, Path(folder))]
+    costs = [row["in_all_ms"] for row in rows]
+    same = len({row["added"] for row in rows}) == 1
+    return {"sizes": rows, "largest_ratio": max(costs) / min(costs), "same_answers": same, "peak_memory_mb": peak_mb()}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+    rows = figures["sizes"]
+    head = ("people", "photos", "added", "in all ms", "photo ms", "gallery ms", "end's share ms", "times the smallest")
+    cells = [
+        (f"{row['people']:,}", row["photos"], row["added"], f"{row['in_all_ms']:.1f}", f"{row['photo_ms']:.1f}",
+         f"{row['gallery_ms']:.1f}", f"{row['end_share_ms']:.1f}", f"{row['in_all_ms'] / rows[0]['in_all_ms']:.2f}")
+        for row in rows
+    ]  # fmt: skip
+    lines = [text_table(head, cells)]
     for row in rows:
         once = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in row["end_s"].items())
-        print(f"once in a command at {row['people']:,} people: open {row['open_s']:.2f} s, {once}")
-    print(", ".join(f"{name} {' '.join(fact) if isinstance(fact, list) else fact}" for name, fact in facts.items()))
-
-
-def run(rounds: int, folder: Path, as_json: bool) -> None:
-    """Measure, and print the figures."""
-    rows = [figures(side) for side in measure(rounds, folder)]
-    ratio = max(row["in_all_ms"] for row in rows) / min(row["in_all_ms"] for row in rows)
-    facts = machine()
-    if as_json:
-        print(json.dumps({"sizes": rows, "largest_ratio": ratio, "machine": facts}))
-    else:
-        show(rows, facts)
-        print(f"the most expensive size costs {ratio:.2f} times the cheapest")
+        lines.append(f"once in a command at {row['people']:,} people: open {row['open_s']:.2f} s, {once}")
+    lines.append(f"the most expensive size costs {figures['largest_ratio']:.2f} times the cheapest")
+    return "\n".join([*lines, f"peak memory {figures['peak_memory_mb']} MB"])

@@ -1,0 +1,1 @@
+"""The benches: what facerec costs in time and memory, always beside something else."""
