@@ -11,14 +11,13 @@ from PIL.Image import Resampling
 
 from facerec.faces.alignment import align
 from facerec.faces.found import NOTHING, Found
+from facerec.faces.main_face import SURE, main_first
 from facerec.faces.settings import DetectorSettings
 from facerec.types import Face, Image
 
 _BATCH_PIXELS = 4_000_000  # of photos that are looked at together: 12 bytes each
 _LOOK_SIDE = 160  # pixels a side of the window of a second look; the face fills about half of it
 _LOOK_BATCH = 32  # windows of second looks that go through the networks together
-SURE = 0.99
-"""A photo whose faces all have a lower confidence is looked at turned, too; see README.md."""
 _REACH = 1.1  # a face is at the border if the square around it, enlarged by this factor, crosses the border
 
 
@@ -30,9 +29,6 @@ class LookingDetector:
     """What MTCNN and YuNet share: how often and where their networks look, and what becomes of the faces.
 
     Crops are (crop_size, crop_size, 3), cut from the photo in its full resolution.
-
-    The main face is large and near the middle: faces are sorted by area - 2 * offset^2, the largest first. offset is
-    the distance of the box's centre from the photo's centre, in pixels.
     """
 
     def __init__(self, search: Search, settings: DetectorSettings, crop_size: int) -> None:
@@ -84,7 +80,7 @@ class LookingDetector:
             )
             for box, points, score in zip(found.boxes, found.points, found.scores, strict=True)
         ]
-        return sorted(faces, key=lambda face: -_prominence(face, image))
+        return main_first(faces, image.shape)
 
 
 def needed_if_turned(upright: float) -> float:
@@ -93,13 +89,6 @@ def needed_if_turned(upright: float) -> float:
     The doubt is 1 - confidence. An upright face below 0.9, or no face (0), counts as 0.9.
     """
     return 1 - (1 - max(upright, 0.9)) / 10
-
-
-def _prominence(face: Face, image: Image) -> float:
-    """The area of the box less twice the squared distance of its centre from the photo's centre, in pixels^2."""
-    x1, y1, x2, y2 = face.box
-    offset = ((x1 + x2 - image.shape[1]) / 2, (y1 + y2 - image.shape[0]) / 2)
-    return (x2 - x1) * (y2 - y1) - 2 * (offset[0] ** 2 + offset[1] ** 2)
 
 
 def _shrunk(image: Image, max_side: int) -> Image:

@@ -23,7 +23,8 @@ import PIL.Image
 from PIL.Image import Resampling
 from PIL.ImageFilter import GaussianBlur
 
-from facerec.faces.looking import SURE, needed_if_turned
+from facerec.faces.looking import needed_if_turned
+from facerec.faces.main_face import SURE
 from facerec.faces.mtcnn import MTCNNDetector
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
