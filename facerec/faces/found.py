@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.faces.alignment import Points
+from facerec.faces.main_face import SURE
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,13 +66,19 @@ class Found:
         """Without repetitions: of boxes with an IoU above 0.4 only the one with the highest score is kept.
 
         A second look may find a face again. And where two faces are close, MTCNN may see a third, made of parts of
-        both. So a face is dropped, too, if all its landmarks lie in the box of a face with a higher score.
+        both. So a face is dropped, too, if all its landmarks lie in the box of a face with a higher score, or if it is
+        doubtful and covers more than half of such a box.
         """
 
         def repeats(face: int, kept: list[int]) -> bool:
-            return bool(iou(self.boxes[face], self.boxes[kept]).max() > 0.4 or self._lies_in(face, kept))
+            same = iou(self.boxes[face], self.boxes[kept]).max() > 0.4
+            return bool(same or self._lies_in(face, kept) or self._covers_in_doubt(face, kept))
 
         return self.keep(np.array(sorted(distinct(self.scores, repeats)), np.int64))
+
+    def _covers_in_doubt(self, face: int, others: list[int]) -> bool:
+        """Whether a face that is not sure covers more than half of one other's box."""
+        return bool(self.scores[face] < SURE and covered(self.boxes[face], self.boxes[others]).max() > 0.5)
 
     def _lies_in(self, face: int, others: list[int]) -> bool:
         """Whether all landmarks of a face are in the box of one other."""
@@ -84,10 +91,22 @@ NOTHING = Found(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), n
 
 def iou(box: Points, boxes: Points) -> Points:
     """(N,) intersection over union of one box (4,) with (N, 4) boxes."""
+    shared = _shared(box, boxes)
+    return shared / (_areas(boxes) + _areas(box[None]) - shared)
+
+
+def covered(box: Points, boxes: Points) -> Points:
+    """(N,) the part of each of (N, 4) boxes that lies in one box (4,)."""
+    return _shared(box, boxes) / _areas(boxes)
+
+
+def _shared(box: Points, boxes: Points) -> Points:
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.clip(sides, 0, None).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return shared / (areas + (box[2:] - box[:2]).prod() - shared)
+    return np.clip(sides, 0, None).prod(1)
+
+
+def _areas(boxes: Points) -> Points:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def smaller_share(box: Points, boxes: Points) -> Points:

@@ -405,6 +405,9 @@ def looking(left: float, top: float, right: float, bottom: float) -> tuple[list[
         (looking(45, -30, 105, 35), 0.95, 2),  # a small one behind its forehead
         (looking(30, 35, 98, 103), 0.95, 1),  # eyes, nose and mouth are all the surer one's
         (looking(-80, 0, 20, 120), 0.9999, 2),
+        (looking(45, -20, 190, 150), 0.95, 1),  # covers most of a surer one, and of its neighbour
+        (looking(45, -20, 190, 150), 0.995, 2),  # surely a face, though close
+        (looking(55, -20, 190, 150), 0.95, 2),
     ],
 )
 def test_a_face_made_of_another_s_parts_is_none(other: tuple[list[float], np.ndarray], score: float, kept: int) -> None:
