@@ -15,8 +15,8 @@ import torch
 from running import ROOT, json_lines, run
 from torchvision.models import MobileNet_V2_Weights
 
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card
+from facerec.models.places import SHIPPED_MODEL
 
 SHIPPED = "default"
 

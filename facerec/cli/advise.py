@@ -9,8 +9,8 @@ import click
 from facerec.cli import common
 from facerec.cli.offers import some
 from facerec.errors import ConfigError
-from facerec.inference.loading import SHIPPED
 from facerec.models.names import NAMES
+from facerec.models.places import SHIPPED
 from facerec.training.settings import TrainSettings
 
 if TYPE_CHECKING:  # slow to import

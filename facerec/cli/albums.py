@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from facerec.cli import common, detector_options
 from facerec.cli.offers import people, some
@@ -256,8 +255,9 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
         for face, label in zip(album.faces, grouping.labels.tolist(), strict=True):
             common.emit(_face_line(face) | {"cluster": label or None})
         return
+    labels = grouping.labels.tolist()
     for number in [*range(1, grouping.groups + 1), 0]:
-        faces = [album.faces[i] for i in np.flatnonzero(grouping.labels == number)]
+        faces = [face for face, label in zip(album.faces, labels, strict=True) if label == number]
         if faces:
             title = f"{f'group {number}' if number else 'alone'}, {how_many(len(faces), 'face')}"
             more = f", and {len(faces) - SHOWN} more" if len(faces) > SHOWN else ""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from facerec.cli import common, detector_options
@@ -57,6 +56,8 @@ def calibrate(
     facerec calibrate
     facerec calibrate --fpir 0.001 --strangers visitors/
     """
+    import numpy as np
+
     from facerec.decision.calibration import require_rate
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import open_gallery
@@ -159,6 +160,8 @@ class _Before:
 
 def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
     """Return the vectors of all faces in a folder of photos, and how many photos cannot be used."""
+    import numpy as np
+
     from facerec.inference.pipeline import embed_photos
 
     paths, empty = common.expand_photos([folder])

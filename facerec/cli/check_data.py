@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,9 @@ from facerec.errors import DataError
 from facerec.files import write_text
 from facerec.photos.folders import identity_folders
 from facerec.text import printable
-from facerec.types import Photo
+
+if TYPE_CHECKING:
+    from facerec.types import Photo
 
 SHOWN = 10  # findings of each kind that are printed
 
@@ -84,7 +86,7 @@ def check_data(
     common.finish(sum(len(album.faults) for album in albums), len(albums[0]))
 
 
-def _watched(photos: Iterator[Photo], total: int) -> Iterator[Photo]:
+def _watched(photos: "Iterator[Photo]", total: int) -> "Iterator[Photo]":
     return common.Watched(photos, "Reading", total)
 
 

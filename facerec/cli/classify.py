@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from facerec.cli import common, detector_options
 from facerec.text import printable
@@ -68,8 +67,7 @@ def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, 
     """Return (class, probability), the likeliest first. Empty for a photo that could not be read."""
     if result.probabilities is None:
         return []
-    order = np.argsort(-result.probabilities, kind="stable")
-    return [(classes[i], float(result.probabilities[i])) for i in order]
+    return sorted(zip(classes, result.probabilities.tolist(), strict=True), key=lambda each: -each[1])
 
 
 def _as_text(result: "Classification", likeliest: list[tuple[str, float]]) -> str:

@@ -24,7 +24,6 @@ from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
-from facerec.types import Photo
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.decision.decide import Verification
@@ -306,6 +305,8 @@ class Watched(Iterator[T]):
 
     def __next__(self) -> T:
         photo = next(self._photos)
+        from facerec.types import Photo  # brings NumPy, which help needs not
+
         error = getattr(photo, "error", None)
         if error is not None:
             self.failed += 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,13 +12,12 @@ from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
 from facerec.cli.gallery_remove import expire, remove
 from facerec.cli.offers import people
-from facerec.gallery import archive, backup, enrolled, erasure, maintenance, vetoes
-from facerec.gallery.archive_file import read_archive
 from facerec.gallery.layout import KINDS
-from facerec.gallery.names import clean_name
-from facerec.gallery.store import Store
-from facerec.gallery.which_photo import SHOWN
 from facerec.text import how_many, printable
+
+if TYPE_CHECKING:  # slow to import
+    from facerec.gallery import archive
+    from facerec.gallery.store import Store
 
 
 class GalleryGroup(click.Group):
@@ -54,6 +54,9 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery list --json
     """
+    from facerec.gallery import enrolled
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         everybody = enrolled.people(store)
         if not everybody:
@@ -78,6 +81,10 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
     facerec gallery show "Ann Lee"
     facerec gallery show "Ann Lee" --sheet ann.jpg
     """
+    from facerec.gallery import archive, enrolled
+    from facerec.gallery.store import Store
+    from facerec.gallery.which_photo import SHOWN
+
     with Store.open(gallery_folder) as store:
         name = enrolled.name_of(store, name)
         note, until = enrolled.consent(store, name)
@@ -102,8 +109,11 @@ def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> 
         _show_not_same(store, name, as_json)
 
 
-def _show_not_same(store: Store, name: str, as_json: bool) -> None:
+def _show_not_same(store: "Store", name: str, as_json: bool) -> None:
     """Print the faces that were said not to be this person, and the people who were said to be others."""
+    from facerec.gallery import vetoes
+    from facerec.gallery.which_photo import SHOWN
+
     for veto in vetoes.vetoes(store, name):
         text = f"not {name}: {printable(veto.source)}, since {veto.made}, photo {veto.photo_hash[:SHOWN]}"
         common.say({"not": name, **dataclasses.asdict(veto)}, text, as_json)
@@ -122,6 +132,10 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery rename "Ann Lee" "Ann Ray"
     """
+    from facerec.gallery import enrolled
+    from facerec.gallery.names import clean_name
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         old, new = enrolled.name_of(store, old), clean_name(new)
         enrolled.rename(store, old, new)
@@ -139,6 +153,9 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
     \b
     facerec gallery merge "A. Lee" "Ann Lee"
     """
+    from facerec.gallery import enrolled
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         source, target = enrolled.name_of(store, source), enrolled.name_of(store, target)
         count = enrolled.merge(store, source, target)
@@ -162,6 +179,9 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
     \b
     facerec gallery consent "Ann Lee" --note "signed 2026-01-31" --until 2027-01-31
     """
+    from facerec.gallery import enrolled, erasure
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         name = enrolled.name_of(store, name)
         if (note, until) != (None, None):
@@ -185,6 +205,8 @@ def log(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery log --json
     """
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         entries, head = store.log()
     for entry in entries:
@@ -209,6 +231,8 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
     facerec gallery restore --list
     facerec gallery restore
     """
+    from facerec.gallery import backup
+
     copies = backup.list_copies(gallery_folder) if list_only else [backup.restore(gallery_folder, kind)]
     if not copies and not as_json:
         click.echo(f"{common.one_line(gallery_folder)}: no backup yet.")
@@ -231,6 +255,9 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery export club.npz
     """
+    from facerec.gallery import archive
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         written = archive.export(store, file)
     count = sum(len(person.templates) for person in written.people)
@@ -253,6 +280,10 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
     \b
     facerec gallery import club.npz --gallery other
     """
+    from facerec.gallery import archive
+    from facerec.gallery.archive_file import read_archive
+    from facerec.gallery.store import Store
+
     content = read_archive(file)
     with Store.open(gallery_folder, create=True) as store:
         done = archive.import_archive(store, content, again)
@@ -272,7 +303,7 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
     common.finish(total["conflicts"], 1)
 
 
-def _tell_what_came_along(done: archive.Import, vetoes: int, fpir: float | None) -> None:
+def _tell_what_came_along(done: "archive.Import", vetoes: int, fpir: float | None) -> None:
     """Say what an import brought besides photos, and whose target rate holds. fpir: the file's, if it has one."""
     if vetoes:
         click.echo(f"{how_many(vetoes, 'face')} said not to be somebody came along.")
@@ -298,6 +329,9 @@ def check(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery check
     """
+    from facerec.gallery import maintenance
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         report = maintenance.check(store)
     for problem in report.problems:
@@ -318,6 +352,9 @@ def rebuild(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery rebuild
     """
+    from facerec.gallery import maintenance
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         count = maintenance.rebuild(store)
     common.say({"rebuilt": count}, f"The index is rebuilt from {how_many(count, 'photo')}.", as_json)

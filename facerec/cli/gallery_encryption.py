@@ -5,9 +5,7 @@ from pathlib import Path
 import click
 
 from facerec.cli import common
-from facerec.gallery import encryption
 from facerec.gallery.passphrase import new_passphrase
-from facerec.gallery.store import Store
 
 
 # No option takes a passphrase. Every user of the machine can read the arguments of a running program, and shells keep
@@ -27,6 +25,9 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
     facerec gallery encrypt
     FACEREC_PASSPHRASE_FILE=~/.facerec-passphrase facerec gallery encrypt --gallery club
     """
+    from facerec.gallery import encryption
+    from facerec.gallery.store import Store
+
     changing = encryption.is_encrypted(gallery_folder)
     if changing:
         Store.open(gallery_folder).close()  # the present passphrase is asked for first
@@ -43,6 +44,8 @@ def decrypt(gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery decrypt
     """
+    from facerec.gallery import encryption
+
     encryption.decrypt(gallery_folder)
     _say(gallery_folder, "no longer encrypted; whoever may read its files can read all of it", False, as_json)
 

@@ -8,9 +8,6 @@ import click
 
 from facerec.cli import common, detector_options
 from facerec.cli.offers import photo_then_people
-from facerec.gallery import enrolled, erasure, vetoes
-from facerec.gallery.store import Store
-from facerec.photos.memory import hash_photo
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -64,6 +61,9 @@ def not_same(
 
 
 def _tell_people(folder: Path, one: str, other: str, forget: bool, as_json: bool) -> None:
+    from facerec.gallery import enrolled, vetoes
+    from facerec.gallery.store import Store
+
     with Store.open(folder) as store:
         names = [enrolled.name_of(store, name) for name in (one, other)]
         changed = (vetoes.forget_apart if forget else vetoes.set_apart)(store, *names)
@@ -78,6 +78,9 @@ def _tell_people(folder: Path, one: str, other: str, forget: bool, as_json: bool
 
 
 def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
+    from facerec.gallery import enrolled, erasure, vetoes
+    from facerec.gallery.store import Store
+
     with Store.open(folder) as store:
         name = None if name is None else enrolled.name_of(store, name)
         gone, remains = vetoes.forget(store, Path(photo), name), erasure.data_may_remain(store)
@@ -89,6 +92,10 @@ def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
 
 def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[str, Any]) -> "NotSame":
     """Remember the veto. Name and photo are checked before anything heavy loads."""
+    from facerec.gallery import enrolled
+    from facerec.gallery.store import Store
+    from facerec.photos.memory import hash_photo
+
     with Store.open(folder) as store:
         enrolled.name_of(store, name)
     hash_photo(photo)

@@ -1,15 +1,16 @@
 """`facerec gallery remove` and `expire`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from facerec.cli import common
 from facerec.cli.offers import people
-from facerec.gallery import erasure
-from facerec.gallery.store import Store
-from facerec.gallery.which_photo import SHOWN
 from facerec.text import how_many, printable
+
+if TYPE_CHECKING:  # slow to import
+    from facerec.gallery import erasure
 
 
 @common.command()
@@ -33,6 +34,9 @@ def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_fold
     facerec gallery remove "Ann Lee" --photo people/Ann/party.jpg
     facerec gallery remove "Ann Lee" --dry-run
     """
+    from facerec.gallery import erasure
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         removal = erasure.plan_removal(store, name, photo)
         if dry_run:
@@ -50,21 +54,23 @@ def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_fold
     common.finish(remains, 1)
 
 
-def _what_goes(removal: erasure.Removal) -> str:
+def _what_goes(removal: "erasure.Removal") -> str:
     if removal.whole:
         return f"{removal.person} with {how_many(len(removal.photos), 'photo')}"
     return f"the photo {removal.photos[0].source} of {removal.person}"
 
 
-def _gone(removal: erasure.Removal, photo: Path | None) -> str:
+def _gone(removal: "erasure.Removal", photo: Path | None) -> str:
     if photo is None:
         return f"{removal.person} and {how_many(len(removal.photos), 'photo')} are removed."
     last = f" It was the last of {removal.person}, who is removed with it." if removal.whole else ""
     return f"{printable(removal.photos[0].source)} is removed from {removal.person}.{last}"
 
 
-def _show_removal(removal: erasure.Removal, as_json: bool) -> None:
+def _show_removal(removal: "erasure.Removal", as_json: bool) -> None:
     """Print what a removal would take out."""
+    from facerec.gallery.which_photo import SHOWN
+
     photos = [{"photo_hash": photo.photo_hash, "source": photo.source} for photo in removal.photos]
     line: dict[str, object] = {"removed": removal.person, "templates": len(photos), "dry_run": True}
     line |= {"person_removed": removal.whole, "photos": photos, "vetoes": removal.vetoes}
@@ -89,6 +95,9 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
     \b
     facerec gallery expire --dry-run
     """
+    from facerec.gallery import erasure
+    from facerec.gallery.store import Store
+
     with Store.open(gallery_folder) as store:
         gone = erasure.expired(store) if dry_run else erasure.expire(store)
         remains = erasure.data_may_remain(store)

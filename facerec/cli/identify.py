@@ -12,11 +12,11 @@ from facerec.cli import common, detector_options
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, NoFaceError
 from facerec.text import UNKNOWN, printable
-from facerec.types import Threshold
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
     from facerec.recognition.identify import Identification
+    from facerec.types import Threshold
 
 
 DIFFERENT = 1  # exit code of `verify`, which is a test as `cmp` is
@@ -128,7 +128,7 @@ def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification],
     return counts
 
 
-def _measured(gallery: "Gallery", fpir: float | None) -> Threshold | None:
+def _measured(gallery: "Gallery", fpir: float | None) -> "Threshold | None":
     """Return the gallery's threshold, or the one for the rate `fpir`."""
     if fpir is None:
         return gallery.threshold
@@ -165,7 +165,7 @@ def _where(result: "Identification") -> str:
     return common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
 
 
-def _as_json(result: "Identification", threshold: Threshold, top: int) -> dict[str, Any]:
+def _as_json(result: "Identification", threshold: "Threshold", top: int) -> dict[str, Any]:
     """Return a line of the fixed format. A photo without a usable face has null where there is no value."""
     face, decision = result.face, result.decision
     line: dict[str, Any] = {"image": str(result.path), "face": None, "box": None, "detection_confidence": None}

@@ -12,25 +12,28 @@ if "_FACEREC_COMPLETE" in os.environ:
     import facerec.cli.completion  # noqa: F401  # what it knows of bash must be known before click answers
 
 COMMANDS = {
-    "advise": "facerec.cli.advise:advise",
-    "calibrate": "facerec.cli.calibrate:calibrate",
-    "check-data": "facerec.cli.check_data:check_data",
-    "classify": "facerec.cli.classify:classify",
-    "cluster": "facerec.cli.albums:cluster",
-    "completion": "facerec.cli.completion:completion",
-    "doctor": "facerec.cli.models:doctor",
-    "enroll": "facerec.cli.enroll:enroll",
-    "evaluate": "facerec.cli.evaluate:evaluate",
-    "export": "facerec.cli.export:export",
-    "features": "facerec.cli.features:features",
-    "gallery": "facerec.cli.gallery:gallery",
-    "identify": "facerec.cli.identify:identify",
-    "models": "facerec.cli.models:models",
-    "search": "facerec.cli.albums:search",
-    "show-features": "facerec.cli.show_features:show_features",
-    "train": "facerec.cli.train:train",
-    "verify": "facerec.cli.identify:verify",
-}
+    "advise": ("advise:advise", "Say which part of a network to train, and why."),
+    "calibrate": ("calibrate:calibrate", "Show or set the gallery's threshold."),
+    "check-data": ("check_data:check_data", "Find bad photos in folders of people."),
+    "classify": ("classify:classify", "Say what each picture shows: its likeliest class."),
+    "cluster": ("albums:cluster", "Group the faces in a folder of photos by person."),
+    "completion": (
+        "completion:completion", "Print a script that lets a shell complete commands, options and names of people."
+    ),
+    "doctor": ("models:doctor", "Check that facerec works here."),
+    "enroll": ("enroll:enroll", "Enroll people from photos."),
+    "evaluate": ("evaluate:evaluate", "Measure how often a model is right."),
+    "export": ("export:export", "Write a model as a file that runs without torch."),
+    "features": ("features:features", "Turn photos into features for other learners."),
+    "gallery": ("gallery:gallery", "Look after the gallery and its people."),
+    "identify": ("identify:identify", "Say who is in each photo, face by face."),
+    "models": ("models:models", "List the backbones and strategies, and show a model's card."),
+    "search": ("albums:search", "Find similar faces in a folder of photos."),
+    "show-features": ("show_features:show_features", "Draw what a stage of a network sees in a photo."),
+    "train": ("train:train", "Fine-tune a network on your photos."),
+    "verify": ("identify:verify", "Say whether two photos show the same person."),
+}  # fmt: skip
+"""Each command's module and name in it, and the first sentence of its help."""
 
 
 class LazyGroup(click.Group):
@@ -45,6 +48,13 @@ class LazyGroup(click.Group):
             f"\n  Defaults of --model, --gallery, --fpir and the detector may stand in\n  {settings_file()}\n"
         )
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the table, without importing one."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        shown = {name: click.Command(name, help=words) for name, (_, words) in COMMANDS.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(limit)) for name, each in shown.items()])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         return list(COMMANDS)
@@ -53,8 +63,8 @@ class LazyGroup(click.Group):
         """Return the command called `cmd_name`, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        return getattr(importlib.import_module(module), name)
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return getattr(importlib.import_module(f"facerec.cli.{module}"), name)
 
 
 @click.group(cls=LazyGroup)

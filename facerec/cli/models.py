@@ -1,7 +1,6 @@
 """`facerec models` and `facerec doctor`."""
 
 import dataclasses
-import importlib.metadata
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +108,8 @@ def _versions() -> str:
 
 
 def _version(package: str) -> str:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # conda has other names for some packages

@@ -88,7 +88,7 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
 
 def _place(value: str, name: str, where: str) -> str:
     """Return a full path, or the name of a shipped model. The file is read in many folders, so no path is relative."""
-    from facerec.inference.loading import SHIPPED
+    from facerec.models.places import SHIPPED
 
     if name == "model" and value in SHIPPED:
         return value

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from facerec.photos.reading import EXTENSIONS
+from facerec.photos.photo_files import EXTENSIONS
 from facerec.text import how_many, printable, same_form
 
 CROP = ".png"

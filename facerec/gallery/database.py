@@ -15,7 +15,7 @@ from facerec.gallery import audit_log, sqlcipher
 from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
 from facerec.gallery.locking import enter
 from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
-from facerec.photos.reading import EXTENSIONS
+from facerec.photos.photo_files import EXTENSIONS
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; a write holds the lock for milliseconds
 

@@ -22,11 +22,11 @@ from facerec import files
 from facerec.errors import ConfigError, DataError, ImageError, ModelError
 from facerec.faces.detector import Detector, faces_in_photos
 from facerec.inference.embedder import Crops, require_metric
-from facerec.inference.loading import model_path
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import TorchEmbedder
-from facerec.models.card import MODEL_FILES, ModelCard, read_card, write_card
+from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.cohort import load_cohort, save_cohort
+from facerec.models.places import MODEL_FILES, model_path
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image

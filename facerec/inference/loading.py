@@ -11,15 +11,14 @@ from facerec.errors import ConfigError, ModelError
 from facerec.inference.embedder import Embedder
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedder
-from facerec.models.card import MODEL_FILES, ModelCard, read_card
+from facerec.models.card import ModelCard, read_card
+from facerec.models.places import MODEL_FILES, SHIPPED, model_path
 from facerec.text import printable
 
 if TYPE_CHECKING:
     from facerec.models.network import Network
 
 
-SHIPPED_MODEL = Path(__file__).parents[1] / "weights"
-SHIPPED = ("default", "int8")  # the names of the models in it
 log = logging.getLogger(__name__)
 
 LARGEST = 2048  # pixels a side of the largest pictures that a backbone may be given
@@ -122,15 +121,3 @@ def _log_model(card: ModelCard, path: Path, began: float) -> None:
     """Log what was loaded since `began`, a time of `time.monotonic`."""
     took = time.monotonic() - began
     log.info("model %s (%s) of %s, loaded in %.1f s", card.name, card.fingerprint, printable(path), took)
-
-
-def model_path(model: str | None) -> Path:
-    """The file or folder of a model that is given by its name, file or folder; raises ModelError if there is none."""
-    if model in (None, *SHIPPED):
-        return SHIPPED_MODEL / "int8.xml" if model == "int8" else SHIPPED_MODEL
-    path = Path(str(model))
-    if not os.path.exists(path):  # False also in a folder that must not be read, where Path.exists raises
-        raise ModelError(f"{path}: no such model; give a model folder, a FILE.onnx with its card, 'default' or 'int8'")
-    if path.is_file() and path.suffix not in MODEL_FILES:
-        raise ModelError(f"{path}: not a model; give a model folder or a FILE.onnx with its card")
-    return path

@@ -14,7 +14,6 @@ from facerec.types import Threshold
 
 CARD_FORMAT = 1
 COEFFICIENTS = ("slope", "threshold_slope", "intercept")  # of `posterior.Posterior`
-MODEL_FILES = (".onnx", ".xml")  # the endings of models that are one file, with the card beside it
 ALIGNMENTS = {"metric": "arcface", "classify": "none"}  # mode -> aligned faces (`faces/alignment`), or whole pictures
 
 

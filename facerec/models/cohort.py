@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 
 from facerec.errors import ModelError
 from facerec.files import replacing
-from facerec.models.card import MODEL_FILES, ModelCard
+from facerec.models.card import ModelCard
+from facerec.models.places import MODEL_FILES
 from facerec.types import Vectors
 from facerec.vectors import unit_rows, vector_fault
 

@@ -7,8 +7,8 @@ import PIL.Image
 from PIL.Image import Resampling
 
 from facerec.errors import ImageError
+from facerec.photos.photo_files import one_line
 from facerec.photos.pixels import DECODING_ERRORS
-from facerec.photos.reading import one_line
 from facerec.types import Image
 
 _LARGEST_CROP = 4096  # pixels a side

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.reading import EXTENSIONS, holds_photo, opened
+from facerec.photos.photo_files import EXTENSIONS, holds_photo, opened
 from facerec.text import how_many, printable
 
 log = logging.getLogger(__name__)

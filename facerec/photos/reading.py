@@ -1,23 +1,19 @@
 """Photos from disk: path -> (H, W, 3) uint8 RGB, upright and of limited size."""
 
 import importlib
-import os
-import re
-import stat
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import PIL.Image
 
 from facerec.errors import ImageError
-from facerec.files import may_name_a_file
 from facerec.photos.cut_ends import without_end
 from facerec.photos.frames import choose_frame
+from facerec.photos.photo_files import RAW_EXTENSIONS, one_line, opened
 from facerec.photos.pixels import DECODING_ERRORS, pixels_of
 from facerec.text import printable
 from facerec.types import Image
@@ -25,84 +21,16 @@ from facerec.types import Image
 MAX_PIXELS = 120_000_000
 """The largest photo that is read, in pixels: 360 MB as RGB. A 108-megapixel photo fits, a decompression bomb not."""
 
-EXTENSIONS = frozenset(
-    (
-        *(
-            ".jpg",
-            ".jpeg",
-            ".jpe",
-            ".jfif",
-            ".pjpeg",
-            ".mpo",
-            ".png",
-            ".apng",
-            ".webp",
-            ".bmp",
-            ".tif",
-            ".tiff",
-            ".gif",
-        ),
-        *(".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif", ".jxl"),
-    )
-)
-"""The endings by which `find_photos` knows a photo, in upper or lower case. It looks into files with others."""
-
-RAW_EXTENSIONS = frozenset(
-    (
-        *(
-            ".dng",
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".nef",
-            ".nrw",
-            ".arw",
-            ".srf",
-            ".sr2",
-            ".orf",
-            ".rw2",
-            ".raw",
-            ".rwl",
-            ".pef",
-        ),
-        *(".raf", ".srw", ".3fr", ".fff", ".erf", ".kdc", ".dcr", ".mef", ".mos", ".iiq", ".x3f", ".gpr"),
-    )
-)
-"""A camera's raw pictures. Many look like TIFF, but hold a small copy where a TIFF has its picture."""
-
 # Only these of Pillow's plugins may see files from strangers. One of the others starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 _READ = "JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, PPM, HEIC or JPEG XL"
 _JXL = (b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a")  # a file, and a bare stream
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_PHOTO = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]"
-    rb"|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}"  # a text may begin with BM, but not so
-    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000: a file, and a bare stream
-    rb"|.{4}ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)|P[1-6][ \t\r\n]+[#0-9]"
-    rb"|\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",  # JPEG XL: a file, and a bare stream
-    re.DOTALL,
-)
-_LONGEST_START = 32  # bytes that _PHOTO looks at
 
 _ALONE = threading.Lock()
 """Held while Pillow decodes. Its warnings, and libtiff's on stderr, are silenced for the whole process, which two
 threads must not do at once.
 """
-
-
-def holds_photo(path: Path) -> bool:
-    """Whether a file begins like a photo that facerec reads, whatever its name; False if it cannot be read.
-
-    A camera's raw picture (RAW_EXTENSIONS) is none.
-    """
-    if path.suffix.lower() in RAW_EXTENSIONS:
-        return False
-    try:
-        with opened(path) as file:
-            return _PHOTO.match(file.read(_LONGEST_START)) is not None
-    except (ImageError, OSError):  # a file that is no photo by its name: nobody asked for it
-        return False
 
 
 class Reading(NamedTuple):
@@ -184,29 +112,6 @@ def _to_rgb(path: Path, image: PIL.Image.Image) -> Image:
         raise ImageError(f"{printable(path)}: damaged or cut off ({one_line(error)}); get a whole copy") from error
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file for reading; raises ImageError for anything that prevents it."""
-    if not may_name_a_file(path):
-        raise ImageError(f"{printable(path)}: no file has such a name; check it")
-    try:
-        # Opening a named pipe would wait for ever, so look first.
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            os.scandir(path).close()
-            raise ImageError(f"{printable(path)}: a folder, not a photo; name the photos in it")
-        if not stat.S_ISREG(mode):
-            raise ImageError(f"{printable(path)}: not a regular file; give a photo file")
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise ImageError(f"{printable(path)}: no such file; check the name") from error
-    except OSError as error:
-        raise ImageError(
-            f"{printable(path)}: cannot be read ({one_line(error.strerror or error)}); make it a readable file"
-        ) from error
-
-
 def _identify(path: Path, file: BinaryIO) -> PIL.Image.Image:
     """The image in an open file; its pixels are not decoded yet."""
     head = file.read(64)
@@ -248,8 +153,3 @@ def _plugin(path: Path, module: str, form: str, extra: str) -> Any:
 
 def _too_large(path: Path) -> ImageError:
     return ImageError(f"{printable(path)}: more than {MAX_PIXELS // 1_000_000} megapixels; scale it down")
-
-
-def one_line(error: BaseException | str) -> str:
-    """The error's message on one line."""
-    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from facerec.errors import ConfigError, DataError
 from facerec.inference.embedder import require_metric
-from facerec.inference.loading import model_card, model_path
+from facerec.inference.loading import model_card
+from facerec.models.places import model_path
 from facerec.types import Vectors
 from facerec.vectors import are_unit, unit_rows
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from facerec.errors import ConfigError
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD
 from facerec.models.cohort import load_cohort
 from facerec.models.network import FLAT, METRIC
+from facerec.models.places import SHIPPED_MODEL
 from facerec.training.settings import TrainSettings
 
 

@@ -25,10 +25,11 @@ from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.datasets.splits import split_people
 from facerec.inference.embedder import Crops
 from facerec.inference.export import export_model
-from facerec.inference.loading import SHIPPED_MODEL, load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.cohort import load_cohort, save_cohort
+from facerec.models.places import SHIPPED_MODEL
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.training.plan import make_plan

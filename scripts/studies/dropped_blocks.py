@@ -35,11 +35,12 @@ from facerec.errors import FacerecError
 from facerec.evaluation.verification import verification
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
 from facerec.faces.mtcnn import MTCNNDetector
-from facerec.inference.loading import load_embedder, model_path
+from facerec.inference.loading import load_embedder
 from facerec.metrics.intervals import share_interval
 from facerec.models.blocks import block_names
 from facerec.models.checkpoint import load_model
 from facerec.models.network import CLASSIFY, Network
+from facerec.models.places import model_path
 from facerec.photos.crops import aligned_crop, centre_picture
 from facerec.photos.reading import read_image
 from facerec.training.schedule import use_bf16

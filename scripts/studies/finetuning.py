@@ -17,8 +17,8 @@ import numpy as np
 
 from facerec.datasets.photo_sets import read_photos
 from facerec.datasets.splits import split_people
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card
+from facerec.models.places import SHIPPED_MODEL
 from scripts.studies.tables import Table, mean_and_error, study_parser
 from scripts.studies.trainings import run_training
 

@@ -11,15 +11,17 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import toy_fixtures
 import toy_model
 from running import json_lines, run, run_process
 
-from facerec.cli.main import COMMANDS
-from facerec.inference.loading import SHIPPED_MODEL, load_embedder
+from facerec.cli.main import COMMANDS, main
+from facerec.inference.loading import load_embedder
 from facerec.models.cohort import save_cohort
+from facerec.models.places import SHIPPED_MODEL
 
 gallery = toy_fixtures.three_people
 
@@ -34,15 +36,27 @@ def test_help_lists_every_command() -> None:
     assert list(COMMANDS) == sorted(COMMANDS)
 
 
+def test_help_says_what_each_command_says_of_itself() -> None:
+    context = click.Context(main)
+    said = {name: main.get_command(context, name) for name in COMMANDS}
+    assert {name: words for name, (_, words) in COMMANDS.items()} == {
+        name: command.get_short_help_str(1000) for name, command in said.items() if command is not None
+    }
+
+
 def test_version() -> None:
     assert importlib.metadata.version("facerec") in run("--version").stdout
 
 
-def test_help_loads_neither_torch_nor_faiss() -> None:
+HEAVY = "{'numpy', 'PIL', 'torch', 'faiss', 'openvino', 'sklearn', 'scipy', 'matplotlib', 'rich', 'importlib.metadata'}"
+
+
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from facerec.cli.main import main, COMMANDS\n"
-        "for name in COMMANDS: assert CliRunner().invoke(main, [name, '--help']).exit_code == 0\n"
-        "print(*{'torch', 'faiss', 'openvino', 'matplotlib'} & set(sys.modules))"
+        "for words in [[], *([name] for name in COMMANDS), ['gallery', 'remove'], ['evaluate', 'verification']]:\n"
+        "    assert CliRunner().invoke(main, [*words, '--help']).exit_code == 0\n"
+        f"print(*{HEAVY} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 

@@ -18,12 +18,13 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from toy_runs import Data, assert_same_run, classes, command, interrupt_at, small
 
 from facerec.errors import ConfigError, FacerecError, ModelError, TrainingError
-from facerec.inference.loading import SHIPPED_MODEL, load_embedder
+from facerec.inference.loading import load_embedder
 from facerec.models.backbones import BACKBONES, build_stages
 from facerec.models.blocks import block_names, check_blocks
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.network import Network
+from facerec.models.places import SHIPPED_MODEL
 from facerec.training.run_folder import settings_of
 
 PIXELS = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from facerec.errors import ModelError
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.backbones import BACKBONES
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import (
@@ -27,6 +26,7 @@ from facerec.models.checkpoint import (
     save_model,
 )
 from facerec.models.network import MODES, Network
+from facerec.models.places import SHIPPED_MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 THRESHOLD = {"distance": 1.08, "fmr": 0.001, "source": "made up"}

@@ -171,7 +171,7 @@ def test_only_folders_walks() -> None:
     }
     assert lister == {
         "photos/folders.py",
-        "photos/reading.py",  # whether a folder that is given as a photo can be read
+        "photos/photo_files.py",  # whether a folder that is given as a photo can be read
         "datasets/splits.py",
         "gallery/database.py",  # whether photos are where a gallery would be made
         "datasets/photo_names.py",  # only for the photos that a list names

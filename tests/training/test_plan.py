@@ -13,9 +13,9 @@ from toy_runs import SMALL, classes, small
 
 import facerec.training
 from facerec.errors import ConfigError, FacerecError, ModelError
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.checkpoint import describe, save_model
 from facerec.models.network import Network
+from facerec.models.places import SHIPPED_MODEL
 from facerec.training.plan import BatchShape, make_plan, plan_run
 from facerec.training.settings import TrainSettings
 

@@ -21,10 +21,10 @@ from toy_runs import (
 )
 
 from facerec.errors import ConfigError, ModelError
-from facerec.inference.loading import SHIPPED_MODEL
 from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import CARD, load_model, save_model
 from facerec.models.cohort import cohort_path, load_cohort, save_cohort
+from facerec.models.places import SHIPPED_MODEL
 from facerec.training.initialisation import starts_whole
 from facerec.training.plan import make_plan, plan_run
 from facerec.training.run_folder import CHECKPOINT
