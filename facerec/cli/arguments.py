@@ -1,6 +1,7 @@
 """Turns the arguments that library messages speak of into options of the command line."""
 
 import functools
+import logging
 import re
 
 import click
@@ -26,6 +27,13 @@ def in_options(message: str) -> str:
         return f"`{f'{others[0]} {value}'.strip()}`" if len(others) == 1 else found.group()
 
     return ARGUMENT.sub(option, message)
+
+
+class OptionsFormatter(logging.Formatter):
+    """Shows what the library logs, with options in place of arguments."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_options(super().format(record))
 
 
 def _options_of(command: click.Command) -> dict[str, str]:

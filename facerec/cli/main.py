@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from facerec.cli.arguments import OptionsFormatter
+
 if "_FACEREC_COMPLETE" in os.environ:
     import facerec.cli.completion  # noqa: F401  # what it knows of bash must be known before click answers
 
@@ -79,7 +81,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    log = logging.StreamHandler()
+    log.setFormatter(OptionsFormatter())
+    logging.basicConfig(handlers=[log], level=logging.WARNING)
 
 
 if __name__ == "__main__":

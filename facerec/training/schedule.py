@@ -1,6 +1,7 @@
 """How fast a run learns, by which optimiser, and in which precision."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,8 @@ from facerec.errors import ConfigError
 
 SCHEDULES = ("step", "cosine", "plateau")
 PRECISIONS = ("auto", "bf16", "fp32")
+ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # keep oneDNN from newer instructions
+ISA_WITHOUT = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # their values
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,
     "adamw": optim.AdamW,
@@ -55,6 +58,18 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16; `auto` asks the hardware. Raises ConfigError for an unknown precision."""
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision '{precision}'; known are {', '.join(PRECISIONS)}")
-    if precision == "auto":
-        return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return precision == "bf16"
+    return precision == "bf16" or (precision == "auto" and not lacks_bf16(device))
+
+
+def lacks_bf16(device: torch.device) -> str:
+    """Why bfloat16 is emulated on this device, in words; empty where the device computes in it.
+
+    On a CPU, oneDNN uses the units of AVX512_BF16. It uses those of AMX only on a CPU that has AVX512_BF16, too.
+    """
+    if device.type == "cuda":
+        return "" if torch.cuda.is_bf16_supported(including_emulation=False) else "this GPU has no bf16 units"
+    if not torch.cpu._is_avx512_bf16_supported():
+        return "this CPU has no bf16 units"
+    limits = [f"{name}={os.environ[name]}" for name in ISA_LIMITS if os.environ.get(name)]
+    hidden = limits and limits[0].partition("=")[2].upper() in ISA_WITHOUT  # oneDNN takes the first
+    return f"{limits[0]} hides the bf16 units of this CPU" if hidden else ""

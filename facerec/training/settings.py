@@ -155,7 +155,7 @@ class TrainSettings:
     )
     precision: str = setting(
         "auto",
-        "`bf16` is autocast; `auto` uses it if the hardware has it. Emulated bf16 is slow.",
+        "`bf16` is autocast; `auto` uses it if the hardware has it. Emulated bf16 is up to hundreds of times slower.",
         ("auto", "bf16", "fp32"),
     )
 

@@ -39,6 +39,7 @@ from facerec.training.run_folder import (
     start_run,
     write_history,
 )
+from facerec.training.schedule import lacks_bf16
 from facerec.training.state import State
 from facerec.training.tasks import Task, read_task
 from facerec.training.tensorboard import Board, open_board
@@ -91,6 +92,7 @@ def train(
     require_free(output, resume)
     distributed.join_processes()
     distributed.keep_freed_memory()
+    _warn_of_emulation(plan)
     task = read_task(folder, plan)
     distributed.require_shares(len(task.batches(0)[0]))
     learner = Learner(plan, task)
@@ -255,6 +257,12 @@ def _tell_plan(run: Run) -> None:
         log.info("%s", row)
     if settings.init == "random" and any(row.first_epoch is None for row in rows):
         log.info("frozen stages stay random, as `init=random` makes them; `strategy=scratch` trains all stages")
+
+
+def _warn_of_emulation(plan: TrainPlan) -> None:
+    lack = lacks_bf16(distributed.own_device())
+    if plan.bf16 and lack and distributed.is_first():
+        log.warning("%s: `precision=bf16` is emulated, up to hundreds of times slower; give `precision=fp32`", lack)
 
 
 def _warn_of_collapse(entry: Entry) -> None:

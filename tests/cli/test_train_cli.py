@@ -33,7 +33,7 @@ def test_the_plan_comes_first_then_the_epochs_and_only_the_result_on_stdout(some
         "stage2 94,784 parameters trains at 0.0005",
         "stage3 602,080 parameters trains at 0.0005",
         "head 8,224 parameters trains at 0.002",
-        "frozen stages stay random, as `init=random` makes them; `strategy=scratch` trains all stages",
+        "frozen stages stay random, as --init random makes them; --strategy scratch trains all stages",
     ]
     for number, line in enumerate(epochs):
         entry = read_history(tmp_path / "run")[number]
@@ -41,6 +41,17 @@ def test_the_plan_comes_first_then_the_epochs_and_only_the_result_on_stdout(some
     (line,) = [json.loads(line) for line in result.stdout.splitlines()]
     card = load_model(tmp_path / "run")[1]
     assert line == {"output": str(tmp_path / "run"), "fingerprint": card.fingerprint, **card.results}
+
+
+def test_emulated_bf16_is_warned_of_in_one_line(
+    some_faces: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """oneDNN's variable takes the units from a CPU that has them."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    words = options_of(some_faces, tmp_path / "run", "--epochs", 1, "--quiet")
+    (line,) = running.run_process(*words, "--precision", "bf16").stderr.splitlines()
+    assert re.match(r"(this CPU has no|ONEDNN_MAX_CPU_ISA=avx2 hides the) bf16 units", line)
+    assert line.endswith(": --precision bf16 is emulated, up to hundreds of times slower; give --precision fp32")
 
 
 def test_a_classifier_by_command_for_people(some_classes: Data, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """How fast a run learns, how it is optimised, in which precision."""
 
+import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from toy_runs import Data, given_photos, small
 
 from facerec.errors import ConfigError
 from facerec.training.plan import make_plan
-from facerec.training.schedule import OPTIMIZERS, Schedule, lr_factor, use_bf16
+from facerec.training.schedule import ISA_LIMITS, OPTIMIZERS, Schedule, lacks_bf16, lr_factor, use_bf16
 from facerec.training.settings import TrainSettings
 from facerec.training.state import State
 
@@ -108,10 +110,38 @@ def test_an_optimizer_steps_as_torchs_own(name: str, some_faces: Data) -> None:
         torch.testing.assert_close(parameter, copy, rtol=1e-5, atol=1e-7)
 
 
+CPU = torch.device("cpu")
+
+
 def test_names_of_precisions() -> None:
-    cpu = torch.device("cpu")
-    assert use_bf16("bf16", cpu)
-    assert not use_bf16("fp32", cpu)
-    assert use_bf16("auto", cpu) in (True, False)
+    assert use_bf16("bf16", CPU)
+    assert not use_bf16("fp32", CPU)
     with pytest.raises(ConfigError, match="no precision 'half'; known are auto, bf16, fp32"):
-        use_bf16("half", cpu)
+        use_bf16("half", CPU)
+
+
+@pytest.fixture
+def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ISA_LIMITS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_limit")
+@pytest.mark.skipif(platform.system() != "Linux", reason="/proc/cpuinfo is Linux's")
+def test_auto_uses_bf16_where_the_processor_has_it() -> None:
+    has_units = "avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8").split()
+    assert use_bf16("auto", CPU) == has_units
+    assert lacks_bf16(CPU) == ("" if has_units else "this CPU has no bf16 units")
+
+
+@pytest.mark.usefixtures("no_limit")
+@pytest.mark.parametrize("name", ISA_LIMITS)
+def test_units_that_one_dnn_must_not_use_do_not_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = lacks_bf16(CPU)
+    for value in ("AVX512_CORE_BF16", "avx512_core_amx", "DEFAULT", ""):  # these leave them
+        monkeypatch.setenv(name, value)
+        assert lacks_bf16(CPU) == unlimited
+    for value in ("AVX2", "avx512_core", "AVX512_CORE_VNNI"):
+        monkeypatch.setenv(name, value)
+        assert not use_bf16("auto", CPU)
+        assert lacks_bf16(CPU) == (unlimited or f"{name}={value} hides the bf16 units of this CPU")
