@@ -6,20 +6,20 @@ from typing import Any, TypeVar
 import click
 
 from facerec.cli.user_settings import everyday_option
-from facerec.faces.settings import SMALLEST_FACE, DetectorSettings
+from facerec.faces.settings import DETECTORS, SMALLEST_FACE, DetectorSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def face_options(f: F) -> F:
-    """Add --aligned, --min-face-size and --min-confidence: how faces are found. `make_detector` takes the values."""
+    """Add --aligned and the options of `detector_options`: how faces are found. `make_detector` takes the values."""
     return click.option(
         "--aligned", is_flag=True, help="The photos are aligned face crops; no face is searched for in them."
     )(detector_options(f))
 
 
 def detector_options(f: F) -> F:
-    """Add --min-face-size and --min-confidence."""
+    """Add --detector, --min-face-size and --min-confidence."""
     defaults = DetectorSettings()
     f = everyday_option(
         "--min-confidence",
@@ -29,7 +29,7 @@ def detector_options(f: F) -> F:
         show_default=True,
         help="Ignore faces that the detector is less sure of than this.",
     )(f)
-    return everyday_option(
+    f = everyday_option(
         "--min-face-size",
         setting="min_face_size",
         type=click.IntRange(min=SMALLEST_FACE),
@@ -37,20 +37,26 @@ def detector_options(f: F) -> F:
         show_default=True,
         help="Smallest face to look for, in pixels.",
     )(f)
+    return everyday_option(
+        "--detector",
+        setting="detector",
+        type=click.Choice(DETECTORS),
+        help="What finds the faces; yunet is faster  [default: that of facerec.toml, else mtcnn]",
+    )(f)
 
 
-def make_detector(aligned: bool, min_face_size: int, min_confidence: float, crop_size: int) -> Any:
-    """Return the detector that these options ask for."""
+def make_detector(aligned: bool, *, crop_size: int, **looks: Any) -> Any:
+    """Return the detector that these options ask for. looks: the values of `detector_options`."""
     from facerec.faces.detector import make_detector as make
 
-    return make(crop_size, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
+    return make(crop_size, aligned, DetectorSettings(**looks))
 
 
-def detector_for(reader: Any, aligned: bool, min_face_size: int, min_confidence: float) -> Any:
+def detector_for(reader: Any, aligned: bool, **looks: Any) -> Any:
     """Return the detector for the reader of a stage; None for a network that reads whole pictures.
 
     Raises ConfigError if `aligned` is given for such a network.
     """
     from facerec.faces.detector import detector_for as make
 
-    return make(reader.card, aligned, DetectorSettings(min_face_size=min_face_size, min_confidence=min_confidence))
+    return make(reader.card, aligned, DetectorSettings(**looks))

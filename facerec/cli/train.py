@@ -100,6 +100,7 @@ def train(
     exclude: Path | None,
     resume: bool,
     aligned: bool,
+    detector: str | None,
     min_face_size: int,
     min_confidence: float,
     as_json: bool,
@@ -132,8 +133,9 @@ def train(
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
         split_people(read_photos(folder.resolve()), splits, plan.settings.seed)  # raises before the crops are made
-        detector = detector_options.make_detector(False, min_face_size, min_confidence, crop_size=128)
-        folder, failures = align_folder(folder, output / "crops", detector, _bar)
+        looks = {"detector": detector, "min_face_size": min_face_size, "min_confidence": min_confidence}
+        finder = detector_options.make_detector(False, **looks, crop_size=128)
+        folder, failures = align_folder(folder, output / "crops", finder, _bar)
         for failure in failures:
             common.warn(failure)
     with _Bar() as bar:

@@ -5,6 +5,7 @@
     fpir = 0.001                   # the target rate of `facerec identify`
 
     [detector]
+    name = "yunet"                 # or "mtcnn"
     min_face_size = 40
     min_confidence = 0.95
 
@@ -22,7 +23,7 @@ from click.core import ParameterSource
 from platformdirs import user_config_path
 
 from facerec.errors import ConfigError
-from facerec.faces.settings import SMALLEST_FACE
+from facerec.faces.settings import DETECTORS, SMALLEST_FACE
 from facerec.settings import build_settings, read_values
 from facerec.text import printable
 
@@ -39,8 +40,9 @@ class _Everyday:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Detector:
-    """What its table `detector` may hold."""
+    """What its table `detector` may hold. name: of the detector."""
 
+    name: str = "mtcnn"
     min_face_size: int = SMALLEST_FACE
     min_confidence: float = 0.5
 
@@ -75,15 +77,18 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
     """Return what the file holds. changed: when it was written, so that a changed file is read again."""
     values, where = read_values(path), printable(path)
     detector = values.get("detector", {})
-    _require(isinstance(detector, dict), where, "'detector' must be a table, [detector], with settings below it")
+    table = "'detector' must be a table, [detector], with settings below it, such as name"
+    _require(isinstance(detector, dict), where, table)
     everyday = build_settings(_Everyday, values, where)
     found = build_settings(_Detector, detector, f"{where}, [detector]")
     _require(0 < everyday.fpir < 1, where, "'fpir' must be above 0 and below 1, such as 0.01")
+    _require(found.name in DETECTORS, where, f"[detector], 'name' must be {' or '.join(DETECTORS)}, not '{found.name}'")
     _require(found.min_face_size >= SMALLEST_FACE, where, f"'min_face_size' must be {SMALLEST_FACE} pixels or more")
     _require(0 <= found.min_confidence <= 1, where, "'min_confidence' must be from 0 to 1")
     places = {name: _place(values[name], name, where) for name in ("model", "gallery") if name in values}
     rates = {name: everyday.fpir for name in ("fpir",) if name in values}
-    return places | rates | {name: getattr(found, name) for name in detector}
+    looks = {"detector" if name == "name" else name: getattr(found, name) for name in detector}
+    return places | rates | looks
 
 
 def _place(value: str, name: str, where: str) -> str:

@@ -72,15 +72,19 @@ def make_detector(crop_size: int, aligned: bool = False, settings: DetectorSetti
         log.info("detector: none, the photos are aligned crops")
         return AlignedDetector(crop_size)
     began = time.monotonic()
-    from facerec.faces.mtcnn import MTCNNDetector  # loads torch
+    if settings.detector == "yunet":
+        from facerec.faces.yunet import YuNetDetector as Chosen
+    else:
+        from facerec.faces.mtcnn import MTCNNDetector as Chosen  # loads torch
 
     size, confidence, took = settings.min_face_size, settings.min_confidence, time.monotonic() - began
-    log.info("detector: MTCNN for faces from %d pixels and confidence %g, loaded in %.1f s", size, confidence, took)
-    return MTCNNDetector(settings, crop_size)
+    said = "detector: %s for faces from %d pixels and confidence %g, loaded in %.1f s"
+    log.info(said, Chosen.name, size, confidence, took)
+    return Chosen(settings, crop_size)
 
 
 def usable_detector(given: Detector | DetectorSettings | None, crop_size: int) -> Detector:
-    """The detector that a program gave, or MTCNN with the settings that it gave; crop_size: for MTCNN's crops.
+    """The detector that a program gave, or one with the settings that it gave; crop_size: for that one's crops.
 
     Raises ConfigError for what is neither.
     """

@@ -31,6 +31,9 @@ class LookingDetector:
     Crops are (crop_size, crop_size, 3), cut from the photo in its full resolution.
     """
 
+    surer = 10.0
+    """How many times less doubt there must be about a turned photo's surest face: see `needed_if_turned`."""
+
     def __init__(self, search: Search, settings: DetectorSettings, crop_size: int) -> None:
         """search: asks the network about photos."""
         self._search = search
@@ -43,11 +46,11 @@ class LookingDetector:
         A photo without a sure face is looked at again after each quarter turn. If one then shows a far surer face
         (`needed_if_turned`), its faces are used.
         """
-        small = [_shrunk(image, self.settings.max_side) for image in images]
+        small = [shrunk(image, self.settings.max_side) for image in images]
         found = [(0, faces) for faces in self.look(small)]
         unsure = [i for i, (_, faces) in enumerate(found) if faces.surest() < SURE]
         for i, turned in zip(unsure, self.look_turned([small[i] for i in unsure]), strict=True):
-            if turned[1].surest() >= needed_if_turned(found[i][1].surest()):
+            if turned[1].surest() >= needed_if_turned(found[i][1].surest(), self.surer):
                 found[i] = turned
         return [self._faces(image, little, *each) for image, little, each in zip(images, small, found, strict=True)]
 
@@ -83,15 +86,15 @@ class LookingDetector:
         return main_first(faces, image.shape)
 
 
-def needed_if_turned(upright: float) -> float:
-    """The confidence that a turned photo's surest face needs: its doubt is at most a tenth of the upright face's.
+def needed_if_turned(upright: float, surer: float = LookingDetector.surer) -> float:
+    """The confidence that a turned photo's surest face needs: its doubt times `surer` is at most the upright face's.
 
     The doubt is 1 - confidence. An upright face below 0.9, or no face (0), counts as 0.9.
     """
-    return 1 - (1 - max(upright, 0.9)) / 10
+    return 1 - (1 - max(upright, 0.9)) / surer
 
 
-def _shrunk(image: Image, max_side: int) -> Image:
+def shrunk(image: Image, max_side: int) -> Image:
     """`image`, scaled down (antialiased) if its longer side is above `max_side` pixels."""
     height, width = image.shape[:2]
     scale = max_side / max(height, width)

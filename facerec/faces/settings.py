@@ -6,6 +6,7 @@ from facerec.errors import ConfigError
 from facerec.settings import require_types, require_whole, setting
 
 SMALLEST_FACE = 12  # pixels: what MTCNN can find
+DETECTORS = ("mtcnn", "yunet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,14 @@ class DetectorSettings:
     min_confidence: float = setting(0.9, "Faces with a lower confidence of the detector are dropped, 0..1.")
     max_side: int = setting(1280, "Photos with a longer side than this, in pixels, are scaled down before detection.")
     batch_size: int = setting(16, "Photos that go through the detector together.")
+    detector: str | None = setting(
+        None, "What finds the faces: mtcnn or yunet. None: what cut the gallery's crops, else mtcnn."
+    )
 
     def __post_init__(self) -> None:
         require_types(self)
+        if self.detector not in (None, *DETECTORS):
+            raise ConfigError(f"`detector` must be {' or '.join(DETECTORS)}, not {self.detector!a:.40}")
         require_whole(self.min_face_size, "min_face_size", SMALLEST_FACE)
         require_whole(self.max_side, "max_side", SMALLEST_FACE)
         require_whole(self.batch_size, "batch_size", 1)

@@ -52,12 +52,17 @@ def test_the_model_and_the_rate(settings: Path, gallery: Path, toy: Path, crops:
     assert line["threshold"] == 1.5, "a threshold that is typed goes before the file's rate"
 
 
-def test_the_detector(settings: Path, toy: Path, small_samples: Path) -> None:
+def test_the_detector(settings: Path, toy: Path, small_samples: Path, caplog: pytest.LogCaptureFixture) -> None:
     photo = small_samples / "people" / "Grace Hopper" / "official_portrait_1984.jpg"
     arguments = ["verify", photo, photo, "--model", toy]
     settings.write_text("[detector]\nmin_face_size = 300\n")
     assert "no face found" in run(*arguments).stderr
     assert run(*arguments, "--min-face-size", 32).exit_code == 0
+    settings.write_text('[detector]\nname = "yunet"\n')
+    assert run(*arguments, "--verbose").exit_code == 0
+    assert run(*arguments, "--verbose", "--detector", "mtcnn").exit_code == 0
+    said = [record.getMessage() for record in caplog.records if record.name == "facerec.faces.detector"]
+    assert [line.split()[1] for line in said] == ["yunet", "mtcnn"]
 
 
 BROKEN = {
@@ -69,6 +74,7 @@ BROKEN = {
     "out of range": ("fpir = 1.5", "'fpir' must be above 0 and below 1", "correct it"),
     "too small a face": ("[detector]\nmin_face_size = 2", "'min_face_size' must be 12 pixels or more", "correct it"),
     "no certainty": ("[detector]\nmin_confidence = 7", "'min_confidence' must be from 0 to 1", "correct it"),
+    "no such detector": ('[detector]\nname = "eyes"', "'name' must be mtcnn or yunet, not 'eyes'", "correct it"),
     "no table": ('detector = "mtcnn"', "'detector' must be a table, [detector]", "correct it"),
     "relative path": ('gallery = "club"', "'gallery' must be a full path", "not 'club'"),
     "empty": ('model = ""', "'model' must be 'default', 'int8' or the full path of a model folder", "not ''"),
