@@ -1,5 +1,6 @@
 """Processes that are killed at a chosen moment. They are forked, so that hundreds of them take seconds."""
 
+import gc
 import os
 import signal
 import sqlite3
@@ -40,6 +41,7 @@ def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
 
 def _run(work: Callable[[], Any]) -> None:
     """Run `work` and end the process: the child must not return to the tests."""
+    gc.freeze()  # networks that other tests left as garbage wait for their threads when they go; a fork has none
     code = 1
     try:
         work()

@@ -5,6 +5,7 @@ https://www.sqlite.org/walformat.html, 2.3.1) and the one on the gallery's folde
 """
 
 import fcntl
+import gc
 import os
 import random
 import signal
@@ -93,6 +94,7 @@ class Process:
 
 def _become(arguments: list[str], output: int, errors: int) -> None:
     """Run the command in the forked process and end it: it must not return."""
+    gc.freeze()  # networks that other tests left as garbage wait for their threads when they go; a fork has none
     code = 1
     try:
         os.dup2(output, 1)
