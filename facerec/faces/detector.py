@@ -11,16 +11,14 @@ from facerec.faces.aligned import CropCheck
 from facerec.faces.alignment import template
 from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
+from facerec.photos.ahead import Read, batches_of, worked_ahead
 from facerec.photos.crops import aligned_crop
-from facerec.photos.memory import AnyPhoto, path_of, read_photo
+from facerec.photos.memory import AnyPhoto
 from facerec.photos.reading import Reading
 from facerec.text import printable
 from facerec.types import Face, Image
 
 log = logging.getLogger(__name__)
-
-BATCH_PIXELS = 48_000_000
-"""`faces_in_photos` starts a new batch once the decoded photos of a batch have this many pixels."""
 
 
 class Detector(Protocol):
@@ -114,28 +112,19 @@ def detector_for(
 def faces_in_photos(photos: Iterable[AnyPhoto], detector: Detector, batch_size: int) -> Iterator[PhotoFaces]:
     """Read photos and detect their faces, in order, `batch_size` photos at a time (fewer if they are large).
 
-    A photo that cannot be read, or that the detector refuses, yields its ImageError instead of faces.
+    A photo that cannot be read, or that the detector refuses, yields its ImageError instead of faces. Reading and
+    detecting run ahead, each in a thread (`photos.ahead`).
     """
-    batch: list[tuple[Path, Reading | ImageError]] = []
-    pixels = 0
-    for photo in photos:
-        found = _read_or_error(photo)
-        batch.append((path_of(photo), found))
-        pixels += 0 if isinstance(found, ImageError) else found.image.shape[0] * found.image.shape[1]
-        if len(batch) >= batch_size or pixels >= BATCH_PIXELS:
-            yield from _detect_batch(batch, detector)
-            batch, pixels = [], 0
-    yield from _detect_batch(batch, detector)
+    for found in faces_in_batches(batches_of(photos, batch_size), detector):
+        yield from found
 
 
-def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
-    try:
-        return read_photo(photo)
-    except ImageError as error:
-        return error
+def faces_in_batches(batches: Iterable[Sequence[AnyPhoto]], detector: Detector) -> Iterator[list[PhotoFaces]]:
+    """As `faces_in_photos`, for each of the batches, which may be empty."""
+    return worked_ahead(batches, lambda photos: [*_detect_batch(photos, detector)])
 
 
-def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Detector) -> Iterator[PhotoFaces]:
+def _detect_batch(batch: Sequence[Read], detector: Detector) -> Iterator[PhotoFaces]:
     if isinstance(detector, AlignedDetector):
         batch = _without_raw(batch, detector)
     found = iter(_faces_or_errors([photo.image for _, photo in batch if not isinstance(photo, ImageError)], detector))
@@ -151,9 +140,7 @@ def _detect_batch(batch: list[tuple[Path, Reading | ImageError]], detector: Dete
         yield PhotoFaces(path, faces, (*photo.remarks, *turned.values()))
 
 
-def _without_raw(
-    batch: list[tuple[Path, Reading | ImageError]], detector: AlignedDetector
-) -> list[tuple[Path, Reading | ImageError]]:
+def _without_raw(batch: Sequence[Read], detector: AlignedDetector) -> list[Read]:
     """The batch, with an error in place of each photo that is no aligned crop."""
     faults = iter(detector.faults([(path, photo.image) for path, photo in batch if isinstance(photo, Reading)]))
     return [
@@ -169,6 +156,6 @@ def _raw(path: Path, fault: str) -> ImageError:
 def _faces_or_errors(images: list[Image], detector: Detector) -> list[list[Face] | ImageError]:
     """Each image's faces. If the detector refuses the batch, it is asked again about each image by itself."""
     try:
-        return [*detector.detect(images)]
+        return [*detector.detect(images)] if images else []
     except ImageError as error:
         return [error] if len(images) == 1 else [each for one in images for each in _faces_or_errors([one], detector)]

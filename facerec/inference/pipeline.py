@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import FacerecError, ImageError, NoFaceError
-from facerec.faces.detector import Detector, PhotoFaces, faces_in_photos
+from facerec.faces.detector import AlignedDetector, Detector, PhotoFaces, faces_in_batches, faces_in_photos
 from facerec.inference.embedder import Crops, Embedder
 from facerec.inference.torch_runtime import Classifier
+from facerec.photos.ahead import Read, batches_of, worked_ahead
 from facerec.photos.crops import centre_picture
 from facerec.photos.memory import AnyPhoto
-from facerec.photos.reading import read as read_photo
 from facerec.text import Brief, printable
 from facerec.types import Face, Image, Photo, Vectors
 
 Of = TypeVar("Of")
 BATCH = 16  # photos that are detected and embedded, or classified, together
+_FIRST = (1, 4)  # the sizes of the first batches, so that the first answers come at once
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -42,17 +43,28 @@ def embed_photos(
 ) -> Iterator[Photo]:
     """Each photo with its faces and their vectors, in order; a photo that cannot be used has its error instead.
 
-    main_only: embed only the main face of each photo, and count the others.
+    main_only: embed only the main face of each photo, and count the others. The next photos are read, and their faces
+    found, in two threads, while the caller's thread embeds faces.
     """
-    found = faces_in_photos(photos, detector, BATCH)
-    while batch := list(islice(found, BATCH)):
+    begin = () if isinstance(detector, AlignedDetector) else _FIRST  # aligned crops are judged by a whole batch
+    for batch in embed_batches(batches_of(photos, BATCH, begin), detector, embedder, main_only=main_only):
+        yield from batch
+
+
+def embed_batches(
+    batches: Iterable[Sequence[AnyPhoto]], detector: Detector, embedder: Embedder, *, main_only: bool = False
+) -> Iterator[list[Photo]]:
+    """As `embed_photos`, for each of the batches, which may be empty."""
+    for batch in faces_in_batches(batches, detector):
         kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces, _ in batch]
         vectors = _embed([face for faces in kept for face in faces], embedder)
-        ends = np.cumsum([len(faces) for faces in kept])
-        rows = np.split(vectors, ends[:-1])
-        for (path, faces, remarks), used, own in zip(batch, kept, rows, strict=True):
-            others = 0 if isinstance(faces, FacerecError) else len(faces) - len(used)
-            yield Photo(path, tuple(used), own, _trouble(path, faces, remarks), others, remarks)
+        rows = np.split(vectors, np.cumsum([len(faces) for faces in kept])[:-1])
+        yield [_photo(found, used, own) for found, used, own in zip(batch, kept, rows[: len(batch)], strict=True)]
+
+
+def _photo(found: PhotoFaces, used: Sequence[Face], vectors: Vectors) -> Photo:
+    others = 0 if isinstance(found.faces, FacerecError) else len(found.faces) - len(used)
+    return Photo(found.path, tuple(used), vectors, _trouble(*found), others, found.remarks)
 
 
 def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
@@ -93,8 +105,7 @@ def read_pictures(
 ) -> Iterator[tuple[Path, NDArray[np.float32] | FacerecError, tuple[str, ...]]]:
     """Each photo, the row that `read` gives for its middle, and the photo's remarks, in order.
 
-    A photo that cannot be read has its error instead of a row. read: (N, size, size, 3) uint8 RGB -> N rows. One photo
-    and BATCH middles are in memory at a time.
+    A photo that cannot be read has its error instead of a row. read: (N, size, size, 3) uint8 RGB -> N rows.
     """
     return ((found.path, row, found.remarks) for found, row in _read(_centres(paths, size), read))
 
@@ -116,9 +127,14 @@ def _main_faces(paths: Iterable[Path], detector: Detector) -> Iterator[tuple[Pho
 
 def _centres(paths: Iterable[Path], size: int) -> Iterator[tuple[PhotoFaces, Image | FacerecError]]:
     """Each photo, with its remarks and without faces, and its middle."""
-    for path in paths:
-        try:
-            photo = read_photo(path)
-            yield PhotoFaces(path, [], photo.remarks), centre_picture(photo.image, size)
-        except ImageError as error:
-            yield PhotoFaces(path, []), error
+
+    def middles(photos: Sequence[Read]) -> list[tuple[PhotoFaces, Image | FacerecError]]:
+        return [
+            (PhotoFaces(path, []), photo)
+            if isinstance(photo, ImageError)
+            else (PhotoFaces(path, [], photo.remarks), centre_picture(photo.image, size))
+            for path, photo in photos
+        ]
+
+    for batch in worked_ahead(batches_of(paths, BATCH), middles):
+        yield from batch

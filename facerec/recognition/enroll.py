@@ -4,7 +4,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from facerec.faces.quality import Quality, measure
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.names import clean_name
 from facerec.inference.embedder import Embedder
-from facerec.inference.pipeline import BATCH, embed_photos
+from facerec.inference.pipeline import BATCH, embed_batches
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.recognition.spellings import Spellings
 from facerec.text import Brief, printable
@@ -87,7 +87,7 @@ def enroll(
     owners = [(person, photo) for person, photos in people.items() for photo in photos]
     batches = (owners[start : start + BATCH] for start in range(0, len(owners), BATCH))
     admission = _Admission(gallery, Spellings(gallery, distinct), several, force)
-    return chain.from_iterable(_enroll_batch(gallery, batch, detector, embedder, admission, again) for batch in batches)
+    return _admitted((_checked(gallery, batch, admission, again) for batch in batches), detector, embedder, admission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +99,44 @@ class _NewPhoto:
     digest: str
 
 
-def _enroll_batch(
-    gallery: Gallery,
-    owners: Sequence[tuple[str, AnyPhoto]],
-    detector: Detector,
-    embedder: Embedder,
-    admission: "_Admission",
-    again: bool,
-) -> Iterator[Enrollment]:
+_Checked = tuple[list[Enrollment], list[_NewPhoto]]
+"""A batch of photos: what comes of those that need no look, and the others."""
+
+
+def _checked(
+    gallery: Gallery, owners: Sequence[tuple[str, AnyPhoto]], admission: "_Admission", again: bool
+) -> _Checked:
     """Photos that are enrolled already are not looked at again: enrolling a folder twice costs next to nothing."""
+    settled: list[Enrollment] = []
     new: list[_NewPhoto] = []
     for person, photo in owners:
         path = path_of(photo)
         try:
             name, digest = clean_name(person), hash_photo(photo)
         except GalleryError as error:
-            yield Enrollment(path, person, "failed", f"{printable(path)}: {error}")
+            settled.append(Enrollment(path, person, "failed", f"{printable(path)}: {error}"))
         except FacerecError as error:
-            yield Enrollment(path, person, "failed", str(error))
+            settled.append(Enrollment(path, person, "failed", str(error)))
         else:
             known = admission.known(name, path, digest)
             if known := known or (None if again else _removed(gallery, name, path, digest)):
-                yield known
+                settled.append(known)
             else:
                 new.append(_NewPhoto(name, photo, digest))
-    found = list(embed_photos([each.photo for each in new], detector, embedder, main_only=True))
-    admission.look_at(new, found)
-    for each, seen in zip(new, found, strict=True):
-        yield admission.admit(each, seen)
+    return settled, new
+
+
+def _admitted(
+    batches: Iterator[_Checked], detector: Detector, embedder: Embedder, admission: "_Admission"
+) -> Iterator[Enrollment]:
+    """What comes of each photo. The next batches are checked, read and looked at while one is enrolled."""
+    batches, ahead = tee(batches)
+    photos = ([each.photo for each in new] for _, new in ahead)
+    for found, (settled, new) in zip(embed_batches(photos, detector, embedder, main_only=True), batches, strict=True):
+        yield from settled
+        admission.look_at(new, found)
+        for each, seen in zip(new, found, strict=True):
+            yield admission.admit(each, seen)
 
 
 class _RunningThreshold:

@@ -176,12 +176,12 @@ def test_faces_in_photos_streams(tmp_path: Path) -> None:
     taken: list[Path] = []
 
     def paths() -> Iterator[Path]:
-        for path in _photos(tmp_path, 6):
+        for path in _photos(tmp_path, 10):
             taken.append(path)
             yield path
 
     next(faces_in_photos(paths(), AlignedDetector(), 2))
-    assert len(taken) == 2
+    assert len(taken) == 3 * 2
     assert list(faces_in_photos([], AlignedDetector(), 2)) == []
 
 

@@ -15,8 +15,9 @@ from facerec.faces.mtcnn import MTCNNDetector
 from facerec.gallery.gallery import Gallery
 from facerec.inference import pipeline
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
-from facerec.inference.pipeline import embed_photos
-from facerec.recognition.enroll import enroll
+from facerec.inference.pipeline import BATCH, embed_photos
+from facerec.photos.memory import AnyPhoto, hash_photo
+from facerec.recognition.enroll import KNOWN, enroll
 from facerec.recognition.identify import identify, open_gallery, verify
 from facerec.types import Face, Image, Template, Threshold
 
@@ -61,12 +62,12 @@ def test_photos_are_read_as_they_are_asked_for(mixed: list[Path], embedder: Open
     asked: list[Path] = []
 
     def paths() -> Iterator[Path]:
-        for path in mixed:
+        for path in mixed * 2:
             asked.append(path)
             yield path
 
     next(embed_photos(paths(), AlignedDetector(), embedder))
-    assert len(asked) < len(mixed)
+    assert len(asked) == 3 * BATCH < 2 * len(mixed)
 
 
 # ---------------------------------------------------------------------------------------------------- real detection
@@ -151,6 +152,21 @@ def test_one_photo_twice_in_one_batch(mixed: list[Path], gallery: Gallery, embed
     results = list(enroll(gallery, people, AlignedDetector(), embedder))
     assert [result.status for result in results] == ["added", "skipped", "failed"]
     assert "enrolled as Ann" in results[2].reason
+
+
+def test_a_long_folder_that_is_enrolled_already_is_answered_batch_by_batch(
+    mixed: list[Path], gallery: Gallery, embedder: OpenVINOEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the batches that are looked at ahead of the first answer are hashed for it."""
+    list(enroll(gallery, {"Ann": mixed[1:2]}, AlignedDetector(), embedder))
+    hashed: list[AnyPhoto] = []
+    monkeypatch.setattr(
+        "facerec.recognition.enroll.hash_photo", lambda photo: hashed.append(photo) or hash_photo(photo)
+    )
+    results = enroll(gallery, {"Ann": mixed[1:2] * 10 * BATCH}, AlignedDetector(), embedder)
+    assert next(results).reason == KNOWN
+    assert len(hashed) == 3 * BATCH
+    assert [result.status for result in results] == ["skipped"] * (10 * BATCH - 1)
 
 
 def test_photos_enrolled_before_are_not_looked_at_again(
