@@ -63,6 +63,13 @@ def require_writable(path: Path, *, unique: bool = False) -> None:
     draft.unlink()
 
 
+def cache_folder(kind: str) -> Path:
+    """Where caches of a kind lie: in $FACEREC_CACHE, else in the user's cache folder. It need not exist."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("FACEREC_CACHE") or user_cache_path("facerec")) / kind
+
+
 # ------------------------------------------------------------------------------------------------------------- drafts
 
 

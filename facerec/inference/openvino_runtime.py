@@ -24,8 +24,6 @@ class OpenVINOEmbedder:
     """
 
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
-        import openvino
-
         require_own_process()
         card = read_card(path.with_suffix(".json"))
         require_metric(card, path)
@@ -45,8 +43,9 @@ class OpenVINOEmbedder:
             raise ModelError(f"{path}: has {len(inputs)} inputs; give a network of one input (N, 3, S, S)")
         self.path = path
         self._one_at_a_time = threading.Lock()  # a compiled model answers one call at a time
-        faces = inputs[0].partial_shape[0] if inputs[0].partial_shape.rank.is_static else openvino.Dimension()
-        self._batch = faces.get_length() if faces.is_static else 0  # some files take batches of one size only
+        shape = inputs[0].partial_shape
+        fixed = shape.rank.is_static and shape[0].is_static  # some files take batches of one size only
+        self._batch = shape[0].get_length() if fixed else 0
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder; raises ModelError if the file and its card do not fit together."""

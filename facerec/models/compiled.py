@@ -1,10 +1,17 @@
 """Networks compiled by OpenVINO for the CPU. Everything that runs without torch runs through here."""
 
+import contextlib
+import hashlib
+import importlib
+import sys
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from facerec.models.kept_networks import keep, kept_at, read_kept
 from facerec.models.running import require_own_process
+
+_CONVERTER = "openvino.tools.ovc"
 
 
 def compile_network(
@@ -13,14 +20,50 @@ def compile_network(
     """Compile a network: an `openvino.CompiledModel`, which answers one call at a time.
 
     model: the content of an ONNX file, or of an .xml file, whose .bin file is `weights`. precision: "f32" or "bf16",
-    what it computes in. shape: of the input, if it shall be fixed. Raises RuntimeError, whose last line says why, if
-    OpenVINO cannot read it.
+    what it computes in. shape: of the input, if it shall be fixed. What was compiled is kept for the next process
+    (`kept_networks`). Raises RuntimeError, whose last line says why, if OpenVINO cannot read the model.
     """
-    import openvino
-
     require_own_process()
+    openvino = import_openvino()
     core = openvino.Core()
+    # Threads that are bound to cores would share them with those of another process while other cores are idle.
+    how = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+    digest = hashlib.sha256(model)
+    digest.update(weights)
+    path = kept_at(openvino.__version__, digest.hexdigest(), shape, sorted(how.items()))
+    if (compiled := _kept(core, read_kept(path), how)) is not None:
+        return compiled
     network = core.read_model(model, weights) if weights else core.read_model(BytesIO(model))
     if shape is not None:
         network.reshape(list(shape))
-    return core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"})
+    compiled = core.compile_model(network, "CPU", how)
+    with contextlib.suppress(RuntimeError):  # some networks can be compiled and not exported
+        keep(path, compiled.export_model().getvalue())
+    return compiled
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its converter of models.
+
+    Importing that takes longer than all the rest, and sends a message about it to Google Analytics.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # OpenVINO then takes a stub
+    if "openvino" not in sys.modules:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # as Python marks what cannot be imported
+        try:
+            importlib.import_module("openvino")
+        finally:
+            del sys.modules[_CONVERTER]  # whoever needs it can import it
+    return sys.modules["openvino"]
+
+
+def _kept(core: Any, content: Any, how: dict[str, Any]) -> Any:
+    """The network that was compiled before; None if there is none, or OpenVINO does not take it."""
+    if content is None:
+        return None
+    try:
+        compiled = core.import_model(import_openvino().Tensor(content, shared_memory=True), "CPU", how)
+    except RuntimeError:
+        return None
+    compiled.content = content  # its numbers are used where they lie
+    return compiled

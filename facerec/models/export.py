@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from facerec.errors import ConfigError
 from facerec.models.card import ModelCard, write_card
+from facerec.models.compiled import import_openvino
 from facerec.models.network import Network
 from facerec.vectors import squared_distances
 
@@ -59,9 +60,7 @@ def export_onnx(network: Network, card: ModelCard, path: Path) -> None:
 
 def export_openvino(network: Network, card: ModelCard, path: Path) -> None:
     """Write FILE.xml, FILE.bin and FILE.json, in float32."""
-    import openvino
-
-    openvino.save_model(openvino.convert_model(_traced(network)), path.with_suffix(".xml"), compress_to_fp16=False)
+    import_openvino().save_model(_converted(network), path.with_suffix(".xml"), compress_to_fp16=False)
     _write_card(card, f"{card.name}-openvino", path)
 
 
@@ -72,11 +71,11 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     NNCF is not installed.
     """
     require_nncf()
+    openvino = import_openvino()  # before NNCF, which imports all of it
     import nncf
-    import openvino
 
     logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would silence every other logger, too
-    model = openvino.convert_model(_traced(network))
+    model = _converted(network)
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)  # (N, 3, S, S)
     # Rounded sums pass their error on to all later blocks. In floating point they halve the error of the distances.
     exact = nncf.IgnoredScope(names=_exact_convolutions(model, network), types=["Add"])
@@ -86,6 +85,14 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(quantised, path.with_suffix(".xml"), compress_to_fp16=True)
     _write_card(card, f"{card.name}-int8", path)
+
+
+def _converted(network: Network) -> Any:
+    """The network as OpenVINO has it."""
+    import_openvino()
+    from openvino.tools.ovc import convert_model
+
+    return convert_model(_traced(network))
 
 
 def require_nncf() -> None:

@@ -2,7 +2,7 @@
 
 While the first stages of a run are frozen, their output for a view of a photo is the same in every epoch. A store's
 key covers everything that decides its numbers: the stages' weights, how the views are made, the precision, and the
-content of the files. The stores lie in $FACEREC_CACHE, else in the user's cache directory. Together they stay below
+content of the files. The stores lie in `cache_folder`. Together they stay below
 `cache_gb`: stores that were unused for longest are deleted first, and rows without room are computed every time. Each
 of several processes has a store of its own.
 """
@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from torch import Tensor
 
 from facerec.datasets.augmentation import VIEWS_VERSION
-from facerec.files import write_bytes, write_json
+from facerec.files import cache_folder, write_bytes, write_json
 from facerec.models.network import Network
 from facerec.training.distributed import process_number
 from facerec.training.run_folder import lock_file
@@ -36,11 +35,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 FILES = {"done", "lock", "rows", "rows.json"}  # of a store
 
 Slots = NDArray[np.int64]  # (B,) places in a store
-
-
-def cache_folder() -> Path:
-    """Where the stores lie."""
-    return Path(os.environ.get("FACEREC_CACHE") or user_cache_path("facerec") / "prefixes")
 
 
 def store_key(network: Network, count: int, hashes: Sequence[str], *facts: Any) -> str:
@@ -59,7 +53,7 @@ class RowStore:
 
     def __init__(self, key: str, slots: int, budget_gb: float) -> None:
         """slots: the largest number of rows. Nothing is kept without room, or while another process uses the store."""
-        self._folder = cache_folder() / key
+        self._folder = cache_folder("prefixes") / key
         self._slots, self._budget = slots, int(budget_gb * 1e9)
         self._rows: NDArray[np.uint8] | None = None  # (capacity, bytes of a row)
         self._done = np.zeros(slots, np.bool_)

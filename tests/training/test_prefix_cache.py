@@ -35,6 +35,14 @@ from facerec.training.train import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
+
+@pytest.fixture
+def own_cache(own_cache: Path) -> Path:
+    """The folder of this test's stores."""
+    own_cache.mkdir()
+    return own_cache / "prefixes"
+
+
 FROZEN = small(strategy="frozen", views=2, epochs=4)
 PARTIAL = small(strategy="partial", views=2, epochs=4)
 

@@ -11,9 +11,17 @@ import torch
 from torch import Tensor
 from toy_runs import stores, warnings_of
 
-from facerec.training.prefix_cache import RowStore, cache_folder
+from facerec.files import cache_folder
+from facerec.training.prefix_cache import RowStore
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
+
+
+@pytest.fixture
+def own_cache(own_cache: Path) -> Path:
+    """The folder of this test's stores."""
+    own_cache.mkdir()
+    return own_cache / "prefixes"
 
 
 def rows(first: int, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -163,6 +171,6 @@ def test_a_full_disk_is_one_warning(own_cache: Path) -> None:
 
 
 def test_the_place_is_what_the_environment_says(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder() == own_cache
+    assert cache_folder("prefixes") == own_cache
     monkeypatch.delenv("FACEREC_CACHE")
-    assert "facerec" in cache_folder().parts
+    assert "facerec" in cache_folder("prefixes").parts
