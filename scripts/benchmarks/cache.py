@@ -36,7 +36,13 @@ def time_epochs(data: Path, output: Path, cached: bool) -> list[float]:
         starts.setdefault(progress.epoch, time.perf_counter())
 
     settings = TrainSettings(
-        strategy="frozen", limit_people=200, views=1, epochs=6, cache_gb=4.0 if cached else 0.0, checkpoint_minutes=60.0
+        strategy="frozen",
+        init="random",
+        limit_people=200,
+        views=1,
+        epochs=6,
+        cache_gb=4.0 if cached else 0.0,
+        checkpoint_minutes=60.0,
     )
     train(data / "faces", output, plan_run(output, settings, splits=data / "splits"), watch=watch)
     times = [starts[epoch] for epoch in sorted(starts)] + [time.perf_counter()]
