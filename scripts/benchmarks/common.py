@@ -125,7 +125,7 @@ def take_turns(sides: Mapping[str, Callable[[int], Value]], rounds: int) -> dict
     order = list(sides)
     found: dict[str, list[Value]] = {name: [] for name in order}
     for number in range(rounds):
-        first = number % len(order)
+        first = number % max(len(order), 1)
         for name in order[first:] + order[:first]:
             say(f"round {number + 1} of {rounds}: {name}")
             found[name].append(sides[name](number))

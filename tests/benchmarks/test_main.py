@@ -60,7 +60,7 @@ def test_every_bench_is_on_the_page_and_shows_its_command(main: Any, name: str) 
 
 
 def test_commands_that_are_shown_parse(main: Any) -> None:
-    values = {"DIR": ".", "N": "1", "FILE.csv": "figures.csv"}
+    values = {"DIR": ".", "N": "1", "FILE.csv": "figures.csv", "NAME...": "facerec"}
     shown = [words for page in TEXTS for words in shown_commands(page.read_text("utf-8"))]
     assert {words[0] for words in shown} == set(NAMES)
     for name, *options in shown:
