@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # imported when needed
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
+INTERRUPTED, READER_GONE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what shells say of a program that they end
 
 
 class Failure(click.ClickException):
@@ -76,8 +77,14 @@ def _errors_in_one_line() -> Iterator[None]:
     """Raise Failure for errors of the library and of files."""
     try:
         yield
-    except BrokenPipeError:  # the reader of the output has gone: click then ends in silence
-        raise
+    except BrokenPipeError as error:  # the reader of the output has gone; what is left of it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+        raise click.exceptions.Exit(READER_GONE) from error
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo("Aborted!", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    except (MemoryError, ImportError) as error:  # so a library may fail to load where memory is short
+        raise Failure(f"not enough memory, or a damaged installation ({printable(str(error))})") from error
     except OSError as error:  # such as a full disk or a forbidden folder, where the library has no better message
         raise Failure(printable(f"{error.filename or _nameless(error)}: {error.strerror}")) from error
     except FacerecError as error:

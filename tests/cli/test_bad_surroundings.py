@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 import toy_fixtures
 import toy_model
+from click.testing import CliRunner
 from complaints import clear, complaint, enroll, identify, refused
 from running import ROOT, json_lines, run, run_process
+
+from facerec.cli import common
 
 gallery = toy_fixtures.one_person
 
@@ -121,4 +125,33 @@ def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
         assert json.loads(process.stdout.readline())["person"] == "Ann Lee"
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode in (0, 1)
+    assert process.returncode in (0, 141)
+
+
+def test_a_reader_that_has_gone_is_no_answer() -> None:
+    """`verify` answers by its exit code, so what ends a command early must not look like "different people"."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "facerec.cli.main", "completion", "bash"]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Aborted!"),
+        (click.Abort(), 130, "Aborted!"),
+        (MemoryError("of 4 GB"), 2, "Error: not enough memory, or a damaged installation (of 4 GB)"),
+        (ImportError("x.so: failed to map"), 2, "Error: not enough memory, or a damaged installation (x.so: failed"),
+    ],
+)
+def test_what_ends_a_command_early_is_no_answer(error: BaseException, code: int, said: str) -> None:
+    @common.command()
+    def fails() -> None:
+        raise error
+
+    result = CliRunner().invoke(fails)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
+    assert result.stderr.startswith(said)
