@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from facerec.cli.user_settings import everyday_option
-from facerec.faces.settings import DETECTORS, SMALLEST_FACE, DetectorSettings
+from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE, DetectorSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +32,7 @@ def detector_options(f: F) -> F:
     f = everyday_option(
         "--min-face-size",
         setting="min_face_size",
-        type=click.IntRange(min=SMALLEST_FACE),
+        type=click.IntRange(SMALLEST_FACE, LARGEST_FACE),
         default=defaults.min_face_size,
         show_default=True,
         help="Smallest face to look for, in pixels.",

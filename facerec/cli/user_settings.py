@@ -23,7 +23,8 @@ from click.core import ParameterSource
 from platformdirs import user_config_path
 
 from facerec.errors import ConfigError
-from facerec.faces.settings import DETECTORS, SMALLEST_FACE
+from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE
+from facerec.files import may_name_a_file
 from facerec.settings import build_settings, read_values
 from facerec.text import printable
 
@@ -83,7 +84,8 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
     found = build_settings(_Detector, detector, f"{where}, [detector]")
     _require(0 < everyday.fpir < 1, where, "'fpir' must be above 0 and below 1, such as 0.01")
     _require(found.name in DETECTORS, where, f"[detector], 'name' must be {' or '.join(DETECTORS)}, not '{found.name}'")
-    _require(found.min_face_size >= SMALLEST_FACE, where, f"'min_face_size' must be {SMALLEST_FACE} pixels or more")
+    sizes = f"'min_face_size' must be from {SMALLEST_FACE} to {LARGEST_FACE} pixels"
+    _require(SMALLEST_FACE <= found.min_face_size <= LARGEST_FACE, where, sizes)
     _require(0 <= found.min_confidence <= 1, where, "'min_confidence' must be from 0 to 1")
     places = {name: _place(values[name], name, where) for name in ("model", "gallery") if name in values}
     rates = {name: everyday.fpir for name in ("fpir",) if name in values}
@@ -97,11 +99,20 @@ def _place(value: str, name: str, where: str) -> str:
 
     if name == "model" and value in SHIPPED:
         return value
-    path = Path(value).expanduser()
+    path = _at_home(value)
     model = f"'default', 'int8' or the full path of a model folder, such as {Path.home() / 'models' / 'mine'}"
     expected = model if name == "model" else f"a full path, such as {Path.home() / 'club'}"
-    _require(path.is_absolute(), where, f"'{name}' must be {expected}, not '{value}'")
+    usable = path.is_absolute() and may_name_a_file(path)
+    _require(usable, where, f"'{name}' must be {expected}, not '{printable(value)}'")
     return str(path)
+
+
+def _at_home(value: str) -> Path:
+    """Return the path, with the home folder of the user instead of `~`; as it is if there is no such user."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        return Path(value)
 
 
 def _require(holds: bool, where: str, what: str) -> None:

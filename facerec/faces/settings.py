@@ -6,6 +6,7 @@ from facerec.errors import ConfigError
 from facerec.settings import require_types, require_whole, setting
 
 SMALLEST_FACE = 12  # pixels: what MTCNN can find
+LARGEST_FACE = 2000  # pixels: more than any scaled-down photo has; for far larger ones memory is too small
 DETECTORS = ("mtcnn", "yunet")
 
 
@@ -35,6 +36,8 @@ class DetectorSettings:
             raise ConfigError(f"`detector` must be {' or '.join(DETECTORS)}, not {self.detector!a:.40}")
         require_whole(self.min_face_size, "min_face_size", SMALLEST_FACE)
         require_whole(self.max_side, "max_side", SMALLEST_FACE)
+        if self.min_face_size > LARGEST_FACE:
+            raise ConfigError(f"`min_face_size` must be at most {LARGEST_FACE} pixels, not {self.min_face_size}")
         require_whole(self.batch_size, "batch_size", 1)
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"`min_confidence` must be from 0 to 1, not {self.min_confidence:g}")
