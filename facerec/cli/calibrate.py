@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from facerec.cli import common, detector_options
+from facerec.cli.user_settings import read_everyday, settings_file
 from facerec.errors import ConfigError, DataError
 from facerec.text import how_many, printable
 
@@ -80,13 +81,14 @@ def calibrate(
         if fpir is not None or vectors is not None:
             source = "" if folder is None else str(folder.resolve())
             gallery.set_calibration(fpir, strangers=vectors, source=source)
-        found, changed = gallery.calibration(), vectors is not None or before.target != gallery.given()[0]
+        found, changed = gallery.calibration(), before.differs(gallery, folder is not None)
     if found is None and no_strangers:
         common.say({"threshold": None, "strangers": 0}, _GONE, as_json)
         return
     if found is None:
         raise ConfigError(f"{common.one_line(gallery_folder)}: changed by another process; run the command again")
     _tell(found, before if changed else None, vectors is not None, fpir, as_json)
+    _remark_on_everyday_rate(found.fpir)
     common.finish(failed, 1)
 
 
@@ -100,10 +102,12 @@ def _require_people_and_strangers(gallery: "Gallery", folder: Path | None, fpir:
 
 
 def _tell(found: "Calibration", before: "_Before | None", strangers: bool, fpir: float | None, as_json: bool) -> None:
-    """Print the threshold and what it was. before: None if nothing changed. strangers: whether others were given."""
+    """Print the threshold and what it was. before: None if nothing changed. strangers: whether some were asked for."""
+    asked = strangers or fpir is not None
     if before is None:
         line = _as_json(found)
-        shown = _ONLY_SHOWN if fpir is None else f"Nothing was changed: FPIR {100 * fpir:g} % is set already."
+        already = "there are no strangers of your own" if fpir is None else f"FPIR {100 * fpir:g} % is set already"
+        shown = f"Nothing was changed: {already}." if asked else _ONLY_SHOWN
     else:
         line, shown = _as_json(found) | {"previous": before.as_json(strangers)}, before.as_text(strangers)
     common.say(line, f"{_as_text(found)}\n{shown}", as_json)
@@ -124,6 +128,11 @@ class _Before:
         self._threshold = gallery.threshold
         self._from_folder = os.path.isabs(self._source)  # otherwise a program gave them
 
+    def differs(self, gallery: "Gallery", replaced: bool) -> bool:
+        """Whether the gallery's target or strangers were others. replaced: whether strangers were given just now."""
+        target, strangers, _ = gallery.given()
+        return replaced or (self.target, self._strangers) != (target, strangers)
+
     def as_text(self, strangers: bool) -> str:
         """Say what it was, that the change stays, and how to go back. strangers: whether other strangers were given."""
         distance = "none" if self._threshold is None else f"{self._threshold.distance:.3f}"
@@ -134,7 +143,8 @@ class _Before:
             said += ", by no strangers of your own"
         again = ""
         if strangers and self._strangers:
-            again = " (those photos are read again)" if self._from_folder else ", give those strangers again, and"
+            read_again = " (those photos are read again, so give --aligned if you gave it then)"
+            again = read_again if self._from_folder else ", give those strangers again, and"
         return f"{said}. The change stays, for every command. To go back{again}: `{self._command(strangers)}`."
 
     def as_json(self, strangers: bool) -> dict[str, Any]:
@@ -187,6 +197,13 @@ def _remark_on_enrolled(gallery: "Gallery", vectors: "Vectors", card: "Threshold
             f"{how_many(len(near), 'face')} of {len(vectors)} given as strangers may be of somebody enrolled "
             f"({printable(nearest.person)} at {nearest.distance:.2f}); if so, take the photos out and run this again"
         )
+
+
+def _remark_on_everyday_rate(fpir: float) -> None:
+    """Say that the rate in the user's settings wins over the gallery's when photos are identified."""
+    everyday = read_everyday().get("fpir", fpir)
+    if everyday != fpir:
+        common.remark(f"`facerec identify` uses FPIR {100 * everyday:g} %, as {printable(settings_file())} says")
 
 
 def _as_json(found: "Calibration") -> dict[str, Any]:

@@ -52,6 +52,14 @@ def test_the_model_and_the_rate(settings: Path, gallery: Path, toy: Path, crops:
     assert line["threshold"] == 1.5, "a threshold that is typed goes before the file's rate"
 
 
+def test_calibrate_says_whose_rate_identify_uses(settings: Path, gallery: Path, toy: Path, crops: Path) -> None:
+    settings.write_text("fpir = 0.001\n")
+    said = f"`facerec identify` uses FPIR 0.1 %, as {settings} says"
+    given = ("--strangers", crops, "--aligned", "--model", toy)
+    assert said in run("calibrate", "--fpir", "0.02", *given, gallery=gallery).stderr
+    assert said not in run("calibrate", "--fpir", "0.001", *given, gallery=gallery).stderr
+
+
 def test_the_detector(settings: Path, toy: Path, small_samples: Path, caplog: pytest.LogCaptureFixture) -> None:
     photo = small_samples / "people" / "Grace Hopper" / "official_portrait_1984.jpg"
     arguments = ["verify", photo, photo, "--model", toy]
@@ -72,7 +80,18 @@ BROKEN = {
     "wrong type": ("gallery = 5", "'gallery' must be a text in quotes", "not 5"),
     "a text for a number": ('fpir = "0.01"', "'fpir' must be a number", "not '0.01'"),
     "out of range": ("fpir = 1.5", "'fpir' must be above 0 and below 1", "correct it"),
-    "too small a face": ("[detector]\nmin_face_size = 2", "'min_face_size' must be 12 pixels or more", "correct it"),
+    "too small a face": (
+        "[detector]\nmin_face_size = 2",
+        "'min_face_size' must be from 12 to 2000 pixels",
+        "correct it",
+    ),
+    "too large a face": (
+        "[detector]\nmin_face_size = 99999999999999",
+        "'min_face_size' must be from 12 to",
+        "correct it",
+    ),
+    "nobody's home": ('gallery = "~nosuchuser/club"', "'gallery' must be a full path", "not '~nosuchuser/club'"),
+    "no name of a file": ('gallery = "/x\\u0000"', "'gallery' must be a full path", "correct it"),
     "no certainty": ("[detector]\nmin_confidence = 7", "'min_confidence' must be from 0 to 1", "correct it"),
     "no such detector": ('[detector]\nname = "eyes"', "'name' must be mtcnn or yunet, not 'eyes'", "correct it"),
     "no table": ('detector = "mtcnn"', "'detector' must be a table, [detector]", "correct it"),

@@ -431,6 +431,7 @@ def test_what_was_set_before_is_said_and_can_be_set_again(model: Path, crops: Pa
     said = f"Before, the threshold was {distance}, for FPIR 1 %. The change stays, for every command. To go back: "
     assert before == f"{said}`facerec calibrate --fpir 0.01 --model {model}`."
     assert told(*undone(before))[0] == first
+    assert told("--no-strangers") == [first, "Nothing was changed: there are no strangers of your own."]
     *_, before = told("--strangers", tmp_path / "my visitors")
     assert before.startswith(f"Before, the threshold was {distance}, for FPIR 1 %, by no strangers of your own. ")
     none = undone(before)
