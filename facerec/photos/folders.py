@@ -24,8 +24,11 @@ SYSTEM_FOLDERS = (
     *(".*", "lost+found"),  # hidden ones: .Trash-1000, .thumbnails, .AppleDouble, .picasaoriginals, .@__thumb ...
     *("@*", "#recycle", "#snapshot", "~snapshot", "network recycle bin*"),  # Synology, QNAP, NetApp
     "appdata_oc*",  # previews of Nextcloud and ownCloud
-    *("$recycle.bin", "recycled", "recycler", "system volume information", "found.[0-9][0-9][0-9]"),  # Windows
-    *("config.msi", "windowsimagebackup", "_vti_*", "_gsdata_"),  # Windows, FrontPage, GoodSync
+    *("$recycle.bin", "$winreagent", "$getcurrent", "$sysreset", "$windows.~*", "recycled", "recycler"),  # Windows
+    *("system volume information", "found.[0-9][0-9][0-9]"),
+    *("config.msi", "msocache", "windowsimagebackup", "dfsrprivate", "_vti_*", "_gsdata_"),  # Windows, GoodSync
+    *("trashbox", "trash bin", "trashbin", "recycle bin", "files_trashbin", "files_versions"),  # NAS, clouds
+    *("lost.dir", "ncflds", "[[]originals]"),  # cards of Android and of Nikon; ACDSee
     *("__macosx", "network trash folder", "temporary items", "icon\r", "ipod photo cache"),  # macOS, archives, iTunes
     *("*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.migratedphotolibrary"),  # the insides of Apple's programs
     *("*.lrdata", "*.lrcat-data", "captureone", "*.cosessiondb", "*.cocatalog"),  # previews of Lightroom, Capture One
@@ -38,7 +41,8 @@ SYSTEM_FILES = (
     *(".*", "thumbs.db", "ehthumbs*.db", "desktop.ini", "icon\r", "zbthumbnail.info"),
     *("synophoto_*", "synofile_thumb*", "synoindex_*", "*@synoeastream", "*@synoresource"),
     *("*.*_original", "*~", "~$*", "*.thm"),  # copies by ExifTool and editors; a camera's small pictures of its videos
-    *("albumart*.jpg", "*.part", "*.crdownload"),  # covers by Windows Media Player; half downloads
+    "albumart*.jpg",  # covers by Windows Media Player
+    *("*.part", "*.partial", "*.filepart", "*.crdownload", "*.opdownload", "*.tmp", "*.!ut"),  # halves
 )
 """Patterns of files that systems and programs make, in lower case."""
 

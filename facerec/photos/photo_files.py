@@ -62,7 +62,7 @@ _PHOTO = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]"
     rb"|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}"  # a text may begin with BM, but not so
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000: a file, and a bare stream
-    rb"|.{4}ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)|P[1-6][ \t\r\n]+[#0-9]"
+    rb"|.{4}ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)|P[1-6][ \t\r\n]+(?:#|\d+[ \t\r\n]+\d)"
     rb"|\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",  # JPEG XL: a file, and a bare stream
     re.DOTALL,
 )

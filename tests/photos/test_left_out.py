@@ -21,12 +21,23 @@ SYSTEM_FOLDERS = [
     *(".thumbnails", ".picasaoriginals", "Previews.lrdata", "Photos Library.photoslibrary", "CaptureOne"),
     *("iPod Photo Cache", "Corel Auto-Preserve", ".stversions", ".git", "appdata_oc1x2y", "thumbnails"),
     *("Icon\r", "Config.Msi", "Recycled", "WindowsImageBackup", "_gsdata_", "_vti_cnf", "_vti_pvt", "__pycache__"),
-    "thumbs",
+    *(
+        "thumbs",
+        "LOST.DIR",
+        "trashbox",
+        "files_trashbin",
+        "files_versions",
+        "DfsrPrivate",
+        "[Originals]",
+        "$WinREAgent",
+    ),
+    *("MSOCache", "NCFLDS", "Recycle Bin", "$WINDOWS.~BT"),
 ]
 SYSTEM_FILES = [
     *("._1.jpg", ".DS_Store", ".hidden.jpg", "Thumbs.db", "ehthumbs_vista.db", "desktop.ini", "Desktop.INI"),
     *("SYNOPHOTO_THUMB_M.jpg", "SYNOFILE_THUMB_XL.png", "1.jpg@SynoEAStream", "1.jpg_original", "1.jpg~", "M.THM"),
     *("AlbumArtSmall.jpg", "AlbumArt_{5F}_Large.jpg", "~$1.jpg", "1.jpg.part", "Unconfirmed 1.crdownload"),
+    *("2.jpg.filepart", "2.jpg.partial", "2.jpg.opdownload", "3.jpg.tmp", "~syncthing~6.jpg.tmp"),
 ]
 NAMES = [
     "Originals",
@@ -178,3 +189,9 @@ def test_only_folders_walks() -> None:
         *("albums/links.py", "datasets/prepare.py", "inference/export.py", "training/prefix_cache.py"),  # their own
         "models/kept_networks.py",  # its own
     }
+
+
+@pytest.mark.parametrize("text", ["P1 2026 minutes of the club", "P5 7th row", "P3\nfirst", "P2 3"])
+def test_a_text_that_begins_nearly_like_a_picture_is_none(people: Path, text: str) -> None:
+    (people / "Ann" / "notes.txt").write_text(text, "utf-8")
+    assert find_photos(people) == [people / "Ann" / "1.jpg"]
