@@ -1,5 +1,6 @@
 """Pairs files, which list photos to compare: LFW's `pairs.txt` and CSV."""
 
+import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -157,4 +158,4 @@ def _csv_photo(text: str) -> str:
     photo = PurePosixPath(text)
     if not text or photo.is_absolute():
         raise ValueError(f"photo '{text}'; write a path relative to the folder of images")
-    return str(photo)
+    return posixpath.normpath(photo)

@@ -13,6 +13,7 @@ PAIRS = {
     "wrong header": (b"left,right\n", "line 1"),
     "short line": (b"a,b,same\ngood.png,x.png\n", "line 2"),
     "same in words": (b"a,b,same\ngood.png,x.png,maybe\n", "line 2"),
+    "a photo against itself": (b"a,b,same\nT/a.png,T/../T/./a.png,1\n", "line 2"),
     "lfw line": (b"1 1\nAnn 1 2\nAnn one Bob 2\n", "line 3"),
     "lfw cut off": (b"10 300\nAnn 1 2\n", "get the whole file"),
     "not text": (b"a,b,same\n\xff\xfe\x00", "UTF-8"),
