@@ -23,6 +23,7 @@ from facerec.decision.posterior import Posterior, posterior
 from facerec.errors import DataError
 from facerec.evaluation import classification as deciding
 from facerec.evaluation import identification as searching
+from facerec.evaluation import notices
 from facerec.evaluation import verification as pairing
 from facerec.evaluation.failures import Failures
 from facerec.evaluation.gallery_sizes import by_gallery_size, require_sizes
@@ -39,8 +40,8 @@ from facerec.inference.pipeline import classify, embed_photos
 from facerec.inference.torch_runtime import Classifier
 from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, no_cohort
-from facerec.photos.folders import count_copies, identity_folders
-from facerec.text import how_many, printable, same_form
+from facerec.photos.folders import identity_folders
+from facerec.text import printable, same_form
 from facerec.types import Threshold, Vectors
 
 MOST_STRAYS = 10
@@ -131,6 +132,8 @@ def verification(
     failures.require_some(images)
     if said := say_endings(pairs_file, {path.relative_to(images).as_posix(): name for name, path in paths.items()}):
         settings.notice(said)
+    if said := notices.of_copied_pairs(pairs, paths):
+        settings.notice(said)
     line = pairing.verification(pairs, vectors, skipped).to_json() | failures.counts()
     line |= _of_model(embedder.card, seconds) | {"photos_per_second": round(len(embedded) / seconds, 2)}
     line |= {} if members is None else _by_pair_group(members, pairs, vectors, embedder.card)
@@ -184,9 +187,8 @@ def identification(
     seconds = time.monotonic() - began
     asked = people, searchers
     people, searchers = (_only(folders, embedded) for folders in asked)
-    _notice_absent("`gallery_images`", asked[0], people, "their searches miss", settings)
-    _notice_absent("`probe_images`", asked[1], searchers, "nobody searches for them", settings)
-    _notice_copies(people, searchers, settings)
+    for said in notices.of_searches(asked, (people, searchers)):
+        settings.notice(said)
     enrolled, probes = (
         {person: [embedded[photo] for photo in own] for person, own in side.items()} for side in (people, searchers)
     )
@@ -254,24 +256,6 @@ def _people(folder: Path) -> dict[str, list[Path]]:
     for person, photos in identity_folders(folder).items():
         people.setdefault(same_form(person), []).extend(photos)
     return people
-
-
-def _notice_absent(where: str, asked: Photos, left: Photos, effect: str, settings: RunSettings) -> None:
-    """Of people whose folder is empty, or whose every photo was left out, no figure tells."""
-    if absent := [person for person, photos in left.items() if not photos]:
-        emptied = sum(bool(asked[person]) for person in absent)
-        why = f" (all photos of {emptied} were left out)" if emptied else ""
-        count = how_many(len(absent), "person", "people")
-        settings.notice(f"{count} without a photo in {where}{why}, the first {printable(absent[0])}: {effect}")
-
-
-def _notice_copies(people: Photos, searchers: Photos, settings: RunSettings) -> None:
-    """A search by a photo that is enrolled itself cannot miss."""
-    if copies := count_copies(itertools.chain(*searchers.values()), itertools.chain(*people.values())):
-        settings.notice(
-            f"{how_many(copies, 'photo')} in `probe_images`, byte for byte also in `gallery_images`, cannot be missed: "
-            "leave the same photos out of one of them"
-        )
 
 
 def _owned(people: Photos, root: Path) -> list[tuple[str, str]]:

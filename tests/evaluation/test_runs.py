@@ -1,5 +1,6 @@
 """facerec.evaluation.runs from Python: plain arguments in, a Run out, nothing printed."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,29 @@ def test_errors_speak_of_arguments(crops: Path, pairs: Path, toy: Path, tmp_path
         verification(tmp_path / "none", pairs)
     with pytest.raises(FacerecError, match="a model file; to classify, give a model folder"):
         classification(crops / "people", settings=RunSettings(str(toy)))
+
+
+def test_a_pair_of_one_file_twice_is_remarked_on(crops: Path, toy: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(crops / "people" / "Ann Lee", images)
+    first, second = sorted(images.iterdir())[:2]
+    shutil.copy(first, images / "copy.png")
+    rows = f"a,b,same\n{first.name},copy.png,1\n{first.name},{second.name},1\n"
+    (tmp_path / "pairs.csv").write_text(rows, "utf-8")
+    notices: list[str] = []
+    verification(images, tmp_path / "pairs.csv", settings=RunSettings(str(toy), aligned=True, notice=notices.append))
+    assert notices == [
+        f"1 pair of one file twice, the first {first.name} and copy.png, cannot be missed: leave them out"
+    ]
+
+
+def test_a_stranger_with_another_spelling_of_a_name_is_remarked_on(crops: Path, toy: Path, tmp_path: Path) -> None:
+    probes = tmp_path / "probes"
+    (probes / "ann_lee").mkdir(parents=True)
+    shutil.copy(crops / "stranger.png", probes / "ann_lee" / "new.png")
+    notices: list[str] = []
+    identification(crops / "people", probes, settings=RunSettings(str(toy), aligned=True, notice=notices.append))
+    assert notices == [
+        "1 person in `probe_images` counted as strangers under another spelling of a name in `gallery_images`, "
+        "ann_lee for Ann Lee: if they are the same, give both folders one name"
+    ]
