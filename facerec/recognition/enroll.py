@@ -262,9 +262,13 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment
         return None
     if owner == person:
         return Enrollment(path, person, "skipped", KNOWN)
-    remove = f"`facerec gallery remove {shlex.quote(printable(owner))} --photo {shlex.quote(printable(path))}`"
-    wrong = f"{printable(path)}: this photo is enrolled as {owner}; if that is wrong, {remove}"
+    wrong = f"{printable(path)}: this photo is enrolled as {owner}; if that is wrong, {taking_out(owner, path)}"
     return Enrollment(path, person, "failed", wrong, for_all=f"enrolled as {owner}", owner=owner)
+
+
+def taking_out(person: str, photo: Path) -> str:
+    """Return the command that takes one photo of a person out of the gallery."""
+    return f"`facerec gallery remove {shlex.quote(printable(person))} --photo {shlex.quote(printable(photo))}`"
 
 
 def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str = "`again`") -> Enrollment | None:

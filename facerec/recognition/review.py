@@ -10,7 +10,7 @@ import numpy as np
 
 from facerec.decision.decide import far_from_own, misplaced
 from facerec.gallery.gallery import Gallery
-from facerec.recognition.enroll import Enrollment
+from facerec.recognition.enroll import Enrollment, taking_out
 from facerec.text import Brief, printable
 from facerec.types import Threshold
 
@@ -123,7 +123,8 @@ def _one_reason(gallery: Gallery, person: str, count: int, alike: Sequence[Enrol
         photos = f"the photo {one}"
     else:
         photos = f"{f'all {count}' if len(alike) == count else f'{len(alike)} of {count}'} photos {several}"
-    remedy = f"; if they are one person, {_united(gallery, owner, person)}" if owner else ""
+    wrong = f"; if that is wrong, {taking_out(owner, paths[0])}" if owner and len(paths) == 1 else ""
+    remedy = f"; if they are one person, {_united(gallery, owner, person)}{wrong}" if owner else ""
     return OneReason(person, paths, f"{printable(person)}: {photos} {alike[0].for_all}{remedy}")
 
 

@@ -129,6 +129,7 @@ def test_a_folder_of_somebody_elses_photos_beside_other_photos_is_to_be_merged(
     enrolled({"Ann": [photo(ANN, 0)], "Anna": [photo(ANN, 1)]})
     (one,) = for_one_reason(gallery, enrolled({"Anna": [photo(ANN, 0)]}))
     assert one.reason.startswith("Anna: the photo is enrolled as Ann; if they are one person, `facerec gallery merge")
+    assert f"; if that is wrong, `facerec gallery remove Ann --photo {one.photos[0]}`" in one.reason
     assert for_one_reason(gallery, enrolled({"Anna": [photo(ANN, 0), photo(ANN, 1)]})) == (), "one is her own"
 
 
