@@ -44,9 +44,18 @@ class _Bash(BashComplete):
         """Return a line for the script. Its `read` removes one layer of backslashes."""
         typed = os.environ.get("COMP_WORDS", "").split("\n")
         number = int(os.environ.get("COMP_CWORD", "0"))
-        if item.type != "plain" or (number < len(typed) and typed[number][:1] in ("'", '"')):
+        if item.type != "plain":
             return f"{item.type},{item.value}"
-        return "plain," + re.sub(r"([^\w@%+=:,./-])", r"\\\\\1", item.value)
+        quote = typed[number][:1] if number < len(typed) else ""
+        return "plain," + _in_bash(item.value, quote).replace("\\", "\\\\")
+
+
+def _in_bash(text: str, quote: str) -> str:
+    """Return the text as it is typed in bash. quote: the one that is open; without one, special letters are escaped."""
+    if quote == "'":
+        return text.replace("'", r"'\''")
+    special = r'["$`\\]' if quote == '"' else r"[^\w@%+=:,./-]"
+    return re.sub(special, r"\\\g<0>", text)
 
 
 add_completion_class(_Bash, "bash")

@@ -142,7 +142,10 @@ def test_the_script_of_each_shell(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "replies"),
-    [("Bob", [r"Bob\ O\'Ray"]), ("Ann\\ L", [r"Ann\ Lee"]), ('"Ann L', ["Ann Lee"]), ("Nobody", [])],
+    [
+        *[("Bob", [r"Bob\ O\'Ray"]), ("Ann\\ L", [r"Ann\ Lee"]), ('"Ann L', ["Ann Lee"]), ("Nobody", [])],
+        *[("'Bob", [r"Bob O'\''Ray"]), ('"Bob', ["Bob O'Ray"])],
+    ],
 )
 def test_bash_is_given_names_that_it_can_read_again(
     typed: str, replies: list[str], gallery: Path, tmp_path: Path
@@ -164,3 +167,26 @@ def test_bash_is_given_names_that_it_can_read_again(
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (done.stdout.split("\n")[:-1], done.stderr) == (replies or [""], "")
+
+
+@pytest.mark.parametrize("name", ["Ke$ha Ray", 'Jim "Jo" Ray', r"back\slash", "O'Brien: Pat", "$(id) `id`"])
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_bash_reads_the_very_name(name: str, quote: str) -> None:
+    """What completion gives, read by the script's `read` and then as if it were typed, is the name again."""
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("no bash here")
+    typed = {"COMP_WORDS": f"facerec\ngallery\nshow\n{quote}{name[0]}", "COMP_CWORD": "3"}
+    code = (
+        "import sys; from facerec.cli.completion import _Bash; from click.shell_completion import CompletionItem as I; "
+    )
+    code += "print(_Bash.format_completion(None, I(sys.argv[1])))"
+    given = subprocess.run(
+        [sys.executable, "-c", code, name], env={**os.environ, **typed, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    read = 'IFS="," read kind value; eval "printf %s $QUOTE$value$QUOTE"'
+    done = subprocess.run(
+        [bash, "--norc", "-c", read], input=given.stdout, env={**os.environ, "QUOTE": quote},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == name
