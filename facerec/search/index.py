@@ -101,7 +101,7 @@ class FlatIndex:
 
     def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
         """See `Index.search`."""
-        return _in_order(*self._index.search(self._rows(vectors), k))
+        return in_order(*self._index.search(self._rows(vectors), k))
 
     def save(self, path: Path, stamp: str) -> None:
         """See `Index.save`. The content is FAISS's own format, in a cache file (`write_cache`)."""
@@ -134,10 +134,10 @@ def nearest_rows(vectors: Vectors, rows: Vectors, k: int) -> tuple[NDArray[np.fl
     if not len(rows) or not len(vectors):
         shape = (len(vectors), k)
         return np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int64)
-    return _in_order(*_faiss().knn(np.ascontiguousarray(vectors, np.float32), rows, k))
+    return in_order(*_faiss().knn(np.ascontiguousarray(vectors, np.float32), rows, k))
 
 
-def _in_order(distances: NDArray[np.float32], ids: Ids) -> tuple[NDArray[np.float32], Ids]:
+def in_order(distances: NDArray[np.float32], ids: Ids) -> tuple[NDArray[np.float32], Ids]:
     distances = np.where(ids < 0, np.float32(np.inf), np.maximum(distances, 0))  # rounding may give less than 0
     order = np.lexsort((ids, distances), axis=-1)
     return np.take_along_axis(distances, order, axis=-1), np.take_along_axis(ids, order, axis=-1)

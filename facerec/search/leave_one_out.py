@@ -6,16 +6,18 @@ labels of photos (`curation.label_fit`), and looking back at an enrollment (`rec
 Euclidean, from 0 to 4.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.search.index import nearest_rows
+from facerec.search.index import Ids, nearest_rows
 from facerec.types import Vectors
 from facerec.vectors import paired_distances, sums_by_owner, unit_sums
 
 Places = NDArray[np.integer]  # (N,) the number of each row's person, from 0 to P - 1
+Search = Callable[[Vectors, int], tuple[NDArray[np.float32], Ids]]  # what `PeopleIndex.search` does
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,15 +68,18 @@ def far_from_own(vectors: Vectors, places: Places, limit: float) -> NDArray[np.b
     return far
 
 
-def nearest_others(vectors: Vectors, places: Places, means: Vectors) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+def nearest_others(
+    vectors: Vectors, places: Places, means: Vectors, search: Search | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return the (N,) distances of (N, D) unit rows to the nearest other person, and the (N,) numbers of these people.
 
-    places: (N,) the number of each row's own person; -1 for a stranger. means: (P, D) the people's unit means. If there
-    is no other person, the distance is +inf and the number is meaningless.
+    places: (N,) the number of each row's own person; -1 for a stranger. means: (P, D) the people's unit means. search:
+    finds the nearest of these means as `nearest_rows` does, which is used by default. If there is no other person, the
+    distance is +inf and the number is meaningless.
     """
     if not len(means):
         return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
-    found = nearest_rows(vectors, means, 2)[1]
+    found = (nearest_rows(vectors, means, 2) if search is None else search(vectors, 2))[1]
     nearest = np.where(found[:, 0] == places, found[:, 1], found[:, 0])
     distances = paired_distances(vectors, means[nearest])  # the same bits, whatever the number of rows
     distances[nearest < 0] = np.inf

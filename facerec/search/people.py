@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, nearest_rows
 from facerec.search.leave_one_out import far_from_own, own_distances
+from facerec.search.shortlist import LEAST, LENGTH, KeptCodes, Keys, Shortlist, nearest_listed
 from facerec.types import Candidate, Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, unit_means
 
@@ -27,6 +28,9 @@ class PeopleIndex:
     With the mean, fewer people are missed than with the nearest of the vectors (scripts/studies/template_means.py), and
     a person with many photos is not nearer to strangers than a person with one. People are in the order of their lowest
     id. `add` changes the index in place; it updates only the means of the people who get vectors.
+
+    The search compares with everybody. Among LEAST people or more, it compares with a shortlist (`shortlist`); it finds
+    the same person nearest in all but a few of a thousand searches.
     """
 
     def __init__(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
@@ -37,6 +41,7 @@ class PeopleIndex:
         self._ids, self._places = GrowingArray(ids), GrowingArray(places)
         self._vectors = GrowingArray(np.ascontiguousarray(vectors, np.float32))
         self._means = GrowingArray(unit_means(self.vectors, places))
+        self._shortlist: Shortlist | None = None
 
     @classmethod
     def nobody(cls, dimension: int) -> Self:
@@ -98,11 +103,19 @@ class PeopleIndex:
         self._places.append(places)
         self._vectors.append(vectors)
         self._means.append(np.empty((len(self.names) - known, self.dimension), np.float32))
-        self._set_means(np.unique(places))
+        changed = np.unique(places)
+        old = changed[changed < known]
+        self._set_means(changed, start=0 if len(old) else len(self.ids) - len(ids))
+        if self._shortlist is not None:
+            self._shortlist.replace(old, self.means[old])
+            self._shortlist.add(self.means[known:])
 
-    def _set_means(self, changed: Places) -> None:
-        """Compute these people's means from all of their vectors, so that no rounding errors accumulate."""
-        mine = np.flatnonzero(np.isin(self.places, changed))
+    def _set_means(self, changed: Places, start: int) -> None:
+        """Compute these people's means from all of their vectors, so that no rounding errors accumulate.
+
+        start: none of their vectors are before this row.
+        """
+        mine = start + np.flatnonzero(np.isin(self.places[start:], changed))
         self.means[changed] = unit_means(self.vectors[mine], np.searchsorted(changed, self.places[mine]))
 
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
@@ -121,7 +134,41 @@ class PeopleIndex:
 
         If nobody is enrolled, K is 1, the distance inf and the place -1.
         """
-        return nearest_rows(vectors, self.means, min(top, max(len(self.names), 1)))
+        return self.search(vectors, min(top, max(len(self.names), 1)))
+
+    def search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """Return distances and places, both (N, `k`), of the people nearest to each of (N, D) rows.
+
+        If there are fewer than `k` people, they end in distance inf and place -1.
+        """
+        if (shortlist := self._shortlisted()) is None:
+            return nearest_rows(vectors, self.means, k)
+        return nearest_listed(vectors, self.means, shortlist.nearest(vectors, k + LENGTH), k)
+
+    def _shortlisted(self) -> Shortlist | None:
+        """Return the shortlist, made now if it is missing; None among few people."""
+        if self._shortlist is None and self.is_large:
+            self._shortlist = Shortlist.of(self.means)
+        return self._shortlist
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many people that a shortlist is used."""
+        return len(self.names) >= LEAST
+
+    def adopt(self, kept: KeptCodes) -> int:
+        """Make the shortlist from codes that were kept; return how many people had none and got one."""
+        codes, known = kept.of(keys_of(self.ids, self.places))
+        codes[~known] = kept.codebook.encode(self.means[~known])
+        self._shortlist = Shortlist(kept.codebook, codes)
+        return int((~known).sum())
+
+    def kept_codes(self) -> KeptCodes | None:
+        """Return everybody's codes, to be kept; None among few people."""
+        shortlist = self._shortlisted()
+        if shortlist is None:
+            return None
+        return KeptCodes(shortlist.codebook, keys_of(self.ids, self.places), shortlist.codes)
 
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str], top: int = 1) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` nearest people and the person named for the row, nearest first.
@@ -182,6 +229,24 @@ class PeopleIndex:
     def marks(self) -> Marks:
         """Return (P,) marks: a person's mark changes with their mean, and no two people have the same."""
         return marks_of(self.means) + self.lowest_ids.astype(np.uint64) * SPREAD
+
+
+def keys_of(ids: Ids, places: Places) -> Keys:
+    """Return (P,) keys of people: a person's changes with the set of their vectors, and no two people have the same.
+
+    ids: (N,) the vectors' ids, each used once and never again. places: (N,) their people's numbers, from 0 to P - 1.
+    """
+    keys = np.zeros(int(places.max(initial=-1)) + 1, np.uint64)
+    np.add.at(keys, places, _mixed(ids))
+    return keys
+
+
+def _mixed(ids: Ids) -> Keys:
+    """Return (N,) random-looking numbers, always the same for an id (the finaliser of MurmurHash3, Appleby 2011)."""
+    mixed = ids.astype(np.uint64) * SPREAD
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(33))
 
 
 def marks_of(rows: Vectors) -> Marks:

@@ -106,8 +106,9 @@ def _nearest_among(
     """
     if not len(among):
         return np.full(len(vectors), np.inf, np.float32), np.zeros(len(vectors), np.intp)
+    if len(among) == len(people.names):
+        return nearest_others(vectors, owners, people.means, people.search)
     numbers = np.full(len(people.names) + 1, -1)  # place -> position in `among`; the last entry is for the owner -1
     numbers[among] = np.arange(len(among))
-    means = people.means if len(among) == len(people.names) else people.means[among]
-    distances, found = nearest_others(vectors, numbers[owners], means)
+    distances, found = nearest_others(vectors, numbers[owners], people.means[among])
     return distances, among[found]

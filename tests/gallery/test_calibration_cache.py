@@ -16,7 +16,9 @@ from facerec.gallery.layout import database_of, search_of
 from facerec.gallery.maintenance import check
 from facerec.gallery.vetoes import forget_apart
 from facerec.search import standing
+from facerec.search.leave_one_out import Search
 
+Nearest = tuple[np.ndarray, np.ndarray]
 folder = toy_fixtures.not_made_yet
 
 
@@ -42,9 +44,9 @@ def test_the_next_process_goes_on_where_the_last_one_was(
     searched: list[int] = []
     real = standing.nearest_others
 
-    def counting(vectors: np.ndarray, places: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def counting(vectors: np.ndarray, places: np.ndarray, means: np.ndarray, *search: Search) -> Nearest:
         searched.append(len(vectors) * len(means))
-        return real(vectors, places, means)
+        return real(vectors, places, means, *search)
 
     distance(folder, *range(50))
     monkeypatch.setattr(standing, "nearest_others", counting)

@@ -304,7 +304,7 @@ def test_ctrl_c_in_the_middle_of_an_enrollment_leaves_searches_right(
             raise KeyboardInterrupt
         append(array, rows)
 
-    def interrupted_at_last(*_: object) -> None:
+    def interrupted_at_last(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

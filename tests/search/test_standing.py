@@ -11,9 +11,11 @@ from toy_vectors import lattice, units
 
 from facerec.search import standing
 from facerec.search.cache_file import write_cache
+from facerec.search.leave_one_out import Search
 from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
 
+Found = tuple[np.ndarray, np.ndarray]
 DIMENSION = 8
 STRANGERS = units(7, 30, DIMENSION)
 
@@ -87,9 +89,9 @@ class Counting:
         self._real = standing.nearest_others
         monkeypatch.setattr(standing, "nearest_others", self._search)
 
-    def _search(self, vectors: np.ndarray, places: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _search(self, vectors: np.ndarray, places: np.ndarray, means: np.ndarray, *search: Search) -> Found:
         self._searched.append((len(vectors), len(means)))
-        return self._real(vectors, places, means)
+        return self._real(vectors, places, means, *search)
 
     def comparisons(self) -> int:
         """Since it was asked last."""
