@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -137,7 +138,15 @@ def _detect_batch(batch: Sequence[Read], detector: Detector) -> Iterator[PhotoFa
             yield PhotoFaces(path, ImageError(f"{printable(path)}: {faces}"), photo.remarks)
             continue
         turned = {face.turned: f"turned by {face.turned}° to find the face" for face in faces if face.turned}
-        yield PhotoFaces(path, faces, (*photo.remarks, *turned.values()))
+        yield PhotoFaces(path, [_in_full(face, photo.scale) for face in faces], (*photo.remarks, *turned.values()))
+
+
+def _in_full(face: Face, scale: int) -> Face:
+    """A face that was found in a photo of 1 / `scale` of its size, in pixels of the photo."""
+    if scale == 1:
+        return face
+    x1, y1, x2, y2 = (side * scale for side in face.box)
+    return replace(face, box=(x1, y1, x2, y2), landmarks=(face.landmarks + 0.5) * scale - 0.5)
 
 
 def _without_raw(batch: Sequence[Read], detector: AlignedDetector) -> list[Read]:

@@ -35,7 +35,7 @@ def look_at_picture(photo: Path, network: Network, stage: str) -> Sight:
 
     ImageError if the photo cannot be read; ConfigError if there is no such stage.
     """
-    image, remarks = read(photo)
+    image, remarks, _ = read(photo)
     sight = look(network, centre_picture(image, network.input_size), stage)
     return dataclasses.replace(sight, remarks=tuple(f"{printable(photo)}: {remark}" for remark in remarks))
 

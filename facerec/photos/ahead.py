@@ -26,7 +26,7 @@ MOST_PIXELS = 16_000_000
 AHEAD = 2  # batches that are taken, read and worked on before they are asked for
 
 Read = tuple[Path, Reading | ImageError]
-"""A photo's path, or what it is called, and the photo or why it cannot be read."""
+"""A photo's path, or what it is called, and the photo, which may be halved, or why it cannot be read."""
 
 
 def batches_of(photos: Iterable[AnyPhoto], size: int, begin: Sequence[int] = ()) -> Iterator[list[AnyPhoto]]:
@@ -101,7 +101,7 @@ def _read_in_parts(batches: deque[Sequence[AnyPhoto]]) -> Iterator[tuple[list[Re
 
 def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
     try:
-        return read_photo(photo)
+        return read_photo(photo, may_halve=True)
     except ImageError as error:
         return error
 

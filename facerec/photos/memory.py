@@ -88,12 +88,15 @@ def read_image(photo: PhotoInput) -> Image:
     return read_photo(photo_of(photo)).image
 
 
-def read_photo(photo: AnyPhoto) -> Reading:
-    """(H, W, 3) uint8 RGB, upright, of any photo, with remarks; raises ImageError as `read_image` does."""
+def read_photo(photo: AnyPhoto, may_halve: bool = False) -> Reading:
+    """(H, W, 3) uint8 RGB, upright, of any photo, with remarks; raises ImageError as `read_image` does.
+
+    may_halve: a very large photo may be read at half size (`reading.HALVED`), unless it is decoded already.
+    """
     if isinstance(photo, Path):
-        return reading.read(photo)
+        return reading.read(photo, may_halve)
     if isinstance(photo.content, bytes):
-        return reading.decode(photo.path, io.BytesIO(photo.content))
+        return reading.decode(photo.path, io.BytesIO(photo.content), may_halve)
     if isinstance(photo.content, PIL.Image.Image):
         return reading.to_rgb(photo.path, photo.content)
     if isinstance(photo.content, np.ndarray):

@@ -1,5 +1,6 @@
 """The pixels of an image that Pillow has opened: (H, W, 3) uint8 RGB, upright."""
 
+import math
 import os
 import struct
 import zlib
@@ -29,17 +30,39 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_LYING = (Transpose.TRANSPOSE, Transpose.TRANSVERSE, Transpose.ROTATE_90, Transpose.ROTATE_270)  # rows become columns
+_BACKWARDS = (Transpose.FLIP_TOP_BOTTOM, Transpose.ROTATE_180, Transpose.ROTATE_270, Transpose.TRANSVERSE)
+_STRIP = 64  # rows that are converted together: they fit into the processor's cache. Even, as they may be halved
 
 
-def pixels_of(image: PIL.Image.Image) -> Image:
+def pixels_of(image: PIL.Image.Image, halve: bool = False) -> Image:
     """An image of any mode -> (H, W, 3) uint8 RGB, 0..255, turned upright by its EXIF orientation.
 
-    Grey of 16 bits, 32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. Raises DECODING_ERRORS
-    for damaged files.
+    Grey of 16 bits, 32 bits or floats is scaled to 8 bits; transparent pixels are laid on white. halve: each pixel is
+    the mean of 2 x 2 of the image, so there are half as many rows and columns, rounded up. Raises DECODING_ERRORS for
+    damaged files.
     """
     with quiet() if image.format == "TIFF" else nullcontext():
         image.load()
-    return np.array(rgb(_upright(image)))
+    turn = _turn(image)
+    if image.mode.startswith(("I", "F")):  # is scaled by its lightest pixel, so as a whole
+        image = rgb(image)
+    return _in_strips(image, turn, 2 if halve else 1)
+
+
+def _in_strips(image: PIL.Image.Image, turn: Transpose | None, step: int) -> Image:
+    """As `pixels_of`; strip by strip, as copies of a large photo would take time and memory."""
+    width, height = (math.ceil(side / step) for side in image.size)
+    pixels = np.empty((width, height, 3) if turn in _LYING else (height, width, 3), np.uint8)
+    rows = pixels.swapaxes(0, 1) if turn in _LYING else pixels
+    for top in range(0, image.height, _STRIP):
+        strip = rgb(image.crop((0, top, image.width, min(top + _STRIP, image.height))))
+        strip = strip.reduce(step) if step > 1 else strip
+        above, below = top // step, top // step + strip.height
+        place = slice(height - below, height - above) if turn in _BACKWARDS else slice(above, below)
+        turned = np.asarray(strip if turn is None else strip.transpose(turn))
+        rows[place] = turned.swapaxes(0, 1) if turn in _LYING else turned
+    return pixels
 
 
 @contextmanager
@@ -59,14 +82,13 @@ def quiet() -> Iterator[None]:
         os.close(stderr)
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Turn a loaded image by its EXIF orientation. For TIFF, `load` has done so already and removed the tag."""
+def _turn(image: PIL.Image.Image) -> Transpose | None:
+    """How to turn a loaded image by its EXIF orientation. For TIFF, `load` has done so already and removed the tag."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except DECODING_ERRORS:  # broken EXIF in a sound photo: leave the photo as it is
-        return image
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+        return None
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def rgb(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -2,17 +2,24 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
+from PIL.Image import Resampling
 
 from facerec.errors import ImageError
-from facerec.faces.detector import AlignedDetector
+from facerec.faces.alignment import align
+from facerec.faces.detector import AlignedDetector, make_detector
+from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import BATCH, embed_photos
+from facerec.photos import reading
 from facerec.photos.memory import MemoryPhoto
+from facerec.photos.reading import HALVED, read_image
 from facerec.types import Face, Image
 
 SIZE = 112
@@ -95,3 +102,42 @@ def test_leaving_early_ends_the_work() -> None:
     for _ in embed_photos(photos([1] * 1000), detector, Means()):
         break
     assert sum(detector.batches) <= 1 + 4 + BATCH
+
+
+def test_faces_of_a_photo_that_is_looked_at_halved_are_in_its_own_pixels(tmp_path: Path) -> None:
+    class Left(Centre):
+        def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+            assert [image.shape for image in images] == [(8, HALVED // 2, 3)]
+            face = AlignedDetector(SIZE).detect([images[0][:, :8]])[0][0]
+            points = np.array([[0, 0], [7.5, 3], *[[1, 1]] * 3], np.float32)
+            return [[replace(face, box=(1.0, 2.0, 8.0, 7.5), landmarks=points)]]
+
+    PIL.Image.new("RGB", (HALVED, 16)).save(tmp_path / "a.jpg")
+    (photo,) = embed_photos([tmp_path / "a.jpg"], Left(), Means())
+    assert photo.faces[0].box == (2, 4, 16, 15)
+    np.testing.assert_allclose(photo.faces[0].landmarks[:2], [[0.5, 0.5], [15.5, 6.5]])
+
+
+@pytest.mark.real
+def test_halving_a_very_large_photo_hardly_moves_the_vectors_of_its_smallest_faces(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have 100 pixels there; `HALVED` says what becomes of them, and of smaller ones."""
+    detector, embedder = make_detector(SIZE), load_embedder("int8")
+    monkeypatch.setattr(reading, "HALVED", 1)
+    moved: dict[int, list[float]] = {100: [], 62: []}
+    paths = sorted((shared_data / "lfw").rglob("*.jpg"))[::900]
+    for (face, *_), image in zip(detector.detect(images := [*map(read_image, paths)]), images, strict=True):
+        for side, distances in moved.items():
+            scale = side / (face.box[2] - face.box[0])
+            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+            PIL.Image.fromarray(image).resize(size, Resampling.BICUBIC).save(tmp_path / "a.jpg", quality=90)
+            points = (face.landmarks + 0.5) * np.float32(scale) - 0.5
+            whole, half = (reading.read(tmp_path / "a.jpg", may_halve=halve) for halve in (False, True))
+            crops = [
+                align(found.image, (points + 0.5) * np.float32(1 / found.scale) - 0.5, SIZE) for found in (whole, half)
+            ]
+            one, other = embedder.embed(np.stack(crops))
+            distances.append(float(np.square(one - other).sum()))
+    assert np.median(moved[100]) < 0.02
+    assert np.median(moved[62]) > 0.05

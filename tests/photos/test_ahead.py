@@ -95,7 +95,7 @@ def test_one_batch_is_read_while_another_is_worked_on_and_a_third_is_used() -> N
 def test_reading_and_asking_run_a_few_batches_ahead_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, read = [], []
     monkeypatch.setattr(
-        ahead, "read_photo", lambda photo, plain=ahead.read_photo: (read.append(photo), plain(photo))[1]
+        ahead, "read_photo", lambda photo, plain=ahead.read_photo, **how: (read.append(photo), plain(photo))[1]
     )
     photos = (asked.append(i) or picture(i) for i in range(100))
     found = worked_ahead(batches_of(photos, 5), values)
@@ -123,7 +123,7 @@ def test_errors_of_every_stage_reach_the_caller_after_what_came_before(monkeypat
     with pytest.raises(KeyError, match="the caller's own"):
         done += worked_ahead(cut_off(), values)
     assert workers() == []
-    monkeypatch.setattr(ahead, "read_photo", lambda photo: 1 // 0)
+    monkeypatch.setattr(ahead, "read_photo", lambda photo, **how: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         done += worked_ahead([[picture(0)]], values)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import re
 import struct
@@ -23,7 +24,8 @@ from toy_images import error_of, scene
 from facerec.errors import ImageError
 from facerec.photos import reading
 from facerec.photos.folders import find_photos, photo_hash
-from facerec.photos.reading import read, read_image
+from facerec.photos.memory import photo_of, read_photo
+from facerec.photos.reading import HALVED, read, read_image
 
 # ---- formats and modes ----------------------------------------------------------------------------------------------
 
@@ -66,7 +68,7 @@ def test_of_several_pictures_the_first_that_is_not_blank_is_read(tmp_path: Path,
         ([black, PIL.Image.new("RGB", bright.size, "navy")], 1),
     ):
         pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], quality=90)
-        image, (remark,) = read(tmp_path / name)
+        image, (remark,), _ = read(tmp_path / name)
         assert remark.startswith(f"{word} {place} of {len(pictures)} was read")
         assert ("blank" in remark) == (place > 1)
         assert np.abs(image.astype(int) - np.asarray(pictures[place - 1])).mean() < 10
@@ -86,7 +88,7 @@ def test_a_photo_beside_its_copy_for_another_screen_is_one_photo(tmp_path: Path)
         tmp_path / "a.jpg", "MPO", save_all=True, append_images=[PIL.Image.new("L", (8, 6))]
     )
     assert PIL.Image.open(tmp_path / "a.jpg").format == "MPO"
-    image, remarks = read(tmp_path / "a.jpg")
+    image, remarks, _ = read(tmp_path / "a.jpg")
     assert image.shape == (24, 32, 3)
     assert remarks == ()
 
@@ -304,7 +306,7 @@ def test_a_jpeg_is_used_if_only_its_last_rows_are_missing(tmp_path: Path, option
     for cut in (*range(1, 40, 3), len(data) // 90, len(data) // 50, len(data) // 10, len(data) // 3):
         (tmp_path / "a.jpg").write_bytes(data[:-cut])
         try:
-            image, remarks = read(tmp_path / "a.jpg")
+            image, remarks, _ = read(tmp_path / "a.jpg")
         except ImageError:
             assert cut > 2
             continue
@@ -321,7 +323,7 @@ def test_other_photos_are_used_if_only_their_last_rows_are_missing(tmp_path: Pat
     noise.save(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: -len(data) // 35])
-    image, (remark,) = read(tmp_path / name)
+    image, (remark,), _ = read(tmp_path / name)
     assert remark == f"the file's end is missing, {_lost((remark,))} of 100 rows are lost"
     assert int((image != np.asarray(noise.convert("RGB"))).any(axis=(1, 2)).sum()) == _lost((remark,)) in (3, 4)
     (tmp_path / name).write_bytes(data[: -len(data) // 10])
@@ -340,7 +342,7 @@ def test_a_progressive_jpeg_is_used_if_only_lowest_bits_are_missing(tmp_path: Pa
     whole.save(tmp_path / "a.jpg", progressive=True)
     data, true = (tmp_path / "a.jpg").read_bytes(), read_image(tmp_path / "a.jpg").astype(int)
     (tmp_path / "a.jpg").write_bytes(data[: -int(share * len(data))])
-    image, (remark,) = read(tmp_path / "a.jpg")
+    image, (remark,), _ = read(tmp_path / "a.jpg")
     rows = _lost((remark,))
     assert remark == f"the file's end is missing, {rows} of 400 rows are a little less sharp"
     assert 0 < int((image != true).any(axis=(1, 2)).sum()) <= rows
@@ -440,3 +442,31 @@ def test_photo_hash(tmp_path: Path) -> None:
     assert photo_hash(tmp_path / "a") == hashlib.sha256(b"some bytes").hexdigest()
     with pytest.raises(ImageError, match="no such file"):
         photo_hash(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("turned", [1, 6, 3])
+def test_a_very_large_photo_is_halved_where_that_is_allowed(tmp_path: Path, name: str, turned: int) -> None:
+    """A red square of 8 x 8, in a photo of an odd number of rows, lies where its pixels divided by 2 say."""
+    picture = np.full((41, HALVED, 3), 128, np.uint8)
+    picture[16:24, 1000:1008] = (255, 0, 0)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = turned
+    PIL.Image.fromarray(picture).save(tmp_path / name, exif=exif, quality=95, subsampling=0)
+    whole, halved = read(tmp_path / name), read(tmp_path / name, may_halve=True)
+    assert (whole.scale, halved.scale) == (1, 2)
+    assert halved.image.shape == (*(math.ceil(side / 2) for side in whole.image.shape[:2]), 3)
+    centres = [
+        np.argwhere(image[..., 0].astype(int) - image[..., 1] > 128).mean(0) for image in (whole.image, halved.image)
+    ]
+    np.testing.assert_allclose(2 * (centres[1] + 0.5) - 0.5, centres[0], atol=1)  # a turn may begin with the odd row
+    mean = whole.image[:40, :40].reshape(20, 2, 20, 2, 3).mean((1, 3))
+    if turned == 1:
+        np.testing.assert_allclose(halved.image[:20, :20], mean, atol=2)
+
+
+def test_other_photos_are_read_whole(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (HALVED - 1, 8)).save(tmp_path / "a.jpg")
+    found = read(tmp_path / "a.jpg", may_halve=True)
+    assert (found.image.shape, found.scale) == ((8, HALVED - 1, 3), 1)
+    assert read_photo(photo_of(np.zeros((8, HALVED, 3), np.uint8)), may_halve=True).scale == 1
