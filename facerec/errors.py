@@ -2,6 +2,7 @@
 
 FacerecError              one line that names the thing at fault and the remedy
 ├── ConfigError           a setting or argument that does not exist or makes no sense
+│   └── MissingExtraError     a library that the base install leaves out
 ├── ImageError            a photo that cannot be read
 ├── NoFaceError           a photo without a usable face
 ├── DataError             a training folder, split list or pairs file that cannot be used
@@ -29,6 +30,10 @@ class FacerecError(Exception):
 
 class ConfigError(FacerecError):
     """A setting or argument that does not exist or makes no sense."""
+
+
+class MissingExtraError(ConfigError):
+    """A library that the base install leaves out is needed; see `facerec.extras`."""
 
 
 class ImageError(FacerecError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option(
     "--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True,
     help="int8 is a quarter of the size, faster on a CPU and a little less exact. Only for openvino; needs "
-    "pip install facerec[export].",
+    "the extra `export`.",
 )  # fmt: skip
 @click.option(
     "--output", type=common.PHOTOS, required=True, metavar="DIR",

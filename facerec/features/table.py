@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, DataError, FacerecError
+from facerec.extras import install
 from facerec.faces.detector import Detector
 from facerec.files import replacing, require_writable
 from facerec.inference.pipeline import embed_photos, read_pictures
@@ -168,7 +169,7 @@ def _parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ConfigError("parquet needs pyarrow: pip install facerec[parquet]; or write an .npz") from error
+        raise ConfigError(f"parquet needs pyarrow: {install('parquet')}; or write an .npz") from error
     return pyarrow
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from facerec.errors import GalleryError, PassphraseError
+from facerec.extras import install
 from facerec.gallery.layout import salt_of
 from facerec.gallery.passphrase import present_passphrase
 from facerec.gallery.schema import know_checksums
@@ -89,7 +90,7 @@ def require_library() -> Any:
     try:
         return importlib.import_module(_LIBRARY)
     except ImportError as error:
-        raise GalleryError("an encrypted gallery needs SQLCipher; `pip install facerec[encryption]`") from error
+        raise GalleryError(f"an encrypted gallery needs SQLCipher: {install('encryption')}") from error
 
 
 def _connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:

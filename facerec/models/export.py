@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerec.errors import ConfigError
+from facerec.extras import require
 from facerec.models.card import ModelCard, write_card
 from facerec.models.compiled import import_openvino
 from facerec.models.network import Network
@@ -45,9 +45,31 @@ class _Vectors(nn.Module):
         return self.network.head(self.network.prefix(pixels, len(self.network.stages)))
 
 
+class _InHalf(nn.Module):
+    """A module whose weights are stored in float16 and used in float32, as those of a float16 model folder are.
+
+    OpenVINO would fold BatchNorm into weights in float32, and a file of those is twice as large. In float16 they would
+    no longer be exact. So the file gets the weights as they are, and OpenVINO folds them when it loads the file.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = [module]  # in a list, so that its weights in float32 are not this module's
+        self._names = list(_floats(module))
+        self.halves = nn.ParameterList(nn.Parameter(each.half(), False) for each in _floats(module).values())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        weights = {name: half.float() for name, half in zip(self._names, self.halves, strict=True)}
+        return torch.func.functional_call(self._module[0], weights, (pixels,))
+
+
+def _floats(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+
+
 def export_onnx(network: Network, card: ModelCard, path: Path) -> None:
-    """Write FILE.onnx and FILE.json, in float32. Raises ConfigError where the package onnx is not installed."""
-    _require("onnx", "ONNX export needs onnx")
+    """Write FILE.onnx and FILE.json, in float32. Raises MissingExtraError where the package onnx is not installed."""
+    require("onnx", "ONNX export")
     crops = torch.zeros(2, 3, network.input_size, network.input_size)
     with warnings.catch_warnings():  # the exporter of torch that needs no further package is called deprecated
         warnings.simplefilter("ignore")
@@ -59,23 +81,28 @@ def export_onnx(network: Network, card: ModelCard, path: Path) -> None:
 
 
 def export_openvino(network: Network, card: ModelCard, path: Path) -> None:
-    """Write FILE.xml, FILE.bin and FILE.json, in float32."""
-    import_openvino().save_model(_converted(network), path.with_suffix(".xml"), compress_to_fp16=False)
+    """Write FILE.xml, FILE.bin and FILE.json, which computes in float32.
+
+    Weights that float16 holds exactly, as those of a float16 model folder, are stored so.
+    """
+    vectors = _Vectors(network.eval())
+    in_half = all(torch.equal(weight, weight.half().float()) for weight in _floats(vectors).values())
+    model = _converted(_InHalf(vectors) if in_half else vectors, network.input_size)
+    import_openvino().save_model(model, path.with_suffix(".xml"), compress_to_fp16=False)
     _write_card(card, f"{card.name}-openvino", path)
 
 
 def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], path: Path) -> None:
     """Write FILE.xml, FILE.bin and FILE.json, in 8 bits.
 
-    crops: (N, S, S, 3) uint8 RGB to calibrate with, some hundred faces like those to be embedded. Raises ConfigError if
-    NNCF is not installed.
+    crops: (N, S, S, 3) uint8 RGB to calibrate with, some hundred faces like those to be embedded. Raises
+    MissingExtraError if NNCF is not installed.
     """
     require_nncf()
     openvino = import_openvino()  # before NNCF, which imports all of it
-    import nncf
-
+    nncf = _import_nncf()
     logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would silence every other logger, too
-    model = _converted(network)
+    model = _converted(_Vectors(network.eval()), network.input_size)
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)  # (N, 3, S, S)
     # Rounded sums pass their error on to all later blocks. In floating point they halve the error of the distances.
     exact = nncf.IgnoredScope(names=_exact_convolutions(model, network), types=["Add"])
@@ -87,25 +114,23 @@ def export_int8(network: Network, card: ModelCard, crops: NDArray[np.uint8], pat
     _write_card(card, f"{card.name}-int8", path)
 
 
-def _converted(network: Network) -> Any:
-    """The network as OpenVINO has it."""
+def _converted(vectors: nn.Module, side: int) -> Any:
+    """A network as OpenVINO has it; side: of its crops, in pixels."""
     import_openvino()
     from openvino.tools.ovc import convert_model
 
-    return convert_model(_traced(network))
+    return convert_model(_traced(vectors, side))
 
 
 def require_nncf() -> None:
-    """Raise ConfigError where NNCF, which makes int8 files, is not installed."""
-    _require("nncf", "int8 export needs NNCF")
+    """Raise MissingExtraError where NNCF, which makes int8 files, is not installed."""
+    require("nncf", "int8 export")
 
 
-def _require(module: str, fault: str) -> None:
+def _import_nncf() -> Any:
     kept = logging.getLoggerClass()
     try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"{fault}: pip install facerec[export]") from error
+        return importlib.import_module("nncf")
     finally:
         logging.setLoggerClass(kept)  # NNCF puts one of its own there, for all loggers that are made later
 
@@ -119,11 +144,11 @@ def _write_card(card: ModelCard, name: str, path: Path) -> None:
     write_card(dataclasses.replace(card, **own), path.with_suffix(".json"))
 
 
-def _traced(network: Network) -> torch.export.ExportedProgram:
-    """The network as a graph of operations, for batches of any size."""
-    crops = torch.zeros(2, 3, network.input_size, network.input_size)
+def _traced(vectors: nn.Module, side: int) -> torch.export.ExportedProgram:
+    """A network as a graph of operations, for batches of any size. side: of its crops, in pixels."""
+    crops = torch.zeros(2, 3, side, side)
     with torch.no_grad():
-        return torch.export.export(_Vectors(network.eval()), (crops,), dynamic_shapes=({0: torch.export.Dim("faces")},))
+        return torch.export.export(vectors, (crops,), dynamic_shapes=({0: torch.export.Dim("faces")},))
 
 
 def _exact_convolutions(model: Any, network: Network) -> list[str]:

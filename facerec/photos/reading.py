@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import PIL.Image
 
 from facerec.errors import ImageError
+from facerec.extras import install
 from facerec.photos.cut_ends import without_end
 from facerec.photos.frames import choose_frame
 from facerec.photos.photo_files import RAW_EXTENSIONS, one_line, opened
@@ -164,7 +165,7 @@ def _plugin(path: Path, module: str, form: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImageError(
-            f"{printable(path)}: {form} needs a plugin: pip install facerec[{extra}]; or give the photo as JPEG"
+            f"{printable(path)}: {form} needs a plugin: {install(extra)}; or give the photo as JPEG"
         ) from error
 
 

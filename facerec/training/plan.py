@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from facerec.datasets.attributes import Attribute, read_attribute
 from facerec.errors import ConfigError
+from facerec.extras import install
 from facerec.models.backbones import find_backbone
 from facerec.models.network import CLASSIFY, METRIC, Network
 from facerec.settings import split_names
@@ -231,4 +232,4 @@ def _require_tensorboard() -> None:
     try:
         import_module("torch.utils.tensorboard")
     except ImportError as error:
-        raise ConfigError("`tensorboard` needs TensorBoard: pip install facerec[tensorboard]") from error
+        raise ConfigError(f"`tensorboard` needs TensorBoard: {install('tensorboard')}") from error

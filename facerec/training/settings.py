@@ -164,7 +164,7 @@ class TrainSettings:
         3.0, "A checkpoint is written at least this often, and at the end of each epoch."
     )
     limit_people: int | None = setting(None, "Train on so many people or classes only, chosen by the seed; for trials.")
-    tensorboard: bool = setting(False, "Also write the run for TensorBoard (pip install facerec[tensorboard]).")
+    tensorboard: bool = setting(False, "Also write the run for TensorBoard (needs the extra `tensorboard`).")
     seed: int = setting(0, "Seed of everything random: the same seed gives the same run on the same machine.")
 
     def __post_init__(self) -> None:

@@ -16,6 +16,8 @@ import toy_model
 from complaints import Build, complaint, enroll, identify, refused, written
 from running import json_lines, run
 
+from facerec.extras import install
+
 gallery = toy_fixtures.one_person
 
 
@@ -110,7 +112,7 @@ def test_heic_without_the_extra(good: Path, gallery: Path, toy: Path, tmp_path: 
     if importlib.util.find_spec("pillow_heif"):
         pytest.skip("pillow-heif is installed here")
     bad = written(tmp_path / "phone.heic", HEIC)
-    assert "pip install facerec[heic]" in complaint(identify(gallery, toy, good, bad), 1)
+    assert install("heic") in complaint(identify(gallery, toy, good, bad), 1)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3000, 2), (64, 64)], ids=["one pixel", "a line", "plain grey"])

@@ -13,6 +13,7 @@ import toy_model
 from running import json_lines, run
 
 from facerec.errors import ConfigError, ImageError, ModelError
+from facerec.extras import install
 from facerec.faces.detector import AlignedDetector
 from facerec.features.similar import most_alike
 from facerec.features.table import PhotoFeatures, gather_features, photo_features, read_features
@@ -240,7 +241,7 @@ def test_parquet_without_its_library(classifier: Path, pictures: Path, monkeypat
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     result = run("features", pictures, "--model", classifier, "--output", pictures.parent / "x.parquet")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "pip install facerec[parquet]" in result.stderr
+    assert install("parquet") in result.stderr
 
 
 # --------------------------------------------------------------------------------------------------- what is most alike

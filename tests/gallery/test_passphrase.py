@@ -13,6 +13,7 @@ from running import ROOT, json_lines, refused, run
 from toy_gallery import nearest, opened, template
 
 from facerec.errors import PassphraseError
+from facerec.extras import install
 from facerec.gallery.backup import list_copies
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
@@ -181,7 +182,7 @@ def test_another_passphrase(folder: Path, encrypted: str, monkeypatch: pytest.Mo
 def test_without_the_library(folder: Path, encrypted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt(folder, encrypted)
     monkeypatch.setitem(sys.modules, "sqlcipher3.dbapi2", None)
-    assert run("gallery", "list", gallery=folder).stderr.endswith("`pip install facerec[encryption]`\n")
+    assert run("gallery", "list", gallery=folder).stderr.endswith(f"{install('encryption')}\n")
     result = run("gallery", "encrypt", gallery=folder.parent / "new")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert not (folder.parent / "new").exists()

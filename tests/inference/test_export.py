@@ -13,6 +13,7 @@ from running import json_lines, run
 from toy_model import THRESHOLD
 
 from facerec.errors import ConfigError, DataError, ModelError
+from facerec.extras import install
 from facerec.faces.detector import make_detector
 from facerec.inference import export
 from facerec.inference.export import Parity, compare, crops_of, export_model, sample_crops
@@ -153,7 +154,7 @@ def test_a_missing_library_is_one_line(
     format, precision = kind
     result = run("export", "--model", model, "--format", format, "--precision", precision, "--output", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1].endswith("pip install facerec[export]")
+    assert result.stderr.splitlines()[-1].endswith(install("export"))
     assert not (tmp_path / "out").exists()
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from toy_model import THRESHOLD
 
 from facerec.errors import ConfigError, ModelError
+from facerec.extras import install
 from facerec.inference.loading import load_embedder
 from facerec.models.card import read_card
 from facerec.models.checkpoint import describe, save_model
@@ -116,7 +118,7 @@ def test_another_weights_file_is_another_model(exported: Path, tmp_path: Path) -
 def test_without_nncf_the_remedy_is_named(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     card = read_card(exported / "model" / "model.json")
-    with pytest.raises(ConfigError, match=r"pip install facerec\[export\]"):
+    with pytest.raises(ConfigError, match=re.escape(install("export"))):
         export_int8(Network("resnet18", 32), card, smooth_pictures(4), tmp_path / "int8.xml")
 
 

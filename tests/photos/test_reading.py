@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from toy_images import error_of, scene
 
 from facerec.errors import ImageError
+from facerec.extras import install
 from facerec.photos import reading
 from facerec.photos.folders import find_photos, photo_hash
 from facerec.photos.memory import photo_of, read_photo
@@ -224,7 +225,7 @@ def test_jpeg_xl(tmp_path: Path) -> None:
 def test_jpeg_xl_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     (tmp_path / "a.jpg").write_bytes(start + b"\0" * 100)
-    assert "pip install facerec[jxl]; or give the photo as JPEG" in error_of(tmp_path / "a.jpg")
+    assert f"{install('jxl')}; or give the photo as JPEG" in error_of(tmp_path / "a.jpg")
 
 
 def test_avif_that_calls_itself_an_image_of_any_kind_needs_no_extra(tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_avif_that_calls_itself_an_image_of_any_kind_needs_no_extra(tmp_path: Pa
 def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what Python itself puts there to forbid an import
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
-    assert "pip install facerec[heic]" in error_of(tmp_path / "a.heic")
+    assert install("heic") in error_of(tmp_path / "a.heic")
 
 
 # ---- what cannot be read --------------------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Libraries that the base install leaves out: whether they are there, and how to install them."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from facerec.errors import MissingExtraError
+
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "facenet_pytorch": "train",
+    "pytorch_metric_learning": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "nncf": "export",
+    "onnx": "export",
+    "pyarrow": "parquet",
+    "sqlcipher3": "encryption",
+    "tensorboard": "tensorboard",
+    "pillow_heif": "heic",
+    "pillow_jxl": "jxl",
+}
+"""The extra of pyproject.toml that brings each of these libraries, by the name under which they are imported."""
+
+
+def is_installed(library: str) -> bool:
+    """Whether a library can be imported. It is not: that may take seconds."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):  # it is in sys.modules without a spec
+        return sys.modules.get(library) is not None
+
+
+def require(library: str, work: str) -> None:
+    """Raise MissingExtraError unless a library of EXTRAS is installed; work: what needs it, as in "int8 export"."""
+    if not is_installed(library):
+        raise MissingExtraError(f"{work} needs {library}: {install(EXTRAS[library])}")
+
+
+def install(extra: str) -> str:
+    """The command that installs an extra: into this clone, or from the package index."""
+    clone = Path(__file__).parents[1]
+    if not (clone / "pyproject.toml").exists():
+        return f"pip install 'facerec[{extra}]'"
+    return f"pip install -e '{'.' if Path.cwd() == clone else clone}[{extra}]'"
