@@ -102,6 +102,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder: a small network with seeded random weights, which runs but has learned nothing."""
     import torch
 
+    from facerec.inference.loading import load_embedder
     from facerec.models.checkpoint import describe, save_model
     from facerec.models.network import Network
 
@@ -110,6 +111,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         network = Network("squeezenet1_1", 32)
     save_model(network, folder, dataclasses.replace(describe(network, "tiny"), threshold=toy_model.THRESHOLD))
+    load_embedder(str(folder))  # converts it, once for all tests and for their copies
     return folder
 
 

@@ -85,7 +85,8 @@ def export_model(
     """Write a model folder's network into the folder `output`: fp32.onnx, fp32.xml or int8.xml, and what belongs to it.
 
     Its card and its strangers go with it; a file of the same name is replaced. What the card says was measured stays in
-    an fp32 file's. An int8 file keeps the threshold alone, and that says whose it is.
+    an fp32 file's. An int8 file keeps the threshold alone, and that says whose it is. An fp32 file in the model's own
+    folder is its converted file (`facerec.models.converted`).
     model: a model's name or folder, None: the shipped one. format: one of FORMATS; int8 is for openvino.
     faces: makes (N, S, S, 3) uint8 RGB aligned faces of the side S that it is given. N is two or more. They are for the
     parity check, and for int8 to find the ranges of its numbers by, which wants some hundred like those it will see;
@@ -226,9 +227,9 @@ def _complete(reference: TorchEmbedder, file: OpenVINOEmbedder, precision: str, 
         measured = {"threshold": card.threshold, "probability": card.probability, "training": card.training}
     else:
         measured = {"threshold": _threshold_of(card, parity)}
-    write_card(replace(read_card(path), results=results, **measured), path)
+    write_card(replace(file.card, results=results, **measured), path)
     strangers = load_cohort(reference.path, card)
-    if len(strangers):
+    if len(strangers) and path.parents[1].resolve() != reference.path.resolve():  # a model's own folder has them
         save_cohort(
             file.path, file.card, strangers, f"the strangers of {card.name} ({card.fingerprint}), as it sees them"
         )

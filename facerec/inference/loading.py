@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facerec.errors import ConfigError, ModelError
-from facerec.inference.embedder import Embedder
+from facerec.errors import ConfigError, FacerecError, MissingExtraError, ModelError
+from facerec.extras import install, is_installed, require
+from facerec.files import may_write
+from facerec.inference.embedder import Embedder, require_metric
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
-from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedder
+from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedder, has_gpu
 from facerec.models.card import ModelCard, read_card
+from facerec.models.converted import converted_file
+from facerec.models.names import NAMES
 from facerec.models.places import MODEL_FILES, SHIPPED, model_path
+from facerec.models.weights import require_weights
 from facerec.text import printable
 
 if TYPE_CHECKING:
@@ -33,20 +38,61 @@ def model_card(model: str | None) -> ModelCard:
 def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
     """An embedder for a model folder, a FILE.onnx or FILE.xml, "default" (or None), or "int8", the default made faster.
 
+    OpenVINO runs a model folder by its converted file, which is made at the first use, by torch. torch itself runs a
+    folder that cannot be converted, one that is to lack blocks or to compute in bfloat16, and any in a process that has
+    torch and a GPU.
     bf16: compute in bfloat16. That is three times as fast on CPUs that have it, and cosines are off by a thousandth;
     a gallery needs float32. drop_blocks: residual blocks of a model folder to leave out, see `load_model`.
     Raises ModelError if something is missing or broken (and names it), or if the model classifies; ConfigError for a
-    block that does not exist.
+    block that does not exist; MissingExtraError if torch is needed and is not installed.
     """
     path, began = model_path(model), time.monotonic()
-    if path.suffix not in MODEL_FILES:
-        embedder: Embedder = TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
-    elif drop_blocks:
-        raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
+    if path.suffix in MODEL_FILES:
+        if drop_blocks:
+            raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
+        embedder: Embedder = OpenVINOEmbedder(path, bf16=bf16)
+    elif bf16 or drop_blocks or has_gpu():
+        embedder = TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
     else:
-        embedder = OpenVINOEmbedder(path, bf16=bf16)
+        embedder = _load_folder(path)
     _log_model(embedder.card, path, began)
     return embedder
+
+
+def _load_folder(folder: Path) -> Embedder:
+    """The embedder of a model folder: by its converted file, or else by torch."""
+    card = read_card(folder / "model.json")
+    require_metric(card, folder)
+    require_weights(folder, card)
+    try:
+        return _converted(folder, card)
+    except ModelError as error:
+        if not is_installed("torch"):
+            once = "or use the model once where torch is installed: that converts it"
+            raise MissingExtraError(f"{error}, so it needs torch: {install('train')}; {once}") from error
+        log.info("%s; torch converts it", error)
+    try:
+        return _convert(folder, card)
+    except (FacerecError, RuntimeError) as error:  # RuntimeError: torch or OpenVINO cannot convert such a network
+        log.info("%s: cannot be converted, so torch runs it: %s", printable(folder), error)
+        return TorchEmbedder(folder)
+
+
+def _converted(folder: Path, card: ModelCard) -> OpenVINOEmbedder:
+    """The embedder by a model folder's converted file; raises ModelError if there is none that is whole."""
+    embedder = OpenVINOEmbedder(converted_file(folder, card))
+    embedder.card, embedder.path = card, folder  # the model is the folder's, to within the tolerance of the export
+    return embedder
+
+
+def _convert(folder: Path, card: ModelCard) -> OpenVINOEmbedder:
+    """Write a model folder's converted file, and load it; raises FacerecError or RuntimeError if it cannot be made."""
+    from facerec.inference.export import export_model
+
+    if not may_write(folder):
+        raise ModelError("the folder cannot be written to")
+    export_model(str(folder), folder, "openvino", "fp32")
+    return _converted(folder, card)
 
 
 def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: Sequence[str] = ()) -> Classifier:
@@ -70,9 +116,7 @@ def reads_pictures(model: str | None) -> bool:
     """Whether a model reads whole pictures instead of faces: a backbone's name, or a folder of mode "classify"."""
     if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
         return False
-    from facerec.models.backbones import BACKBONES  # imports torch, which a model file does not need
-
-    return model in BACKBONES or model_card(model).mode == "classify"
+    return model in NAMES or model_card(model).mode == "classify"
 
 
 def load_stage(model: str | None = None, layer: str | None = None, input_size: int = 0) -> StageReader:
@@ -95,10 +139,10 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
     if not 0 <= input_size <= LARGEST:
         raise ConfigError(f"an input size of {input_size}; give 1 to {LARGEST} pixels, or 0 for what a backbone is for")
     began = time.monotonic()
-    from facerec.models.backbones import BACKBONES
+    require("torch", "the output of a stage")
     from facerec.models.checkpoint import load_model, load_pretrained
 
-    if model in BACKBONES:
+    if model in NAMES:
         network, card = load_pretrained(str(model), input_size)
         _log_model(card, Path(str(model)), began)
         return network, card, Path(str(model))

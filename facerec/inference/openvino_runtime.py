@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ModelError
 from facerec.inference.embedder import Crops, read_views, require_metric, require_unit, run_in_batches
-from facerec.models.card import preprocessing_hash, read_card
+from facerec.models.card import ModelCard, preprocessing_hash, read_card
 from facerec.models.compiled import compile_network
 from facerec.models.running import require_own_process
 from facerec.types import Vectors
@@ -29,9 +29,8 @@ class OpenVINOEmbedder:
         require_metric(card, path)
         data = _read_bytes(path)
         weights = _read_bytes(path.with_suffix(".bin")) if path.suffix == ".xml" else b""
-        digest = preprocessing_hash(card)
-        digest.update(data + weights)
-        self.card = dataclasses.replace(card, fingerprint=digest.hexdigest()[:16])
+        self.card = dataclasses.replace(card, fingerprint=_fingerprint(card, path, data, weights))
+        self._mean, self._std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
         try:
             self._network = compile_network(data, weights, precision="bf16" if bf16 else "f32")
         except RuntimeError as error:
@@ -55,8 +54,7 @@ class OpenVINOEmbedder:
         return run_in_batches(self._batch_of_views, crops, self.card, self.card.embedding_dim, self._batch)
 
     def _batch_of_views(self, crops: Crops) -> Vectors:
-        mean, std = np.array(self.card.mean, np.float32), np.array(self.card.std, np.float32)
-        pixels = ((crops.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)  # (n, 3, S, S)
+        pixels = ((crops.astype(np.float32) - self._mean) / self._std).transpose(0, 3, 1, 2)  # (n, 3, S, S)
         return self._unit(self._run(np.ascontiguousarray(pixels)))
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,6 +74,17 @@ class OpenVINOEmbedder:
                 f"its card says {self.card.embedding_dim}; mend the card"
             )
         return unit_rows(vectors)
+
+
+def _fingerprint(card: ModelCard, path: Path, *parts: bytes) -> str:
+    """The fingerprint of a file's parts; raises ModelError if its card states another."""
+    digest = preprocessing_hash(card)
+    for part in parts:
+        digest.update(part)
+    found = digest.hexdigest()[:16]
+    if card.fingerprint not in ("", found):  # a card written by hand need not state it
+        raise ModelError(f"{path}: is not the file its card was written for; copy both again, or export it again")
+    return found
 
 
 def _reason(error: RuntimeError) -> str:

@@ -1,6 +1,7 @@
 """The runtime for model folders: torch. It embeds faces, classifies pictures, and reads the features of a stage."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, ModelError
+from facerec.extras import require
 from facerec.inference.embedder import (
     Crops,
     read_views,
@@ -24,6 +26,12 @@ from facerec.types import Vectors
 
 if TYPE_CHECKING:
     from facerec.models.network import Network
+
+
+def has_gpu() -> bool:
+    """Whether torch has a GPU, in a process that loaded torch already. To load it takes seconds, in vain on a CPU."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
 
 
 class _TorchModel:
@@ -64,9 +72,10 @@ def _load(
     """Load a model folder without some of its residual blocks.
 
     required: raises ModelError for the wrong kind of model. It is called before the weights are read. Raises
-    ConfigError for a block that does not exist.
+    ConfigError for a block that does not exist, MissingExtraError without torch.
     """
     required(read_card(folder / "model.json"), folder)
+    require("torch", str(folder))
     from facerec.models.checkpoint import load_model
 
     return *load_model(folder, drop_blocks), folder

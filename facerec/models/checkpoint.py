@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError, ModelError, TrainingError
 from facerec.files import replacing
 from facerec.models.backbones import BACKBONES, find_backbone
-from facerec.models.card import ALIGNMENTS, ModelCard, preprocessing_hash, read_card, write_card
+from facerec.models.card import ALIGNMENTS, ModelCard, read_card, write_card
+from facerec.models.converted import remove_stale
 from facerec.models.network import CLASSIFY, METRIC, Network
-
-CARD, WEIGHTS = "model.json", "weights.safetensors"
+from facerec.models.weights import CARD, WEIGHTS, fingerprint, foreign, unreadable
 
 
 def describe(
@@ -71,23 +71,26 @@ def _stored(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _fingerprint(card: ModelCard, tensors: dict[str, Tensor]) -> str:
-    digest = preprocessing_hash(card)
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return fingerprint(
+        card,
+        (
+            (name, str(tensor.dtype), tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+            for name, tensor in sorted(tensors.items())
+        ),
+    )
 
 
 def save_model(network: Network, folder: Path, card: ModelCard, dtype: torch.dtype = torch.float32) -> ModelCard:
     """Write a model folder and return its card, with the fingerprint. Weights are stored as `dtype`.
 
-    The stored values define the model: what is saved as float16 is the float16 model from then on. Raises ModelError if
+    The stored values define the model: what is saved as float16 is the float16 model from then on. A converted file of
+    other weights goes. Raises ModelError if
     the weights cannot be written, OSError for the card.
     """
     tensors = _stored(network, dtype)
     card = dataclasses.replace(card, fingerprint=_fingerprint(card, tensors))
     folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder, card)
     _write_tensors(tensors, folder / WEIGHTS)
     write_card(card, folder / CARD)
     return card
@@ -104,7 +107,7 @@ def load_model(folder: Path, drop_blocks: Sequence[str] = ()) -> tuple[Network, 
     card = read_card(folder / CARD)
     tensors = _read_tensors(folder / WEIGHTS)
     if _fingerprint(card, tensors) != card.fingerprint:
-        raise ModelError(f"{folder}: {WEIGHTS} is not the file its {CARD} was written for; copy the folder again")
+        raise foreign(folder)
     if card.backbone not in BACKBONES:
         raise ModelError(
             f"{folder}: no backbone '{card.backbone}' in this facerec; upgrade it, or copy the folder again"
@@ -143,10 +146,8 @@ def _smaller(card: ModelCard, network: Network, tensors: dict[str, Tensor]) -> M
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file; the model folder is incomplete") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: broken or unreadable ({error}); copy the model again") from error
+        raise unreadable(path, error) from error
 
 
 def _write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -1,14 +1,16 @@
-"""Store a finished run as the shipped model: float16 weights, the int8 file, their thresholds, cohorts and cards.
+"""Store a finished run as the shipped model: float16 weights, OpenVINO's files, thresholds, cohorts and cards.
 
     .venv/bin/python scripts/default_model/ship_model.py RUN --data DIR
+    .venv/bin/python scripts/default_model/ship_model.py --converted --data DIR   # OpenVINO's file alone, anew
     .venv/bin/python scripts/default_model/ship_model.py --int8 --data DIR        # the int8 file alone, anew
     .venv/bin/python scripts/default_model/ship_model.py --lfw RESULT.json ...
 
 RUN is an --output of `facerec train`. DIR holds `faces/`, `faces_small/` and `splits/`. The float16 and the int8 file
 are models of their own: thresholds, validation figures and the probability that a match is right
 (scripts/studies/posterior.py) are measured with each shipped file. The int8 file is calibrated on training crops. The
-cohort is the embedding of one crop of each person in `splits/cohort.txt`. Its mean is not moved to that of good photos:
-that made thresholds worse (scripts/studies/cohort.py). RESULT.json is the output of `facerec evaluate verification
+file by which OpenVINO runs the float16 model is no model of its own: it must give the same distances. The cohort is the
+embedding of one crop of each person in `splits/cohort.txt`. Its mean is not moved to that of good photos: that made
+thresholds worse (scripts/studies/cohort.py). RESULT.json is the output of `facerec evaluate verification
 --json` for one of the two files. It is stored in that file's card, and nothing is chosen by it.
 """
 
@@ -51,6 +53,7 @@ SOURCE = (
 )
 COHORT_SOURCE = "CelebA: the people of splits/cohort.txt, one low-resolution photo each"
 CALIBRATION = 512  # crops that give the ranges of the int8 file's activations
+CHECKED = 2000  # crops on which the converted file is compared with torch
 INT8 = SHIPPED_MODEL / "int8.xml"
 
 
@@ -99,17 +102,20 @@ def ship(run: Path, data: Path) -> None:
     ship_cohort(SHIPPED_MODEL, data)
     card = dataclasses.replace(card, **judge(SHIPPED_MODEL, validation))
     save_model(network, SHIPPED_MODEL, card, torch.float16)
+    ship_converted(data)
+
+
+def ship_converted(data: Path) -> None:
+    """Write the file by which OpenVINO runs the float16 model. Prints how far its distances are off."""
+    exported = export_model(None, SHIPPED_MODEL, "openvino", "fp32", lambda side: some_crops(data, CHECKED, side))
+    parity = exported.parity
+    print(f"fp32: distances of {parity.crops} faces off by {parity.mean:.1g}, at most {parity.largest:.1g}")
 
 
 def ship_int8(data: Path) -> None:
     """Write the files of the int8 model as `facerec export` does. Prints how far its distances are off."""
-    train, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
-    some = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
-
-    def faces(side: int) -> Crops:
-        return np.stack([aligned_crop(read_image(train.paths[i]), side) for i in some])
-
-    exported = export_model(None, SHIPPED_MODEL, "openvino", "int8", faces)
+    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    exported = export_model(None, SHIPPED_MODEL, "openvino", "int8", lambda side: some_crops(data, CALIBRATION, side))
     ship_cohort(INT8, data)
     card, own = read_card(INT8.with_suffix(".json")), judge(INT8, validation)
     write_card(dataclasses.replace(card, **own | {"results": own["results"] | card.results}), INT8.with_suffix(".json"))
@@ -118,6 +124,13 @@ def ship_int8(data: Path) -> None:
     for model in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
         print(model.name, read_card(model).threshold["distance"], read_card(model).results)
     print(f"{sum(path.stat().st_size for path in SHIPPED_MODEL.iterdir()) / 2**20:.1f} MiB in all")
+
+
+def some_crops(data: Path, count: int, side: int) -> Crops:
+    """(count, side, side, 3) uint8 crops of people the model was trained on, always the same ones."""
+    train, _ = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    some = np.random.default_rng(0).permutation(len(train))[:count]
+    return np.stack([aligned_crop(read_image(train.paths[i]), side) for i in some])
 
 
 def ship_cohort(model: Path, data: Path) -> None:
@@ -144,12 +157,15 @@ def main() -> None:
     """Parse the arguments and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--converted", action="store_true")
     parser.add_argument("--int8", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--lfw", type=Path, nargs="*", default=[], metavar="RESULT.json")
     options = parser.parse_args()
     if options.run:
         ship(options.run, options.data)
+    if options.converted:
+        ship_converted(options.data)
     if options.run or options.int8:
         ship_int8(options.data)
     for result in options.lfw:

@@ -25,9 +25,13 @@ def some_crops(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, 112, 112, 3), np.uint8)
 
 
-@pytest.fixture(params=["onnx", "torch"])
+def embedder_of(kind: str, toy: Path, tiny_model: Path) -> Embedder:
+    return TorchEmbedder(tiny_model) if kind == "torch" else load_embedder(str(toy if kind == "onnx" else tiny_model))
+
+
+@pytest.fixture(params=["onnx", "torch", "converted"])
 def embedder(request: pytest.FixtureRequest, toy: Path, tiny_model: Path) -> Embedder:
-    return load_embedder(str(toy if request.param == "onnx" else tiny_model))
+    return embedder_of(request.param, toy, tiny_model)
 
 
 # ---------------------------------------------------------------------------------------------------- both
@@ -47,12 +51,12 @@ def test_a_face_s_vector_does_not_depend_on_its_company(embedder: Embedder) -> N
     np.testing.assert_allclose(embedder.embed(crops)[[0, 7, BATCH, BATCH + 2]], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", ["onnx", "torch", "converted"])
 def test_any_number_of_crops_reaches_the_network_in_few_shapes(
     kind: str, toy: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The libraries keep a program, and its memory, for each shape."""
-    embedder: Any = load_embedder(str(toy if kind == "onnx" else tiny_model))
+    embedder: Any = embedder_of(kind, toy, tiny_model)
     network, lengths = embedder._network, []
 
     def counted(pixels: Any) -> Any:
