@@ -6,11 +6,11 @@ date or made again before use.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery.calibration_cache import load_search
@@ -20,7 +20,7 @@ from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
 from facerec.gallery.vetoed_faces import VetoedFaces, state_of
 from facerec.gallery.vetoes import pairs_by_name
-from facerec.search.index import FlatIndex
+from facerec.search.index import FlatIndex, Ids
 from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
 from facerec.types import Vectors
@@ -78,15 +78,15 @@ class PeopleCache:
             self._search = load_search(self._store)
         return self._search
 
-    def add(self, before: str, after: str, template: int, person: str, vector: NDArray[np.float32]) -> None:
-        """Add a template that was just enrolled to the people in memory.
+    def add(self, before: str, after: str, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
+        """Add templates that were just enrolled to the people in memory; the arguments are those of `PeopleIndex.add`.
 
-        before, after: the generations around the transaction that enrolled it. template: its number in the database.
+        before, after: the generations around the transaction that enrolled them. ids: their numbers in the database.
         Does nothing if the people in memory are not of the generation `before`; `current` then reads what is new.
         """
         people, self._people = self._people, None  # not to be used if Ctrl-C leaves the change half made
         if people is not None and self.generation == before:
-            people.add(np.array([template]), [person], vector[None])
+            people.add(ids, owners, vectors)
             self.generation = after
         self._people = people
 

@@ -279,6 +279,27 @@ def test_every_change_even_by_hand_changes_the_generation(folder: Path) -> None:
         assert gallery.check().problems == ("'Anna' has no template; remove them",)
 
 
+def test_many_photos_are_enrolled_at_once_all_or_none(folder: Path, tmp_path: Path) -> None:
+    named = [(name, template(number)) for number, name in enumerate(["Ann", "Bob", "Ann", "Cy"])]
+    with opened(folder) as gallery, opened(folder) as beside, opened(tmp_path / "one by one") as other:
+        for each in named:
+            other.add(*each)
+        assert nearest(gallery, 0) is None
+        assert gallery.add_all(named[:2]) == [True, True]
+        assert nearest(gallery, 1) == "Bob"
+        with pytest.raises(GalleryError, match="already enrolled as 'Bob'"):
+            gallery.add_all([*named[2:], ("Dan", template(1))])
+        assert gallery.templates == 2
+        assert {*gallery.names(), *beside.names()} == {"Ann", "Bob"}
+        assert gallery.add_all([*named, ("Cy", template(3))]) == [False, False, True, True, False]
+        assert gallery.add_all([]) == []
+        for each in (gallery, beside):
+            assert each.names() == other.names()
+            np.testing.assert_array_equal(each.mean_templates()[1], other.mean_templates()[1])
+        assert [entry.action for entry in gallery.log()[0][-4:]] == ["enrolled"] * 4
+        assert gallery.check().problems == ()
+
+
 def test_check_names_what_is_wrong(folder: Path) -> None:
     with opened(folder) as gallery:
         for number in range(3):
