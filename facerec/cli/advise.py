@@ -8,6 +8,7 @@ import click
 
 from facerec.cli import common
 from facerec.cli.offers import some
+from facerec.cli.progress import show_progress
 from facerec.errors import ConfigError
 from facerec.models.names import NAMES
 from facerec.models.places import SHIPPED
@@ -51,7 +52,7 @@ def advise(folder: Path, aligned: bool, backbone: str, input_size: int | None, a
     mode = "metric" if aligned else "classify"
     network = Network(backbone, 2, mode=mode, input_size=input_size or 0, pretrained=True).eval()
     advice, failures = look_at(
-        photos, network, faces=aligned, watch=lambda paths, total: common.show_progress(paths, "Looking", total)
+        photos, network, faces=aligned, watch=lambda paths, total: show_progress(paths, "Looking", total)
     )
     for failure in failures:
         common.warn(failure)

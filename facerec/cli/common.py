@@ -1,11 +1,11 @@
-"""What the commands share: options, progress bars, JSON lines, and library errors as one line on stderr."""
+"""What the commands share: options, JSON lines, and library errors as one line on stderr."""
 
 import functools
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from facerec.cli.arguments import in_options
 from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.offers import some
+from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
@@ -275,31 +276,6 @@ def same_or_not(answer: "Verification", explain: bool) -> str:
     return f"{said}: {f'distance {answer.distance:.2f}' if answer.same == looks_within else answer.reason}"
 
 
-def show_progress(
-    items: Iterable[T], label: str, total: int, counts: Callable[[T], bool] = lambda item: True
-) -> Iterator[T]:
-    """Yield `items` and show a progress bar, if stderr is a terminal and --quiet is not given.
-
-    counts: says whether an item is one of the `total`. The bar is shown while the next item is worked on, and hidden
-    while the caller prints one.
-    """
-    if is_quiet() or not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
-    task, waiting = bar.add_task(label, total=total), iter(items)
-    while True:
-        with bar:
-            item = next(waiting, _NO_MORE)
-        if isinstance(item, _NoMore):
-            return
-        bar.advance(task, counts(item))
-        yield item
-
-
 class Watched(Iterator[T]):
     """Photos behind a progress bar. A photo's `error`, or each of its remarks, is a line on stderr.
 
@@ -325,13 +301,6 @@ class Watched(Iterator[T]):
         if odd := getattr(photo, "remarks", ()):
             tell_remarks(photo.path, odd)  # type: ignore[attr-defined]
         return photo
-
-
-class _NoMore:
-    """Marks the end of the items."""
-
-
-_NO_MORE = _NoMore()
 
 
 def photos_of(photos: int, people: int, photo: str = "photo") -> str:

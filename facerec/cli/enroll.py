@@ -13,6 +13,7 @@ import click
 from facerec.cli import common, detector_options
 from facerec.cli.asking import asked
 from facerec.cli.offers import people
+from facerec.cli.progress import show_progress
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
 from facerec.photos.folders import find_photos, no_people, people_and_loose
@@ -101,7 +102,7 @@ def enroll(
             _emit(path, name, "failed", reason)
         rules = {"several": several, "force": force, "again": again}
         run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
-        results = _told(common.show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
+        results = _told(show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
         if common.at_terminal() and not as_json:
             results = _settled(gallery, results, run)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))

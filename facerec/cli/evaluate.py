@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common, detector_options
+from facerec.cli.progress import show_progress
 from facerec.cli.tables import show_tables
 from facerec.settings import split_names
 
@@ -197,7 +198,7 @@ def _settings(
     from facerec.faces.settings import DetectorSettings
 
     looks = DetectorSettings(**faces)
-    return RunSettings(model, drop_blocks, aligned, looks, skip_missing, report, common.show_progress, common.remark)
+    return RunSettings(model, drop_blocks, aligned, looks, skip_missing, report, show_progress, common.remark)
 
 
 def _show(run: "Run", as_json: bool) -> None:

@@ -8,6 +8,7 @@ import click
 
 from facerec.cli import common, detector_options
 from facerec.cli.offers import some
+from facerec.cli.progress import show_progress
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def migrate(
     report = None
     with open_model_change(gallery_folder, embedder) as change:
         steps = run(change, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
-        for step in common.show_progress(
-            steps, "Embedding", change.store.templates, lambda s: not isinstance(s, Report)
-        ):
+        for step in show_progress(steps, "Embedding", change.store.templates, lambda s: not isinstance(s, Report)):
             if isinstance(step, Report):
                 report = step
             elif step.problem is not None:

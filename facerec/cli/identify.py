@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from facerec.cli import common, detector_options
+from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, NoFaceError
 from facerec.text import UNKNOWN, printable
@@ -91,7 +92,7 @@ def identify(
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
         results = results if pictures is None else annotate(results, pictures)
-        shown = common.show_progress(results, "Identifying", len(paths), lambda face: face.position == 0)
+        shown = show_progress(results, "Identifying", len(paths), lambda face: face.position == 0)
         if as_json:
             counts = _tell(shown, lambda result: common.emit(_as_json(result, limit, top or TOP)))
         else:

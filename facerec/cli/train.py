@@ -17,6 +17,7 @@ import click
 
 from facerec.cli import common, detector_options
 from facerec.cli.offers import some
+from facerec.cli.progress import show_progress
 from facerec.errors import ConfigError
 from facerec.models.names import NAMES
 from facerec.settings import build_settings, read_settings, read_values
@@ -212,7 +213,7 @@ def _settings(
 
 
 def _bar(photos: Iterator[T], total: int) -> Iterator[T]:
-    return common.show_progress(photos, "Aligning", total)
+    return show_progress(photos, "Aligning", total)
 
 
 class _Bar:

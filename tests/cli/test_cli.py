@@ -197,15 +197,16 @@ def test_the_progress_bar_is_gone_when_a_line_is_printed() -> None:
     """On a terminal that shows both stdout and stderr, as people have it."""
     code = """
 import click
-from facerec.cli import common
-for i in common.show_progress(iter(range(3)), "Looking", 2, lambda i: i < 2):
+from facerec.cli.progress import show_progress
+for i in show_progress(iter(range(3)), "Looking", 2, lambda i: i < 2):
     click.echo(f"answer {i}")
 """
     shown = shown_on_a_terminal(code)
     assert b"Looking" in shown
     before = re.findall(rb"(.{4})answer \d\r\n", shown, re.DOTALL)
     assert before == [b"\x1b[2K"] * 3, "each answer stands on a line that was cleared"
-    assert b"100%" in shown
+    assert re.search(rb"1/2.* 50%", shown), "it moves with the first photo"
+    assert re.search(rb"2/2.*100%.* photos/s", shown)
 
 
 def test_a_terminal_shows_colour_unless_it_is_told_not_to() -> None:
