@@ -92,12 +92,12 @@ NOTHING = Found(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), n
 def iou(box: Points, boxes: Points) -> Points:
     """(N,) intersection over union of one box (4,) with (N, 4) boxes."""
     shared = _shared(box, boxes)
-    return shared / (_areas(boxes) + _areas(box[None]) - shared)
+    return np.divide(shared, _areas(boxes) + _areas(box[None]) - shared)
 
 
 def covered(box: Points, boxes: Points) -> Points:
     """(N,) the part of each of (N, 4) boxes that lies in one box (4,)."""
-    return _shared(box, boxes) / _areas(boxes)
+    return np.divide(_shared(box, boxes), _areas(boxes))
 
 
 def _shared(box: Points, boxes: Points) -> Points:
@@ -106,7 +106,7 @@ def _shared(box: Points, boxes: Points) -> Points:
 
 
 def _areas(boxes: Points) -> Points:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
 def smaller_share(box: Points, boxes: Points) -> Points:
