@@ -1,22 +1,20 @@
 """MTCNN's three networks, one after another: photos -> boxes, five landmarks and scores.
 
 Source: K. Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks", 2016.
-The networks and their weights are those of facenet-pytorch 2.5.3, which only this file uses. What happens between them
-is what its `detect_face` does, except that a photo's faces never depend on the other photos that are looked at with it.
+The networks are those of facenet-pytorch 2.5.3. What happens between them is what its `detect_face` does, except that a
+photo's faces never depend on the other photos that are looked at with it.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerec.faces.alignment import Points
-from facerec.faces.found import Found, distinct, smaller_share
-from facerec.faces.pyramid import CELL, STRIDE, Photo, Pixels, Sheet, packed, tiles
+from facerec.faces.boxes import moved, overlaps, smaller_shares, squares, unrepeated
+from facerec.faces.cascade_networks import network
+from facerec.faces.found import Found
+from facerec.faces.pyramid import CELL, STRIDE, Sheet, packed, tiles
+from facerec.faces.sums import Photos, Pixels, Places
 from facerec.models.running import batches, require_own_process
 from facerec.types import Image
 
@@ -27,189 +25,121 @@ _SIZES = (64, 16, 4)  # of batches. Alone, an input would go through other progr
 def cascade(images: Sequence[Image], min_face_size: int) -> list[Found]:
     """The faces of each (H, W, 3) uint8 RGB photo with sides of at least `min_face_size` pixels."""
     require_own_process()
-    photos = [Photo(image) for image in images]
-    boxes = _proposed(photos, min_face_size)
-    boxes = _refined(photos, boxes)
-    return _judged(photos, boxes)
+    photos = Photos(images)
+    owners, boxes = _proposed(photos, min_face_size)
+    owners, boxes = _refined(photos, owners, boxes)
+    return _judged(photos, owners, boxes)
 
 
 # ---- the first network: squares in the photo at many sizes ----------------------------------------------------------
 
 
-def _proposed(photos: Sequence[Photo], min_face_size: int) -> list[Points]:
-    """The squares (N, 4) of each photo that may hold a face."""
-    cut = [tile for number, photo in enumerate(photos) for tile in tiles(number, photo, min_face_size)]
-    found = [_seen_in_sheet(sheet) for sheet in packed(cut)]
-    nothing = (np.zeros((0, 9), np.float32), np.zeros(0, np.int64), np.zeros(0))
-    rows, owners, levels = (np.concatenate(part) for part in zip(nothing, *found, strict=True))
-    return [_proposed_in(rows[owners == number], levels[owners == number]) for number in range(len(photos))]
+def _proposed(photos: Photos, min_face_size: int) -> tuple[Places, Points]:
+    """The squares that may hold a face: the numbers of their photos (N,), rising, and the squares (N, 4)."""
+    sheets = packed([tile for number in range(len(photos.shapes)) for tile in tiles(photos, number, min_face_size)])
+    outputs = network("pnet").run(sheet.pixels() for sheet in sheets)
+    seen = [_seen(*each) for each in zip(sheets, outputs, strict=True)]
+    places = np.concatenate([np.zeros((0, 4), np.int64), *(where for where, _ in seen)])
+    rows = np.concatenate([np.zeros((0, 9), np.float32), *(what for _, what in seen)])
+    order = np.lexsort((*places.T[:0:-1], -rows[:, 4], places[:, 0]))  # of each photo, the most likely first
+    places, rows = places[order], rows[order]
+    for levels, most in ((places[:, 1], 0.5), (None, 0.7)):
+        best = _best(places[:, 0], rows[:, :4], most, levels)
+        places, rows = places[best], rows[best]
+    boxes, corrections = rows[:, :4], rows[:, 5:]
+    return places[:, 0], squares(moved(boxes, corrections, boxes[:, 2:] - boxes[:, :2]))
 
 
-def _seen_in_sheet(sheet: Sheet) -> tuple[Points, NDArray[np.int64], NDArray[np.float64]]:
-    """What the first network sees on a sheet.
+def _seen(sheet: Sheet, output: Pixels) -> tuple[Places, Points]:
+    """What the first network sees on a sheet, of which it gives (1, rows, columns, 6).
 
-    (N, 9) boxes in the photo's pixels, scores, corrections; the photos (N,); the scales of their levels (N,).
+    (N, 4) places: numbers of photo and level, row and column there. (N, 9): boxes in the photo's pixels, scores,
+    corrections.
     """
-    with _inference():
-        corrections, scores = _first_network(sheet)
-    owners = sheet.owners()
+    output, owners = output[0], sheet.owners()
+    scores = _scores(output)
     rows, columns = np.nonzero((scores >= _THRESHOLDS[0]) & (owners >= 0))
     owners = owners[rows, columns]
-    scales = np.array([tile.scale for tile in sheet.tiles])[owners]
-    starts = np.array([(tile.left, tile.top) for tile in sheet.tiles]) - sheet.places[:, ::-1]
-    corners = (STRIDE * np.column_stack([columns, rows]) + starts[owners]).astype(np.float32)
-    exact = scales.astype(np.float32)[:, None]
-    boxes = [np.floor((corners + 1) / exact), np.floor((corners + CELL) / exact)]
-    seen = np.column_stack([*boxes, scores[rows, columns], corrections[:, rows, columns].T])
-    return seen, np.array([tile.photo for tile in sheet.tiles])[owners], scales
-
-
-def _first_network(sheet: Sheet) -> tuple[Points, Points]:
-    """The corrections (4, rows, columns) and scores (rows, columns) of the squares of a sheet."""
-    import torch
-
-    network = _networks()[0]
-    maps = network.prelu1(network.conv1(torch.from_numpy(sheet.pixels[None])))
-    sheet.extend_edges(maps[0].numpy())
-    maps = network.prelu2(network.conv2(network.pool1(maps)))
-    maps = network.prelu3(network.conv3(maps))
-    return network.conv4_2(maps)[0].numpy(), network.conv4_1(maps).softmax(1)[0, 1].numpy()
-
-
-def _proposed_in(seen: Points, levels: NDArray[np.float64]) -> Points:
-    """The squares (N, 4) of one photo, from what was seen (N, 9) at its levels (N,); the most likely first."""
-    kept = [np.flatnonzero(levels == level) for level in np.unique(levels)[::-1]]
-    seen = np.concatenate([seen[:0], *(seen[which][_best(seen[which], 0.5)] for which in kept)])
-    seen = seen[_best(seen, 0.7)]
-    sides = seen[:, 2:4] - seen[:, :2]
-    return _square(_moved(seen[:, :4], seen[:, 5:], sides))
+    starts = np.array([(tile.top, tile.left) for tile in sheet.tiles]) - sheet.places
+    corners = STRIDE * np.column_stack([rows, columns]) + starts[owners]
+    scales = np.array([tile.level.scale for tile in sheet.tiles], np.float32)[owners, None]
+    edges = [np.floor((corners[:, ::-1] + np.float32(far)) / scales) for far in (1, CELL)]
+    levels = np.array([(tile.level.photo, tile.level.number) for tile in sheet.tiles])
+    found = np.column_stack([*edges, scores[rows, columns], output[rows, columns, 2:]])
+    return np.column_stack([levels[owners], corners]), found
 
 
 # ---- the second and the third: squares cut from the photo -----------------------------------------------------------
 
 
-def _refined(photos: Sequence[Photo], boxes: Sequence[Points]) -> list[Points]:
-    """The squares (N, 4) that may still hold a face, moved to where it lies."""
-    boxes, (corrections, scores) = _read(photos, boxes, 24, _networks()[1])
-    refined = []
-    for own, correction, score in zip(boxes, corrections, scores, strict=True):
-        kept = score[:, 1] > _THRESHOLDS[1]
-        rows = np.column_stack([own, score[:, 1]])[kept]
-        best = _best(rows, 0.7)
-        refined.append(_square(_corrected(rows[best, :4], correction[kept][best])))
-    return refined
+def _refined(photos: Photos, owners: Places, boxes: Points) -> tuple[Places, Points]:
+    """The squares that may still hold a face, moved to where it lies; and their photos."""
+    owners, boxes, output = _read(photos, owners, boxes, "rnet", 24, 6)
+    scores = _scores(output)
+    order = np.lexsort((-scores, owners))
+    order = order[scores[order] > _THRESHOLDS[1]]
+    best = order[_best(owners[order], boxes[order], 0.7)]
+    return owners[best], squares(_corrected(boxes[best], output[best, 2:]))
 
 
-def _judged(photos: Sequence[Photo], boxes: Sequence[Points]) -> list[Found]:
+def _judged(photos: Photos, owners: Places, boxes: Points) -> list[Found]:
     """The faces of each photo."""
-    boxes, (corrections, landmarks, scores) = _read(photos, boxes, 48, _networks()[2])
-    return [_faces(*each) for each in zip(boxes, corrections, landmarks, scores, strict=True)]
-
-
-def _faces(boxes: Points, corrections: Points, landmarks: Points, scores: Points) -> Found:
-    kept = scores[:, 1] > _THRESHOLDS[2]
-    boxes, scores = boxes[kept], scores[kept, 1]
+    owners, boxes, output = _read(photos, owners, boxes, "onet", 48, 16)
+    scores = _scores(output)
+    order = np.lexsort((-np.arange(len(owners)), -scores, owners))  # of equal scores, the last comes first
+    order = order[scores[order] > _THRESHOLDS[2]]
+    owners, boxes, scores, output = owners[order], boxes[order], scores[order], output[order]
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]  # (N, 1, 2)
-    points = sides * landmarks[kept].reshape(-1, 2, 5).swapaxes(1, 2) + boxes[:, None, :2] - 1
-    boxes = _corrected(boxes, corrections[kept])
-    best = distinct(scores, lambda face, kept: bool(smaller_share(boxes[face], boxes[kept]).max() > 0.7))
-    return Found(boxes[best], points[best], scores[best])
+    points = sides * output[:, 6:].reshape(-1, 2, 5).swapaxes(1, 2) + boxes[:, None, :2] - 1
+    faces = Found(_corrected(boxes, output[:, 2:6]), points, scores)
+    return [
+        faces.keep(own[unrepeated(smaller_shares(faces.boxes[own]) > 0.7)])
+        for own in (np.flatnonzero(owners == number) for number in range(len(photos.shapes)))
+    ]
 
 
-def _read(photos: Sequence[Photo], boxes: Sequence[Points], side: int, network: Any) -> tuple[list[Points], list[Any]]:
-    """What a network says of each photo's squares that meet the photo: those squares, and its outputs for them."""
-    crops, kept = [np.zeros((0, 3, side, side), np.float32)], []
-    for photo, own in zip(photos, boxes, strict=True):
-        corners = np.trunc(own).astype(np.int64)
-        corners = np.hstack(
-            [np.maximum(corners[:, :2], 1) - 1, np.minimum(corners[:, 2:], (photo.width, photo.height))]
-        )
-        meets = (corners[:, :2] < corners[:, 2:]).all(1)
-        crops.append(photo.crops(corners[meets], side))
-        kept.append(own[meets])
-    ends = np.cumsum([len(own) for own in kept])[:-1]
-    return kept, [np.split(output, ends) for output in _run(network, np.concatenate(crops))]
+def _read(
+    photos: Photos, owners: Places, boxes: Points, name: str, side: int, width: int
+) -> tuple[Places, Points, Points]:
+    """What a network says of the squares that meet their photos: their photos, those squares, its outputs (N, width)."""
+    corners = np.trunc(boxes).astype(np.int64)
+    corners = np.hstack([np.maximum(corners[:, :2], 1) - 1, np.minimum(corners[:, 2:], photos.shapes[owners, ::-1])])
+    meets = (corners[:, :2] < corners[:, 2:]).all(1)
+    owners, boxes, corners = owners[meets], boxes[meets], corners[meets]
+    parts = list(batches(len(owners), _SIZES))
+
+    def inputs() -> Iterator[Pixels]:
+        for part, size in parts:
+            batch = np.zeros((size, side, side, 4), np.float32)
+            batch[: part.stop - part.start] = photos.crops(owners[part], corners[part], side)
+            yield batch
+
+    outputs = zip(network(name).run(inputs()), parts, strict=True)
+    filled = [output[: part.stop - part.start] for output, (part, _) in outputs]
+    return owners, boxes, np.concatenate([np.zeros((0, width), np.float32), *filled])
 
 
-def _run(network: Any, crops: Pixels) -> list[Points]:
-    """The network's outputs for (N, 3, S, S) crops, which it gets in batches of a few sizes."""
-    import torch
-
-    outputs = []
-    with _inference():
-        for part, size in batches(max(len(crops), 1), _SIZES):
-            batch = np.zeros((size, *crops.shape[1:]), np.float32)
-            batch[: len(crops[part])] = crops[part]
-            outputs.append([output.numpy()[: len(crops[part])] for output in network(torch.from_numpy(batch))])
-    return [np.concatenate(output) for output in zip(*outputs, strict=True)]
+# ---- what all three need --------------------------------------------------------------------------------------------
 
 
-# ---- boxes ----------------------------------------------------------------------------------------------------------
+def _scores(output: Points) -> Points:
+    """The scores (...) of *face*, from the raw ones of *no face* and *face* that begin a network's outputs (..., n)."""
+    doubt = np.minimum(output[..., 0] - output[..., 1], 80)  # so that `exp` is finite
+    return 1 / (1 + np.exp(doubt))
+
+
+def _best(owners: Places, boxes: Points, most: float, levels: Places | None = None) -> Places:
+    """Which of (N, 4) boxes stay: of those of one photo, and one level, whose IoU is above `most`, only the first."""
+    kept = [np.zeros(0, np.int64)]
+    for number in np.unique(owners):
+        own = np.flatnonzero(owners == number)
+        repeats = overlaps(boxes[own]) > most
+        if levels is not None:
+            repeats &= levels[own, None] == levels[own]
+        kept.append(own[unrepeated(repeats)])
+    return np.concatenate(kept)
 
 
 def _corrected(boxes: Points, corrections: Points) -> Points:
     """(N, 4) boxes whose edges are moved by (N, 4) shares of their sides, in whole pixels."""
-    return _moved(boxes, corrections, boxes[:, 2:] - boxes[:, :2] + 1)
-
-
-def _moved(boxes: Points, shares: Points, sides: Points) -> Points:
-    moved = boxes.copy()
-    moved += shares * np.tile(sides, 2)
-    return moved
-
-
-def _square(boxes: Points) -> Points:
-    """(N, 4) boxes, the shorter sides made as long as the longer."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    longer = sides.max(1, keepdims=True)
-    squares = np.empty_like(boxes)
-    squares[:, :2] = boxes[:, :2] + sides * 0.5 - longer * 0.5
-    squares[:, 2:] = squares[:, :2] + longer
-    return squares
-
-
-def _best(rows: Points, most: float) -> NDArray[np.int64]:
-    """Of (N, 5 or more) boxes and scores whose IoU is above `most` only the best; the best of all first."""
-    import torch
-    from torchvision.ops import nms
-
-    return nms(torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4]), most).numpy()
-
-
-# ---- torch ----------------------------------------------------------------------------------------------------------
-
-_DTYPE = threading.Lock()  # the default type is the whole process's
-
-
-@cache
-def _networks() -> tuple[Any, Any, Any]:
-    """MTCNN's three networks, loaded with the first photo: importing torch takes seconds."""
-    from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-
-    return PNet().eval(), RNet().eval(), ONet().eval()
-
-
-@contextmanager
-def _inference() -> Iterator[None]:
-    """Compute without gradients, in float32: layers take torch's default type, which a caller may change."""
-    import torch
-
-    with _float32(), torch.inference_mode():
-        yield
-
-
-@contextmanager
-def _float32() -> Iterator[None]:
-    """Make float32 torch's default type for a moment: facenet-pytorch uses the default, which a caller may change."""
-    import torch
-
-    if torch.get_default_dtype() == torch.float32:
-        yield
-        return
-    with _DTYPE:
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(default)
+    return moved(boxes, corrections, boxes[:, 2:] - boxes[:, :2] + 1)

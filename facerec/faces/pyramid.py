@@ -14,80 +14,55 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.types import Image
-
-Pixels = NDArray[np.float32]
+from facerec.faces.sums import Photos, Pixels
 
 SHEET = 256  # pixels a side of a sheet; a shorter one has a height of SHEET / 2 or SHEET / 4
 CELL = 12  # pixels a side of the square that the first network judges
 STRIDE = 2  # pixels from one square to the next
+OUTSIDE = -1e6  # the mark of a sheet's pixels outside all tiles. The network adds it to what it pools, which then loses
 _FACTOR = 0.709  # from level to level; the authors'
 
 
-class Photo:
-    """An (H, W, 3) uint8 RGB photo, any rectangle of which can be scaled at once: it holds sums over its pixels."""
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A photo, given by its number, at one scale. number: the level's among those of the photo, the largest first."""
 
-    def __init__(self, image: Image) -> None:
-        self.height, self.width = image.shape[:2]
-        sums = np.zeros((3, self.height + 1, self.width + 1), np.uint32)  # differences are right even if it overflows
-        inside = sums[:, 1:, 1:]
-        np.cumsum(image.transpose(2, 0, 1), axis=1, dtype=np.uint32, out=inside)
-        np.cumsum(inside, axis=2, out=inside)
-        self._sums = sums
+    photos: Photos
+    photo: int
+    number: int
+    scale: float
 
-    def scaled(self, height: int, width: int) -> Pixels:
-        """The whole photo as (3, height, width) in -1..1, each pixel the mean of the area that it stands for."""
-        top, bottom = _windows(self.height, height)
-        left, right = _windows(self.width, width)
-        rows = self._sums[:, bottom] - self._sums[:, top]
-        return _in_range(rows[:, :, right] - rows[:, :, left], np.outer(bottom - top, right - left))
-
-    def crops(self, boxes: NDArray[np.int64], side: int) -> Pixels:
-        """(N, 4) rectangles left, top, right, bottom (excluded) as (N, 3, side, side) in -1..1, scaled alike."""
-        left, top, right, bottom = boxes.T[:, :, None]
-        (above, below), (before, behind) = _windows(bottom - top, side), _windows(right - left, side)
-        above, below = (top + above)[:, :, None], (top + below)[:, :, None]
-        before, behind = (left + before)[:, None], (left + behind)[:, None]
-        total = self._until(below, behind) - self._until(above, behind)
-        total += self._until(above, before) - self._until(below, before)
-        return _in_range(total, (below - above) * (behind - before)).swapaxes(0, 1)
-
-    def _until(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """The sums over the pixels above each row and left of each column, of each colour."""
-        return self._sums.reshape(3, -1).take(rows * (self.width + 1) + columns, axis=1)
-
-
-def _windows(length: int | NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each of `count` windows that cover `length` pixels starts, and where it ends."""
-    places = np.arange(count)
-    return places * length // count, -((-(places + 1) * length) // count)
-
-
-def _in_range(sums: NDArray[np.uint32], areas: NDArray[np.int64]) -> Pixels:
-    return (sums.astype(np.float32) / areas.astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125)
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Its height and width."""
+        height, width = self.photos.shapes[self.photo].tolist()
+        return int(height * self.scale + 1), int(width * self.scale + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A rectangle of a level. photo: the photo's number. scale: of the level. top, left: the rectangle's, even."""
+    """A rectangle of a level. top, left: its place there, even. height, width: at most SHEET."""
 
-    photo: int
-    scale: float
-    pixels: Pixels  # (3, H, W)
+    level: Level
     top: int
     left: int
+    height: int
+    width: int
+
+    def draw(self, into: Pixels) -> None:
+        """Fill (height, width, 4), see `Photos`."""
+        self.level.photos.scaled(self.level.photo, self.level.shape, self.top, self.left, into)
 
 
-def tiles(number: int, photo: Photo, min_face_size: int) -> list[Tile]:
+def tiles(photos: Photos, number: int, min_face_size: int) -> list[Tile]:
     """All levels of a photo, cut into tiles that fit a sheet. They overlap, so that no square is cut."""
     found, step = [], SHEET - CELL + STRIDE
-    for scale in scales(min(photo.height, photo.width), min_face_size):
-        level = photo.scaled(int(photo.height * scale + 1), int(photo.width * scale + 1))
-        height, width = level.shape[1:]
+    for i, scale in enumerate(scales(min(photos.shapes[number].tolist()), min_face_size)):
+        level = Level(photos, number, i, scale)
+        height, width = level.shape
         for top in range(0, max(height - CELL + STRIDE, 1), step):
             for left in range(0, max(width - CELL + STRIDE, 1), step):
-                part = level[:, top : top + SHEET, left : left + SHEET]
-                found.append(Tile(number, scale, part, top, left))
+                found.append(Tile(level, top, left, min(height - top, SHEET), min(width - left, SHEET)))
     return found
 
 
@@ -109,31 +84,19 @@ class Sheet:
     places: NDArray[np.int64]  # (N, 2)
     height: int
 
-    @cached_property
     def pixels(self) -> Pixels:
-        """(3, height, SHEET), zeros between the tiles."""
-        picture = np.zeros((3, self.height, SHEET), np.float32)
-        for tile, (y, x) in zip(self.tiles, self.places, strict=True):
-            picture[:, y : y + tile.pixels.shape[1], x : x + tile.pixels.shape[2]] = tile.pixels
+        """(1, height, SHEET, 4): red, green and blue, and the mark, which is OUTSIDE outside the tiles."""
+        picture = np.empty((1, self.height, SHEET, 4), np.float32)
+        picture[:] = (0, 0, 0, OUTSIDE)
+        for tile, (y, x) in zip(self.tiles, self.places.tolist(), strict=True):
+            tile.draw(picture[0, y : y + tile.height, x : x + tile.width])
         return picture
-
-    def extend_edges(self, maps: Pixels) -> None:
-        """Prepare the (C, height - 2, SHEET - 2) output of 3x3 pixels each for pooling in squares of STRIDE x STRIDE.
-
-        A square that ends beyond its tile would take in what lies there. It gets the tile's last row or column twice.
-        """
-        for tile, (y, x) in zip(self.tiles, self.places, strict=True):
-            bottom, right = y + tile.pixels.shape[1] - 2, x + tile.pixels.shape[2] - 2
-            if bottom % STRIDE:
-                maps[:, bottom, x:right] = maps[:, bottom - 1, x:right]
-            if right % STRIDE:
-                maps[:, y : bottom + 1, right] = maps[:, y : bottom + 1, right - 1]
 
     def owners(self) -> NDArray[np.int64]:
         """The network's output in rows and columns: the number of the tile that each square lies in, or -1."""
         owners = np.full(((self.height - CELL) // STRIDE + 1, (SHEET - CELL) // STRIDE + 1), -1)
-        for number, (tile, (y, x)) in enumerate(zip(self.tiles, self.places // STRIDE, strict=True)):
-            height, width = ((side - CELL + 1) // STRIDE + 1 for side in tile.pixels.shape[1:])
+        for number, (tile, (y, x)) in enumerate(zip(self.tiles, (self.places // STRIDE).tolist(), strict=True)):
+            height, width = ((side - CELL + 1) // STRIDE + 1 for side in (tile.height, tile.width))
             owners[y : y + height, x : x + width] = number
         return owners
 
@@ -142,11 +105,11 @@ def packed(tiles: Sequence[Tile]) -> list[Sheet]:
     """Sheets with all tiles: the tallest first, each on the first shelf with room for it; then shelf above shelf."""
     shelves: list[tuple[int, list[tuple[int, Tile]]]] = []  # each: its height, and its tiles with their left ends
     free: list[int] = []  # the first free column of each shelf
-    for tile in sorted(tiles, key=lambda tile: -tile.pixels.shape[1]):
-        width = _even(tile.pixels.shape[2])
+    for tile in sorted(tiles, key=lambda tile: -tile.height):
+        width = _even(tile.width)
         shelf = next((i for i, used in enumerate(free) if used + width <= SHEET), len(free))
         if shelf == len(free):
-            shelves.append((_even(tile.pixels.shape[1]), []))
+            shelves.append((_even(tile.height), []))
             free.append(0)
         shelves[shelf][1].append((free[shelf], tile))
         free[shelf] += width
