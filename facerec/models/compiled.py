@@ -15,19 +15,26 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 def compile_network(
-    model: bytes, weights: bytes = b"", *, precision: str = "f32", shape: Sequence[int] | None = None
+    model: bytes,
+    weights: bytes = b"",
+    *,
+    precision: str = "f32",
+    shape: Sequence[int] | None = None,
+    at_once: bool = False,
 ) -> Any:
-    """Compile a network: an `openvino.CompiledModel`, which answers one call at a time.
+    """Compile a network: an `openvino.CompiledModel`, which answers one call at a time with all cores.
 
     model: the content of an ONNX file, or of an .xml file, whose .bin file is `weights`. precision: "f32" or "bf16",
-    what it computes in. shape: of the input, if it shall be fixed. What was compiled is kept for the next process
-    (`kept_networks`). Raises RuntimeError, whose last line says why, if OpenVINO cannot read the model.
+    what it computes in. shape: of the input, if it shall be fixed. at_once: several calls are answered at the same
+    time, each with one core; small networks gain little from several cores. What was compiled is kept for the next
+    process (`kept_networks`). Raises RuntimeError, whose last line says why, if OpenVINO cannot read the model.
     """
     require_own_process()
     openvino = import_openvino()
     core = openvino.Core()
     # Threads that are bound to cores would share them with those of another process while other cores are idle.
-    how = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+    hint = "THROUGHPUT" if at_once else "LATENCY"
+    how = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint, "ENABLE_CPU_PINNING": False}
     digest = hashlib.sha256(model)
     digest.update(weights)
     path = kept_at(openvino.__version__, digest.hexdigest(), shape, sorted(how.items()))
