@@ -10,7 +10,7 @@ Mask = NDArray[np.bool_]
 
 def moved(boxes: Points, shares: Points, sides: Points) -> Points:
     """The boxes with their edges moved by shares (N, 4) of their sides (N, 2)."""
-    return boxes + shares * np.tile(sides, 2)
+    return np.add(boxes, shares * np.tile(sides, 2))
 
 
 def squares(boxes: Points) -> Points:
@@ -24,13 +24,13 @@ def squares(boxes: Points) -> Points:
 def overlaps(boxes: Points) -> Points:
     """(N, N) intersection over union of all pairs."""
     shared, areas = _shared(boxes, 0), _areas(boxes, 0)
-    return shared / (areas[:, None] + areas - shared)
+    return np.divide(shared, areas[:, None] + areas - shared)
 
 
 def smaller_shares(boxes: Points) -> Points:
     """(N, N) the part of the smaller box that lies in the other, of all pairs; in whole pixels."""
     areas = _areas(boxes, 1)
-    return _shared(boxes, 1) / np.minimum(areas[:, None], areas)
+    return np.divide(_shared(boxes, 1), np.minimum(areas[:, None], areas))
 
 
 def _shared(boxes: Points, more: int) -> Points:
@@ -42,19 +42,19 @@ def _shared(boxes: Points, more: int) -> Points:
 
 
 def _areas(boxes: Points, more: int) -> Points:
-    return (boxes[:, 2] - boxes[:, 0] + np.float32(more)) * (boxes[:, 3] - boxes[:, 1] + np.float32(more))
+    return (boxes[:, 2:] - boxes[:, :2] + np.float32(more)).prod(1)
 
 
 def unrepeated(repeats: Mask) -> Mask:
     """Which of N candidates stay, the best of which come first; repeats: (N, N), symmetric.
 
-    A candidate stays unless it repeats one before it that stays. (Which ones stay is settled from the first on: after
-    each round, at least one more.)
+    A candidate stays unless it repeats one before it that stays.
     """
+    # Each round settles at least one more of them, from the first on; a few rounds are enough.
     before = np.triu(repeats, 1)
     stay = np.ones(len(repeats), bool)
     while True:
-        settled = ~before[stay].any(0)
-        if (settled == stay).all():
+        settled = np.logical_not(before[stay].any(axis=0))
+        if np.array_equal(settled, stay):
             return stay
         stay = settled

@@ -101,7 +101,7 @@ def _judged(photos: Photos, owners: Places, boxes: Points) -> list[Found]:
 def _read(
     photos: Photos, owners: Places, boxes: Points, name: str, side: int, width: int
 ) -> tuple[Places, Points, Points]:
-    """What a network says of the squares that meet their photos: their photos, those squares, its outputs (N, width)."""
+    """The squares that meet their photos: those photos, the squares, and a network's outputs for them (N, width)."""
     corners = np.trunc(boxes).astype(np.int64)
     corners = np.hstack([np.maximum(corners[:, :2], 1) - 1, np.minimum(corners[:, 2:], photos.shapes[owners, ::-1])])
     meets = (corners[:, :2] < corners[:, 2:]).all(1)
@@ -125,7 +125,7 @@ def _read(
 def _scores(output: Points) -> Points:
     """The scores (...) of *face*, from the raw ones of *no face* and *face* that begin a network's outputs (..., n)."""
     doubt = np.minimum(output[..., 0] - output[..., 1], 80)  # so that `exp` is finite
-    return 1 / (1 + np.exp(doubt))
+    return np.divide(1, 1 + np.exp(doubt))
 
 
 def _best(owners: Places, boxes: Points, most: float, levels: Places | None = None) -> Places:

@@ -1,4 +1,4 @@
-"""MTCNN's three networks, run by OpenVINO. `scripts/default_model/convert_mtcnn.py` made the files, and says what they do."""
+"""MTCNN's three networks, run by OpenVINO. What they read and give: `scripts/default_model/convert_mtcnn.py`."""
 
 import threading
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.models.compiled import compile_network
+from facerec.models.compiled import compile_network, import_openvino
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -21,8 +21,9 @@ class Network:
 
     def __init__(self, name: str) -> None:
         """name: "pnet", "rnet" or "onet"."""
+        self._fixed = name == "pnet"  # compiled for any number of inputs, it takes a fifth longer; the others do not
         self._files = [(WEIGHTS / f"{name}.{kind}").read_bytes() for kind in ("xml", "bin")]
-        self._queues: dict[tuple[int, ...], Any] = {}  # of a compiled network, by the shape of its input
+        self._compiled: dict[tuple[int, ...], tuple[Any, Any]] = {}  # by the shape of the input: the network, its queue
         self._one_at_a_time = threading.Lock()
 
     def run(self, inputs: Iterable[Array]) -> list[Array]:
@@ -31,7 +32,7 @@ class Network:
         with self._one_at_a_time:
             queues = set()
             for number, pixels in enumerate(inputs):
-                queue = self._queue(pixels.shape)
+                queue = self._queue(pixels.shape if self._fixed else (-1, *pixels.shape[1:]))
                 queue.start_async({0: pixels}, (outputs, number, pixels), share_inputs=True)
                 queues.add(queue)
             for queue in queues:
@@ -39,12 +40,12 @@ class Network:
         return [outputs[number] for number in range(len(outputs))]
 
     def _queue(self, shape: tuple[int, ...]) -> Any:
-        from openvino import AsyncInferQueue
-
-        if shape not in self._queues:
-            self._queues[shape] = AsyncInferQueue(compile_network(*self._files, shape=shape))
-            self._queues[shape].set_callback(_keep)
-        return self._queues[shape]
+        if shape not in self._compiled:
+            compiled = compile_network(*self._files, shape=shape, at_once=True)
+            queue = import_openvino().AsyncInferQueue(compiled)
+            queue.set_callback(_keep)
+            self._compiled[shape] = compiled, queue  # a queue alone does not keep the network's numbers in memory
+        return self._compiled[shape][1]
 
 
 def _keep(request: Any, given: tuple[dict[int, Array], int, Array]) -> None:

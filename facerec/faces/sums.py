@@ -1,7 +1,7 @@
 """Sums over the pixels of photos: any rectangle of a photo can be scaled at once.
 
-A pixel of a scaled picture is the mean of the area that it stands for (as in `torch.nn.functional.adaptive_avg_pool2d`).
-A sum over a rectangle is four sums that begin at the photo's first pixel, two of them subtracted (a summed-area table).
+A pixel of a scaled picture is the mean of the area that it stands for, as in torch's `adaptive_avg_pool2d`. A table
+holds the sums over the pixels above and left of each place; the sum over a rectangle follows from four of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ def _sum_up(image: Image, table: Places) -> None:
         row += above
 
 
-def _windows(first: Places, length: Places, count: int) -> Places:
+def _windows(first: int | Places, length: int | Places, count: int) -> Places:
     """(2, ..., count): where each window that covers `length` pixels from `first` on starts, and where it ends."""
     places = np.arange(count)
     return np.stack([first + places * length // count, first - ((-(places + 1) * length) // count)])
@@ -99,7 +99,7 @@ def _windows(first: Places, length: Places, count: int) -> Places:
 @lru_cache(256)
 def _windows_of_all(length: int, count: int) -> Places:
     """The windows (2, count) that cover `length` pixels."""
-    return _windows(np.int64(0), np.int64(length), count)
+    return _windows(0, length, count)
 
 
 def _cut(windows: Places) -> Iterator[tuple[Places, Places]]:

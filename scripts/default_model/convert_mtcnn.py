@@ -40,8 +40,9 @@ Array = NDArray[np.float32]
 # ---- layers ---------------------------------------------------------------------------------------------------------
 
 
-def array(tensor: torch.Tensor) -> Array:
+def array(tensor: torch.Tensor | None) -> Array:
     """A tensor's numbers."""
+    assert tensor is not None
     return tensor.detach().numpy()
 
 
@@ -86,6 +87,11 @@ def pixels(side: int) -> tuple[Node, Node]:
     return given, opset13.transpose(given, [0, 3, 1, 2])
 
 
+def graph(output: Node, given: Node) -> openvino.Model:
+    """The network that computes an output from what is given."""
+    return openvino.Model([output], [given], "")  # type: ignore[call-overload]
+
+
 def pnet(net: PNet) -> openvino.Model:
     """The first network."""
     given, maps = pixels(-1)
@@ -98,7 +104,7 @@ def pnet(net: PNet) -> openvino.Model:
     weights, bias = side_by_side(net.conv4_1, net.conv4_2)
     maps = opset13.convolution(maps, weights[:, :, None, None], [1, 1], [0, 0], [0, 0], [1, 1])
     maps = opset13.add(maps, bias.reshape(1, -1, 1, 1))
-    return openvino.Model([opset13.transpose(maps, [0, 2, 3, 1])], [given], "pnet")
+    return graph(opset13.transpose(maps, [0, 2, 3, 1]), given)
 
 
 def rnet(net: RNet) -> openvino.Model:
@@ -108,7 +114,7 @@ def rnet(net: RNet) -> openvino.Model:
     maps = pooled(convolved(maps, net.conv2, net.prelu2, 28), 3)
     maps = convolved(maps, net.conv3, net.prelu3, 48)
     rows = flat(maps, net.dense4, net.prelu4)
-    return openvino.Model([linear(rows, *side_by_side(net.dense5_1, net.dense5_2))], [given], "rnet")
+    return graph(linear(rows, *side_by_side(net.dense5_1, net.dense5_2)), given)
 
 
 def onet(net: ONet) -> openvino.Model:
@@ -119,7 +125,7 @@ def onet(net: ONet) -> openvino.Model:
     maps = pooled(convolved(maps, net.conv3, net.prelu3, 64), 2)
     maps = convolved(maps, net.conv4, net.prelu4, 64)
     rows = flat(maps, net.dense5, net.prelu5)
-    return openvino.Model([linear(rows, *side_by_side(net.dense6_1, net.dense6_2, net.dense6_3))], [given], "onet")
+    return graph(linear(rows, *side_by_side(net.dense6_1, net.dense6_2, net.dense6_3)), given)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -137,20 +143,25 @@ def difference(model: openvino.Model, net: nn.Module, side: int) -> float:
     return float((ours - torch.cat([scores, *expected], 1)).abs().max())
 
 
+def store(model: openvino.Model, net: nn.Module, side: int, path: Path) -> None:
+    """Compare a network with facenet-pytorch's and store it."""
+    largest = difference(model, net, side)
+    if largest > LARGEST:
+        raise SystemExit(f"{path.stem}: differs from facenet-pytorch's by {largest:.1e}")
+    openvino.save_model(model, path, compress_to_fp16=False)
+    size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")))
+    print(f"{path.stem}: differs by {largest:.1e}, {size / 1000:.0f} kB")
+
+
 def main() -> None:
     """Convert, compare, store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="the folder for the files (default: the shipped)")
     output = parser.parse_args().output
-    for made, net, side in ((pnet, PNet().eval(), 61), (rnet, RNet().eval(), 24), (onet, ONet().eval(), 48)):
-        model = made(net)
-        largest = difference(model, net, side)
-        if largest > LARGEST:
-            raise SystemExit(f"{made.__name__}: differs from facenet-pytorch's by {largest:.1e}")
-        path = output / f"{made.__name__}.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
-        size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")))
-        print(f"{made.__name__}: differs by {largest:.1e}, {size / 1000:.0f} kB")
+    first, second, third = PNet().eval(), RNet().eval(), ONet().eval()
+    store(pnet(first), first, 61, output / "pnet.xml")
+    store(rnet(second), second, 24, output / "rnet.xml")
+    store(onet(third), third, 48, output / "onet.xml")
     licence = next(file for file in distribution("facenet-pytorch").files or () if file.name == "LICENSE.md")
     (output / "mtcnn.LICENSE.txt").write_text(licence.read_text(), "utf-8")
 

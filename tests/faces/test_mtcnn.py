@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import sample_by_pixel
 
 from facerec.errors import ImageError
-from facerec.faces import cascade as networks
 from facerec.faces import looking as module
 from facerec.faces.alignment import TEMPLATE, align, similarity, template
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
@@ -283,20 +281,6 @@ def test_tight_crops(mtcnn: MTCNNDetector, share: float) -> None:
         left, top = max(0, int(x1 - room)), max(0, int(y1 - room))
         (tight,) = mtcnn.detect([np.ascontiguousarray(image[top : int(y2 + room), left : int(x2 + room)])])
         assert _off(tight[0], whole.landmarks - (left, top)) < 0.04, path
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_the_default_dtype_of_torch_does_not_matter(portrait: Image, dtype: torch.dtype) -> None:
-    expected = MTCNNDetector().detect([portrait])[0][0].landmarks
-    networks._networks.cache_clear()
-    torch.set_default_dtype(dtype)
-    try:
-        found = MTCNNDetector().detect([portrait, portrait[:5, :5]])[0][0].landmarks
-        assert torch.get_default_dtype() == dtype
-    finally:
-        torch.set_default_dtype(torch.float32)
-        networks._networks.cache_clear()
-    assert np.array_equal(found, expected)
 
 
 @settings(max_examples=40, deadline=None)
