@@ -10,6 +10,7 @@ FacerecError              one line that names the thing at fault and the remedy
 ├── TrainingError         a training run that cannot go on or be resumed
 └── GalleryError          a gallery that cannot be opened or changed as asked
     ├── ForeignModelError     the gallery holds vectors of another model
+    ├── ForeignDetectorError  the gallery holds faces that another detector cut
     ├── UnknownPersonError    nobody of that name is enrolled
     ├── PassphraseError       the passphrase of an encrypted gallery is missing or empty
     └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
@@ -70,6 +71,10 @@ class GalleryError(FacerecError):
 
 class ForeignModelError(GalleryError):
     """The gallery holds vectors of another model."""
+
+
+class ForeignDetectorError(GalleryError):
+    """The gallery holds faces that another detector cut."""
 
 
 class UnknownPersonError(GalleryError):

@@ -30,6 +30,11 @@ class Detector(Protocol):
         ...
 
 
+def name_of(detector: Detector) -> str | None:
+    """The name by which galleries know a detector: its attribute `name`. None for one without, which they trust."""
+    return getattr(detector, "name", None)
+
+
 class PhotoFaces(NamedTuple):
     """A photo's faces, the main one first, or why it cannot be used; and its remarks, as `types.Photo` has them."""
 

@@ -28,6 +28,7 @@ from facerec.gallery import archive, calibration_cache, enrolled, erasure, maint
 from facerec.gallery.archive import Import
 from facerec.gallery.archive_file import Archive
 from facerec.gallery.audit_log import LogEntry, record
+from facerec.gallery.cut_by import adopt_detector, detector_of, require_detector
 from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
 from facerec.gallery.names import clean_name
@@ -56,6 +57,7 @@ class Gallery:
         """Use `Gallery.open`."""
         self.store = store
         self._cache: PeopleCache | None = None  # None until a model is bound
+        self._detector: str | None = None
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False, passphrase: str | None = None) -> Self:
@@ -105,6 +107,22 @@ class Gallery:
         with self.store.lock:
             bind_model(self.store, fingerprint, name, dimension, threshold, cohort)
             self._cache = PeopleCache(self.store, fingerprint)
+
+    def bind_detector(self, name: str | None) -> None:
+        """State which detector cuts this process's crops (`faces.detector.name_of`). Call it before `add`.
+
+        ForeignDetectorError if the gallery holds crops of another. The first photo that is added makes it the
+        gallery's own. None, for aligned crops and detectors without a name, fits every gallery.
+        """
+        with self.store.read() as db:
+            require_detector(db, self.folder, name)
+        self._detector = name
+
+    @property
+    def detector(self) -> str | None:
+        """The name of the detector that cut the gallery's crops; None where it is not known (see `cut_by`)."""
+        with self.store.read() as db:
+            return detector_of(db)
 
     def _bound(self) -> PeopleCache:
         """Return the people in memory; GalleryError before `bind_model`."""
@@ -232,6 +250,7 @@ class Gallery:
                 f"{template.source}: already enrolled as '{owner}', so not as '{name}'; "
                 "`facerec gallery rename` or `remove` if that was wrong"
             )
+        adopt_detector(db, self.folder, self._detector)
         person = insert_template(db, name, template)
         vetoes.settle(db, person)
         record(db, "enrolled", person, templates=1)

@@ -71,6 +71,7 @@ def keep_crops(store: Store, keep: bool) -> None:
             db.execute("UPDATE keeping SET crops = ?", (keep,))
             if not keep:
                 db.execute("DELETE FROM crops")
+                db.execute("DELETE FROM renewed_crops")
                 db.execute("UPDATE vetoes SET png = NULL")
                 purge(store, db, number)
     wipe(store.database)

@@ -8,7 +8,7 @@ from typing import Any
 
 DEFAULT_FPIR = 0.01  # the target rate of a new gallery
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 7
+VERSION = 8
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 # AUTOINCREMENT: a number is never used twice. So a person's number in the log stays theirs after their removal, and
@@ -22,7 +22,9 @@ _PEOPLE = f"""(
 # of counted, so that two copies of a gallery that changed separately never have the same generation.
 # `traces`: the log's number of the last removal, and of the last removal that is wiped from the files.
 # `keeping`: whether the crops of enrolled photos are kept.
-# `renewal`: vectors of the model that a migration is giving to the gallery.
+# `cutting`: the name of the detector that cut the crops (see `cut_by`). Before format 8 it was always MTCNN.
+# `renewal`: vectors of the model that a migration is giving to the gallery. `renewed_crops`: its crops, if it gives
+# the gallery another detector.
 # `checksum`: covers a vector with its photo's hash, strangers with their kind, or a calibration (see `sealed`). A
 # crop's PNG has its own checksums. All other columns are also in an index (`*_twice`, UNIQUE). At every opening,
 # SQLite's integrity check compares table and index, and so finds a flipped bit in either. It misses one case: a flipped
@@ -97,6 +99,12 @@ CREATE TABLE IF NOT EXISTS keeping (
     crops INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO keeping (only, crops) VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS cutting (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    detector TEXT
+);
+INSERT OR IGNORE INTO cutting (only, detector)
+    SELECT 1, CASE WHEN EXISTS (SELECT 1 FROM templates) THEN 'mtcnn' END;
 CREATE TABLE IF NOT EXISTS crops (
     template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
     png BLOB NOT NULL
@@ -107,6 +115,10 @@ CREATE TABLE IF NOT EXISTS renewal (
     vector BLOB NOT NULL,
     checksum INTEGER,
     PRIMARY KEY (template, model_fingerprint)
+);
+CREATE TABLE IF NOT EXISTS renewed_crops (
+    template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
+    png BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS vetoes (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -146,6 +158,7 @@ CREATE INDEX IF NOT EXISTS templates_twice ON templates (source, x1, y1, x2, y2,
 CREATE INDEX IF NOT EXISTS strangers_twice ON strangers (source);
 CREATE INDEX IF NOT EXISTS traces_twice ON traces (removal, wiped);
 CREATE INDEX IF NOT EXISTS keeping_twice ON keeping (crops);
+CREATE INDEX IF NOT EXISTS cutting_twice ON cutting (detector);
 CREATE INDEX IF NOT EXISTS crops_twice ON crops (template);
 CREATE INDEX IF NOT EXISTS vetoes_twice ON vetoes (person, source, quality, made);
 CREATE INDEX IF NOT EXISTS apart_twice ON apart (other, made);
@@ -194,7 +207,8 @@ def make_tables(db: sqlite3.Connection) -> None:
 def upgrade(db: sqlite3.Connection) -> None:
     """Bring the tables of an older format up to date, in the caller's transaction.
 
-    Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns; 6 no vetoes.
+    Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns; 6 no vetoes;
+    7 no detector.
     Foreign keys must not be enforced meanwhile, because the table `people` is replaced.
     """
     version = version_of(db)

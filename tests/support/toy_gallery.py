@@ -77,8 +77,15 @@ def two_people(folder: Path) -> Path:
     return folder
 
 
+def make_format_7(folder: Path) -> None:
+    """Turn the database back to format 7, which did not say what cut the crops."""
+    drop = [f"DROP TABLE {table}" for table in ("cutting", "renewed_crops")]
+    sql(folder, *drop, "PRAGMA user_version = 7", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def make_format_6(folder: Path) -> None:
     """Turn the database back to format 6, before there were vetoes."""
+    make_format_7(folder)
     drop = [f"DROP TABLE {table}" for table in ("vetoes", "apart", "removed", "removed_key")]
     sql(folder, "DROP TRIGGER vetoes_of_photo", *drop, "PRAGMA user_version = 6", "PRAGMA wal_checkpoint(TRUNCATE)")
 
