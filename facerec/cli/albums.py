@@ -156,7 +156,7 @@ def cluster(
     if output is not None:
         links.ready_output(output, folder)
     embedder = load_embedder(model)
-    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
+    detector = _finder(faces, embedder, gallery_folder if name else None)
     limit = albums.grouping_limit(embedder, threshold)
     album, failed = _read_album(paths, detector, embedder)
     if not len(album):
@@ -169,7 +169,7 @@ def cluster(
     if output is not None:
         links.write_links(album, grouping, output)
     if name is not None and number is not None:
-        failed += _enroll(album, grouping, number, name, gallery_folder, embedder, as_json)
+        failed += _enroll(album, grouping, number, name, gallery_folder, embedder, detector, as_json)
     if as_json:
         _emit_summary(album, grouping, used, score)
     else:
@@ -264,15 +264,36 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
             click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
 
 
+def _finder(faces: dict[str, Any], embedder: "Embedder", folder: Path | None) -> "Detector":
+    """Return the detector. folder: of the gallery that a group is enrolled in; it need not exist yet."""
+    from facerec.gallery.layout import database_of
+    from facerec.recognition.identify import open_gallery
+
+    size = embedder.card.input_size
+    if folder is None or not database_of(folder).exists():
+        return detector_options.make_detector(**faces, crop_size=size)
+    with open_gallery(folder, embedder) as gallery:
+        return detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
+
+
 def _enroll(
-    album: "FaceAlbum", grouping: "Grouping", number: int, name: str, folder: Path, embedder: "Embedder", as_json: bool
+    album: "FaceAlbum",
+    grouping: "Grouping",
+    number: int,
+    name: str,
+    folder: Path,
+    embedder: "Embedder",
+    detector: "Detector",
+    as_json: bool,
 ) -> int:
     """Enroll one group. Returns how many of its photos failed."""
+    from facerec.faces.detector import name_of
     from facerec.recognition.enroll import enroll_group
     from facerec.recognition.identify import open_gallery
 
     counts: Counter[str] = Counter()
     with open_gallery(folder, embedder, create=True) as gallery:
+        gallery.bind_detector(name_of(detector))
         for result in enroll_group(gallery, name, album, grouping, number):
             counts[result.status] += 1
             if result.status == "failed":

@@ -73,7 +73,8 @@ def calibrate(
         before = _Before(gallery)
         _require_people_and_strangers(gallery, folder, fpir)
         if folder is not None:
-            detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
+            size = embedder.card.input_size
+            detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
             vectors, failed = _strangers_in(folder, detector, embedder)
             _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
         elif no_strangers:

@@ -1,12 +1,15 @@
 """The options about the detector, and the detector that they ask for."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from facerec.cli.user_settings import everyday_option
 from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE, DetectorSettings
+
+if TYPE_CHECKING:  # imported when needed
+    from facerec.gallery.gallery import Gallery
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +23,16 @@ def face_options(f: F) -> F:
 
 def detector_options(f: F) -> F:
     """Add --detector, --min-face-size and --min-confidence."""
+    return everyday_option(
+        "--detector",
+        setting="detector",
+        type=click.Choice(DETECTORS),
+        help="What finds the faces; yunet is faster  [default: that of facerec.toml, else the gallery's, else mtcnn]",
+    )(size_options(f))
+
+
+def size_options(f: F) -> F:
+    """Add --min-face-size and --min-confidence."""
     defaults = DetectorSettings()
     f = everyday_option(
         "--min-confidence",
@@ -29,7 +42,7 @@ def detector_options(f: F) -> F:
         show_default=True,
         help="Ignore faces that the detector is less sure of than this.",
     )(f)
-    f = everyday_option(
+    return everyday_option(
         "--min-face-size",
         setting="min_face_size",
         type=click.IntRange(SMALLEST_FACE, LARGEST_FACE),
@@ -37,19 +50,20 @@ def detector_options(f: F) -> F:
         show_default=True,
         help="Smallest face to look for, in pixels.",
     )(f)
-    return everyday_option(
-        "--detector",
-        setting="detector",
-        type=click.Choice(DETECTORS),
-        help="What finds the faces; yunet is faster  [default: that of facerec.toml, else mtcnn]",
-    )(f)
 
 
-def make_detector(aligned: bool, *, crop_size: int, **looks: Any) -> Any:
-    """Return the detector that these options ask for. looks: the values of `detector_options`."""
+def make_detector(aligned: bool, *, crop_size: int, gallery: "Gallery | None" = None, **looks: Any) -> Any:
+    """Return the detector that these options ask for. looks: the values of `detector_options`.
+
+    gallery: the one that the photos go to. Raises ForeignDetectorError where another detector cut its crops.
+    """
     from facerec.faces.detector import make_detector as make
 
-    return make(crop_size, aligned, DetectorSettings(**looks))
+    if gallery is None or aligned:
+        return make(crop_size, aligned, DetectorSettings(**looks))
+    from facerec.recognition.identify import detector_for
+
+    return detector_for(gallery, DetectorSettings(**looks), crop_size)
 
 
 def detector_for(reader: Any, aligned: bool, **looks: Any) -> Any:

@@ -94,8 +94,9 @@ def enroll(
     from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(model)
-    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
+        size = embedder.card.input_size
+        detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
         if keep_crops is not None:
             maintenance.keep_crops(gallery.store, keep_crops)
         for path, reason in failures if as_json else ():

@@ -9,6 +9,7 @@ import click
 from facerec.cli import common, detector_options
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
+from facerec.faces.settings import DETECTORS
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ TELLING = 0.2  # a rate with a wider interval says nothing
     "--photos", type=common.PHOTOS, metavar="DIR",
     help="A folder to look in for photos that were moved since they were enrolled. They are known by their content.",
 )  # fmt: skip
-@detector_options.detector_options
+@click.option(
+    "--detector", type=click.Choice(DETECTORS),
+    help="The new detector: every face is cut anew from its photo  [default: the gallery's own stays]",
+)  # fmt: skip
+@detector_options.size_options
 @common.gallery_option
 @common.json_option
 def migrate(
@@ -45,11 +50,12 @@ def migrate(
     dry_run: bool,
     leave_out: bool,
     photos: Path | None,
+    detector: str | None,
     gallery_folder: Path,
     as_json: bool,
     **faces: Any,
 ) -> None:
-    """Move the gallery to another model.
+    """Move the gallery to another model, or to another detector.
 
     Every face is embedded again: from its crop if the gallery keeps crops, else from its photo. The error rates of the
     gallery (FNIR and FPIR) are shown for both models. If a photo cannot be used, it is named and nothing is changed.
@@ -58,16 +64,18 @@ def migrate(
     \b
     facerec gallery migrate --model int8 --dry-run
     facerec gallery migrate --model models/new
+    facerec gallery migrate --model default --detector yunet
     """
     from facerec.inference.loading import load_embedder
     from facerec.recognition.migrate import Report, open_model_change
     from facerec.recognition.migrate import migrate as run
 
     embedder = load_embedder(model)
-    detector = detector_options.make_detector(aligned=False, **faces, crop_size=embedder.card.input_size)
-    report = None
-    with open_model_change(gallery_folder, embedder) as change:
-        steps = run(change, detector, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
+    report, size = None, embedder.card.input_size
+    with open_model_change(gallery_folder, embedder, detector) as change:
+        chosen = detector or change.detector
+        finder = detector_options.make_detector(aligned=False, **faces, detector=chosen, crop_size=size)
+        steps = run(change, finder, embedder, elsewhere=photos, leave_out=leave_out, dry_run=dry_run)
         for step in show_progress(steps, "Embedding", change.store.templates, lambda s: not isinstance(s, Report)):
             if isinstance(step, Report):
                 report = step
@@ -97,7 +105,7 @@ def _tell(report: "Report", model: str, dry_run: bool, leave_out: bool) -> None:
     if report.before is None or report.after is None:
         click.echo("The gallery is as it was. With --leave-out it is migrated without these photos.")
         return
-    old, new = (printable(name or "no model") for name in (report.old_model, report.new_model))
+    old, new = _names(report)
     _tell_figures(old, report.before)
     _tell_figures(new, report.after)
     if report.strangers_dropped:
@@ -106,12 +114,29 @@ def _tell(report: "Report", model: str, dry_run: bool, leave_out: bool) -> None:
             f"The {report.strangers_dropped} strangers given to `facerec calibrate` are {old}'s and {verb} dropped; "
             "give their photos again (--strangers DIR)."
         )
+    if _is_recut(report) and report.new_detector != "mtcnn":
+        click.echo(
+            "The strangers who come with the model were cut by mtcnn, so the threshold may fit a little less well. "
+            f"Strangers of your own (`facerec calibrate --strangers DIR`) are cut by {report.new_detector}."
+        )
     if report.migrated:
         click.echo(f"From now on give `--model {printable(shlex.quote(model))}` to every command that takes one.")
         click.echo(f"The gallery is of {new} now; `facerec gallery restore --from rollback` goes back to {old}.")
     else:
         needed = " and with --leave-out" if report.losses and not leave_out else ""
         click.echo(f"The gallery is as it was; without --dry-run{needed} it would be migrated.")
+
+
+def _is_recut(report: "Report") -> bool:
+    return report.old_detector != report.new_detector
+
+
+def _names(report: "Report") -> tuple[str, str]:
+    """Return what the gallery is of before and after: its model, and its detector if that changes."""
+    old, new = (printable(name or "no model") for name in (report.old_model, report.new_model))
+    return (
+        (f"{old} with {report.old_detector}", f"{new} with {report.new_detector}") if _is_recut(report) else (old, new)
+    )
 
 
 def _loss(loss: "Loss", gone: bool) -> str:
@@ -151,6 +176,7 @@ def _as_json(report: "Report") -> dict[str, Any]:
     line |= {"model_fingerprint": report.fingerprint, "old_model": report.old_model}
     line |= {"crops": report.crops, "photos": report.photos, "reused": report.reused}
     line |= {"losses": [{"person": x.person, "lost": x.lost, "templates": x.templates} for x in report.losses]}
+    line |= {"old_detector": report.old_detector, "detector": report.new_detector}
     line |= {"strangers_dropped": report.strangers_dropped, "vetoes": report.vetoes}
     dropped = [{"person": x.person, "image": x.source, "reason": x.problem} for x in report.vetoes_dropped]
     line["vetoes_dropped"] = dropped

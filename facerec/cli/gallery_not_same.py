@@ -104,8 +104,9 @@ def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[s
     from facerec.recognition.not_same import not_same as remember
 
     embedder = load_embedder(model)
-    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(folder, embedder) as gallery:
+        size = embedder.card.input_size
+        detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
         return remember(gallery, photo, name, detector, embedder, gallery.threshold)
 
 

@@ -87,8 +87,9 @@ def identify(
         common.warn(line)
     _ready(pictures, gallery_folder)
     embedder = load_embedder(model)
-    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     with open_gallery(gallery_folder, embedder) as gallery:
+        size = embedder.card.input_size
+        detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
         limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
         results = results if pictures is None else annotate(results, pictures)

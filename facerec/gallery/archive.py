@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError
+from facerec.errors import DamagedGalleryError, ForeignDetectorError, ForeignModelError, GalleryError
 from facerec.gallery.archive_file import Archive, Person, write_archive
 from facerec.gallery.audit_log import record
+from facerec.gallery.cut_by import adopt_detector, detector_of
 from facerec.gallery.integrity import broken_vetoes, require_undamaged
 from facerec.gallery.model import write_model
 from facerec.gallery.names import clean_name
@@ -101,7 +102,8 @@ def _gather(db: sqlite3.Connection, where: Path) -> Archive:
     if not people:
         raise GalleryError(f"{where}: nobody is enrolled, so there is nothing to export")
     apart = tuple((names[one], names[other], made) for one, other, made in pairs(db))
-    return Archive(fingerprint, name, dimension, tuple(people), apart, scalar(db, "SELECT fpir FROM gallery"))
+    fpir, detector = scalar(db, "SELECT fpir FROM gallery"), detector_of(db)
+    return Archive(fingerprint, name, dimension, tuple(people), apart, fpir, detector)
 
 
 def _vectors(db: sqlite3.Connection, table: str, person: int, dimension: int, where: Path) -> list[Vectors]:
@@ -143,11 +145,13 @@ def import_archive(store: Store, archive: Archive, again: bool = False) -> Impor
     out. So is a face that is enrolled as the person in the one and vetoed for them in the other, gallery or archive.
     Photos that were removed from the gallery are left out, too, unless `again`. A consent
     that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model, and its target
-    rate unless it was given one. ForeignModelError if the gallery has photos of another model.
+    rate unless it was given one. ForeignModelError if the gallery has photos of another model, ForeignDetectorError if
+    another detector cut its crops.
     """
     with store.write() as db:
         taken = _take_target(db, archive.fpir)
         _take_model(db, archive, store.folder)
+        _take_detector(db, archive, store.folder)
         imported = tuple(_merge_person(db, person, again) for person in archive.people)
         apart = sum(_set_apart(db, *pair) for pair in archive.apart)
         return Import(imported, apart, scalar(db, "SELECT fpir FROM gallery"), taken)
@@ -176,6 +180,16 @@ def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
     write_model(db, archive.fingerprint, archive.model_name, archive.dimension, None)
     db.execute("DELETE FROM strangers")
     record(db, "model bound", model=archive.fingerprint, dimension=archive.dimension, cohort=0)
+
+
+def _take_detector(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
+    own = detector_of(db)
+    if None not in (own, archive.detector) and own != archive.detector:
+        raise ForeignDetectorError(
+            f"{where}: its faces were cut by {own}, those in the file by {archive.detector}; import it into a new "
+            "`gallery`"
+        )
+    adopt_detector(db, where, archive.detector)
 
 
 def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Imported:

@@ -4,16 +4,19 @@ The file is an uncompressed zip file with two members. NumPy reads it as an .npz
 
     vectors.npy   (N, D) little-endian float32: the unit vectors of all templates in the order of the JSON, then those
                   of all vetoes
-    people.json   {"format": "facerec-people", "version": 2, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
+    people.json   {"format": "facerec-people", "version": 3, "facerec": "0.1.0", "exported": "2026-01-31T12:00:00Z",
                    "model": {"fingerprint": str, "name": str, "dimension": D}, "fpir": 0..1,
+                   "detector": str|null,
                    "people": [{"name": str, "consent": str|null, "until": "YYYY-MM-DD"|null,
                                "templates": [{"photo_hash": SHA-256 in hex, "source": str, "box": [x1, y1, x2, y2],
                                               "quality": 0..1, "enrolled": "2026-01-31T12:00:00Z"}, ...],
                                "vetoes": [like a template, with "made" for "enrolled", ...]}, ...],
                    "apart": [[name, name, "2026-01-31T12:00:00Z"], ...]}
 
-`fpir`: the gallery's target rate; files of older versions have none. `vetoes`: faces that are not the person. `apart`:
-people who were said to be two. A file that needs neither of the latter is written without them, as version 1.
+`fpir`: the gallery's target rate; files of older versions have none. `detector`: what cut the crops; null where that is
+not known, MTCNN in a file that does not say. `vetoes`: faces that are not the person. `apart`: people who were said to
+be two. A file of MTCNN's crops is written as version 2 or, if it needs neither of the last two, without them as
+version 1.
 
 Reading trusts nothing in the file. Every name, number and vector is checked as strictly as at enrollment. A compressed
 member is refused, so no member can take more memory than the file's size.
@@ -42,7 +45,8 @@ from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
 
-FORMAT, VERSION = "facerec-people", 2
+FORMAT, VERSION = "facerec-people", 3
+BEFORE = "mtcnn"  # the detector of files that do not name theirs
 MAX_JSON = 64 << 20  # bytes, some 150,000 photos; parsed JSON takes up to twenty times as much memory
 MAX_TEXT = 4 * 4096  # characters: the longest path, with every byte escaped
 MAX_SIDE = 1e9  # pixels; no box in a photo has larger coordinates
@@ -80,7 +84,7 @@ class Archive:
     """The content of an archive: people, and the model that made their vectors.
 
     dimension: the length of each vector. apart: the names of people who were said to be two, pair by pair, and when.
-    fpir: the gallery's target rate; None in files of older versions.
+    fpir: the gallery's target rate; None in files of older versions. detector: what cut the crops; None: not known.
     """
 
     fingerprint: str
@@ -89,6 +93,7 @@ class Archive:
     people: tuple[Person, ...]
     apart: tuple[tuple[str, str, str], ...] = ()
     fpir: float | None = None
+    detector: str | None = None
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -120,7 +125,8 @@ def write_archive(path: Path, archive: Archive) -> None:
 
 def _as_json(archive: Archive) -> dict[str, Any]:
     model = {"fingerprint": archive.fingerprint, "name": archive.model_name, "dimension": archive.dimension}
-    version = VERSION if archive.apart or any(person.vetoes for person in archive.people) else 1
+    version = 2 if archive.apart or any(person.vetoes for person in archive.people) else 1
+    version = version if archive.detector in (None, BEFORE) else VERSION  # older versions would take it for BEFORE's
     people = [
         {"name": person.name, "consent": person.consent, "until": person.until}
         | {"templates": [_face_as_json(template) | {"enrolled": when} for template, when in person.templates]}
@@ -128,7 +134,7 @@ def _as_json(archive: Archive) -> dict[str, Any]:
         for person in archive.people
     ]
     made = {"format": FORMAT, "version": version, "facerec": facerec_version(), "exported": utc_now()}
-    made |= {"model": model, "fpir": archive.fpir, "people": people}
+    made |= {"model": model, "fpir": archive.fpir, "detector": archive.detector, "people": people}
     return made | ({"apart": archive.apart} if version > 1 else {})
 
 
@@ -162,7 +168,8 @@ def read_archive(path: Path) -> Archive:
         fingerprint, name = _text(model["fingerprint"]), _text(model["name"])
         if not fingerprint or not (fingerprint + name).isprintable():
             raise ValueError("its model has no proper name")
-        return Archive(fingerprint, name, dimension, read, apart, _rate(found.get("fpir")))
+        detector = _detector(found.get("detector", BEFORE))
+        return Archive(fingerprint, name, dimension, read, apart, _rate(found.get("fpir")), detector)
 
 
 def _count(people: Sequence[dict[str, Any]], kind: str) -> int:
@@ -187,6 +194,12 @@ def _rate(found: Any) -> float | None:
     if found is not None and not 0 < _number(found) < 1:
         raise ValueError("a target rate is not between 0 and 1")
     return None if found is None else _number(found)
+
+
+def _detector(found: Any) -> str | None:
+    if found is not None and not (_text(found) and found.isprintable()):
+        raise ValueError("its detector has no proper name")
+    return found
 
 
 def _pair(found: Any) -> tuple[str, str, str]:

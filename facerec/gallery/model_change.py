@@ -1,6 +1,7 @@
-"""Giving a gallery another model: new vectors are collected beside the old ones, and replace them when all are there.
+"""Giving a gallery another model, or detector: new vectors are collected beside the old ones, then replace them.
 
-The new vectors are in a table of the same database (`renewal`), committed batch by batch. So the next process continues
+The new vectors are in a table of the same database (`renewal`), committed batch by batch; so are new crops for kept
+ones (`renewed_crops`), if the detector changes. So the next process continues
 where a killed one stopped, a removal deletes them too, and the final change is one transaction. A copy of the database
 made just before it is kept as the rollback copy. Other processes may enroll and identify meanwhile; the photos they
 enroll are part of the change.
@@ -10,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import unlink
 from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
+from facerec.gallery.cut_by import detector_of, write_detector
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import pending
@@ -37,7 +39,8 @@ from facerec.vectors import vector_fault
 class NextModel:
     """The model that replaces the gallery's own, as in `Gallery.bind_model`.
 
-    cohort: (N, dimension) unit float32 rows; N may be 0.
+    cohort: (N, dimension) unit float32 rows; N may be 0. detector: the name of the one that replaces the gallery's own;
+    None if that stays.
     """
 
     fingerprint: str
@@ -45,6 +48,12 @@ class NextModel:
     dimension: int
     threshold: Threshold | None
     cohort: Vectors
+    detector: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells its vectors from those that an earlier run has made for another change."""
+        return self.fingerprint if self.detector is None else f"{self.fingerprint} {self.detector}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +84,14 @@ class NewVector:
 class ModelChange:
     """An open gallery that is getting another model. Every method raises a GalleryError of one line if it fails.
 
-    store: the open folder. fingerprint, model_name: the gallery's model when it was opened.
+    store: the open folder. fingerprint, model_name, detector: the gallery's when it was opened.
     """
 
     def __init__(self, store: Store) -> None:
         """Use `ModelChange.open`."""
         self.store = store
         with store.read() as db:
-            self.fingerprint, self.model_name = _model_of(db)
+            (self.fingerprint, self.model_name), self.detector = _model_of(db), detector_of(db)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -112,7 +121,8 @@ class ModelChange:
                 )
             sealed_as = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
             other = "model_fingerprint <> ? OR checksum IS NOT"
-            db.execute(f"DELETE FROM renewal WHERE {other} {sealed_as}", (model.fingerprint,))
+            db.execute(f"DELETE FROM renewal WHERE {other} {sealed_as}", (model.key,))
+            db.execute("DELETE FROM renewed_crops WHERE template NOT IN (SELECT template FROM renewal)")
             return count_rows(db, "renewal")
 
     def revision(self) -> int:
@@ -131,7 +141,7 @@ class ModelChange:
             self._require_same_model(db)
             return [
                 Outstanding(row[0], row[1], StoredTemplate(row[2], row[3], row[4:8], row[8], row[9]))
-                for row in db.execute(rows, (model.fingerprint,))
+                for row in db.execute(rows, (model.key,))
             ]
 
     def vetoes(self) -> list[Outstanding]:
@@ -158,12 +168,12 @@ class ModelChange:
             for each in vectors:
                 self._require_fit(model, each)
                 if scalar(db, "SELECT count(*) FROM templates WHERE id = ?", each.id):
-                    row = (each.id, model.fingerprint, each.vector.astype("<f4").tobytes())
+                    row = (each.id, model.key, each.vector.astype("<f4").tobytes())
                     checksum = f"(SELECT {sealed('photo_hash', '?3')} FROM templates WHERE id = ?1)"
                     columns = "template, model_fingerprint, vector, checksum"
                     db.execute(f"REPLACE INTO renewal ({columns}) VALUES (?1, ?2, ?3, {checksum})", row)
                     if each.crop is not None:
-                        insert_crop(db, each.id, each.crop)
+                        insert_crop(db, each.id, each.crop, "crops" if model.detector is None else "renewed_crops")
 
     def now_and_then(self, model: NextModel, revision: int, lost: int) -> tuple[EnrolledPeople, EnrolledPeople] | None:
         """The people with the present model's vectors, and with the next one's; None if the change is not `_ready`."""
@@ -177,7 +187,7 @@ class ModelChange:
         """
         self._require_same_model(db)
         new = "SELECT template FROM renewal WHERE model_fingerprint = ?"
-        missing = scalar(db, f"SELECT count(*) FROM templates WHERE id NOT IN ({new})", model.fingerprint)
+        missing = scalar(db, f"SELECT count(*) FROM templates WHERE id NOT IN ({new})", model.key)
         return (last_number(db), missing) == (revision, lost)
 
     def _now(self, db: sqlite3.Connection) -> EnrolledPeople:
@@ -196,8 +206,8 @@ class ModelChange:
     def _then(self, db: sqlite3.Connection, model: NextModel) -> EnrolledPeople:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "
         query += "WHERE renewal.model_fingerprint = ? ORDER BY t.id"
-        owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.fingerprint,)))
-        vectors = self._rows(db, model.dimension, f"SELECT renewal.vector {query}", (model.fingerprint,))
+        owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.key,)))
+        vectors = self._rows(db, model.dimension, f"SELECT renewal.vector {query}", (model.key,))
         fpir = scalar(db, "SELECT fpir FROM gallery")
         return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold, apart=pairs_by_name(db))
 
@@ -244,7 +254,7 @@ class ModelChange:
         db.executemany("DELETE FROM vetoes WHERE id = ?", [(number,) for number, _ in lost])
         for each in vetoes:
             self._require_fit(model, each)
-            renew_veto(db, each.id, each.vector, each.crop)
+            renew_veto(db, each.id, each.vector, each.crop, recut=model.detector is not None)
 
     def _require_fit(self, model: NextModel, each: NewVector) -> None:
         if fault := vector_fault(each.vector[None], model.dimension):
@@ -252,20 +262,26 @@ class ModelChange:
 
     def _replace(self, db: sqlite3.Connection, model: NextModel, left_out: int) -> None:
         new = "SELECT vector, checksum FROM renewal WHERE template = templates.id AND model_fingerprint = ?"
-        db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.fingerprint,))
+        db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.key,))
         db.execute("DELETE FROM renewal")
+        db.execute("REPLACE INTO crops SELECT template, png FROM renewed_crops")
+        db.execute("DELETE FROM renewed_crops")
+        if model.detector is not None:
+            write_detector(db, model.detector)
         old = scalar(db, "SELECT model_fingerprint FROM gallery")
         write_model(db, model.fingerprint, model.name, model.dimension, model.threshold)
         db.execute("DELETE FROM strangers")
         write_strangers(db, "cohort", f"the cohort of {model.name}", model.cohort)
-        facts = {"dimension": model.dimension, "cohort": len(model.cohort), "left_out": left_out}
+        facts: dict[str, Any] = {"dimension": model.dimension, "cohort": len(model.cohort), "left_out": left_out}
+        facts |= {} if model.detector is None else {"detector": model.detector}
         record(db, "migrated", model=model.fingerprint, before=old, templates=count_rows(db, "templates"), **facts)
 
     def _require_same_model(self, db: sqlite3.Connection) -> None:
         fingerprint, name = _model_of(db)
-        if fingerprint != self.fingerprint:
+        if (fingerprint, detector_of(db)) != (self.fingerprint, self.detector):
+            how = name if fingerprint != self.fingerprint else f"faces that {detector_of(db)} cut"
             raise GalleryError(
-                f"{self.store.folder}: another process made it a gallery of {name}; check it, then run this again"
+                f"{self.store.folder}: another process made it a gallery of {how}; check it, then run this again"
             )
 
     def _rows(self, db: sqlite3.Connection, dimension: int, query: str, values: tuple[str, ...]) -> Vectors:

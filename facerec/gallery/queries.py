@@ -127,10 +127,10 @@ def keeps_crops(db: sqlite3.Connection) -> bool:
     return version_of(db) > 3 and bool(scalar(db, "SELECT crops FROM keeping"))
 
 
-def insert_crop(db: sqlite3.Connection, template: int, crop: Image) -> None:
-    """Store the crop of a template if the gallery keeps crops and the template has none yet."""
+def insert_crop(db: sqlite3.Connection, template: int, crop: Image, table: str = "crops") -> None:
+    """Store the crop of a template if the gallery keeps crops and the table has none of it yet."""
     if keeps_crops(db):
-        db.execute("INSERT OR IGNORE INTO crops (template, png) VALUES (?, ?)", (template, encode_png(crop)))
+        db.execute(f"INSERT OR IGNORE INTO {table} (template, png) VALUES (?, ?)", (template, encode_png(crop)))
 
 
 def crop_of(db: sqlite3.Connection, template: int) -> Image | None:

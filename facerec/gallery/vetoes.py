@@ -132,10 +132,13 @@ def veto_crop_of(db: sqlite3.Connection, veto: int) -> Image | None:
         return None
 
 
-def renew_veto(db: sqlite3.Connection, veto: int, vector: NDArray[np.float32], crop: Image | None) -> None:
-    """Replace the vector of a veto. crop: kept if the gallery keeps crops and the veto has none."""
+def renew_veto(
+    db: sqlite3.Connection, veto: int, vector: NDArray[np.float32], crop: Image | None, *, recut: bool = False
+) -> None:
+    """Replace the vector of a veto. crop: kept if the gallery keeps crops and the veto has none, or `recut`."""
     png = None if crop is None or not keeps_crops(db) else encode_png(crop)
-    values = f"vector = ?2, checksum = {sealed('photo_hash', '?2')}, png = coalesce(png, ?3)"
+    kept = "coalesce(?3, png)" if recut else "coalesce(png, ?3)"
+    values = f"vector = ?2, checksum = {sealed('photo_hash', '?2')}, png = {kept}"
     db.execute(f"UPDATE vetoes SET {values} WHERE id = ?1", (veto, vector.astype("<f4").tobytes(), png))
 
 

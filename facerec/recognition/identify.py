@@ -9,8 +9,9 @@ from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.decide import Verification, decide_photo, same_person
 from facerec.decision.posterior import posterior
 from facerec.errors import FacerecError, GalleryError
-from facerec.faces.detector import Detector
+from facerec.faces.detector import Detector, name_of, usable_detector
 from facerec.faces.quality import Quality, measure
+from facerec.faces.settings import DETECTORS, DetectorSettings
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
@@ -144,3 +145,17 @@ def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, pass
         gallery.close()
         raise
     return gallery
+
+
+def detector_for(gallery: Gallery, wanted: Detector | DetectorSettings | None, crop_size: int) -> Detector:
+    """The detector for photos that go to a gallery: the one that is wanted; if none is named, the gallery's own.
+
+    Raises ForeignDetectorError where another one cut the gallery's crops, ConfigError as `usable_detector` does.
+    """
+    if wanted is None or isinstance(wanted, DetectorSettings):
+        wanted = wanted or DetectorSettings()
+        own = gallery.detector if gallery.detector in DETECTORS else None
+        wanted = replace(wanted, detector=wanted.detector or own)
+    detector = usable_detector(wanted, crop_size)
+    gallery.bind_detector(name_of(detector))
+    return detector

@@ -1,5 +1,7 @@
 """Give a gallery another model: every template is embedded anew, from the crop kept of it, else from its photo.
 
+Or give it another detector, or both: then every template is cut anew, from its photo.
+
     with open_model_change(folder, embedder) as change:
         for each in migrate(change, detector, embedder):
             ...                                             # a Step for every template, at the end the Report
@@ -17,7 +19,7 @@ import numpy as np
 
 from facerec.errors import GalleryError, ImageError
 from facerec.evaluation.self_search import SelfSearch, search_itself
-from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos
+from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos, name_of
 from facerec.gallery import enrolled
 from facerec.gallery.model_change import ModelChange, NewVector, NextModel, Outstanding
 from facerec.inference.embedder import Embedder
@@ -58,7 +60,8 @@ class Report(Brief):
     migrated: the gallery is of the new model now; False: it is as it was. reused: vectors an earlier run had made.
     before, after: the gallery's figures with either model; both None where somebody is lost and may not be left out.
     strangers_dropped: how many strangers given to `facerec calibrate` go, since their vectors are the old model's.
-    vetoes: how many vetoed faces have a new vector. vetoes_dropped: those that cannot be migrated.
+    vetoes: how many vetoed faces have a new vector. vetoes_dropped: those that cannot be migrated. old_detector,
+    new_detector: what cut the crops, and what cuts them then; None where that is not known.
     """
 
     migrated: bool
@@ -74,12 +77,17 @@ class Report(Brief):
     strangers_dropped: int = 0
     vetoes: int = 0
     vetoes_dropped: tuple[Step, ...] = ()
+    old_detector: str | None = None
+    new_detector: str | None = None
 
 
-def open_model_change(folder: Path, embedder: Embedder) -> ModelChange:
-    """Open a gallery to give it another model; GalleryError where it is of that model already."""
+def open_model_change(folder: Path, embedder: Embedder, detector: str | None = None) -> ModelChange:
+    """Open a gallery to give it another model or detector; GalleryError where it has both already.
+
+    detector: the name of the new one; None if the gallery's own stays.
+    """
     change = ModelChange.open(folder)
-    if change.fingerprint == embedder.card.fingerprint:
+    if change.fingerprint == embedder.card.fingerprint and _new_detector(change, detector) is None:
         change.close()
         raise GalleryError(f"{folder}: of model {change.model_name} already; there is nothing to migrate")
     return change
@@ -99,11 +107,12 @@ def migrate(
     elsewhere: a folder in which photos that were moved are found by their content. If a template cannot be embedded,
     the gallery stays as it is, unless `leave_out`. With `dry_run` it stays in any case, and the figures are shown.
     GalleryError if nothing can be migrated, or nothing may be written. A vetoed face that cannot be embedded is
-    dropped.
+    dropped. If the detector has another name than the gallery's own, kept crops are cut anew, too.
     """
-    model = _next_model(embedder)
+    model = _next_model(embedder, _new_detector(change, name_of(detector)))
     reused = change.begin(model)
-    faces = _Faces(change, detector, embedder.card.input_size, {} if elsewhere is None else _by_content(elsewhere))
+    moved = {} if elsewhere is None else _by_content(elsewhere)
+    faces = _Faces(change, detector, embedder.card.input_size, moved, recut=model.detector is not None)
     taken, lost, vetoed = Counter[str](), set[int](), _Vetoes(change, faces, embedder)
     while True:
         revision = change.revision()
@@ -116,7 +125,7 @@ def migrate(
         gone = [t for t in waiting if t.id in lost]
         report = Report(
             False, change.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
-            _losses(change, gone),
+            _losses(change, gone), old_detector=change.detector, new_detector=model.detector or change.detector,
         )  # fmt: skip
         if gone and not (leave_out or dry_run):
             yield report
@@ -137,10 +146,15 @@ def migrate(
             return
 
 
-def _next_model(embedder: Embedder) -> NextModel:
+def _new_detector(change: ModelChange, name: str | None) -> str | None:
+    """The name of the detector, if it is another than the one that cut the gallery's crops."""
+    return name if change.detector is not None and name != change.detector else None
+
+
+def _next_model(embedder: Embedder, detector: str | None) -> NextModel:
     card = embedder.card
     cohort = load_cohort(embedder.path, card)
-    return NextModel(card.fingerprint, card.name, card.embedding_dim, card.default_threshold, cohort)
+    return NextModel(card.fingerprint, card.name, card.embedding_dim, card.default_threshold, cohort, detector)
 
 
 def _by_content(folder: Path) -> dict[str, Path]:
@@ -217,9 +231,14 @@ class _Seen:
 class _Faces:
     """Where the faces of templates are found again."""
 
-    def __init__(self, change: ModelChange, detector: Detector, size: int, moved: Mapping[str, Path]) -> None:
-        """size: S of the new model's crops. moved: photo hash -> where to look if it is not where it was enrolled."""
-        self._change, self._moved, self._size = change, moved, size
+    def __init__(
+        self, change: ModelChange, detector: Detector, size: int, moved: Mapping[str, Path], recut: bool
+    ) -> None:
+        """size: S of the new model's crops. moved: photo hash -> where to look if it is not where it was enrolled.
+
+        recut: the detector is another than the one that cut the kept crops.
+        """
+        self._change, self._moved, self._size, self._recut = change, moved, size, recut
         self._finders = {True: AlignedDetector(size, known=True), False: detector}
 
     def of(self, templates: Sequence[Outstanding]) -> list[_Seen | ImageError]:
@@ -227,7 +246,7 @@ class _Faces:
         seen: dict[int, _Seen | ImageError] = {}
         paths: dict[int, Path] = {}
         for template in templates:
-            if (crop := self._change.crop(template)) is not None:
+            if (crop := self._kept(template)) is not None:
                 seen[template.id] = _Seen(fitted_crop(crop, self._size), "crop")
             elif isinstance(path := self._located(template), ImageError):
                 seen[template.id] = path
@@ -239,6 +258,10 @@ class _Faces:
             for template, (path, faces, _) in zip(some, photos, strict=True):
                 seen[template.id] = faces if isinstance(faces, ImageError) else _same_face(template, path, faces)
         return [seen[template.id] for template in templates]
+
+    def _kept(self, template: Outstanding) -> Image | None:
+        """The crop kept of a template, if it can be used."""
+        return None if self._recut and not _is_aligned(template) else self._change.crop(template)
 
     def _located(self, template: Outstanding) -> Path | ImageError:
         """Where a file of just the bytes that were enrolled is."""

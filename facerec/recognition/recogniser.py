@@ -12,6 +12,7 @@ Recogniser. Distances are squared Euclidean between unit vectors, from 0 (alike)
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,11 +25,11 @@ from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery.queries import PersonSummary
-from facerec.inference.face_model import load
+from facerec.inference.face_model import FaceModel, load
 from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, are_several, photo_of, photos_of
 from facerec.recognition.enroll import Enrollment, enroll
-from facerec.recognition.identify import Identification, identify, open_gallery, verify
+from facerec.recognition.identify import Identification, detector_for, identify, open_gallery, verify
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Alike, OneReason, for_one_reason, review
 from facerec.settings import path_setting, require_whole
@@ -103,15 +104,21 @@ class Recogniser:
     ) -> None:
         """Open the gallery in a folder.
 
-        create: make an empty gallery where there is none. model, detector: see `facerec.load`. passphrase: of an
+        create: make an empty gallery where there is none. model, detector: see `facerec.load`; unless a detector is
+        named, the one that cut the gallery's crops is used. passphrase: of an
         encrypted gallery, by default $FACEREC_PASSPHRASE; a gallery that is made here is encrypted with it. Raises
         GalleryError where there is no gallery or it cannot be opened, also for a wrong passphrase; PassphraseError
         where an encrypted gallery gets no passphrase, or another gallery gets one; ForeignModelError where the gallery
-        holds vectors of another model; ModelError for a model that cannot be used.
+        holds vectors of another model, ForeignDetectorError where another detector cut its crops; ModelError for a
+        model that cannot be used.
         """
         folder = path_setting(gallery, "gallery")
-        self._model = load(model, detector=detector)
-        self.gallery = open_gallery(folder, self._model.embedder, create=create, passphrase=passphrase)
+        embedder = load(model, detector=detector).embedder
+        with ExitStack() as opening:
+            opened = open_gallery(folder, embedder, create=create, passphrase=passphrase)
+            self.gallery = opening.enter_context(opened)
+            self._model = FaceModel(embedder, detector_for(self.gallery, detector, embedder.card.input_size))
+            opening.pop_all()
 
     def __repr__(self) -> str:
         try:

@@ -21,7 +21,7 @@ from toy_damage import COHORT, NAMED, rows, spoil
 from toy_gallery import MODEL, make_format_4, make_format_5, make_format_6, make_format_7, nearest, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
-from facerec.errors import GalleryError
+from facerec.errors import ForeignDetectorError, GalleryError
 from facerec.gallery.enrolled import consent
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.removed import was_removed
@@ -59,6 +59,7 @@ def look_at_old(folder: Path, version: int) -> None:
         assert rows(folder, "SELECT distance, worth FROM calibration") == [(made.distance, made.worth)]
         assert [entry.facts["format"] for entry in gallery.log()[0] if entry.action == "upgraded"] == [version]
         assert consent(gallery.store, "Ann") == ("agreed on the phone", "2031-12-30")
+        assert gallery.detector == "mtcnn"
     assert rows(folder, "PRAGMA user_version") == [(VERSION,)]
     for photo, blob, checksum in rows(folder, "SELECT photo_hash, vector, checksum FROM templates"):
         assert checksum == zlib.crc32(photo.encode() + blob)
@@ -83,6 +84,14 @@ def test_a_gallery_is_brought_up_to_date(folder: Path, number: int) -> None:
     spoil(folder)
     with Gallery.open(folder) as gallery:
         assert NAMED in gallery.check().problems
+
+
+def test_an_old_gallery_is_one_of_mtcnn_s_faces(folder: Path, version: int) -> None:
+    with Gallery.open(folder) as gallery:
+        gallery.bind_detector("mtcnn")
+        gallery.bind_detector(None)
+        with pytest.raises(ForeignDetectorError, match="cut by mtcnn, not by yunet"):
+            gallery.bind_detector("yunet")
 
 
 def test_a_gallery_of_format_5_keeps_its_threshold(folder: Path) -> None:
@@ -153,6 +162,7 @@ def test_a_gallery_that_may_only_be_read(folder: Path) -> None:
             assert consent(gallery.store, "Ann") == ("agreed on the phone", "2031-12-30")
             with gallery.store.read() as db:
                 assert was_removed(db, "0" * 64) is None
+            assert gallery.detector == "mtcnn"
             assert gallery.check().problems == ()
             with pytest.raises(GalleryError, match="make the gallery's folder writable"):
                 gallery.add("Dee", template(4))
