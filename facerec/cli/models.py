@@ -173,6 +173,7 @@ def _strangers(count: int, has_threshold: bool) -> str:
 
 def _gallery(folder: Path, card: "ModelCard | None") -> str:
     """Return a text about the gallery. card: of the model that it is used with; None: not checked."""
+    from facerec.gallery.cut_by import detector_of
     from facerec.gallery.encryption import is_encrypted
     from facerec.gallery.maintenance import check
     from facerec.gallery.model import require_model
@@ -185,7 +186,10 @@ def _gallery(folder: Path, card: "ModelCard | None") -> str:
             report = check(store)
             if card is not None:
                 require_model(store, card.fingerprint, card.name, card.embedding_dim)
+            with store.read() as db:
+                detector = detector_of(db)
         state = "sound, encrypted" if is_encrypted(folder) else "sound"
+        state += f", faces cut by {printable(detector)}" if detector else ""
     except FacerecError as error:
         return f"problem: {error}"
     if report.problems:

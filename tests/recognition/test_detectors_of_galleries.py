@@ -289,5 +289,5 @@ def test_the_command_moves_a_gallery_to_another_detector(tmp_path: Path, toy: Pa
     assert (done.exit_code, done.stderr) == (0, "")
     assert "The gallery is of toy with yunet now" in done.stdout
     assert "were cut by mtcnn" in done.stdout
-    with Gallery.open(folder) as gallery:
-        assert gallery.detector == "yunet"
+    (health,) = json_lines(run("doctor", "--model", toy, "--json", gallery=folder))
+    assert health["gallery"].endswith("sound, faces cut by yunet")
