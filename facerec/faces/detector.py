@@ -31,8 +31,14 @@ class Detector(Protocol):
 
 
 def name_of(detector: Detector) -> str | None:
-    """The name by which galleries know a detector: its attribute `name`. None for one without, which they trust."""
-    return getattr(detector, "name", None)
+    """The name by which galleries know a detector: its attribute `name`. None for one without, which they trust.
+
+    Raises ConfigError for a name that is no printable text.
+    """
+    name = getattr(detector, "name", None)
+    if name is not None and not (isinstance(name, str) and name and name.isprintable()):
+        raise ConfigError(f"detector: its name {name!a:.40} is no printable text; give it another, or none")
+    return name
 
 
 class PhotoFaces(NamedTuple):

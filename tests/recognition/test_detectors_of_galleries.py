@@ -5,6 +5,7 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from toy_gallery import MODEL, template
 from toy_migration import ByHand, vectors_in
 
 from facerec import DetectorSettings, Recogniser
-from facerec.errors import ForeignDetectorError, GalleryError
+from facerec.errors import ConfigError, ForeignDetectorError, GalleryError
 from facerec.faces.alignment import TEMPLATE
 from facerec.faces.detector import AlignedDetector, Detector
 from facerec.gallery.archive_file import read_archive, write_archive
@@ -139,6 +140,13 @@ def test_unless_one_is_named_the_gallery_s_own_is_used(tmp_path: Path, model: By
     said = "cut by somebody's, not by mtcnn; give `detector=somebody's`"
     with open_gallery(tmp_path / "other", model) as gallery, pytest.raises(ForeignDetectorError, match=said):
         detector_for(gallery, None, 112)
+
+
+@pytest.mark.parametrize("name", ["", 5, "two\nlines", "half a \ud800"])
+def test_a_name_that_cannot_be_recorded_is_refused(tmp_path: Path, model: ByHand, name: Any) -> None:
+    said = "is no printable text; give it another, or none"
+    with open_gallery(tmp_path / "gallery", model, create=True) as gallery, pytest.raises(ConfigError, match=said):
+        detector_for(gallery, Cutter(name, 0), 112)
 
 
 def test_enrolled_by_yunet_and_asked_without_a_word(
