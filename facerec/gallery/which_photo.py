@@ -26,6 +26,7 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
     """
     own = photos_of(db, person)
     found = meant(own, photo)
+    found += [each for each in own if each.source in _sources(photo) and each not in found]  # a file that was changed
     if len(found) == 1:
         return found[0]
     name, said = scalar(db, "SELECT name FROM people WHERE id = ?", person), printable(path_of(photo))

@@ -107,6 +107,18 @@ def test_one_wrong_photo_is_taken_out_of_every_file(tmp_path: Path) -> None:
     assert not [each for each in gone if each in everything_in(folder)]
 
 
+def test_a_photo_that_replaced_a_wrong_one_under_its_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    folder, path = tmp_path / "gallery", tmp_path / "IMG_0001.jpg"
+    fill(folder)
+    with opened(folder) as gallery:
+        for content, number in (("wrong", 100), ("right", 101)):
+            path.write_text(content)
+            stored = dataclasses.replace(photo("Wolf", number), photo_hash=photo_hash(path), source=str(path))
+            gallery.add("Ann Zebra", stored)
+        with pytest.raises(GalleryError, match="could be any of 2 photos of Ann Zebra; give one of the"):
+            gallery.remove("Ann Zebra", path)
+
+
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
