@@ -174,10 +174,14 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
     import numpy as np
 
     from facerec.inference.pipeline import embed_photos
+    from facerec.photos.folders import without_copies
 
-    paths, empty = common.expand_photos([folder])
+    given, empty = common.expand_photos([folder])
     if empty:
         raise DataError(empty[0])
+    paths = without_copies(given)
+    if copies := len(given) - len(paths):
+        common.remark(f"{how_many(copies, 'copy', 'copies')} of other photos, byte for byte, left out")
     photos = common.Watched(embed_photos(paths, detector, embedder), "Embedding", len(paths))
     vectors = np.concatenate([photo.vectors for photo in photos])
     if photos.failed == len(paths):

@@ -61,6 +61,14 @@ def count_copies(photos: Iterable[Path], of: Iterable[Path]) -> int:
     return sum(_hash_or_none(path) in known for path in photos)
 
 
+def without_copies(photos: Iterable[Path]) -> list[Path]:
+    """The photos, in order, but of those with the same bytes only the first."""
+    first: dict[str | Path, Path] = {}
+    for path in photos:
+        first.setdefault(_hash_or_none(path) or path, path)
+    return list(first.values())
+
+
 def _hash_or_none(path: Path) -> str | None:
     try:
         return photo_hash(path)

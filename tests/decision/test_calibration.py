@@ -453,5 +453,8 @@ def test_what_was_set_before_is_said_and_can_be_set_again(model: Path, crops: Pa
     assert before.endswith(
         f"To go back, give those strangers again, and: `facerec calibrate --fpir 0.2 --model {model}`."
     )
+    shutil.copytree(tmp_path / "others", tmp_path / "others" / "again")
+    copied = run("calibrate", "--strangers", tmp_path / "others", "--aligned", "--model", model, gallery=gallery)
+    assert copied.stderr.endswith("copies of other photos, byte for byte, left out\n")
     both = run("calibrate", "--no-strangers", "--strangers", tmp_path / "others", "--model", model, gallery=gallery)
     assert (both.exit_code, "exclude each other" in both.stderr) == (2, True)

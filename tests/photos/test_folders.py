@@ -9,7 +9,7 @@ import pytest
 from toy_images import error_of
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.folders import count_copies, find_photos, identity_folders, photo_hash
+from facerec.photos.folders import count_copies, find_photos, identity_folders, photo_hash, without_copies
 
 
 @pytest.fixture
@@ -150,4 +150,5 @@ def test_copies_are_known_by_their_bytes(tmp_path: Path) -> None:
     first, second = ([*find_photos(tmp_path / folder), tmp_path / "gone.jpg"] for folder in "ab")
     assert count_copies(second, first) == 2
     assert count_copies(first, second) == 1
+    assert without_copies([*first, *second]) == [*first, tmp_path / "b" / "3.jpg"]
     assert count_copies([], first) == count_copies(first, []) == 0
