@@ -41,7 +41,7 @@ class Network:
 
     def _queue(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._compiled:
-            compiled = compile_network(*self._files, shape=shape, at_once=True)
+            compiled = compile_network(*self._files, shape=shape, streams=0)
             queue = import_openvino().AsyncInferQueue(compiled)
             queue.set_callback(_keep)
             self._compiled[shape] = compiled, queue  # a queue alone does not keep the network's numbers in memory

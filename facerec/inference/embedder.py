@@ -1,6 +1,6 @@
 """The `Embedder` protocol, from aligned faces to unit vectors, and what its runtimes share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -47,8 +47,10 @@ def read_views(embed: Callable[[Crops], Vectors], crops: Crops, mirrored: bool) 
 
     mirrored: whether a row is the unit mean of the crop's row and its mirror image's.
     """
-    rows = embed(crops)
-    return mean_of_views(rows, embed(np.ascontiguousarray(crops[:, :, ::-1]))) if mirrored else rows
+    if not mirrored:
+        return embed(crops)
+    rows = embed(np.concatenate([crops, crops[:, :, ::-1]]))
+    return mean_of_views(rows[: len(crops)], rows[len(crops) :])
 
 
 def require_unit(vectors: Vectors, model: Path) -> Vectors:
@@ -59,22 +61,29 @@ def require_unit(vectors: Vectors, model: Path) -> Vectors:
 
 
 def run_in_batches(
-    run: Callable[[Crops], NDArray[np.float32]], crops: Crops, card: ModelCard, columns: int, size: int = 0
+    run: Callable[[Iterable[Crops]], Iterable[NDArray[np.float32]]],
+    crops: Crops,
+    card: ModelCard,
+    columns: int,
+    sizes: Sequence[int] = SIZES,
 ) -> NDArray[np.float32]:
-    """The (N, columns) rows that `run` gives for (N, S, S, 3) crops, which it gets in batches of a few sizes.
+    """The (N, columns) rows for (N, S, S, 3) crops. `run` gets them in batches and gives the rows of each batch.
 
-    size: the only size of batch that the network takes; 0: any. Batches are filled up with black crops.
+    sizes: those that batches may have, the largest first. Batches are filled up with black crops.
     Raises ValueError unless the crops' shape and dtype are what the card asks for.
     """
     expected = (card.input_size, card.input_size, 3)
     if crops.dtype != np.uint8 or crops.shape[1:] != expected:
         raise ValueError(f"expected (N, {expected}) uint8, got {crops.shape} {crops.dtype}")
-    rows = [np.zeros((0, columns), np.float32)]
-    for part, length in batches(len(crops), (size,) if size else SIZES):
-        batch = crops[part]
-        padding = np.zeros((length - len(batch), *expected), np.uint8)
-        rows.append(run(np.concatenate([batch, padding]) if len(padding) else batch)[: len(batch)])
-    return np.concatenate(rows)
+    parts = list(batches(len(crops), sizes))
+    outputs = run(_filled(crops[part], size) for part, size in parts)
+    rows = [output[: part.stop - part.start] for output, (part, _) in zip(outputs, parts, strict=True)]
+    return np.concatenate([np.zeros((0, columns), np.float32), *rows])
+
+
+def _filled(crops: Crops, size: int) -> Crops:
+    missing = size - len(crops)
+    return np.concatenate([crops, np.zeros((missing, *crops.shape[1:]), np.uint8)]) if missing else crops
 
 
 def require_metric(card: ModelCard, model: Path) -> None:

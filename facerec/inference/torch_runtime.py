@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class _TorchModel:
 
     def _run(self, crops: Crops) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 -> (N, columns) float32, the network's output."""
-        return run_in_batches(self._run_batch, crops, self.card, self._columns())
+        return run_in_batches(partial(map, self._run_batch), crops, self.card, self._columns())
 
     def _run_batch(self, crops: Crops) -> NDArray[np.float32]:
         require_own_process()

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import toy_model
 
 from facerec.models import compiled, kept_networks
-from facerec.models.compiled import compile_network, import_openvino
+from facerec.models.compiled import Requests, compile_network, import_openvino
 
 PIXELS = np.random.default_rng(0).normal(size=(2, 3, 112, 112)).astype(np.float32)
 
@@ -141,3 +143,23 @@ def test_openvino_is_imported_without_its_converter_and_tells_nobody(tmp_path: P
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "openvino_telemetry\n\n"
     assert import_openvino().__name__ == "openvino"
+
+
+def test_several_inputs_at_a_time_are_answered_in_their_order(toy: bytes, own_cache: Path) -> None:
+    """In several threads at once, and after inputs that could not be answered."""
+    requests = Requests(compile_network(toy, streams=2))
+    inputs = [PIXELS * np.float32(scale) for scale in range(1, 20)]
+    wanted = np.array([compile_network(toy)(pixels)[0] for pixels in inputs])
+
+    def broken() -> Iterator[np.ndarray]:
+        yield from inputs[:3]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        requests.run(broken())
+    with pytest.raises(RuntimeError):
+        requests.run([*inputs[:3], PIXELS[:, :1]])
+    with ThreadPoolExecutor(3) as threads:
+        for found in threads.map(requests.run, [inputs] * 6):
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert requests.run([]) == []
