@@ -73,7 +73,9 @@ __all__ = [
 def __getattr__(name: str) -> _typing.Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'facerec' has no attribute '{name}'")
-    return getattr(_importlib.import_module(f"facerec.{_HOMES[name]}"), name)
+    extras = _importlib.import_module("facerec.extras")
+    with extras.named(f"facerec.{name}"):
+        return getattr(_importlib.import_module(f"facerec.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

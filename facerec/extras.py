@@ -2,6 +2,8 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from facerec.errors import MissingExtraError
@@ -35,7 +37,31 @@ def is_installed(library: str) -> bool:
 def require(library: str, work: str) -> None:
     """Raise MissingExtraError unless a library of EXTRAS is installed; work: what needs it, as in "int8 export"."""
     if not is_installed(library):
-        raise MissingExtraError(f"{work} needs {library}: {install(EXTRAS[library])}")
+        raise missing(library, work)
+
+
+def require_extra(extra: str, work: str) -> None:
+    """Raise MissingExtraError unless all libraries of an extra are installed."""
+    for library, its in EXTRAS.items():
+        if its == extra:
+            require(library, work)
+
+
+def missing(library: str, work: str) -> MissingExtraError:
+    """The error that names a library of EXTRAS, what needs it, and how to install it."""
+    return MissingExtraError(f"{work} needs {library}: {install(EXTRAS[library])}")
+
+
+@contextmanager
+def named(work: str) -> Iterator[None]:
+    """Raise MissingExtraError instead of Python's own error where a library of EXTRAS turns out to be missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        raise missing(library, work) from error
 
 
 def install(extra: str) -> str:

@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and the option --full."""
+"""Fixtures for all tests, and the options --full and --install."""
 
 import dataclasses
 import os
@@ -22,23 +22,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+OPTIONAL = {"full": "the whole of LFW", "install": "a fresh installation, some minutes"}  # marks that are also options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --full, which lets the tests marked `full` run."""
-    parser.addoption(
-        "--full", action="store_true", help="also run the tests on the whole of LFW; the default run takes a sample"
-    )
+    """Add an option for each mark in OPTIONAL, which lets the tests with this mark run."""
+    for mark, what in OPTIONAL.items():
+        parser.addoption(f"--{mark}", action="store_true", help=f"also run the tests marked `{mark}`: {what}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests marked `full`, with a reason, unless --full is given."""
-    if config.getoption("--full"):
-        return
-    skip = pytest.mark.skip(reason="the whole of LFW: runs with --full")
-    for item in items:
-        if item.get_closest_marker("full"):
-            item.add_marker(skip)
+    """Skip the tests with a mark in OPTIONAL, with a reason, unless its option is given."""
+    for mark, what in OPTIONAL.items():
+        if not config.getoption(f"--{mark}"):
+            skip = pytest.mark.skip(reason=f"{what}: runs with --{mark}")
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(skip)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # slow to import
     from facerec.training.advise import Advice
 
 
-@common.command()
+@common.command(needs="train")
 @click.argument("folder", type=common.PHOTOS)
 @click.option("--aligned", is_flag=True, help="FOLDER holds aligned face crops, one folder per person.")
 @click.option(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from facerec.inference.pipeline import Classification
 
 
-@common.command()
+@common.command(needs="train")
 @click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: 1; with --json all]"

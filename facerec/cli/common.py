@@ -21,6 +21,7 @@ from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
+from facerec.extras import named, require_extra
 from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
@@ -48,11 +49,13 @@ class Failure(click.ClickException):
 class FacerecCommand(click.Command):
     """A command with --quiet and --verbose.
 
-    It turns an error of the library or the system into one line on stderr and exit code 2.
+    It turns an error of the library or the system into one line on stderr and exit code 2. needs: the extra of
+    pyproject.toml that it needs, which is looked for before anything else.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, needs: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.needs = needs
         self.params += [
             voice_option("--quiet", "Print answers only, and failures: no progress, remarks or summary."),
             voice_option("--verbose", "Also say what is loaded, how long that takes, and more about each photo."),
@@ -69,7 +72,8 @@ class FacerecCommand(click.Command):
         if is_verbose():
             ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
-        with _errors_in_one_line(), told_at_the_end(remark):
+        with _errors_in_one_line(), told_at_the_end(remark), named(ctx.command_path):
+            require_extra(self.needs, ctx.command_path)
             return super().invoke(ctx)
 
 

@@ -150,7 +150,7 @@ def identification(
     _show(runs.identification(gallery_images, probe_images, gallery_sizes, groups, _settings(**settings)), as_json)
 
 
-@evaluate.command()
+@evaluate.command(needs="train")
 @click.option(
     "--images",
     required=True,

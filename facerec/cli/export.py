@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from facerec.inference.export import Exported
 
 
-@common.command()
+@common.command(needs="train")
 @common.model_option
 @click.option("--format", type=click.Choice(["onnx", "openvino"]), required=True, help="The kind of file to write.")
 @click.option(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("svm", "logistic", "knn")
 
 
-@common.command()
+@common.command(needs="train")
 @click.argument("folder", type=common.PHOTOS)
 @click.option("--layer", metavar="STAGE", help="The network's stage; facerec models lists them  [default: the last]")
 @click.option("--output", type=common.PHOTOS, metavar="FILE", help="Write the features to FILE.npz or FILE.parquet.")

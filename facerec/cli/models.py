@@ -1,6 +1,7 @@
 """`facerec models` and `facerec doctor`."""
 
 import dataclasses
+import importlib.metadata
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import click
 from facerec.cli import common
 from facerec.cli.user_settings import is_set, read_everyday, settings_file
 from facerec.errors import FacerecError
+from facerec.extras import EXTRAS, install, is_installed
+from facerec.models.names import NAMES
 from facerec.text import printable
 
 if TYPE_CHECKING:
@@ -32,17 +35,15 @@ def models(model: str | None, as_json: bool) -> None:
     facerec models --model models/mine
     """
     from facerec.inference.loading import model_card
-    from facerec.models.backbones import BACKBONES
-    from facerec.training.freezing import STRATEGIES
+    from facerec.training.settings import STRATEGIES
 
-    card = dataclasses.asdict(model_card(model))
-    backbones = {name: [stage for stage, _ in row.stages] for name, row in BACKBONES.items()}
+    card, backbones = dataclasses.asdict(model_card(model)), _backbones()
     if as_json:
         common.emit({"backbones": backbones, "strategies": list(STRATEGIES), "card": card})
         return
     click.echo("Backbones (stages, first layers first):")
     for name, stages in backbones.items():
-        click.echo(f"  {name}: {', '.join(stages)}")
+        click.echo(f"  {name}: {', '.join(stages)}" if stages else f"  {name}")
     click.echo(f"Strategies: {', '.join(STRATEGIES)}")
     click.echo(f"Model {card['name']}:")
     for key in ("fingerprint", "mode", "backbone", "embedding_dim", "input_size", "licence", "source"):
@@ -57,6 +58,16 @@ def models(model: str | None, as_json: bool) -> None:
     for part in ("threshold", "results"):
         for key, value in _leaves(card[part], part):
             click.echo(f"  {key}: {value}")
+
+
+def _backbones() -> dict[str, list[str]]:
+    """Return the stages of each backbone; without torch, which knows them, its name alone."""
+    if not is_installed("torch"):
+        common.remark(f"no stages are shown and nothing is trained without torch: {install('train')}")
+        return {name: [] for name in NAMES}
+    from facerec.models.backbones import BACKBONES
+
+    return {name: [stage for stage, _ in row.stages] for name, row in BACKBONES.items()}
 
 
 def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
@@ -108,17 +119,16 @@ def _versions() -> str:
 
 
 def _version(package: str) -> str:
-    import importlib.metadata
-
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # conda has other names for some packages
-        return "(not under this name)"
+        library = package.replace("-", "_")
+        return "(not installed)" if library in EXTRAS and not is_installed(library) else "(not under this name)"
 
 
 def _device() -> str:
-    import importlib
-
+    if not is_installed("torch"):
+        return f"CPU; without torch nothing can be trained: {install('train')}"
     torch: Any = importlib.import_module("torch")
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)

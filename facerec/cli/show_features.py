@@ -8,7 +8,7 @@ import click
 from facerec.cli import common, detector_options
 
 
-@common.command()
+@common.command(needs="train")
 @click.argument("photo", type=common.PHOTOS)
 @click.option("--layer", required=True, metavar="STAGE", help="A stage of the backbone; facerec models lists them.")
 @click.option(

@@ -62,7 +62,7 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
 
 
-@common.command()
+@common.command(needs="train")
 @click.argument("folder", type=common.PHOTOS)
 @click.option(
     "--output", required=True, type=common.PHOTOS, metavar="DIR", help="The folder for the run and its model."

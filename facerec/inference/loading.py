@@ -52,6 +52,7 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
             raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
         embedder: Embedder = OpenVINOEmbedder(path, bf16=bf16)
     elif bf16 or drop_blocks or has_gpu():
+        require("torch", "`drop_blocks`" if drop_blocks else "bfloat16")
         embedder = TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
     else:
         embedder = _load_folder(path)

@@ -1,6 +1,6 @@
 """Pictures for people to look at: photos with framed and named faces, and contact sheets.
 
-Names are set in DejaVu Sans, which comes with matplotlib. It has Latin, Greek, Cyrillic, Arabic and other letters. The
+Names are set in DejaVu Sans, which lies beside this file. It has Latin, Greek, Cyrillic, Arabic and other letters. The
 letters it lacks, such as Chinese, Japanese and Korean, are drawn as empty frames.
 """
 
@@ -23,6 +23,7 @@ from facerec.photos.reading import read_image
 from facerec.text import UNKNOWN, printable
 from facerec.types import Box, Image
 
+FONT = Path(__file__).with_name("DejaVuSans.ttf")
 TILE, LABEL = 160, 28  # pixels of a contact sheet: the side of a face, and the height of the name below it
 _NAMED, _STRANGER, _INK = (0, 110, 60), (176, 32, 32), (255, 255, 255)
 _PAPER, _EMPTY, _TEXT = (255, 255, 255), (224, 224, 224), (40, 40, 40)
@@ -232,6 +233,4 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 @lru_cache(maxsize=64)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    return ImageFont.truetype(FONT, size)

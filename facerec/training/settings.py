@@ -7,6 +7,8 @@ from facerec.settings import require_types, setting
 PEOPLE_PER_BATCH = 16
 """P of the P x K batches, unless another is given or fewer people have K photos."""
 
+STRATEGIES = ("full", "frozen", "partial", "discriminative", "gradual", "scratch")
+"""Known to `freezing`, which needs torch."""
 LOSSES = ("triplet", "contrastive", "multi-similarity", "supcon", "arcface", "cosface", "proxy-anchor", "cross-entropy")
 """Known to `losses`, which needs torch."""
 
@@ -32,7 +34,7 @@ class TrainSettings:
     strategy: str = setting(
         "partial",
         "Which stages train. `scratch` is `full` from random weights.",
-        ("full", "frozen", "partial", "discriminative", "gradual", "scratch"),
+        STRATEGIES,
     )
     frozen_stages: int | None = setting(
         None, "`partial`: how many of the first stages do not train; unless given, the backbone's usual number."

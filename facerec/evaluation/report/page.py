@@ -16,6 +16,7 @@ from facerec.errors import ConfigError
 from facerec.evaluation.report.glossary import explain
 from facerec.evaluation.report.plots import as_source
 from facerec.evaluation.report.tables import Table
+from facerec.extras import require_extra
 from facerec.files import require_writable, write_bytes
 from facerec.text import printable
 from facerec.types import Image
@@ -84,7 +85,8 @@ def _version(package: str) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder before any work is done. Raises ConfigError if no page can be written to it."""
+    """Make the folder before any work is done. Raises ConfigError if no page can be made or written to it."""
+    require_extra("report", "`report`")
     if os.path.isdir(folder / NAME):
         raise ConfigError(
             f"{folder / NAME}: a folder has the report's name; move it, or give another folder to `report`"
