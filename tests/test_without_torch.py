@@ -45,6 +45,7 @@ def check(said: list[Said], folder: Path) -> None:
 @pytest.fixture
 def folder(crops: Path, tmp_path: Path) -> Path:
     shutil.copytree(crops, tmp_path / "crops")
+    shutil.copytree(ROOT / "gallery", tmp_path / "photos")
     return tmp_path
 
 

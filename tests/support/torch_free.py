@@ -3,8 +3,8 @@
     PYTHON tests/support/torch_free.py FOLDER [--forbid]
 
 It needs nothing but facerec's base install. FOLDER is empty but for crops/, aligned photos as the fixture `crops` makes
-them; everything is written to it. --forbid: PYTHON has torch and the other libraries of extras, and may not import
-them. Prints a JSON line for each command: its words, exit code, stdout and stderr.
+them, and photos/, the sample gallery; everything is written to it. --forbid: PYTHON has torch and the other libraries
+of extras, and may not import them. Prints a JSON line for each command: its words, exit code, stdout and stderr.
 """
 
 import json
@@ -19,14 +19,14 @@ LIBRARIES = ("torch", "torchvision", "facenet_pytorch", "pytorch_metric_learning
 
 # {}: FOLDER
 FREE = """
-enroll {}/crops/people --aligned
+enroll {}/photos/people
 enroll {}/crops/ann.png --name Ann --aligned
-identify {}/crops/ann.png {}/crops/stranger.png --aligned --json
-identify {}/crops/ann.png --aligned --save-annotated {}/named
+identify {}/photos/held_back {}/photos/strangers --json
+identify {}/photos/strangers --save-annotated {}/named
 verify {}/crops/ann.png {}/crops/ann.png --aligned
 verify {}/crops/ann.png {}/crops/ann.png --aligned --model int8
-search {}/crops/ann.png --in {}/crops/people --aligned
-cluster {}/crops/people --aligned
+search {}/photos/held_back/barack_obama_blue_room_2010.jpg --in {}/photos/people --detector yunet
+cluster {}/photos/people
 calibrate
 calibrate --fpir 0.02
 check-data {}/crops/people --aligned
