@@ -1,5 +1,6 @@
 """cascade.py and its parts against facenet-pytorch, which runs the networks on one photo at a time."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -156,6 +157,20 @@ def test_faces_are_those_of_facenet_pytorch(path: Path, networks: list[torch.nn.
     assert len(found.scores) == len(boxes[0]) >= 1
     np.testing.assert_allclose(np.column_stack([found.boxes, found.scores]), np.float32(boxes[0]), atol=2e-3)
     np.testing.assert_allclose(found.points, np.float32(points[0]), atol=2e-3)
+
+
+@pytest.mark.real
+def test_faces_on_a_sample_of_research_photos(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scripts/bench detect --parity 1000` compares more."""
+    monkeypatch.syspath_prepend(str(GALLERY.parent))
+    detect = importlib.import_module("scripts.benchmarks.detect")
+    ours, theirs = (detect.find_all(shared_data, 60, side) for side in ("networks", "helped"))
+    found = detect.agreement(ours, theirs)
+    assert found["photos"] == 60
+    assert found["faces"] >= 60
+    assert found["both"] >= 0.995
+    assert found["smallest_iou"] >= 0.95
+    assert found["largest_distance"] <= 1.5
 
 
 def test_photos_of_all_sizes_reach_the_networks_in_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
