@@ -102,7 +102,7 @@ def from_template(landmarks: np.ndarray, side: int) -> float:
 
 @cache
 def _detector() -> "MTCNNDetector":
-    from facerec.faces.mtcnn import MTCNNDetector  # loads torch
+    from facerec.faces.mtcnn import MTCNNDetector  # only where photos are doubted
 
     return MTCNNDetector()
 

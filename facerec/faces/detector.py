@@ -85,7 +85,7 @@ def make_detector(crop_size: int, aligned: bool = False, settings: DetectorSetti
     if settings.detector == "yunet":
         from facerec.faces.yunet import YuNetDetector as Chosen
     else:
-        from facerec.faces.mtcnn import MTCNNDetector as Chosen  # loads torch
+        from facerec.faces.mtcnn import MTCNNDetector as Chosen
 
     size, confidence, took = settings.min_face_size, settings.min_confidence, time.monotonic() - began
     said = "detector: %s for faces from %d pixels and confidence %g, loaded in %.1f s"
