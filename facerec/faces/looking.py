@@ -101,7 +101,7 @@ def shrunk(image: Image, max_side: int) -> Image:
     if scale >= 1:
         return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(PIL.Image.fromarray(image).resize(size, Resampling.BICUBIC, reducing_gap=3.0))
+    return np.asarray(PIL.Image.fromarray(image).resize(size, Resampling.HAMMING, reducing_gap=3.0))
 
 
 def _first_look(search: Search, images: Sequence[Image], settings: DetectorSettings) -> list[Found]:
