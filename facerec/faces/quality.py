@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from scipy.ndimage import uniform_filter1d
 
 from facerec.text import Brief
 from facerec.types import Face, Image
@@ -144,11 +144,17 @@ def sharpness(crop: Image) -> float:
     kept = []
     for axis in (0, 1):
         grey = _middle(crop)
-        blurred = uniform_filter1d(grey, _WINDOW, axis, mode="nearest")
+        blurred = _blurred(grey, axis)
         sharp, soft = (np.abs(np.diff(picture, axis=axis)) for picture in (grey, blurred))
         total = sharp.sum()
         kept.append(np.maximum(sharp - soft, 0).sum() / total if total > 0 else 0.0)
     return float(min(kept))  # a moving camera blurs along one axis only
+
+
+def _blurred(grey: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The mean of the _WINDOW pixels around each along an axis; the border's go on beyond it."""
+    beyond = [(_WINDOW // 2, _WINDOW // 2) if along == axis else (0, 0) for along in (0, 1)]
+    return sliding_window_view(np.pad(grey, beyond, mode="edge"), _WINDOW, axis).mean(-1)
 
 
 def _middle(crop: Image) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from facerec.files import may_write, settle, unlink
 from facerec.gallery import audit_log, sqlcipher
 from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
 from facerec.gallery.locking import enter
-from facerec.gallery.schema import APPLICATION_ID, VERSION, make_tables, scalar, upgrade, version_of
+from facerec.gallery.schema import APPLICATION_ID, SMALL, VERSION, make_tables, scalar, upgrade, version_of
 from facerec.photos.photo_files import EXTENSIONS
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; a write holds the lock for milliseconds
@@ -35,6 +35,9 @@ _NAMES = {"database or disk is full": "SQLITE_FULL", "disk I/O error": "SQLITE_I
 
 class Database:
     """An open gallery database. It raises every SQLite or file error as a GalleryError of one line.
+
+    Opening checks the tables SMALL for damage; the whole file is checked before anything else is read or written. So a
+    search in a large gallery need not wait for it.
 
     Several threads may use it at once. They share one connection, and a transaction holds the `lock`, so other threads
     wait for it. path: its file. passphrase: the one it was opened with, if a program gave one. encrypted: whether it
@@ -57,6 +60,7 @@ class Database:
         self.lock = threading.RLock()
         self.copy_due = False
         self._closed = False
+        self._sound = False  # whether the whole file was checked
         with explained(path), ExitStack() as opening:
             if create:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,6 +103,12 @@ class Database:
             yield db
 
     @contextmanager
+    def glance(self) -> Iterator[sqlite3.Connection]:
+        """As `read`, for the tables SMALL only: the others may not have been checked for damage yet."""
+        with self._transaction("DEFERRED", check=False) as db:
+            yield db
+
+    @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction: all of it is on disk when the block ends, none of it if the block raises."""
         if not self.writable:  # refuse here: a read-only old format lacks tables, and SQLite would report those
@@ -111,9 +121,11 @@ class Database:
             self.copy_due = True
 
     @contextmanager
-    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str, check: bool = True) -> Iterator[sqlite3.Connection]:
         with self.lock, explained(self.path):
             self._require_open()
+            if check:
+                self._require_sound()
             with self._db:
                 self._db.execute(f"BEGIN {kind}")
                 yield self._db
@@ -122,6 +134,12 @@ class Database:
         if self._closed:
             raise GalleryError(f"{self.path}: closed by this program; open the gallery again")
 
+    def _require_sound(self) -> None:
+        """DamagedGalleryError if the file is damaged; it is checked once."""
+        if not self._sound:
+            require_sound(self._db, self.path)
+            self._sound = True
+
     def compact(self) -> bool:
         """Rewrite the file from its rows and empty the write-ahead log, so that neither holds removed data.
 
@@ -129,6 +147,7 @@ class Database:
         """
         with self.lock, explained(self.path):
             self._require_open()
+            self._require_sound()
             self._db.execute("VACUUM")
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
@@ -159,12 +178,13 @@ class Database:
             _use_wal(self._db)
             self._make()
         require_known(self._db, self.path)
-        require_sound(self._db, self.path)
+        require_sound(self._db, self.path, SMALL)
         if version_of(self._db) < VERSION and self.writable:
             self._upgrade()
         self._db.execute("PRAGMA foreign_keys = ON")
 
     def _make(self) -> None:
+        self._sound = True  # nothing is in it
         with self.write() as db:
             if not version_of(db):  # no other process has made the tables meanwhile
                 make_tables(db)
@@ -209,9 +229,14 @@ def require_known(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def require_sound(db: sqlite3.Connection, path: Path) -> None:
-    """DamagedGalleryError if SQLite's integrity check fails or the file holds no gallery."""
-    if scalar(db, "PRAGMA integrity_check(1)") != "ok" or not scalar(db, "SELECT count(*) FROM gallery"):
+def require_sound(db: sqlite3.Connection, path: Path, tables: Collection[str] = ()) -> None:
+    """DamagedGalleryError if SQLite's integrity check fails or the file holds no gallery.
+
+    tables: check these alone, with their indexes, as far as they exist; by default everything is checked.
+    """
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    checks = [f"PRAGMA integrity_check({what})" for what in (there.intersection(tables) or (1,))]
+    if any(scalar(db, check) != "ok" for check in checks) or not scalar(db, "SELECT count(*) FROM gallery"):
         raise DamagedGalleryError(f"{path}: damaged; {remedy(path)}")
 
 

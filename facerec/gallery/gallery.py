@@ -6,7 +6,7 @@
         gallery.search(vectors, top=5)
 
 A gallery is a folder of a few files. `gallery.db` (SQLite) is the truth. Each write is one transaction with an entry in
-the audit log, and is on disk when the call returns. `index.faiss` is a cache stamped with the database's generation. A
+the audit log, and is on disk when the call returns. `people.cache` is a cache stamped with the database's generation. A
 missing, stale or damaged one is made again; an encrypted gallery keeps none. `gallery.db.backup` is a copy, made when a
 changed gallery is closed. Several processes may enroll and identify at once.
 
@@ -81,7 +81,10 @@ class Gallery:
 
     def __len__(self) -> int:
         """Return the number of people."""
-        return len(self.store)
+        if self._cache is None:
+            return len(self.store)
+        with self.store.lock:
+            return len(self._cache.current().names)
 
     def __contains__(self, name: str) -> bool:
         """Whether somebody is enrolled under exactly this name (stripped, NFC)."""
@@ -144,7 +147,7 @@ class Gallery:
     @property
     def model_threshold(self) -> Threshold | None:
         """The threshold of the model's card, for a pair of photos; None if it has none."""
-        with self.store.read() as db:
+        with self.store.glance() as db:
             distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
         return None if distance is None else Threshold(distance, source)
 
@@ -160,13 +163,14 @@ class Gallery:
 
     def _calibration(self, cache: PeopleCache, fpir: float | None) -> Calibration | None:
         people, generation = cache.current(), cache.generation
-        with self.store.read() as db:
+        with self.store.glance() as db:
             cohort, given = (read_strangers(db, people.dimension, kind) for kind in ("cohort", "given"))
             if not people.names or all(rows is None or not len(rows) for rows in (cohort, given)):
                 return None
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
             if (known := calibration_cache.load(db, generation, rate)) is not None:
                 return known
+        with self.store.read() as db:
             apart = vetoes.pairs_by_name(db)
         made = calibrate_people(people, cohort, rate, given, cache.search(), apart)
         if fpir is None and made is not None:
@@ -175,7 +179,7 @@ class Gallery:
 
     def given(self) -> tuple[float, int, str]:
         """Return what was set: the target rate, how many strangers were given, and where they come from ("": none)."""
-        with self.store.read() as db:
+        with self.store.glance() as db:
             return scalar(db, "SELECT fpir FROM gallery"), *given_strangers(db)
 
     def set_calibration(self, fpir: float | None = None, *, strangers: Vectors | None = None, source: str = "") -> None:

@@ -1,7 +1,8 @@
 """The files of a gallery's folder, by name.
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
-    index.faiss                    a cache: the vectors, for searching
+    people.cache                   a cache: the people and their vectors, for searching
+    index.faiss                    what older versions had instead of people.cache
     calibration.cache              a cache: the distances that the last calibration found
                                    (an encrypted gallery has no caches)
     gallery.db.backup, .rollback   whole copies of the database
@@ -30,8 +31,13 @@ def database_of(folder: Path) -> Path:
     return folder / "gallery.db"
 
 
-def index_of(path: Path) -> Path:
-    """The search index beside the database `path`."""
+def people_of(path: Path) -> Path:
+    """The people and their vectors beside the database `path`."""
+    return path.with_name("people.cache")
+
+
+def older_index_of(path: Path) -> Path:
+    """The search index that older versions kept beside the database `path`."""
     return path.with_name("index.faiss")
 
 
@@ -42,7 +48,7 @@ def search_of(path: Path) -> Path:
 
 def caches_of(path: Path) -> list[Path]:
     """The files beside the database `path` that can be made again but hold data about its people."""
-    return [index_of(path), search_of(path)]
+    return [people_of(path), older_index_of(path), search_of(path)]
 
 
 def copy_of(path: Path, kind: str) -> Path:

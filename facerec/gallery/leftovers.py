@@ -40,7 +40,7 @@ def drop_drafts(database: Database) -> list[Path]:
 def wipe(database: Database) -> None:
     """Rewrite the database if somebody was removed since the last rewrite; log a warning if that fails."""
     try:
-        with database.read() as db:
+        with database.glance() as db:
             removal = pending(db)
         if removal and not database.compact():
             raise GalleryError(f"{database.path.parent}: another process is reading it; wait until it is done")

@@ -16,10 +16,9 @@ from facerec.gallery.integrity import (
 )
 from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
-from facerec.gallery.queries import count_rows, generation_of, keeps_crops
+from facerec.gallery.queries import count_rows, generation_of, keeps_crops, owners_of_all
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
-from facerec.search.index import FlatIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +88,11 @@ def _broken_index(store: Store, db: sqlite3.Connection) -> list[str]:
     if store.database.encrypted:
         caches = [path for path in caches_of(store.database.path) if path.exists()]
         return [f"{path}: not encrypted, as the gallery is; delete it" for path in caches]
-    path = store.index_path
-    index = FlatIndex.load(path, generation_of(db))
-    if index is None:
+    kept = people_cache.from_file(store, generation_of(db))
+    if kept is None:
         return []  # the next search makes it again
-    stored = dict(db.execute("SELECT id, vector FROM templates ORDER BY id"))
-    if list(stored) == index.ids.tolist() and b"".join(stored.values()) == index.vectors(index.ids).tobytes():
+    stored, owners = dict(db.execute("SELECT id, vector FROM templates ORDER BY id")), owners_of_all(db)[1]
+    vectors = b"".join(stored.values())
+    if (list(stored), owners, vectors) == (kept.ids.tolist(), kept.owners(), kept.vectors.tobytes()):
         return []
-    return [f"{path}: not the vectors of the database; run `facerec gallery rebuild`"]
+    return [f"{store.people_path}: not the people of the database; run `facerec gallery rebuild`"]

@@ -22,11 +22,11 @@ def bind_model(
     name, limit = as_text(name), threshold and threshold.distance
     wanted = (fingerprint, name, dimension, limit, threshold and as_text(threshold.source))
     given = np.zeros((0, dimension), np.float32) if cohort is None else cohort
-    with store.read() as db:
+    with store.glance() as db:
         stored = db.execute(f"SELECT {_COLUMNS} FROM gallery").fetchone()
-        _refuse_other(db, store.folder, fingerprint, name, dimension)
         known = holds_strangers(db, "cohort", given)
     if stored != wanted or not known:
+        require_model(store, fingerprint, name, dimension)
         with store.write() as db:
             _refuse_other(db, store.folder, fingerprint, name, dimension)
             write_model(db, fingerprint, name, dimension, threshold)

@@ -1,7 +1,7 @@
-"""The people of a gallery, ready to search: in memory, in the index file, and read from the database.
+"""The people of a gallery, ready to search: in memory, in the people's file, and read from the database.
 
 The database names its state by a generation, a random text that every change visible to a search replaces. The people
-in memory and the index file carry the generation they were read at. With another generation they are brought up to
+in memory and the file carry the generation they were read at. With another generation they are brought up to
 date or made again before use.
 """
 
@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.files import unlink
 from facerec.gallery.calibration_cache import load_search
 from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.layout import older_index_of
 from facerec.gallery.model import dimension_of
+from facerec.gallery.people_file import load_people, save_people
 from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
-from facerec.gallery.vetoed_faces import VetoedFaces, state_of
+from facerec.gallery.vetoed_faces import State, VetoedFaces, state_of
 from facerec.gallery.vetoes import pairs_by_name
-from facerec.search.index import FlatIndex, Ids
+from facerec.search.index import Ids
 from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
 from facerec.types import Vectors
@@ -48,21 +51,46 @@ class PeopleCache:
 
         ForeignModelError if another process has given the gallery another model.
         """
+        with self._store.glance() as db:
+            people = self._at_hand(db)
+        return self._read() if people is None else people
+
+    def _at_hand(self, db: sqlite3.Connection) -> PeopleIndex | None:
+        """Everybody at the present generation, if memory or the file has them; None where `vetoed` must be read."""
+        generation, state = self._state_of(db)
+        if self.vetoed.state != state:
+            if state[1]:
+                return None  # the vetoes name people
+            self.vetoed = VetoedFaces(state, {})
+        if self._people is None:
+            self._people, self.generation = from_file(self._store, generation), generation
+        return self._people if self.generation == generation else None
+
+    def _read(self) -> PeopleIndex:
+        """Everybody at the present generation, with what the database has anew."""
         known, store = self._people, self._store
         with store.read() as db:
-            dimension, generation = dimension_of(db, store.folder, self.fingerprint), generation_of(db)
-            if self.vetoed.state != (state := state_of(db, generation)):
+            generation, state = self._state_of(db)
+            if self.vetoed.state != state:
                 self.vetoed = VetoedFaces.read(db, store.folder, state)
             if known is not None and self.generation == generation:
                 return known
-            cached = _from_file(store, db, generation) if known is None else None
+            cached = from_file(store, generation) if known is None else None
             self._people = None  # not to be used if Ctrl-C leaves the change below half made
-            people = cached or _refreshed(db, store.folder, known or PeopleIndex.nobody(dimension))
+            people = cached or _refreshed(db, store.folder, known or PeopleIndex.nobody(self._dimension(db)))
         self._people, self.generation = people, generation
         if known is None and cached is None:
             with suppress(GalleryError):  # without the cache the next opening is slower, but not wrong
                 save(store, people, generation)
         return people
+
+    def _state_of(self, db: sqlite3.Connection) -> tuple[str, State]:
+        """The database's generation, and the state of its vetoes."""
+        self._dimension(db)  # refuses another model
+        return (generation := generation_of(db)), state_of(db, generation)
+
+    def _dimension(self, db: sqlite3.Connection) -> int:
+        return dimension_of(db, self._store.folder, self.fingerprint)
 
     def apart(self) -> set[frozenset[str]]:
         """Return the pairs of people who were said to be two, by the names of the people in memory."""
@@ -97,24 +125,18 @@ def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> Peopl
 
 
 def save(store: Store, people: PeopleIndex, generation: str) -> None:
-    """Write the index file if the gallery still is at this generation. An encrypted gallery keeps no index file."""
+    """Write the people's file if the gallery still is at this generation. An encrypted gallery keeps no such file."""
     if store.database.encrypted:
         return
-    index = FlatIndex(people.dimension)
-    index.add(people.ids, people.vectors)
     with store.write() as db:  # the lock is held, so vectors being removed cannot be written after their removal
         if generation_of(db) == generation:
-            index.save(store.index_path, generation)
+            save_people(store.people_path, generation, people)
+            unlink([older_index_of(store.database.path)])
 
 
-def _from_file(store: Store, db: sqlite3.Connection, generation: str) -> PeopleIndex | None:
-    """Read everybody from the index file; None if it is of another generation or has other templates."""
-    if store.database.encrypted:  # an encrypted gallery keeps no unencrypted index file
-        return None
-    index, (ids, owners) = FlatIndex.load(store.index_path, generation), owners_of_all(db)
-    if index is None or not np.array_equal(index.ids, ids):
-        return None
-    return PeopleIndex(ids, owners, index.vectors(ids))
+def from_file(store: Store, generation: str) -> PeopleIndex | None:
+    """Everybody as the people's file has them; None if it is of another generation. An encrypted gallery has none."""
+    return None if store.database.encrypted else load_people(store.people_path, generation)
 
 
 def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> PeopleIndex:

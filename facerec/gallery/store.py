@@ -13,7 +13,7 @@ from facerec.gallery import audit_log, leftovers
 from facerec.gallery.audit_log import LogEntry
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import Database
-from facerec.gallery.layout import database_of, index_of
+from facerec.gallery.layout import database_of, people_of
 from facerec.gallery.names import require_text
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 class Store:
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
 
-    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. index_path: the search
-    index, which may not exist. lock: while a thread holds it, other threads can neither read nor write.
+    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. people_path: the
+    file for searching, which may not exist. lock: while a thread holds it, other threads can neither read nor write.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Use `Store.open`."""
         self.folder = folder
         self.database = database
-        self.index_path = index_of(database.path)
+        self.people_path = people_of(database.path)
         self.lock = database.lock
 
     @classmethod
@@ -75,6 +75,10 @@ class Store:
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """See `Database.read`."""
         return self.database.read()
+
+    def glance(self) -> AbstractContextManager[sqlite3.Connection]:
+        """See `Database.glance`."""
+        return self.database.glance()
 
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
         """See `Database.write`."""

@@ -1,5 +1,6 @@
 """People and their vectors, and the search for the nearest people."""
 
+import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -35,13 +36,31 @@ class PeopleIndex:
 
     def __init__(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
         """Hold (T, D) unit float32 rows. ids: (T,) int64, ascending. owners: T names, one for each row."""
-        self.names = list(dict.fromkeys(owners))
-        self._place = {name: place for place, name in enumerate(self.names)}
-        places = np.array([self._place[owner] for owner in owners], np.intp)
+        place = {name: place for place, name in enumerate(dict.fromkeys(owners))}
+        places = np.array([place[owner] for owner in owners], np.intp)
+        rows = np.ascontiguousarray(vectors, np.float32)
+        self._hold(list(place), ids, places, rows, unit_means(rows, places))
+
+    def _hold(self, names: list[str], ids: Ids, places: Places, vectors: Vectors, means: Vectors) -> None:
+        self.names = names
         self._ids, self._places = GrowingArray(ids), GrowingArray(places)
-        self._vectors = GrowingArray(np.ascontiguousarray(vectors, np.float32))
-        self._means = GrowingArray(unit_means(self.vectors, places))
+        self._vectors, self._means = GrowingArray(vectors), GrowingArray(means)
         self._shortlist: Shortlist | None = None
+
+    @classmethod
+    def restored(cls, names: list[str], ids: Ids, places: Places, vectors: Vectors, means: Vectors) -> Self:
+        """Return an index of what another index's properties of these names gave. Nothing is computed or copied.
+
+        The arrays must be writable: `add` changes `means` in place.
+        """
+        made = cls.__new__(cls)
+        made._hold(names, ids, places, vectors, means)
+        return made
+
+    @functools.cached_property
+    def _place(self) -> dict[str, int]:
+        """Everybody's place in `names`."""
+        return {name: place for place, name in enumerate(self.names)}
 
     @classmethod
     def nobody(cls, dimension: int) -> Self:

@@ -76,11 +76,11 @@ def test_a_gallery_of_a_newer_facerec(good: Path, gallery: Path, toy: Path) -> N
 
 def test_a_damaged_index_is_made_again_in_silence(good: Path, gallery: Path, toy: Path) -> None:
     for content in (b"", b"garbage", (gallery / "gallery.db").read_bytes()):
-        (gallery / "index.faiss").write_bytes(content)
+        (gallery / "people.cache").write_bytes(content)
         result = identify(gallery, toy, good)
         assert (result.exit_code, result.stderr) == (0, "")
         assert json_lines(result)[0]["person"] == "Ann Lee"
-        assert (gallery / "index.faiss").read_bytes() != content
+        assert (gallery / "people.cache").read_bytes() != content
 
 
 def test_a_gallery_of_another_model(good: Path, gallery: Path, tiny_model: Path) -> None:

@@ -372,9 +372,9 @@ def test_gallery_check_and_rebuild(gallery: Path, crops: Path, toy: Path) -> Non
     assert report == {"people": 3, "templates": 6, "problems": []}
     assert run("gallery", "check", gallery=gallery).stdout == "6 photos of 3 people: sound.\n"
     before = identify(gallery, toy, crops / "people")
-    (gallery / "index.faiss").unlink()
+    (gallery / "people.cache").unlink()
     assert json_lines(run("gallery", "rebuild", "--json", gallery=gallery)) == [{"rebuilt": 6}]
-    assert (gallery / "index.faiss").exists()
+    assert (gallery / "people.cache").exists()
     assert identify(gallery, toy, crops / "people") == before
 
 

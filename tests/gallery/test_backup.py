@@ -64,7 +64,7 @@ def test_a_copy_is_kept_when_something_was_changed(folder: Path) -> None:
     with opened(folder.parent / "other") as gallery:
         assert photos_in(gallery) == {"Anna": [0], "Bob": [1, 2]}
         assert gallery.check().problems == ()
-    assert sorted(p.name for p in folder.iterdir()) == ["gallery.db", "gallery.db.backup", "index.faiss"]
+    assert sorted(p.name for p in folder.iterdir()) == ["gallery.db", "gallery.db.backup", "people.cache"]
 
 
 def test_a_damaged_database_replaces_no_good_copy(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import toy_fixtures
 import toy_model
 from killing import photos_in
 from running import run
-from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, rows, spoil
+from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, read_all, rows, spoil
 from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
@@ -44,14 +44,14 @@ def test_every_flipped_bit_of_a_vector_is_named(folder: Path) -> None:
 
 
 def test_what_belongs_to_a_vector_is_found_too(folder: Path) -> None:
-    """Whose it is, of which photo, and what they are called, SQLite has in an index, too, and compares on opening."""
+    """Whose it is, of which photo, and what they are called, SQLite has in an index, too, and compares first."""
     hash_of = template(3).photo_hash.encode()
     row = 8 * place_of(folder, b"\x03" + hash_of + b"photos/3.jpg")  # the person's number, the photo's hash, its path
     name = 8 * place_of(folder, b"Cy20")  # the name, the time
     for bit in (row, row + 8 * 64, name):
         flip(folder / "gallery.db", bit)
         with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
-            Gallery.open(folder)
+            read_all(folder)
         flip(folder / "gallery.db", bit)
     assert rows(folder, "PRAGMA integrity_check") == [("ok",)]
 
@@ -70,16 +70,16 @@ def test_a_damaged_vector_is_never_searched(folder: Path) -> None:
         gallery.bind_model(*MODEL, COHORT)
         assert nearest(gallery, 1) == "Bob"
         assert gallery.check().problems == (
-            NAMED, f"{folder / 'index.faiss'}: not the vectors of the database; run `facerec gallery rebuild`"
+            NAMED, f"{folder / 'people.cache'}: not the people of the database; run `facerec gallery rebuild`"
         )  # fmt: skip
-    (folder / "index.faiss").unlink()
+    (folder / "people.cache").unlink()
     with Gallery.open(folder) as gallery:
         gallery.bind_model(*MODEL, COHORT)
         for look in (lambda: nearest(gallery, 0), gallery.calibration, lambda: rebuild(gallery.store)):
             with pytest.raises(DamagedGalleryError) as error:
                 look()
             assert str(error.value) == f"{folder}: {NAMED}"
-    assert not (folder / "index.faiss").exists()
+    assert not (folder / "people.cache").exists()
 
 
 def test_who_has_it_open_reads_no_damaged_vector_that_another_process_added(folder: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_files_are_the_owners_alone(folder: Path) -> None:
         assert nearest(gallery, 0) == "Ann"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert modes == dict.fromkeys(["gallery.db", "gallery.db-shm", "gallery.db-wal", "index.faiss"], 0o600)
+    assert modes == dict.fromkeys(["gallery.db", "gallery.db-shm", "gallery.db-wal", "people.cache"], 0o600)
 
 
 def test_a_file_that_is_no_gallery(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_gallery_that_may_only_be_read(cached: bool) -> None:
             gallery.add("Ann", template(0))
             assert nearest(gallery, 0) == "Ann"
         if not cached:
-            (folder / "index.faiss").unlink()
+            (folder / "people.cache").unlink()
         with as_a_user_who_may_only_read(folder), Gallery.open(folder) as gallery:
             gallery.bind_model(*MODEL)
             assert nearest(gallery, 0) == "Ann"
@@ -255,4 +255,4 @@ def test_a_gallery_that_may_only_be_read(cached: bool) -> None:
                 with pytest.raises(GalleryError) as error:
                     change()
                 one_line(error, str(folder), "folder writable")
-        assert (folder / "index.faiss").exists() == cached
+        assert (folder / "people.cache").exists() == cached

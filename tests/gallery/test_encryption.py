@@ -118,13 +118,13 @@ def test_check_leaves_no_free_pages_it_cannot_look_at(folder: Path, encrypted: s
 
 
 def test_check_names_what_is_not_encrypted(folder: Path, encrypted: str) -> None:
-    plain = {name: (folder / name).read_bytes() for name in ("gallery.db.backup", "index.faiss")}
+    plain = {name: (folder / name).read_bytes() for name in ("gallery.db.backup", "people.cache")}
     encrypt(folder, encrypted)
     for name, content in plain.items():
         (folder / name).write_bytes(content)
     result = run("gallery", "check", gallery=folder)
     assert result.exit_code == 1
-    assert "index.faiss: not encrypted, as the gallery is; delete it" in result.stderr
+    assert "people.cache: not encrypted, as the gallery is; delete it" in result.stderr
     assert "gallery.db.backup: encrypted with another passphrase, or damaged" in result.stderr
     (folder / "gallery.db").unlink()
     assert run("gallery", "restore", gallery=folder).exit_code == 2, "a plain copy takes no encrypted one's place"
@@ -286,7 +286,7 @@ def test_killed_before_any_step(folder: Path, encrypted: str, way: str, monkeypa
         if is_encrypted(copy):
             assert ann_in(everything_in(copy)) == []
             assert MAGIC not in everything_in(copy)
-            assert not (copy / "index.faiss").exists()
+            assert not (copy / "people.cache").exists()
         else:
             assert (copy / "gallery.db").read_bytes().startswith(MAGIC)
     assert step > 90

@@ -10,12 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import toy_fixtures
 import toy_model
 from killing import killed_before, photos_in
 from running import run
-from toy_damage import COHORT, flip, places_of, rows
+from toy_damage import COHORT, flip, places_of, read_all, rows
 from toy_gallery import MODEL, nearest, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
@@ -54,8 +55,16 @@ def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
         with Gallery.open(folder) as gallery:
             gallery.bind_model(*MODEL, COHORT)
             read += [gallery.calibration(), *(nearest(gallery, number) for number in range(4))]
-        (folder / "index.faiss").unlink(missing_ok=True)
+        (folder / "people.cache").unlink(missing_ok=True)
     return read, problems
+
+
+def search_only(folder: Path) -> list[Any]:
+    """What a process finds that only searches: it reads few tables, and the people from their file."""
+    with Gallery.open(folder) as gallery:
+        gallery.bind_model(*MODEL, COHORT)
+        vectors = np.stack([template(number).vector for number in range(4)])
+        return [len(gallery), gallery.calibration(), gallery.threshold, gallery.search(vectors, 2)]
 
 
 def test_any_bit(folder: Path) -> None:
@@ -91,6 +100,25 @@ def test_any_bit(folder: Path) -> None:
     assert not any("\n" in text for text in said)
 
 
+def test_any_bit_for_somebody_who_only_searches(folder: Path) -> None:
+    """Of the database, which is not checked as a whole then, and of the people's file."""
+    found = search_only(folder)
+    assert search_only(folder) == found
+    sql(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    copy, rng, said = folder.with_name("copy"), random.Random(7), 0
+    for name, count in (("gallery.db", 250), ("people.cache", 50)):
+        content = (folder / name).read_bytes()
+        for place in rng.sample([place for place in range(len(content)) if content[place]], count):
+            shutil.copytree(folder, copy)
+            flip(copy / name, 8 * place + place % 8)
+            try:
+                assert search_only(copy) == found, (name, place)
+            except GalleryError:
+                said += 1
+            shutil.rmtree(copy)
+    assert said > 20
+
+
 @pytest.mark.parametrize(
     "what", ["agreed on", DAY, "photos/1.jpg", "visitors/", "FMR 0.1 %", TARGET, 1.08, 1.5, 0.99, "toy\x10"]
 )
@@ -113,7 +141,7 @@ def test_every_bit_of_what_is_kept_of_people(folder: Path, what: str | float) ->
                 assert all_there_is(copy) == (wanted, ())
             else:
                 with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
-                    Gallery.open(folder)
+                    read_all(folder)
             flip(folder / "gallery.db", bit)
     flip(folder / "gallery.db", 8 * places[0])
     assert run("gallery", "restore", gallery=folder).exit_code == 0
@@ -154,7 +182,7 @@ def test_every_bit_of_whose_a_crop_is(folder: Path) -> None:
     for bit in range(8 * place, 8 * place + 8):
         flip(path, bit)
         with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
-            Gallery.open(folder)
+            read_all(folder)
         flip(path, bit)
     with Gallery.open(folder) as gallery:
         assert gallery.check().problems == ()

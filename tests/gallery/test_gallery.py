@@ -22,7 +22,8 @@ from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError,
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import rebuild
 from facerec.gallery.people_cache import save
-from facerec.search.index import FlatIndex
+from facerec.gallery.people_file import save_people
+from facerec.search.people import PeopleIndex
 from facerec.types import Template, Threshold
 
 folder = toy_fixtures.not_made_yet
@@ -218,7 +219,7 @@ def test_an_empty_gallery_may_change_its_model_but_not_under_another_process(fol
 
 
 def test_the_index_is_a_cache(folder: Path) -> None:
-    cache = folder / "index.faiss"
+    cache = folder / "people.cache"
     with opened(folder) as gallery:
         for number in range(5):
             gallery.add("Ann", template(number))
@@ -243,7 +244,7 @@ def test_the_index_of_another_gallery_or_another_day_is_not_believed(tmp_path: P
         with opened(tmp_path / name) as gallery:
             gallery.add("Ann", template(number))
             assert nearest(gallery, number) == "Ann"
-    (tmp_path / "b" / "index.faiss").write_bytes((tmp_path / "a" / "index.faiss").read_bytes())
+    (tmp_path / "b" / "people.cache").write_bytes((tmp_path / "a" / "people.cache").read_bytes())
     yesterday = (tmp_path / "a" / "gallery.db").read_bytes()
     with opened(tmp_path / "a") as gallery:
         gallery.add("Bob", template(2))
@@ -262,7 +263,7 @@ def test_a_slow_reader_does_not_write_removed_vectors_back(folder: Path) -> None
         seen = slow._bound().current(), slow._bound().generation
         gallery.remove("Ann")
         save(slow.store, *seen)
-        assert not (folder / "index.faiss").exists()
+        assert not (folder / "people.cache").exists()
 
 
 def test_every_change_even_by_hand_changes_the_generation(folder: Path) -> None:
@@ -307,12 +308,12 @@ def test_check_names_what_is_wrong(folder: Path) -> None:
         assert nearest(gallery, 0) == "Ann"
         report = gallery.check()
         assert (report.people, report.templates, report.problems) == (1, 3, ())
-        index = FlatIndex(DIMENSION)
-        index.add(np.array([1, 2, 3], np.int64), np.stack([vector(n) for n in (0, 1, 9)]))
         with closing(sqlite3.connect(folder / "gallery.db")) as db:
             (generation,) = db.execute("SELECT generation FROM gallery").fetchone()
-        index.save(folder / "index.faiss", generation)
-        assert "not the vectors of the database; run `facerec gallery rebuild`" in gallery.check().problems[0]
+        ids, vectors = np.array([1, 2, 3], np.int64), np.stack([vector(n) for n in (0, 1, 2)])
+        for owners, changed in ((["Ann"] * 3, vectors[[0, 1, 0]]), (["Ann", "Ann", "Bob"], vectors)):
+            save_people(folder / "people.cache", generation, PeopleIndex(ids, owners, changed))
+            assert "not the people of the database; run `facerec gallery rebuild`" in gallery.check().problems[0]
         assert rebuild(gallery.store) == 3
         assert gallery.check().problems == ()
         sql(

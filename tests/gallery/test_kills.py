@@ -104,7 +104,7 @@ def test_what_was_done_to_the_files_is_seen(world: World) -> None:
     assert "unfinished: {'gallery.db.x'}" in damaged(lambda folder: (folder / "gallery.db.x").write_bytes(b"x"))
     assert "5 photos, by the log 6" in damaged(lambda folder: sql(folder, "DELETE FROM templates WHERE id = 3"))
     left_alone(world.command("rebuild"))
-    assert "index.faiss" in damaged(lambda folder: sql(folder, "DROP TRIGGER template_changed", swap))
+    assert "people.cache" in damaged(lambda folder: sql(folder, "DROP TRIGGER template_changed", swap))
     assert kills.look(world) == world.state
 
 

@@ -72,13 +72,13 @@ def look_at_old(folder: Path, version: int) -> None:
 
 @pytest.mark.parametrize("number", MAKE)
 def test_a_gallery_is_brought_up_to_date(folder: Path, number: int) -> None:
-    generation, index = rows(folder, "SELECT generation FROM gallery"), (folder / "index.faiss").read_bytes()
+    generation, index = rows(folder, "SELECT generation FROM gallery"), (folder / "people.cache").read_bytes()
     made = rows(folder, "SELECT type, name FROM sqlite_master ORDER BY name")
     MAKE[number](folder)
     shutil.copy(folder / "gallery.db", folder / "gallery.db.backup")
     look_at_old(folder, number)
     assert rows(folder, "SELECT generation FROM gallery") == generation, "what can be found is the same"
-    assert (folder / "index.faiss").read_bytes() == index
+    assert (folder / "people.cache").read_bytes() == index
     assert rows(folder, "SELECT type, name FROM sqlite_master ORDER BY name") == made
     look_at_old(folder, number)
     spoil(folder)
@@ -119,7 +119,7 @@ def test_damage_from_before_there_were_checksums_is_told_by_the_index(folder: Pa
     spoil(folder)
     with Gallery.open(folder) as gallery:
         (problem,) = gallery.check().problems
-        assert "index.faiss: not the vectors of the database" in problem
+        assert "people.cache: not the people of the database" in problem
 
 
 def test_killed_while_it_is_brought_up_to_date(folder: Path, version: int) -> None:
@@ -154,7 +154,7 @@ def test_a_migration_of_format_4_that_was_killed_is_gone_on_with(tmp_path: Path,
 def test_a_gallery_that_may_only_be_read(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         shutil.copytree(folder, name, dirs_exist_ok=True)
-        (Path(name) / "index.faiss").unlink()
+        (Path(name) / "people.cache").unlink()
         with as_a_user_who_may_only_read(Path(name)), Gallery.open(Path(name)) as gallery:
             gallery.bind_model(*MODEL, COHORT)
             assert [nearest(gallery, number) for number in range(4)] == ["Ann", "Bob", "Bob", "Cy"]

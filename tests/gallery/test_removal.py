@@ -51,9 +51,9 @@ def test_nothing_of_them_is_left_in_any_file(tmp_path: Path, how: str) -> None:
     fill(folder)
     assert len(ann_in(everything_in(folder))) == 22  # the search for bytes finds them while they are there
     assert {p.name for p in folder.iterdir()} == {f"gallery.db{e}" for e in ("", ".backup", ".rollback")} | {
-        "index.faiss"
+        "people.cache"
     }
-    for draft in ("index.faiss.draft", "gallery.db.backup.draft", "gallery.db.restoring.draft-wal"):
+    for draft in ("people.cache.draft", "gallery.db.backup.draft", "gallery.db.restoring.draft-wal"):
         (folder / draft).write_bytes(vector(0).tobytes())
     other = opened(folder) if how == "beside another process" else None
     with opened(folder) as gallery:
@@ -309,11 +309,11 @@ def test_check_looks_for_what_others_left(tmp_path: Path) -> None:
     with opened(folder) as gallery:
         gallery.remove("Ann Zebra")
     (folder / "gallery.db.rollback").write_bytes(old)
-    (folder / "index.faiss.draft").write_bytes(vector(0).tobytes())
+    (folder / "people.cache.draft").write_bytes(vector(0).tobytes())
     with opened(folder) as gallery:
         (problem,) = gallery.check().problems
         assert "gallery.db.rollback: older than the last removal; delete it" in problem
-        assert not (folder / "index.faiss.draft").exists()
+        assert not (folder / "people.cache.draft").exists()
     (folder / "gallery.db.rollback").write_bytes(b"no database")
     with opened(folder) as gallery:
         (problem,) = gallery.check().problems

@@ -183,7 +183,7 @@ def spoiled(content: bytes, seed: int, most: int) -> list[bytes]:
 
 
 def test_a_damaged_index_is_made_again(folder: Path) -> None:
-    path = folder / "index.faiss"
+    path = folder / "people.cache"
     whole = path.read_bytes()
     for content in spoiled(whole, 0, 15):
         path.write_bytes(content)

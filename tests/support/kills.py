@@ -56,7 +56,7 @@ PRELOADED += (
     "facerec.evaluation.self_search",
 )
 """Modules that the commands import. Imported once, a kill costs a fork instead of seconds."""
-LASTING = {"gallery.db", "gallery.db.backup", "gallery.db.rollback", "index.faiss"}
+LASTING = {"gallery.db", "gallery.db.backup", "gallery.db.rollback", "people.cache"}
 MOST = 10  # people enrolled; with more, nobody else is enrolled
 
 

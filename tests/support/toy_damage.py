@@ -25,6 +25,13 @@ def few_people(folder: Path) -> Path:
     return folder
 
 
+def read_all(folder: Path) -> None:
+    """Read everybody's photos, as any command does that does not only search."""
+    with Gallery.open(folder) as gallery:
+        for person in gallery.people():
+            gallery.show(person.name)
+
+
 def flip(path: Path, bit: int) -> None:
     """Flip one bit of a file that nobody has open."""
     content = bytearray(path.read_bytes())
