@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, path_types
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
 from facerec.errors import ConfigError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # slow to import
 
 
 @common.command(needs="train")
-@click.argument("folder", type=common.PHOTOS)
+@click.argument("folder", type=path_types.FOLDER)
 @click.option("--aligned", is_flag=True, help="FOLDER holds aligned face crops, one folder per person.")
 @click.option(
     "--backbone", "--model", "backbone", default=TrainSettings().backbone, show_default=True, metavar="NAME",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import people, some
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
@@ -25,9 +25,9 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 
 
 @common.command()
-@click.argument("photo", type=common.PHOTOS)
+@click.argument("photo", type=path_types.PHOTO)
 @click.option(
-    "--in", "folder", required=True, type=common.PHOTOS, metavar="DIR", help="The folder of photos to look through."
+    "--in", "folder", required=True, type=path_types.FOLDER, metavar="DIR", help="The folder of photos to look through."
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many faces, or pictures, to list."
@@ -38,6 +38,7 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 @everyday_option(
     "--model",
     setting="model",
+    type=path_types.MODEL_OR_BACKBONE,
     shell_complete=some(NAMES, or_file=True),
     metavar="DIR|FILE|NAME",
     help="For faces: a face model, as elsewhere. For whole pictures: a model of --mode classify, or a backbone's name, "
@@ -93,10 +94,10 @@ def search(
 
 
 @common.command()
-@click.argument("folder", metavar="DIR", type=common.PHOTOS)
+@click.argument("folder", metavar="DIR", type=path_types.FOLDER)
 @click.option(
     "--output",
-    type=common.PHOTOS,
+    type=path_types.PATH,
     metavar="OUT",
     help="Make this folder, with a folder per group that holds links to its photos.",
 )
@@ -122,7 +123,7 @@ def search(
     "within eps of it; better if nearly everybody is in one photo only.",
 )  # fmt: skip
 @detector_options.face_options
-@common.gallery_option
+@common.new_gallery_option
 @common.model_option
 @common.json_option
 def cluster(

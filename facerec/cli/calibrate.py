@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.user_settings import read_everyday, settings_file
 from facerec.errors import ConfigError, DataError
 from facerec.text import how_many, printable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="The gallery's target FPIR from now on  [default: the one set before, else 0.01]",
 )
 @click.option(
-    "--strangers", "folder", type=common.PHOTOS, metavar="DIR",
+    "--strangers", "folder", type=path_types.FOLDER, metavar="DIR",
     help="Photos of people who are not enrolled. They set the threshold together with the model's own strangers.",
 )  # fmt: skip
 @click.option("--no-strangers", is_flag=True, help="Forget the strangers that were given by --strangers.")

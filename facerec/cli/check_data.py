@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.errors import DataError
 from facerec.files import write_text
 from facerec.photos.folders import identity_folders
@@ -32,16 +32,19 @@ MEANING = {  # what each of the library's KINDS is called in print
 
 
 @common.command("check-data")
-@click.argument("folder", type=common.PHOTOS)
+@click.argument("folder", type=path_types.FOLDER)
 @click.option(
     "--against",
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="OTHER",
     help="Also find people and photos that are in FOLDER and in this folder.",
 )
 @click.option("--against-aligned", is_flag=True, help="The photos of OTHER are aligned face crops.")
 @click.option(
-    "--output", type=common.PHOTOS, metavar="FILE", help="Write a list of suspect photos, for facerec train --exclude."
+    "--output",
+    type=path_types.PATH,
+    metavar="FILE",
+    help="Write a list of suspect photos, for facerec train --exclude.",
 )
 @detector_options.face_options
 @common.model_option

@@ -1,12 +1,14 @@
 """`facerec classify`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
+from facerec.errors import ImageError
 from facerec.text import printable
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @common.command(needs="train")
-@click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
+@click.argument("photos", nargs=-1, required=True, type=path_types.PATH)
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="K", help="List the K likeliest classes  [default: 1; with --json all]"
 )
@@ -40,12 +42,15 @@ def classify(
     facerec classify --json --top 3 inbox/ --model models/flowers > answers.jsonl
     facerec classify party.jpg --attribute --model models/mine
     """
-    from facerec.inference.loading import load_classifier
-    from facerec.inference.pipeline import classify as classify_photos
-
     paths, empty = common.expand_photos(photos)
     for line in empty:
         common.warn(line)
+    if (errors := path_types.unopened(paths)) or not paths:
+        _tell_unopened(paths, errors, as_json)
+        common.finish(len(errors) + len(empty), 0)
+    from facerec.inference.loading import load_classifier
+    from facerec.inference.pipeline import classify as classify_photos
+
     classifier = load_classifier(model, attribute=attribute)
     size = classifier.card.input_size
     detector = detector_options.make_detector(**faces, crop_size=size) if classifier.of_faces else None
@@ -63,6 +68,15 @@ def classify(
     common.finish(failed + len(empty), len(paths) - failed)
 
 
+def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json: bool) -> None:
+    """Tell of pictures, not one of which can be opened."""
+    for photo, error in zip(photos, errors, strict=True):
+        common.warn(str(error))
+        if as_json:
+            common.emit(_line(photo, {}) | {"error": str(error)})
+    common.summarise(len(photos), {"failed": len(errors)}, as_json)
+
+
 def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, float]]:
     """Return (class, probability), the likeliest first. Empty for a photo that could not be read."""
     if result.probabilities is None:
@@ -76,7 +90,10 @@ def _as_text(result: "Classification", likeliest: list[tuple[str, float]]) -> st
 
 
 def _as_json(result: "Classification", probabilities: dict[str, float]) -> dict[str, Any]:
-    name, probability = next(iter(probabilities.items()), (None, None))
-    line = {"image": str(result.path), "class": name, "probability": probability, "probabilities": probabilities}
-    line |= common.remarks_json(result.remarks)
+    line = _line(result.path, probabilities) | common.remarks_json(result.remarks)
     return line if result.error is None else line | {"error": str(result.error)}
+
+
+def _line(photo: Path, probabilities: dict[str, float]) -> dict[str, Any]:
+    name, probability = next(iter(probabilities.items()), (None, None))
+    return {"image": str(photo), "class": name, "probability": probability, "probabilities": probabilities}

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from facerec.cli.arguments import in_options
 from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.offers import some
+from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
@@ -30,6 +31,7 @@ from facerec.text import how_many, printable
 if TYPE_CHECKING:  # imported when needed
     from facerec.decision.decide import Verification
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
@@ -61,10 +63,12 @@ class FacerecCommand(click.Command):
             voice_option("--verbose", "Also say what is loaded, how long that takes, and more about each photo."),
         ]
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the options, and the user's settings. Raises Failure for errors of that file."""
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options, and the user's settings. Raises Failure for errors of that file, and for mistyped paths."""
         with _errors_in_one_line():
-            return super().make_context(*args, **kwargs)
+            if not ctx.resilient_parsing and "--help" not in args:
+                require_extra(self.needs, ctx.command_path)
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Failure for errors of the library and of files."""
@@ -73,7 +77,6 @@ class FacerecCommand(click.Command):
             ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
         with _errors_in_one_line(), told_at_the_end(remark), named(ctx.command_path):
-            require_extra(self.needs, ctx.command_path)
             return super().invoke(ctx)
 
 
@@ -120,17 +123,6 @@ def at_terminal() -> bool:
 command = functools.partial(click.command, cls=FacerecCommand)
 
 
-class FilePath(click.Path):
-    """A path; "" is refused, for it would be the present folder: so a shell writes a variable that is not set."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path, readable=False)  # the library says it of each photo, and the rest is done
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path. Fails (exit code 2) if it is empty."""
-        return super().convert(value, param, ctx) if str(value) else self.fail("an empty name", param, ctx)
-
-
 class Rate(click.ParamType):
     """A share between 0 and 1, as a number. The library checks its range."""
 
@@ -144,20 +136,28 @@ class Rate(click.ParamType):
             self.fail(f"{value!r} is not a number; 1 % is 0.01", param, ctx)
 
 
-PHOTOS = FilePath()
 RATE = Rate()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout.")
-model_option = everyday_option(
-    "--model",
-    setting="model",
-    shell_complete=some(("default", "int8"), or_file=True),
-    metavar="DIR|FILE|NAME",
-    help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
-    "[default: that of facerec.toml, else the model that comes with facerec]",
-)
+
+
+def _model_option(kind: click.ParamType) -> Callable[[F], F]:
+    return everyday_option(
+        "--model",
+        setting="model",
+        type=kind,
+        shell_complete=some(("default", "int8"), or_file=True),
+        metavar="DIR|FILE|NAME",
+        help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
+        "[default: that of facerec.toml, else the model that comes with facerec]",
+    )
+
+
+model_option = _model_option(MODEL)
+any_model_option = _model_option(click.STRING)  # there need be none
 layers_option = click.option(
     "--model",
+    type=LAYERS,
     shell_complete=some(NAMES, or_file=True),
     metavar="DIR|NAME",
     help="A model folder, or a backbone's name, such as resnet50, with ImageNet weights  "
@@ -165,22 +165,30 @@ layers_option = click.option(
 )
 classifier_option = click.option(
     "--model",
+    type=MODEL,
     shell_complete=some((), or_file=True),
     required=True,
     metavar="DIR",
     help="Model folder made by facerec train --mode classify, or for --attribute by facerec train --attribute.",
 )
-gallery_option = everyday_option(
-    "--gallery",
-    "gallery_folder",
-    setting="gallery",
-    type=PHOTOS,
-    envvar="FACEREC_GALLERY",
-    default=lambda: user_data_path() / "facerec-gallery",
-    show_default="$FACEREC_GALLERY, else that of facerec.toml, else facerec-gallery in your data directory",
-    metavar="DIR",
-    help="The gallery's folder.",
-)
+
+
+def _gallery_option(kind: FilePath) -> Callable[[F], F]:
+    return everyday_option(
+        "--gallery",
+        "gallery_folder",
+        setting="gallery",
+        type=kind,
+        envvar="FACEREC_GALLERY",
+        default=lambda: user_data_path() / "facerec-gallery",
+        show_default="$FACEREC_GALLERY, else that of facerec.toml, else facerec-gallery in your data directory",
+        metavar="DIR",
+        help="The gallery's folder.",
+    )
+
+
+gallery_option = _gallery_option(GALLERY)
+new_gallery_option = _gallery_option(PATH)  # there need be none
 explain_option = click.option("--explain", is_flag=True, help="Also print the reason of each answer.")
 threshold_option = click.option(
     "--threshold",

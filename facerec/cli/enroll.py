@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.cli.progress import show_progress
@@ -32,7 +32,7 @@ Failure = tuple[Path, str]  # a path that could not be used, and the message tha
 
 
 @common.command()
-@click.argument("paths", nargs=-1, required=True, type=common.PHOTOS)
+@click.argument("paths", nargs=-1, required=True, type=path_types.PATH)
 @click.option("--name", shell_complete=people, help="Enroll all the photos as this person.")
 @click.option(
     "--several",
@@ -53,7 +53,7 @@ Failure = tuple[Path, str]  # a path that could not be used, and the message tha
     "Or keep none, and delete those that are kept.",
 )  # fmt: skip
 @detector_options.face_options
-@common.gallery_option
+@common.new_gallery_option
 @common.model_option
 @common.json_option
 def enroll(
@@ -210,6 +210,7 @@ def _people_at(path: Path) -> tuple[dict[str, list[Path]], list[Path]]:
 
 def _photos_at(path: Path) -> list[Path]:
     if not os.path.isdir(path):
+        path_types.require_photo(path)
         return [path]
     photos = find_photos(path)
     if not photos:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.tables import show_tables
 from facerec.settings import split_names
@@ -31,7 +31,7 @@ class EvaluateGroup(click.Group):
 
 
 groups_option = click.option(
-    "--groups", type=common.PHOTOS, metavar="FILE",
+    "--groups", type=path_types.FILE, metavar="FILE",
     help="A CSV with lines PHOTO,GROUP or PERSON,GROUP: also report every figure for each group.",
 )  # fmt: skip
 skip_option = click.option(
@@ -39,7 +39,7 @@ skip_option = click.option(
     help="Leave out photos that are missing or cannot be read, and count them, instead of refusing.",
 )  # fmt: skip
 report_option = click.option(
-    "--report", type=common.PHOTOS, metavar="DIR",
+    "--report", type=path_types.PATH, metavar="DIR",
     help="Write DIR/report.html: figures, plots and pictures of the worst errors on one page.",
 )  # fmt: skip
 drop_option = click.option(
@@ -72,10 +72,14 @@ def evaluate() -> None:
 
 @evaluate.command()
 @click.option(
-    "--images", required=True, type=common.PHOTOS, metavar="DIR", help="The folder of the photos that the pairs name."
+    "--images",
+    required=True,
+    type=path_types.FOLDER,
+    metavar="DIR",
+    help="The folder of the photos that the pairs name.",
 )
 @click.option(
-    "--pairs", required=True, type=common.PHOTOS, metavar="FILE", help="LFW's pairs.txt, or a CSV a,b,same[,fold]."
+    "--pairs", required=True, type=path_types.FILE, metavar="FILE", help="LFW's pairs.txt, or a CSV a,b,same[,fold]."
 )
 @groups_option
 @skip_option
@@ -105,12 +109,12 @@ def verification(images: Path, pairs: Path, groups: Path | None, as_json: bool, 
 @click.option(
     "--gallery-images",
     required=True,
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="DIR",
     help="The folder of people to enroll, with one folder per person.",
 )
 @click.option(
-    "--probe-images", required=True, type=common.PHOTOS, metavar="DIR",
+    "--probe-images", required=True, type=path_types.FOLDER, metavar="DIR",
     help="The folder of people to search for, with one folder per person. People without a folder in --gallery-images "
     "are strangers.",
 )  # fmt: skip
@@ -154,12 +158,12 @@ def identification(
 @click.option(
     "--images",
     required=True,
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="DIR",
     help="The folder of photos, with one folder per class.",
 )
 @click.option(
-    "--attribute", type=common.PHOTOS, metavar="FILE",
+    "--attribute", type=path_types.FILE, metavar="FILE",
     help="A CSV as for train --attribute: measure that attribute instead of the class.",
 )  # fmt: skip
 @skip_option

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 
 if TYPE_CHECKING:
     from facerec.inference.export import Exported
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     "the extra `export`.",
 )  # fmt: skip
 @click.option(
-    "--output", type=common.PHOTOS, required=True, metavar="DIR",
+    "--output", type=path_types.PATH, required=True, metavar="DIR",
     help="The folder to write to: fp32.onnx, fp32.xml or int8.xml, the model's card and its strangers.",
 )  # fmt: skip
 @click.option(
-    "--images", type=common.PHOTOS, metavar="DIR",
+    "--images", type=path_types.FOLDER, metavar="DIR",
     help="Check the file with the main faces of these photos. int8 is also calibrated with them, best with some "
     "hundred  [default: six faces that come with facerec]",
 )  # fmt: skip

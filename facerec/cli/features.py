@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.tables import show_tables
 from facerec.errors import ConfigError, DataError
 from facerec.photos.folders import find_photos
@@ -21,9 +21,9 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 
 
 @common.command(needs="train")
-@click.argument("folder", type=common.PHOTOS)
+@click.argument("folder", type=path_types.FOLDER)
 @click.option("--layer", metavar="STAGE", help="The network's stage; facerec models lists them  [default: the last]")
-@click.option("--output", type=common.PHOTOS, metavar="FILE", help="Write the features to FILE.npz or FILE.parquet.")
+@click.option("--output", type=path_types.PATH, metavar="FILE", help="Write the features to FILE.npz or FILE.parquet.")
 @click.option(
     "--classifier",
     type=click.Choice(CLASSIFIERS),
@@ -31,7 +31,7 @@ CLASSIFIERS = ("svm", "logistic", "knn")
 )
 @click.option(
     "--test",
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="DIR",
     help="Class folders to measure the classifier on  [default: cross-validation]",
 )

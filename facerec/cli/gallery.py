@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, path_types
 from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
@@ -71,7 +71,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 
 @gallery.command()
 @click.argument("name", shell_complete=people)
-@click.option("--sheet", type=common.PHOTOS, metavar="FILE", help="Also draw the enrolled faces into a new picture.")
+@click.option("--sheet", type=path_types.PATH, metavar="FILE", help="Also draw the enrolled faces into a new picture.")
 @common.gallery_option
 @common.json_option
 def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
@@ -220,7 +220,7 @@ def log(gallery_folder: Path, as_json: bool) -> None:
 @gallery.command()
 @click.option("--list", "list_only", is_flag=True, help="Show the copies; restore nothing.")
 @click.option("--from", "kind", type=click.Choice(KINDS), help="The copy to restore, even if the database is sound.")
-@common.gallery_option
+@common.new_gallery_option
 @common.json_option
 def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bool) -> None:
     """Bring a damaged or missing database back from a backup.
@@ -244,7 +244,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
 
 
 @gallery.command()
-@click.argument("file", type=common.PHOTOS)
+@click.argument("file", type=path_types.PATH)
 @common.gallery_option
 @common.json_option
 def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
@@ -268,9 +268,9 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
 
 
 @gallery.command("import")
-@click.argument("file", type=common.PHOTOS)
+@click.argument("file", type=path_types.FILE)
 @click.option("--again", is_flag=True, help="Also enroll photos that were removed from this gallery.")
-@common.gallery_option
+@common.new_gallery_option
 @common.json_option
 def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) -> None:
     """Enroll the people in a file of `facerec gallery export`.

@@ -11,7 +11,7 @@ from facerec.gallery.passphrase import new_passphrase
 # No option takes a passphrase. Every user of the machine can read the arguments of a running program, and shells keep
 # them in a file.
 @common.command()
-@common.gallery_option
+@common.new_gallery_option
 @common.json_option
 def encrypt(gallery_folder: Path, as_json: bool) -> None:
     """Encrypt the gallery, or change its passphrase.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
 from facerec.faces.settings import DETECTORS
@@ -21,7 +21,8 @@ TELLING = 0.2  # a rate with a wider interval says nothing
 
 @common.command()
 @click.option(
-    "--model", required=True, metavar="DIR|FILE|NAME", shell_complete=some(("default", "int8"), or_file=True),
+    "--model", required=True, type=path_types.MODEL, metavar="DIR|FILE|NAME",
+    shell_complete=some(("default", "int8"), or_file=True),
     help="The new model.",
 )  # fmt: skip
 @click.option(
@@ -35,7 +36,7 @@ TELLING = 0.2  # a rate with a wider interval says nothing
     help="Leave out photos that cannot be migrated. Without it, one such photo stops the migration.",
 )
 @click.option(
-    "--photos", type=common.PHOTOS, metavar="DIR",
+    "--photos", type=path_types.FOLDER, metavar="DIR",
     help="A folder to look in for photos that were moved since they were enrolled. They are known by their content.",
 )  # fmt: skip
 @click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import photo_then_people
 from facerec.text import how_many, printable
 
@@ -92,13 +92,12 @@ def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
 
 def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[str, Any]) -> "NotSame":
     """Remember the veto. Name and photo are checked before anything heavy loads."""
+    path_types.require_photo(photo)
     from facerec.gallery import enrolled
     from facerec.gallery.store import Store
-    from facerec.photos.memory import hash_photo
 
     with Store.open(folder) as store:
         enrolled.name_of(store, name)
-    hash_photo(photo)
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import open_gallery
     from facerec.recognition.not_same import not_same as remember

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facerec.cli import common
+from facerec.cli import common, path_types
 from facerec.cli.offers import people
 from facerec.text import how_many, printable
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # slow to import
 @common.command()
 @click.argument("name", shell_complete=people)
 @click.option(
-    "--photo", type=common.PHOTOS, metavar="FILE",
+    "--photo", type=path_types.PATH, metavar="FILE",
     help="Remove only this photo. If the file is gone, give its old path or its hash; `gallery show` prints both.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed; change nothing.")

@@ -1,17 +1,17 @@
 """`facerec identify` and `facerec verify`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
-from facerec.errors import ConfigError, DataError, NoFaceError
+from facerec.errors import ConfigError, DataError, ImageError, NoFaceError
 from facerec.text import UNKNOWN, printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
 
 
 @common.command()
-@click.argument("photos", nargs=-1, required=True, type=common.PHOTOS)
+@click.argument("photos", nargs=-1, required=True, type=path_types.PATH)
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="K",
     help=f"How many candidates --explain and --json list per face  [default: {TOP}]",
@@ -41,7 +41,7 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
 @click.option(
     "--save-annotated",
     "pictures",
-    type=common.PHOTOS,
+    type=path_types.PATH,
     metavar="DIR",
     help="Write copies of the photos to this folder, with every face framed and named. No file is overwritten.",
 )
@@ -77,14 +77,17 @@ def identify(
         fpir = _give_way(fpir)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
+    paths, empty = common.expand_photos(photos)
+    for line in empty:
+        common.warn(line)
+    if (errors := path_types.unopened(paths)) or not paths:
+        _tell_unopened(paths, errors, as_json)
+        common.finish(len(errors) + len(empty), 0)
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import annotate, open_gallery
     from facerec.recognition.identify import identify as identify_photos
 
-    paths, empty = common.expand_photos(photos)
-    for line in empty:
-        common.warn(line)
     _ready(pictures, gallery_folder)
     embedder = load_embedder(model)
     with open_gallery(gallery_folder, embedder) as gallery:
@@ -101,6 +104,15 @@ def identify(
     faces_seen = counts["known"] + counts["unknown"]
     common.summarise(len(paths), counts, as_json, faces_seen)
     common.finish(counts["failed"] + len(empty), faces_seen)
+
+
+def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json: bool) -> None:
+    """Tell of photos, not one of which can be opened."""
+    for photo, error in zip(photos, errors, strict=True):
+        common.warn(str(error))
+        if as_json:
+            common.emit(_line(photo, "error", str(error), None))
+    common.summarise(len(photos), {"known": 0, "unknown": 0, "failed": len(errors)}, as_json, 0)
 
 
 def _give_way(fpir: float | None) -> None:
@@ -168,12 +180,10 @@ def _where(result: "Identification") -> str:
 
 
 def _as_json(result: "Identification", threshold: "Threshold", top: int) -> dict[str, Any]:
-    """Return a line of the fixed format. A photo without a usable face has null where there is no value."""
+    """Return a line of the fixed format."""
     face, decision = result.face, result.decision
-    line: dict[str, Any] = {"image": str(result.path), "face": None, "box": None, "detection_confidence": None}
-    line |= {"decision": "no_face" if isinstance(result.error, NoFaceError) else "error", "person": None}
-    line |= {"distance": None, "threshold": threshold.distance, "threshold_source": threshold.source}
-    line |= {"margin": None, "candidates": [], "reason": str(result.error), "probability": None}
+    kind = "no_face" if isinstance(result.error, NoFaceError) else "error"
+    line = _line(result.path, kind, str(result.error), threshold)
     line["quality"] = None if result.quality is None else result.quality.to_json()
     if face is not None and decision is not None:
         line |= {"face": result.position, "box": [round(side, 1) for side in face.box]}
@@ -184,9 +194,17 @@ def _as_json(result: "Identification", threshold: "Threshold", top: int) -> dict
     return line | common.remarks_json(result.remarks)
 
 
+def _line(photo: Path, decision: str, reason: str, threshold: "Threshold | None") -> dict[str, Any]:
+    """Return a line for a photo without a usable face: null where there is no value."""
+    line: dict[str, Any] = {"image": str(photo), "face": None, "box": None, "detection_confidence": None}
+    line |= {"decision": decision, "person": None, "distance": None}
+    line |= {"threshold": threshold and threshold.distance, "threshold_source": threshold and threshold.source}
+    return line | {"margin": None, "candidates": [], "reason": reason, "probability": None, "quality": None}
+
+
 @common.command()
-@click.argument("photo_a", type=common.PHOTOS)
-@click.argument("photo_b", type=common.PHOTOS)
+@click.argument("photo_a", type=path_types.PHOTO)
+@click.argument("photo_b", type=path_types.PHOTO)
 @common.threshold_option
 @common.explain_option
 @detector_options.face_options

@@ -1,7 +1,7 @@
 """`facerec models` and `facerec doctor`."""
 
 import dataclasses
-import importlib.metadata
+import importlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +77,8 @@ def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 
 
 @common.command()
-@common.gallery_option
-@common.model_option
+@common.new_gallery_option
+@common.any_model_option
 @common.json_option
 def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
     """Check that facerec works here.
@@ -119,9 +119,11 @@ def _versions() -> str:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # slow to import
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # conda has other names for some packages
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # conda has other names for some packages
         library = package.replace("-", "_")
         return "(not installed)" if library in EXTRAS and not is_installed(library) else "(not under this name)"
 

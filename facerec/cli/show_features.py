@@ -5,17 +5,17 @@ from typing import Any
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 
 
 @common.command(needs="train")
-@click.argument("photo", type=common.PHOTOS)
+@click.argument("photo", type=path_types.PHOTO)
 @click.option("--layer", required=True, metavar="STAGE", help="A stage of the backbone; facerec models lists them.")
 @click.option(
-    "--output", required=True, type=common.PHOTOS, metavar="PNG", help="The picture to write; must be a new file."
+    "--output", required=True, type=path_types.PATH, metavar="PNG", help="The picture to write; must be a new file."
 )
 @click.option(
-    "--against", type=common.PHOTOS, metavar="PHOTO",
+    "--against", type=path_types.PHOTO, metavar="PHOTO",
     help="Show which parts of the face make it similar to the face in this photo.",
 )  # fmt: skip
 @detector_options.face_options

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facerec.cli import common, detector_options
+from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
 from facerec.errors import ConfigError
@@ -38,6 +38,13 @@ OFFERED = {  # completions of options that take other values as well
 }
 
 
+FILES = {  # types of options that name files
+    "init": path_types.file_or("imagenet", "random", "default"),
+    "attribute": path_types.file_or(),
+    "teacher": path_types.file_or("default"),
+}
+
+
 class _Listed(click.Choice):
     """Values that help lists and shells complete. The library refuses any other, as it does in a file of settings."""
 
@@ -51,6 +58,7 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(dataclasses.fields(TrainSettings)):
         kinds = typing.get_args(field.type) or (field.type,)
         kind, several = next(t for t in kinds if t is not type(None)), ... in kinds
+        kind = FILES.get(field.name, kind)
         default = "" if field.default in (None, "", ()) else f"  [default: {field.default}]"
         name = "--" + field.name.replace("_", "-")
         name += "/--no-" + field.name.replace("_", "-") if kind is bool else ""
@@ -63,26 +71,26 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @common.command(needs="train")
-@click.argument("folder", type=common.PHOTOS)
+@click.argument("folder", type=path_types.FOLDER)
 @click.option(
-    "--output", required=True, type=common.PHOTOS, metavar="DIR", help="The folder for the run and its model."
+    "--output", required=True, type=path_types.PATH, metavar="DIR", help="The folder for the run and its model."
 )
-@click.option("--config", type=common.PHOTOS, metavar="FILE", help="A TOML file of settings; options override it.")
+@click.option("--config", type=path_types.FILE, metavar="FILE", help="A TOML file of settings; options override it.")
 @click.option(
     "--splits",
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="DIR",
     help="A folder of lists of people. People in validation.txt validate; people in other lists are left out.",
 )
 @click.option(
     "--validation",
-    type=common.PHOTOS,
+    type=path_types.FOLDER,
     metavar="DIR",
     help="Class folders to validate on  [default: a fifth of the photos]",
 )
 @click.option(
     "--exclude",
-    type=common.PHOTOS,
+    type=path_types.FILE,
     metavar="FILE",
     help="A list of photos of FOLDER to leave out, as written by facerec check-data --output.",
 )

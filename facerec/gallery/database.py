@@ -12,7 +12,7 @@ from typing import Self
 from facerec.errors import DamagedGalleryError, GalleryError, PassphraseError
 from facerec.files import may_write, settle, unlink
 from facerec.gallery import audit_log, sqlcipher
-from facerec.gallery.layout import copies_of, mark_of, remedy, salt_of
+from facerec.gallery.layout import copies_of, mark_of, nothing_here, remedy, salt_of
 from facerec.gallery.locking import enter
 from facerec.gallery.schema import APPLICATION_ID, SMALL, VERSION, make_tables, scalar, upgrade, version_of
 from facerec.photos.photo_files import EXTENSIONS
@@ -65,7 +65,7 @@ class Database:
             if create:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             elif not path.parent.is_dir():
-                raise _nothing(path)
+                raise nothing_here(path)
             if (lock := enter(path)) is not None:
                 opening.callback(os.close, lock)
             _require_file(path, create)
@@ -174,7 +174,7 @@ class Database:
         self._db.execute("PRAGMA temp_store = MEMORY")  # no gallery data in other folders
         if self._is_empty():
             if not create:
-                raise _nothing(self.path)
+                raise nothing_here(self.path)
             _use_wal(self._db)
             self._make()
         require_known(self._db, self.path)
@@ -264,10 +264,6 @@ def explained(path: Path) -> Iterator[None]:
         raise GalleryError(f"{error.filename}: {error.strerror}; choose another folder as `gallery`") from error
 
 
-def _nothing(path: Path) -> GalleryError:
-    return GalleryError(f"{path.parent}: no gallery here; make one with `facerec enroll`")
-
-
 def _rights(path: Path) -> str:
     if may_write(path) and may_write(path.parent):
         return "mode=rw"
@@ -283,7 +279,7 @@ def _require_file(path: Path, create: bool) -> None:
     if (not there or not path.stat().st_size) and copies_of(path):
         raise DamagedGalleryError(f"{path}: missing; {remedy(path)}")
     if not there and not create:
-        raise _nothing(path)
+        raise nothing_here(path)
     if not there:
         _require_no_photos(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

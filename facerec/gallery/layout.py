@@ -17,7 +17,7 @@ Every process that has a gallery open holds a shared lock (flock) on its folder.
 import os
 from pathlib import Path
 
-from facerec.errors import DamagedGalleryError
+from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import draft_of, unlink
 
 KINDS = ("backup", "rollback")  # kinds of copies: made after a session with changes; made before a change of model
@@ -29,6 +29,23 @@ SQLITE_MAGIC = b"SQLite format 3\0"  # the first bytes of a file that is not enc
 def database_of(folder: Path) -> Path:
     """The database of the gallery in `folder`."""
     return folder / "gallery.db"
+
+
+def require_gallery(folder: Path) -> None:
+    """Raise GalleryError if there is neither a database in the folder, nor a copy of one."""
+    path = database_of(folder)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not copies_of(path) and not restoring_of(path).is_file():
+            raise nothing_here(path) from error
+    except (OSError, ValueError):  # whoever opens it says what is wrong
+        pass
+
+
+def nothing_here(path: Path) -> GalleryError:
+    """The error where there is no database `path`."""
+    return GalleryError(f"{path.parent}: no gallery here; make one with `facerec enroll`")
 
 
 def people_of(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """From a model's name, folder or file to the object that runs it."""
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedd
 from facerec.models.card import ModelCard, read_card
 from facerec.models.converted import converted_file
 from facerec.models.names import NAMES
-from facerec.models.places import MODEL_FILES, SHIPPED, model_path
+from facerec.models.places import MODEL_FILES, SHIPPED, model_path, require_layers
 from facerec.models.weights import require_weights
 from facerec.text import printable
 
@@ -147,8 +146,7 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
         network, card = load_pretrained(str(model), input_size)
         _log_model(card, Path(str(model)), began)
         return network, card, Path(str(model))
-    if model not in (None, *SHIPPED) and not os.path.exists(str(model)):
-        raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
+    require_layers(model)
     path = model_path(model)
     if path.suffix in MODEL_FILES:
         raise ModelError(

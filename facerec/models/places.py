@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from facerec.errors import ModelError
+from facerec.models.names import NAMES
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "weights"
 SHIPPED = ("default", "int8")  # the names of the models in it
@@ -20,3 +21,12 @@ def model_path(model: str | None) -> Path:
     if path.is_file() and path.suffix not in MODEL_FILES:
         raise ModelError(f"{path}: not a model; give a model folder or a FILE.onnx with its card")
     return path
+
+
+def require_layers(model: str | None) -> None:
+    """Raise ModelError unless this is a backbone's name, or a model is there."""
+    if model in (None, *SHIPPED, *NAMES):
+        return
+    if not os.path.exists(str(model)):
+        raise ModelError(f"{model}: no model folder, and no backbone of this name; facerec models lists those")
+    model_path(model)

@@ -99,6 +99,14 @@ class LeftOut(NamedTuple):
         return f"passed over {', '.join(told)}"
 
 
+def require_folder(folder: Path) -> None:
+    """Raise DataError if `folder` is no readable folder."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        _unreadable_folder(error)
+
+
 def find_photos(folder: Path) -> list[Path]:
     """All photos in `folder` and below, sorted, but for those of `SYSTEM_FOLDERS` and `SYSTEM_FILES`.
 

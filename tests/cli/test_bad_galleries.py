@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import toy_fixtures
 import toy_model
-from complaints import enroll, identify, refused
+from complaints import enroll, identify, refused, written
 from running import json_lines, run
 
 gallery = toy_fixtures.one_person
@@ -18,8 +18,8 @@ gallery = toy_fixtures.one_person
 
 
 def test_an_enrollment_of_nothing_leaves_a_gallery_of_nobody(crops: Path, toy: Path, tmp_path: Path) -> None:
-    gone, gallery = tmp_path / "gone.png", tmp_path / "g"
-    assert run("enroll", gone, "--name", "Ann", "--model", toy, gallery=gallery).exit_code == 2
+    bad, gallery = written(tmp_path / "bad.png", b"dear diary"), tmp_path / "g"
+    assert run("enroll", bad, "--name", "Ann", "--model", toy, gallery=gallery).exit_code == 2
     listed = run("gallery", "list", gallery=gallery)
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert f"{gallery}: nobody is enrolled" in listed.stderr

@@ -35,9 +35,9 @@ def test_pairs_or_images_that_are_not_there(good: Path, toy: Path, tmp_path: Pat
         arguments = ["--images", images, "--pairs", pairs, "--aligned", "--json", "--model", toy]
         return run("evaluate", "verification", *arguments)
 
-    refused(evaluate(good.parent, tmp_path / "none.csv"), tmp_path / "none.csv", "No such file")
+    refused(evaluate(good.parent, tmp_path / "none.csv"), tmp_path / "none.csv", "no such file")
     refused(evaluate(good.parent, tmp_path), tmp_path, "directory")
-    refused(evaluate(good, path), good, "not a folder")
+    refused(evaluate(good, path), good, "give a readable folder")
     refused(evaluate(good.parent, path), "1 of 2 photos is missing", good.parent / "none.png", "--skip-missing")
     nothing = evaluate(tmp_path / "gone", path)
-    refused(nothing, tmp_path / "gone", "not a folder")
+    refused(nothing, tmp_path / "gone", "give a readable folder")

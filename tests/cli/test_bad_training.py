@@ -49,7 +49,7 @@ SETTINGS: dict[str, tuple[list[object], str]] = {
     "one person": (["--limit-people", 1], "people"),
     "no teacher": (["--teacher", "none.npz"], "none.npz"),
     "nothing to learn from": (["--loss", "none"], "--teacher"),
-    "no splits": (["--splits", "none"], "validation.txt"),
+    "no splits": (["--splits", "none"], "none: No such file"),
     "no config": (["--config", "none.toml"], "none.toml"),
     "no exclusions": (["--exclude", "none.txt"], "none.txt"),
     "mode": (["--mode", "guess"], "no mode 'guess'; known are"),
@@ -58,9 +58,9 @@ SETTINGS: dict[str, tuple[list[object], str]] = {
     "teacher's loss": (["--teacher-loss", "hints"], "no teacher loss 'hints'; known are"),
     "teacher model": (["--teacher", "no-such-model"], "no-such-model"),
     "kept stages": (["--kept-stages", 9], "keep between 1 and"),
-    "scratch from a model": (["--strategy", "scratch", "--init", "models/mine"], "leave --init out"),
-    "classes by splits": (["--mode", "classify", "--splits", "lists"], "--validation"),
-    "people by validation": (["--validation", "people"], "--splits"),
+    "scratch from a model": (["--strategy", "scratch", "--init", "."], "leave --init out"),
+    "classes by splits": (["--mode", "classify", "--splits", "."], "--validation"),
+    "people by validation": (["--validation", "."], "--splits"),
     "classes nobody has": (["--mode", "classify", "--validation", "none"], "none"),
 }
 
