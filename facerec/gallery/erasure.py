@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from facerec.files import unlink
 from facerec.gallery.audit_log import record
-from facerec.gallery.layout import caches_of, copies_of, drafts_of
+from facerec.gallery.codes_cache import wipe_codes
+from facerec.gallery.layout import caches_of, codes_of, copies_of, drafts_of
 from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
 from facerec.gallery.removed import note_photo_removed, note_removed
@@ -91,11 +92,14 @@ def data_may_remain(store: Store) -> bool:
 def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
     """Delete every file beside the database that may hold the data being removed. entry: the removal's log number.
 
-    The files are deleted before the commit, so that no copy can bring back somebody whose removal is committed.
+    The files are deleted before the commit, so that no copy can bring back somebody whose removal is committed. The
+    file of codes stays; only the codes of those who go are overwritten.
     """
     db.execute("UPDATE traces SET removal = ?", (entry,))
     path = store.database.path
-    unlink([*caches_of(path), *drafts_of(path), *copies_of(path)])
+    caches = [cache for cache in caches_of(path) if cache != codes_of(path)]
+    unlink([*caches, *drafts_of(path), *copies_of(path)])
+    wipe_codes(db, path)
 
 
 def _planned(store: Store, db: sqlite3.Connection, name: str, photo: AnyPhoto | None) -> Removal:

@@ -3,6 +3,7 @@
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
     people.cache                   a cache: the people and their vectors, for searching
     index.faiss                    what older versions had instead of people.cache
+    codes.cache                    a cache: short codes of many people, for searching; removals change it in place
     calibration.cache              a cache: the distances that the last calibration found
                                    (an encrypted gallery has no caches)
     gallery.db.backup, .rollback   whole copies of the database
@@ -63,9 +64,14 @@ def search_of(path: Path) -> Path:
     return path.with_name("calibration.cache")
 
 
+def codes_of(path: Path) -> Path:
+    """The codes of many people, beside the database `path`."""
+    return path.with_name("codes.cache")
+
+
 def caches_of(path: Path) -> list[Path]:
     """The files beside the database `path` that can be made again but hold data about its people."""
-    return [people_of(path), older_index_of(path), search_of(path)]
+    return [people_of(path), older_index_of(path), codes_of(path), search_of(path)]
 
 
 def copy_of(path: Path, kind: str) -> Path:

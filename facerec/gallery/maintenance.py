@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
+from facerec.files import unlink
 from facerec.gallery import audit_log, people_cache
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
@@ -14,7 +15,7 @@ from facerec.gallery.integrity import (
     broken_vetoes,
     faults,
 )
-from facerec.gallery.layout import caches_of
+from facerec.gallery.layout import caches_of, codes_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
 from facerec.gallery.queries import count_rows, generation_of, keeps_crops, owners_of_all
 from facerec.gallery.schema import scalar
@@ -55,6 +56,7 @@ def rebuild(store: Store) -> int:
         generation = generation_of(db)
         people = people_cache.from_database(db, store.folder, scalar(db, "SELECT dimension FROM gallery") or 0)
     people_cache.save(store, people, generation)
+    unlink([codes_of(store.database.path)])  # the next search learns codes anew
     return len(people.ids)
 
 

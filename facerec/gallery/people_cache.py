@@ -15,6 +15,7 @@ import numpy as np
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import unlink
 from facerec.gallery.calibration_cache import load_search
+from facerec.gallery.codes_cache import give_codes
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.layout import older_index_of
 from facerec.gallery.model import dimension_of
@@ -44,6 +45,7 @@ class PeopleCache:
         self.generation = ""
         self.vetoed = VetoedFaces(("", 0, 0), {})
         self._people: PeopleIndex | None = None
+        self._coded: PeopleIndex | None = None  # the people who were given their codes last
         self._search: StandingSearch | None = None
 
     def current(self) -> PeopleIndex:
@@ -53,7 +55,11 @@ class PeopleCache:
         """
         with self._store.glance() as db:
             people = self._at_hand(db)
-        return self._read() if people is None else people
+        people = self._read() if people is None else people
+        if people is not self._coded:
+            known, self._coded = self._coded and self._coded.kept_codes(), people
+            give_codes(self._store, people, self.fingerprint, self.generation, known)
+        return people
 
     def _at_hand(self, db: sqlite3.Connection) -> PeopleIndex | None:
         """Everybody at the present generation, if memory or the file has them; None where `vetoed` must be read."""

@@ -28,6 +28,7 @@ LENGTH = 400
 """How many rows are compared exactly, besides those asked for."""
 CENTRES = 16  # in each part: as many as 4 bits can number
 _LEARNED_FROM = 32_768  # rows at most
+_BLOCK = 65_536  # rows
 _SPARE = 16  # rows more than asked for that are compared without rounding errors
 
 
@@ -60,9 +61,10 @@ class Codebook:
 
     def encode(self, rows: Vectors) -> Codes:
         """Return the (N, B) codes of (N, D) rows."""
-        if not len(rows):
-            return np.empty((0, len(self.centres) // 2), np.uint8)
-        return self.quantiser().compute_codes(rows @ self.axes)
+        quantiser, codes = self.quantiser(), np.empty((len(rows), len(self.centres) // 2), np.uint8)
+        for start in range(0, len(rows), _BLOCK):  # in blocks, so that few rows are in memory twice
+            codes[start : start + _BLOCK] = quantiser.compute_codes(rows[start : start + _BLOCK] @ self.axes)
+        return codes
 
     def to_bytes(self) -> bytes:
         """Return the axes and centres as bytes."""
