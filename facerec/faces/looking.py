@@ -4,6 +4,7 @@ Coordinates are pixel indices: (0, 0) is the centre of the photo's upper left pi
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
@@ -16,13 +17,25 @@ from facerec.faces.settings import DetectorSettings
 from facerec.types import Face, Image
 
 _BATCH_PIXELS = 4_000_000  # of photos that are looked at together: 12 bytes each
-_LOOK_SIDE = 160  # pixels a side of the window of a second look; the face fills about half of it
 _LOOK_BATCH = 32  # windows of second looks that go through the networks together
-_REACH = 1.1  # a face is at the border if the square around it, enlarged by this factor, crosses the border
 
+Square = tuple[int, int, int]  # left, top, side
 
 Search = Callable[[Sequence[Image], int], list[Found]]
 """The faces from a number of pixels on in each (H, W, 3) uint8 RGB photo, whose sides are larger than that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """How some faces are looked at again, each in a square window of the photo, black outside the photo.
+
+    side: the window is scaled to so many pixels a side. room: how often the face's longer side goes into the window's.
+    reach: a face is looked at again if the square around it, enlarged by this factor, crosses the photo's border.
+    """
+
+    side: int = 160
+    room: float = 2.0
+    reach: float = 1.1
 
 
 class LookingDetector:
@@ -30,6 +43,9 @@ class LookingDetector:
 
     Crops are (crop_size, crop_size, 3), cut from the photo in its full resolution.
     """
+
+    second_look = SecondLook()
+    """MTCNN clamps its windows to the photo, which squeezes a face at the border and moves its landmarks."""
 
     surer = 10.0
     """How many times less doubt there must be about a turned photo's surest face: see `needed_if_turned`."""
@@ -56,8 +72,26 @@ class LookingDetector:
 
     def look(self, images: Sequence[Image]) -> list[Found]:
         """The faces of each photo whose confidence is at least `min_confidence`, each once."""
-        found = _second_look(self._search, images, _first_look(self._search, images, self.settings), self.settings)
+        found = self._looked_again(images, _first_look(self._search, images, self.settings))
         return [faces.keep(faces.scores >= self.settings.min_confidence).unique() for faces in found]
+
+    def _looked_again(self, images: Sequence[Image], found: Sequence[Found]) -> list[Found]:
+        """The faces after a second look at some of them (`_looks`)."""
+        how, least = self.second_look, self.settings.min_face_size
+        looks = [
+            (i, *look)
+            for i, faces in enumerate(found)
+            for look in _looks(faces, images[i], self.settings.min_confidence, how)
+        ]
+        result = list(found)
+        for start in range(0, len(looks), _LOOK_BATCH):
+            some = looks[start : start + _LOOK_BATCH]
+            windows = [_window(images[i], square, how.side) for i, _, square in some]
+            for (i, face, (left, top, side)), seen in zip(some, self._search(windows, how.side // 4), strict=True):
+                seen = seen.moved(side / how.side, np.array([left, top], np.float32))
+                large = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1) >= least
+                result[i] = result[i].replaced(face, seen.keep(large))
+        return result
 
     def look_turned(self, images: Sequence[Image]) -> list[tuple[int, Found]]:
         """By how many degrees each photo is turned clockwise to show its surest face; and its faces, turned back."""
@@ -132,48 +166,29 @@ def _at_least(image: Image, side: int) -> Image:
     return np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else image
 
 
-def _second_look(
-    search: Search, images: Sequence[Image], found: Sequence[Found], settings: DetectorSettings
-) -> list[Found]:
-    """Look again at faces at the border, and at photos without a face, with black pixels around the photo.
+def _looks(found: Found, image: Image, min_confidence: float, how: SecondLook) -> list[tuple[int | None, Square]]:
+    """Which squares of a photo to look at again, and each one's face.
 
-    MTCNN clamps its windows to the photo. That squeezes a face at the border and moves its landmarks.
-    """
-    looks = [(i, *look) for i, faces in enumerate(found) for look in _looks(faces, images[i], settings)]
-    result = list(found)
-    for start in range(0, len(looks), _LOOK_BATCH):
-        some = looks[start : start + _LOOK_BATCH]
-        windows = [_window(images[i], square) for i, _, square in some]
-        for (i, face, (left, top, side)), seen in zip(some, search(windows, _LOOK_SIDE // 4), strict=True):
-            seen = seen.moved(side / _LOOK_SIDE, np.array([left, top], np.float32))
-            large = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1) >= settings.min_face_size
-            result[i] = result[i].replaced(face, seen.keep(large))
-    return result
-
-
-def _looks(found: Found, image: Image, settings: DetectorSettings) -> list[tuple[int | None, tuple[int, int, int]]]:
-    """Which squares (left, top, side) of a photo to look at again, and each one's face.
-
-    A face at the border is looked at in a square twice as large. A photo without a sure face is looked at as a whole,
-    with a margin; that look is for no face in particular (None).
+    A photo without a sure face is looked at as a whole, with a margin; that look is for no face in particular (None).
     """
     height, width = image.shape[:2]
-    if not (found.scores >= settings.min_confidence).any():
+    if not (found.scores >= min_confidence).any():
         side = round(1.5 * max(height, width))
         return [(None, ((width - side) // 2, (height - side) // 2, side))]
     looks = []
     for face, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
         x, y, half = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) / 2
-        if min(x, y, width - x, height - y) < _REACH * half:
-            looks.append((face, (round(x - 2 * half), round(y - 2 * half), max(1, round(4 * half)))))
+        side = 2 * how.room * half
+        if min(x, y, width - x, height - y) < how.reach * half:
+            looks.append((face, (round(x - how.room * half), round(y - how.room * half), max(1, round(side)))))
     return looks
 
 
-def _window(image: Image, square: tuple[int, int, int]) -> Image:
-    """A square (left, top, side) of the photo as (_LOOK_SIDE, _LOOK_SIDE, 3) uint8, black outside the photo."""
+def _window(image: Image, square: Square, size: int) -> Image:
+    """A square of the photo as (size, size, 3) uint8, black outside the photo."""
     left, top, side = square
     part = PIL.Image.fromarray(image).crop((left, top, left + side, top + side))
-    return np.asarray(part.resize((_LOOK_SIDE, _LOOK_SIDE), Resampling.BICUBIC))
+    return np.asarray(part.resize((size, size), Resampling.BICUBIC))
 
 
 def _inside(found: Found, image: Image) -> Found:

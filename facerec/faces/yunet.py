@@ -5,6 +5,7 @@ network (`weights/yunet.onnx`) is the OpenCV Zoo's `face_detection_yunet_2023mar
 what OpenCV's `face_detect.cpp` does.
 """
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from facerec.faces.alignment import Points
 from facerec.faces.found import Found, distinct, iou
-from facerec.faces.looking import LookingDetector, shrunk
+from facerec.faces.looking import LookingDetector, SecondLook, shrunk
 from facerec.faces.settings import DetectorSettings
 from facerec.models.compiled import compile_network
 from facerec.models.running import require_own_process
@@ -35,6 +36,8 @@ class YuNetDetector(LookingDetector):
     """YuNet: faster than MTCNN. Its landmarks lie a little differently."""
 
     name = "yunet"
+    second_look = SecondLook(side=320, room=1.5, reach=math.inf)
+    """Every face is looked at again: the larger a face is in the input, the more exact are its landmarks."""
     surer = 2.0
     """YuNet sees faces that lie on their side or stand on their head, too, and is only a little less sure of them."""
 
