@@ -10,6 +10,7 @@ import pytest
 import settings_table
 from running import ROOT, run
 
+from facerec.cli import path_types
 from facerec.cli.main import main
 
 FIRST = ROOT / "README.md"
@@ -53,6 +54,13 @@ def examples(text: str) -> list[str]:
         line.strip().removeprefix("$ ").removeprefix(".venv/bin/") for line in text.replace("\\\n", " ").splitlines()
     ]
     return [line.split(" > ")[0] for line in lines if line.startswith("facerec ")]
+
+
+@pytest.fixture(autouse=True)
+def any_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let command lines be parsed whose files are not there."""
+    monkeypatch.setattr(path_types.FilePath, "convert", click.Path.convert)
+    monkeypatch.setattr(path_types.ModelName, "convert", click.STRING.convert)
 
 
 def parse(example: str) -> tuple[str, ...]:
