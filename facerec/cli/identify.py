@@ -123,12 +123,13 @@ def _give_way(fpir: float | None) -> None:
 
 def _ready(pictures: Path | None, gallery_folder: Path) -> None:
     """Make the folder for annotated pictures, before the work begins."""
+    if pictures is None:
+        return
     from facerec.gallery.archive import require_elsewhere
     from facerec.photos.drawing import ready_folder
 
-    if pictures is not None:
-        require_elsewhere(gallery_folder, pictures, pictures)
-        ready_folder(pictures)
+    require_elsewhere(gallery_folder, pictures, pictures)
+    ready_folder(pictures)
 
 
 def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification], None]") -> Counter[str]:

@@ -10,7 +10,6 @@ it shows whether the log up to that entry is unchanged.
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -144,7 +143,9 @@ def _loaded(text: Any) -> dict[str, Any]:
 
 @functools.cache
 def facerec_version() -> str:
+    from importlib import metadata  # slow to import, and a search writes no entry
+
     try:
-        return importlib.metadata.version("facerec")
-    except importlib.metadata.PackageNotFoundError:  # run from the sources without being installed
+        return metadata.version("facerec")
+    except metadata.PackageNotFoundError:  # run from the sources without being installed
         return "unknown"

@@ -18,7 +18,6 @@ from facerec.gallery.layout import database_of
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
-from facerec.photos.drawing import save_annotated
 from facerec.photos.memory import AnyPhoto
 from facerec.text import UNKNOWN, Brief, main_of_several, printable
 from facerec.types import Box, Decision, Face, Photo, Threshold
@@ -100,6 +99,8 @@ def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identi
     A photo without a face has no copy, one that is given twice has one. Raises as `save_annotated`; call `ready_folder`
     before the work begins.
     """
+    from facerec.photos.drawing import save_annotated  # fonts take time to load
+
     written: set[Path] = set()
     for path, faces in groupby(results, key=lambda result: result.path):
         shown: dict[Box, str | None] = {}  # a face once, where the photo is given twice in a row
