@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.search.growing import GrowingArray
-from facerec.search.index import Ids, in_order
+from facerec.search.index import Ids, faiss, in_order
 from facerec.types import Vectors
 from facerec.vectors import paired_distances
 
@@ -48,15 +48,15 @@ class Codebook:
         drawn = np.sort(np.random.default_rng(0).permutation(len(rows))[:_LEARNED_FROM])
         parts, some = parts_of(rows.shape[1]), rows[drawn]
         axes = _dealt_axes(some, parts)
-        quantiser = _faiss().ProductQuantizer(axes.shape[1], parts, 4)
+        quantiser = faiss().ProductQuantizer(axes.shape[1], parts, 4)
         quantiser.cp.min_points_per_centroid = 1  # FAISS warns below
         quantiser.train(some @ axes)
-        return cls(axes, _faiss().vector_to_array(quantiser.centroids).reshape(parts, CENTRES, -1))
+        return cls(axes, faiss().vector_to_array(quantiser.centroids).reshape(parts, CENTRES, -1))
 
     def quantiser(self) -> Any:
         """Return the centres as FAISS has them."""
-        made = _faiss().ProductQuantizer(self.axes.shape[1], len(self.centres), 4)
-        _faiss().copy_array_to_vector(self.centres.ravel(), made.centroids)
+        made = faiss().ProductQuantizer(self.axes.shape[1], len(self.centres), 4)
+        faiss().copy_array_to_vector(self.centres.ravel(), made.centroids)
         return made
 
     def encode(self, rows: Vectors) -> Codes:
@@ -105,11 +105,11 @@ class Shortlist:
         """Hold (N, B) codes that `codebook` made."""
         self.codebook = codebook
         self._codes = GrowingArray(codes)
-        made = _faiss().IndexPQ(codebook.axes.shape[1], len(codebook.centres), 4)
+        made = faiss().IndexPQ(codebook.axes.shape[1], len(codebook.centres), 4)
         made.pq, made.is_trained = codebook.quantiser(), True
         if len(codes):
             made.add_sa_codes(np.ascontiguousarray(codes))
-        self._fast: Any = _faiss().IndexPQFastScan(made)  # holds the codes again, in an order for fast comparison
+        self._fast: Any = faiss().IndexPQFastScan(made)  # holds the codes again, in an order for fast comparison
 
     @classmethod
     def of(cls, rows: Vectors) -> Self:
@@ -131,7 +131,7 @@ class Shortlist:
     def replace(self, numbers: Ids, rows: Vectors) -> None:
         """Let (N, D) rows take the places of the N rows of these numbers."""
         packer, stored = self._fast.get_CodePacker(), self._fast.codes
-        blocks = _faiss().rev_swig_ptr(stored.get(), stored.size()).reshape(-1, 1, packer.block_size)
+        blocks = faiss().rev_swig_ptr(stored.get(), stored.size()).reshape(-1, 1, packer.block_size)
         for number, code in zip(numbers.tolist(), self.codebook.encode(rows), strict=True):
             self._codes.rows[number] = code
             packer.pack_1(code, number % packer.nvec, blocks[number // packer.nvec])
@@ -180,9 +180,3 @@ def _dealt_axes(rows: Vectors, parts: int) -> NDArray[np.float32]:
     used = min(axes.shape[1], parts * width)
     wide[:, :used] = axes[:, :used]
     return np.ascontiguousarray(wide.reshape(-1, width, parts).swapaxes(1, 2).reshape(len(axes), -1))
-
-
-def _faiss() -> Any:
-    import faiss  # imported on use: see `index`
-
-    return faiss
