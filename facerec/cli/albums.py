@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facerec.cli import common, detector_options, path_types
+from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import people, some
-from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
@@ -35,12 +35,9 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 @common.threshold_option
 @common.explain_option
 @detector_options.face_options
-@everyday_option(
-    "--model",
-    setting="model",
+@model_and_fast(
     type=path_types.MODEL_OR_BACKBONE,
     shell_complete=some(NAMES, or_file=True),
-    metavar="DIR|FILE|NAME",
     help="For faces: a face model, as elsewhere. For whole pictures: a model of --mode classify, or a backbone's name, "
     "such as resnet50.",
 )

@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from facerec.cli.arguments import in_options
 from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
+from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import some
 from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath
 from facerec.cli.progress import show_progress
@@ -25,6 +26,7 @@ from facerec.errors import FacerecError
 from facerec.extras import named, require_extra
 from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
+from facerec.models.places import SHIPPED
 from facerec.photos.folders import find_photos
 from facerec.text import how_many, printable
 
@@ -142,13 +144,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def _model_option(kind: click.ParamType) -> Callable[[F], F]:
-    return everyday_option(
-        "--model",
-        setting="model",
+    return model_and_fast(
         type=kind,
-        shell_complete=some(("default", "int8"), or_file=True),
-        metavar="DIR|FILE|NAME",
-        help="A model folder, a FILE.onnx with its card, 'default', or 'int8': the default model, faster on a CPU  "
+        shell_complete=some(tuple(SHIPPED), or_file=True),
+        help="A model folder, a FILE.onnx with its card, 'default', or the default made faster: 'int8', 'one-view'  "
         "[default: that of facerec.toml, else the model that comes with facerec]",
     )
 

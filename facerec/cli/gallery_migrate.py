@@ -10,6 +10,7 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
 from facerec.faces.settings import DETECTORS
+from facerec.models.places import SHIPPED
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TELLING = 0.2  # a rate with a wider interval says nothing
 @common.command()
 @click.option(
     "--model", required=True, type=path_types.MODEL, metavar="DIR|FILE|NAME",
-    shell_complete=some(("default", "int8"), or_file=True),
+    shell_complete=some(tuple(SHIPPED), or_file=True),
     help="The new model.",
 )  # fmt: skip
 @click.option(

@@ -95,12 +95,12 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
 
 def _place(value: str, name: str, where: str) -> str:
     """Return a full path, or the name of a shipped model. The file is read in many folders, so no path is relative."""
-    from facerec.models.places import SHIPPED
+    from facerec.models.places import SHIPPED, SHIPPED_NAMES
 
     if name == "model" and value in SHIPPED:
         return value
     path = _at_home(value)
-    model = f"'default', 'int8' or the full path of a model folder, such as {Path.home() / 'models' / 'mine'}"
+    model = f"{SHIPPED_NAMES}, or the full path of a model folder, such as {Path.home() / 'models' / 'mine'}"
     expected = model if name == "model" else f"a full path, such as {Path.home() / 'club'}"
     usable = path.is_absolute() and may_name_a_file(path)
     _require(usable, where, f"'{name}' must be {expected}, not '{printable(value)}'")

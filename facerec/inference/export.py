@@ -26,7 +26,7 @@ from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import TorchEmbedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.cohort import load_cohort, save_cohort
-from facerec.models.places import MODEL_FILES, model_path
+from facerec.models.places import MODEL_FILES, ONE_FILE, model_path
 from facerec.photos.crops import aligned_crop
 from facerec.photos.folders import find_photos
 from facerec.photos.reading import read_image
@@ -164,7 +164,7 @@ def _require_sense(format: str, precision: str) -> str:
 
 def _model_folder(model: str | None) -> Path:
     folder = model_path(model)
-    if folder.suffix in MODEL_FILES:
+    if folder.suffix in ONE_FILE:
         raise ModelError(f"{folder}: a model file already; give a model folder")
     require_metric(read_card(folder / "model.json"), folder)
     return folder

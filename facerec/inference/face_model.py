@@ -65,8 +65,8 @@ class FaceModel:
 def load(model: str | Path | None = None, *, detector: Detector | DetectorSettings | None = None) -> FaceModel:
     """A model ready to embed faces: a model folder, a FILE.onnx or FILE.xml, or a shipped model by its name.
 
-    model: None or "default" is the shipped model, "int8" its faster version. detector: how faces are found; by default
-    MTCNN. Raises ModelError naming what is missing or broken, and for a model that classifies.
+    model: None or "default" is the shipped model, "int8" and "one-view" are faster versions of it. detector: how faces
+    are found; by default MTCNN. Raises ModelError naming what is missing or broken, and for a model that classifies.
 
     >>> import facerec
     >>> len(facerec.load("int8").faces("gallery/people/Joe Biden/blue_room_2010.jpg"))

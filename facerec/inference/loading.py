@@ -15,7 +15,7 @@ from facerec.inference.torch_runtime import Classifier, StageReader, TorchEmbedd
 from facerec.models.card import ModelCard, read_card
 from facerec.models.converted import converted_file
 from facerec.models.names import NAMES
-from facerec.models.places import MODEL_FILES, SHIPPED, model_path, require_layers
+from facerec.models.places import CARD, MODEL_FILES, ONE_FILE, OTHER_CARD, SHIPPED, model_path, require_layers
 from facerec.models.weights import require_weights
 from facerec.text import printable
 
@@ -31,12 +31,14 @@ LARGEST = 2048  # pixels a side of the largest pictures that a backbone may be g
 def model_card(model: str | None) -> ModelCard:
     """The card of a model, without loading its weights. An ONNX or OpenVINO file's card has no fingerprint."""
     path = model_path(model)
-    return read_card(path.with_suffix(".json") if path.suffix in MODEL_FILES else path / "model.json")
+    return read_card(path.with_suffix(".json") if path.suffix in ONE_FILE else path / CARD)
 
 
 def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: Sequence[str] = ()) -> Embedder:
-    """An embedder for a model folder, a FILE.onnx or FILE.xml, "default" (or None), or "int8", the default made faster.
+    """An embedder for a model folder, a FILE.onnx or FILE.xml, "default" (or None), or a faster version of it.
 
+    Those are "int8", in 8 bits, and "one-view", which sees each face but not its mirror image: half of the work.
+    one-view.json is a card that lies in the default's folder. So any FILE.json in a model folder is a model.
     OpenVINO runs a model folder by its converted file, which is made at the first use, by torch. torch itself runs a
     folder that cannot be converted, one that is to lack blocks or to compute in bfloat16, and any in a process that has
     torch and a GPU.
@@ -46,10 +48,12 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
     block that does not exist; MissingExtraError if torch is needed and is not installed.
     """
     path, began = model_path(model), time.monotonic()
+    if path.suffix in ONE_FILE and drop_blocks:
+        raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
     if path.suffix in MODEL_FILES:
-        if drop_blocks:
-            raise ConfigError(f"{path}: a model file, whose blocks cannot be dropped; give a model folder or 'default'")
         embedder: Embedder = OpenVINOEmbedder(path, bf16=bf16)
+    elif path.suffix == OTHER_CARD:
+        embedder = _load_other_card(path)
     elif bf16 or drop_blocks or has_gpu():
         require("torch", "`drop_blocks`" if drop_blocks else "bfloat16")
         embedder = TorchEmbedder(path, bf16=bf16, drop_blocks=drop_blocks)
@@ -59,9 +63,18 @@ def load_embedder(model: str | None = None, *, bf16: bool = False, drop_blocks: 
     return embedder
 
 
-def _load_folder(folder: Path) -> Embedder:
+def _load_other_card(path: Path) -> Embedder:
+    """The embedder of the model folder that a card lies in, used as this card says."""
+    card = read_card(path)
+    require_weights(path.parent, card)
+    embedder = _load_folder(path.parent)
+    embedder.card, embedder.path = card, path
+    return embedder
+
+
+def _load_folder(folder: Path) -> OpenVINOEmbedder | TorchEmbedder:
     """The embedder of a model folder: by its converted file, or else by torch."""
-    card = read_card(folder / "model.json")
+    card = read_card(folder / CARD)
     require_metric(card, folder)
     require_weights(folder, card)
     try:
@@ -103,7 +116,7 @@ def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: 
     model has no classes, or no attribute.
     """
     path, began = model_path(model), time.monotonic()
-    if path.suffix in MODEL_FILES:
+    if path.suffix in ONE_FILE:
         raise ModelError(
             f"{path}: a model file; to classify, give a model folder made by `facerec train --mode classify`"
         )
@@ -114,7 +127,7 @@ def load_classifier(model: str | None, *, attribute: bool = False, drop_blocks: 
 
 def reads_pictures(model: str | None) -> bool:
     """Whether a model reads whole pictures instead of faces: a backbone's name, or a folder of mode "classify"."""
-    if model in (None, *SHIPPED) or Path(str(model)).suffix in MODEL_FILES:
+    if model in (None, *SHIPPED) or Path(str(model)).suffix in ONE_FILE:
         return False
     return model in NAMES or model_card(model).mode == "classify"
 
@@ -148,7 +161,7 @@ def load_layers(model: str | None = None, input_size: int = 0) -> tuple["Network
         return network, card, Path(str(model))
     require_layers(model)
     path = model_path(model)
-    if path.suffix in MODEL_FILES:
+    if path.suffix in ONE_FILE:
         raise ModelError(
             f"{path}: a model file, which has no stages: layers cannot be looked at; "
             f"give a model folder or a backbone's name"

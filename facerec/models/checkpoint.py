@@ -17,7 +17,8 @@ from facerec.models.backbones import BACKBONES, find_backbone
 from facerec.models.card import ALIGNMENTS, ModelCard, read_card, write_card
 from facerec.models.converted import remove_stale
 from facerec.models.network import CLASSIFY, METRIC, Network
-from facerec.models.weights import CARD, WEIGHTS, fingerprint, foreign, unreadable
+from facerec.models.places import CARD
+from facerec.models.weights import WEIGHTS, fingerprint, foreign, unreadable
 
 
 def describe(

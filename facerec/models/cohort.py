@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from facerec.errors import ModelError
 from facerec.files import replacing
 from facerec.models.card import ModelCard
-from facerec.models.places import MODEL_FILES
+from facerec.models.places import ONE_FILE
 from facerec.types import Vectors
 from facerec.vectors import unit_rows, vector_fault
 
@@ -23,7 +23,7 @@ COHORT = "cohort.safetensors"
 
 def cohort_path(model: Path) -> Path:
     """The path of the cohort of a model folder or file."""
-    return model.with_suffix(f".{COHORT}") if model.suffix in MODEL_FILES else model / COHORT
+    return model.with_suffix(f".{COHORT}") if model.suffix in ONE_FILE else model / COHORT
 
 
 def load_cohort(model: Path, card: ModelCard) -> Vectors:

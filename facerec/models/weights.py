@@ -7,8 +7,9 @@ from safetensors import SafetensorError, deserialize
 
 from facerec.errors import ModelError
 from facerec.models.card import ModelCard, preprocessing_hash
+from facerec.models.places import CARD
 
-CARD, WEIGHTS = "model.json", "weights.safetensors"
+WEIGHTS = "weights.safetensors"
 
 Tensors = Iterable[tuple[str, str, tuple[int, ...], bytes]]
 """Of each tensor, in the order of their names: the name, the kind of number as torch names it, the shape, the bytes."""
@@ -28,8 +29,13 @@ def fingerprint(card: ModelCard, tensors: Tensors) -> str:
 
 def require_weights(folder: Path, card: ModelCard) -> None:
     """Raise ModelError unless the weights of a model folder are whole, and those that its card was written for."""
-    if fingerprint(card, _read(folder / WEIGHTS)) != card.fingerprint:
+    if stored_fingerprint(folder, card) != card.fingerprint:
         raise foreign(folder)
+
+
+def stored_fingerprint(folder: Path, card: ModelCard) -> str:
+    """The fingerprint of the stored weights of a model folder, used as this card says; raises ModelError."""
+    return fingerprint(card, _read(folder / WEIGHTS))
 
 
 def foreign(folder: Path) -> ModelError:

@@ -2,16 +2,18 @@
 
     .venv/bin/python scripts/default_model/ship_model.py RUN --data DIR
     .venv/bin/python scripts/default_model/ship_model.py --converted --data DIR   # OpenVINO's file alone, anew
+    .venv/bin/python scripts/default_model/ship_model.py --one-view --data DIR    # the model of one view alone, anew
     .venv/bin/python scripts/default_model/ship_model.py --int8 --data DIR        # the int8 file alone, anew
     .venv/bin/python scripts/default_model/ship_model.py --lfw RESULT.json ...
 
-RUN is an --output of `facerec train`. DIR holds `faces/`, `faces_small/` and `splits/`. The float16 and the int8 file
-are models of their own: thresholds, validation figures and the probability that a match is right
-(scripts/studies/posterior.py) are measured with each shipped file. The int8 file is calibrated on training crops. The
-file by which OpenVINO runs the float16 model is no model of its own: it must give the same distances. The cohort is the
-embedding of one crop of each person in `splits/cohort.txt`. Its mean is not moved to that of good photos: that made
-thresholds worse (scripts/studies/cohort.py). RESULT.json is the output of `facerec evaluate verification
---json` for one of the two files. It is stored in that file's card, and nothing is chosen by it.
+RUN is an --output of `facerec train`. DIR holds `faces/`, `faces_small/` and `splits/`. Three models come of it: the
+float16 network; the same network that sees one view of each face instead of two; and the int8 file, which is
+calibrated on training crops. Thresholds, validation figures and the probability that a match is right
+(scripts/studies/posterior.py) are measured with each. The file by which OpenVINO runs the float16 network is no model
+of its own: it must give the same distances. The cohort is the embedding of one crop of each person in
+`splits/cohort.txt`. Its mean is not moved to that of good photos: that made thresholds worse
+(scripts/studies/cohort.py). RESULT.json is the output of `facerec evaluate verification --json` for one of these
+models. It is stored in that model's card, and nothing is chosen by it.
 """
 
 import argparse
@@ -31,7 +33,8 @@ from facerec.inference.loading import load_embedder
 from facerec.models.card import ModelCard, read_card, write_card
 from facerec.models.checkpoint import describe, load_model, save_model
 from facerec.models.cohort import load_cohort, save_cohort
-from facerec.models.places import SHIPPED_MODEL
+from facerec.models.places import CARD, SHIPPED_MODEL
+from facerec.models.weights import stored_fingerprint
 from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 from facerec.training.plan import make_plan
@@ -54,7 +57,7 @@ SOURCE = (
 COHORT_SOURCE = "CelebA: the people of splits/cohort.txt, one low-resolution photo each"
 CALIBRATION = 512  # crops that give the ranges of the int8 file's activations
 CHECKED = 2000  # crops on which the converted file is compared with torch
-INT8 = SHIPPED_MODEL / "int8.xml"
+INT8, ONE_VIEW = SHIPPED_MODEL / "int8.xml", SHIPPED_MODEL / "one-view.json"
 
 
 def history_of(run: Path) -> list[dict[str, Any]]:
@@ -121,9 +124,23 @@ def ship_int8(data: Path) -> None:
     write_card(dataclasses.replace(card, **own | {"results": own["results"] | card.results}), INT8.with_suffix(".json"))
     parity = exported.parity
     print(f"int8: distances of {parity.crops} faces off by {parity.mean:.4f}, at most {parity.largest:.4f}")
-    for model in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+    for model in (SHIPPED_MODEL / CARD, INT8.with_suffix(".json")):
         print(model.name, read_card(model).threshold["distance"], read_card(model).results)
     print(f"{sum(path.stat().st_size for path in SHIPPED_MODEL.iterdir()) / 2**20:.1f} MiB in all")
+
+
+def ship_one_view(data: Path) -> None:
+    """Write the card and the cohort of the float16 network that sees each face and not its mirror image."""
+    _, validation = split_people(read_photos(data / "faces"), data / "splits", seed=0)
+    own: dict[str, Any] = {"name": f"{NAME}-one-view", "mirrored": False, "training": {}}
+    own |= {"threshold": {}, "probability": {}, "results": {}}
+    card = dataclasses.replace(read_card(SHIPPED_MODEL / CARD), **own)
+    card = dataclasses.replace(card, fingerprint=stored_fingerprint(SHIPPED_MODEL, card))
+    write_card(card, ONE_VIEW)
+    ship_cohort(ONE_VIEW, data)
+    write_card(dataclasses.replace(card, **judge(ONE_VIEW, validation)), ONE_VIEW)
+    for model in (SHIPPED_MODEL / CARD, ONE_VIEW):
+        print(model.name, read_card(model).threshold["distance"], read_card(model).results)
 
 
 def some_crops(data: Path, count: int, side: int) -> Crops:
@@ -144,7 +161,7 @@ def ship_cohort(model: Path, data: Path) -> None:
 def add_result(result: Path) -> None:
     """Put an LFW result into the card of the model that was measured."""
     measured = json.loads(result.read_text("utf-8"))
-    for path in (SHIPPED_MODEL / "model.json", INT8.with_suffix(".json")):
+    for path in (SHIPPED_MODEL / CARD, ONE_VIEW, INT8.with_suffix(".json")):
         card: ModelCard = read_card(path)
         of_file = load_embedder("int8").card.fingerprint if path.stem == "int8" else card.fingerprint
         if measured["model_fingerprint"] == of_file:
@@ -158,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--converted", action="store_true")
+    parser.add_argument("--one-view", action="store_true")
     parser.add_argument("--int8", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--lfw", type=Path, nargs="*", default=[], metavar="RESULT.json")
@@ -166,6 +184,8 @@ def main() -> None:
         ship(options.run, options.data)
     if options.converted:
         ship_converted(options.data)
+    if options.run or options.one_view:
+        ship_one_view(options.data)
     if options.run or options.int8:
         ship_int8(options.data)
     for result in options.lfw:

@@ -96,10 +96,14 @@ BROKEN = {
     "no such detector": ('[detector]\nname = "eyes"', "'name' must be mtcnn or yunet, not 'eyes'", "correct it"),
     "no table": ('detector = "mtcnn"', "'detector' must be a table, [detector]", "correct it"),
     "relative path": ('gallery = "club"', "'gallery' must be a full path", "not 'club'"),
-    "empty": ('model = ""', "'model' must be 'default', 'int8' or the full path of a model folder", "not ''"),
+    "empty": (
+        'model = ""',
+        "'model' must be 'default', 'int8' or 'one-view', or the full path of a model folder",
+        "not ''",
+    ),
     "no model": (
         'model = "nope"',
-        "'model' must be 'default', 'int8' or the full path of a model folder",
+        "'model' must be 'default', 'int8' or 'one-view', or the full path of a model folder",
         "not 'nope'",
     ),
     "a half pixel": ("[detector]\nmin_face_size = 40.5", "'min_face_size' must be a whole number", "not 40.5"),

@@ -10,17 +10,20 @@ import torch
 from running import run
 from toy_model import THRESHOLD
 
-from facerec.errors import MissingExtraError, ModelError
+from facerec.errors import ConfigError, MissingExtraError, ModelError
 from facerec.inference import export, loading
 from facerec.inference.embedder import Embedder
 from facerec.inference.export import compare, sample_crops
-from facerec.inference.loading import load_embedder
+from facerec.inference.loading import load_embedder, model_card
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.inference.torch_runtime import TorchEmbedder
-from facerec.models.card import read_card
+from facerec.models.card import read_card, write_card
 from facerec.models.checkpoint import describe, save_model
+from facerec.models.cohort import load_cohort, save_cohort
 from facerec.models.network import Network
-from facerec.models.places import SHIPPED_MODEL
+from facerec.models.places import SHIPPED_MODEL, model_path
+from facerec.models.weights import stored_fingerprint
+from facerec.vectors import unit_rows
 
 CROPS = sample_crops(112)[:8]
 
@@ -163,6 +166,52 @@ def test_the_shipped_model_is_converted() -> None:
     parity = compare(TorchEmbedder(SHIPPED_MODEL).embed(CROPS), embedder.embed(CROPS), 1e-4)
     assert parity.largest <= 1e-5
     assert np.isfinite(parity.mean)
+
+
+def other_card(folder: Path, **facts: object) -> Path:
+    """A card of the folder's network that sees one view of each face."""
+    card = dataclasses.replace(read_card(folder / "model.json"), name="one", mirrored=False, **facts)  # type: ignore[arg-type]
+    write_card(dataclasses.replace(card, fingerprint=stored_fingerprint(folder, card)), folder / "one.json")
+    return folder / "one.json"
+
+
+def test_another_card_in_a_folder_is_a_model_of_its_own(copied: Path) -> None:
+    path = other_card(copied)
+    one, two = load_embedder(str(path)), load_embedder(str(copied))
+    assert (one.card, one.path, model_card(str(path))) == (read_card(path), path, one.card)
+    assert one.card.fingerprint != two.card.fingerprint
+    assert isinstance(one, OpenVINOEmbedder)
+    views = [one.embed(crops) for crops in (CROPS, np.ascontiguousarray(CROPS[:, :, ::-1]))]
+    np.testing.assert_allclose(two.embed(CROPS), unit_rows(views[0] + views[1]), atol=1e-5)
+    assert np.abs(views[0] - views[1]).max() > 1e-3
+    save_cohort(path, one.card, views[0], "made up")
+    np.testing.assert_allclose(load_cohort(path, one.card), views[0], atol=1e-3)
+    assert len(load_cohort(copied, two.card)) == 0
+
+
+def test_a_card_of_other_weights_is_refused(copied: Path, tmp_path: Path) -> None:
+    path = other_card(copied)
+    for name in ("model.json", "weights.safetensors"):
+        shutil.copy(save(tmp_path / "other", 1) / name, copied)
+    with pytest.raises(ModelError, match=r"weights.safetensors is not the file its model.json was written for"):
+        load_embedder(str(path))
+    with pytest.raises(ModelError, match=r"a model file already; give a model folder"):
+        export.export_model(str(path), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"a model file, whose blocks cannot be dropped"):
+        load_embedder(str(path), drop_blocks=["a"])
+    for stray in (shutil.copy(path, tmp_path / "notes.json"), copied / "model.json"):
+        with pytest.raises(ModelError, match="not a model; give a model folder"):
+            model_path(str(stray))
+
+
+def test_one_view_of_the_shipped_model() -> None:
+    one, two = load_embedder("one-view"), load_embedder()
+    assert one.card.name == "facerec-resnet50-one-view"
+    assert one.card.fingerprint == stored_fingerprint(SHIPPED_MODEL, one.card) != two.card.fingerprint
+    assert (one.card.mirrored, two.card.mirrored) == (False, True)
+    assert one.card.default_threshold is not None
+    assert one.card.probability
+    assert load_cohort(one.path, one.card).shape == load_cohort(two.path, two.card).shape
 
 
 def test_the_shipped_file_was_checked_on_2000_crops() -> None:

@@ -52,11 +52,11 @@ train --help
 NEEDY = """
 train {}/crops/people --aligned --output {}/model
 advise {}/crops/people --aligned
-classify {}/crops/ann.png --model {}/model
+classify {}/crops/ann.png --model default
 features {}/crops/people --aligned --layer layer1 --output {}/features.npz
 show-features {}/crops/ann.png --aligned --layer layer1 --output {}/sheet.png
 export --format openvino --output {}/exported
-evaluate classification --images {}/crops/people --model {}/model
+evaluate classification --images {}/crops/people --model default
 evaluate verification --images {}/crops/people --pairs {}/pairs.csv --aligned --report {}/report
 search {}/crops/ann.png --in {}/crops/people --model resnet18
 evaluate verification --images {}/crops/people --pairs {}/pairs.csv --aligned --drop-blocks layer1.1
