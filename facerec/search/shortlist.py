@@ -24,7 +24,7 @@ Keys = NDArray[np.uint64]
 
 LEAST = 20_000
 """From so many people on, the shortlist is used. Comparing with fewer takes a millisecond (`scripts/bench search`)."""
-LENGTH = 400
+LENGTH = 300
 """How many rows are compared exactly, besides those asked for."""
 CENTRES = 16  # in each part: as many as 4 bits can number
 _LEARNED_FROM = 32_768  # rows at most

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LISTED = 400  # candidates of an index of codes, which are then compared exactly
+LISTED = 300  # candidates of an index of codes, which are then compared exactly
 LINKS, EFFORT = 32, 100  # of graphs: links of a node, and how many nodes are looked at while building
 
 Rows = NDArray[np.float32]
