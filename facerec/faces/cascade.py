@@ -43,9 +43,10 @@ def _proposed(photos: Photos, min_face_size: int) -> tuple[Places, Points]:
     rows = np.concatenate([np.zeros((0, 9), np.float32), *(what for _, what in seen)])
     order = np.lexsort((*places.T[:0:-1], -rows[:, 4], places[:, 0]))  # of each photo, the most likely first
     places, rows = places[order], rows[order]
-    for levels, most in ((places[:, 1], 0.5), (None, 0.7)):
-        best = _best(places[:, 0], rows[:, :4], most, levels)
-        places, rows = places[best], rows[best]
+    best = _best(1000 * places[:, 0] + places[:, 1], rows[:, :4], 0.5)  # in each level by itself
+    places, rows = places[best], rows[best]
+    best = _best(places[:, 0], rows[:, :4], 0.7)
+    places, rows = places[best], rows[best]
     boxes, corrections = rows[:, :4], rows[:, 5:]
     return places[:, 0], squares(moved(boxes, corrections, boxes[:, 2:] - boxes[:, :2]))
 
@@ -111,7 +112,7 @@ def _read(
     def inputs() -> Iterator[Pixels]:
         for part, size in parts:
             batch = np.zeros((size, side, side, 4), np.float32)
-            batch[: part.stop - part.start] = photos.crops(owners[part], corners[part], side)
+            photos.crop(owners[part], corners[part], batch[: part.stop - part.start])
             yield batch
 
     outputs = zip(network(name).run(inputs()), parts, strict=True)
@@ -128,16 +129,11 @@ def _scores(output: Points) -> Points:
     return np.divide(1, 1 + np.exp(doubt))
 
 
-def _best(owners: Places, boxes: Points, most: float, levels: Places | None = None) -> Places:
-    """Which of (N, 4) boxes stay: of those of one photo, and one level, whose IoU is above `most`, only the first."""
-    kept = [np.zeros(0, np.int64)]
-    for number in np.unique(owners):
-        own = np.flatnonzero(owners == number)
-        repeats = overlaps(boxes[own]) > most
-        if levels is not None:
-            repeats &= levels[own, None] == levels[own]
-        kept.append(own[unrepeated(repeats)])
-    return np.concatenate(kept)
+def _best(groups: Places, boxes: Points, most: float) -> Places:
+    """Which of (N, 4) boxes stay: of those of one group (N,) whose IoU is above `most`, only the first."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.flatnonzero(np.diff(groups[order])) + 1
+    return np.sort(np.concatenate([own[unrepeated(overlaps(boxes[own]) > most)] for own in np.split(order, ends)]))
 
 
 def _corrected(boxes: Points, corrections: Points) -> Points:

@@ -50,20 +50,20 @@ class Photos:
         step = max(1, _STRIP // table.shape[1])
         for start in range(0, len(into), step):
             some = rows[:, start : start + step]
-            strips = [table[below] - table[above] for above, below in _cut(some)]
+            strips = [_difference(table[below], table[above]) for above, below in _cut(some)]
             parts = [
-                strip.take(behind, axis=1) - strip.take(before, axis=1)
+                _difference(strip.take(behind, axis=1), strip.take(before, axis=1))
                 for strip in strips
                 for before, behind in _cut(columns)
             ]
             _means(parts, np.ptp(some, axis=0)[:, None], np.ptp(columns, axis=0), into[start : start + step])
 
-    def crops(self, owners: Places, boxes: Places, side: int) -> Pixels:
-        """(N, 4) rectangles left, top, right, bottom (excluded) of photos (N,) as (N, side, side, 4)."""
+    def crop(self, owners: Places, boxes: Places, into: Pixels) -> None:
+        """Fill (N, side, side, 4) with rectangles (N, 4) of photos (N,): left, top, right, bottom (excluded)."""
+        side = into.shape[1]
         left, top, right, bottom = boxes.T[:, :, None]
         rows, columns = _windows(top, bottom - top, side), _windows(left, right - left, side)  # (2, N, side)
         starts, width = self._starts[owners, None], self.shapes[owners, 1:] + 1
-        found = np.empty((len(boxes), side, side, 4), np.float32)
         parts = []
         for above, below in _cut(rows):
             above, below = (starts + above * width)[:, :, None], (starts + below * width)[:, :, None]
@@ -74,8 +74,7 @@ class Photos:
                 part += self._sums.take(above + before)
                 part -= self._sums.take(below + before)
                 parts.append(part)
-        _means(parts, np.ptp(rows, axis=0)[:, :, None], np.ptp(columns, axis=0)[:, None], found)
-        return found
+        _means(parts, np.ptp(rows, axis=0)[:, :, None], np.ptp(columns, axis=0)[:, None], into)
 
 
 def _sum_up(image: Image, table: Places) -> None:
@@ -88,6 +87,11 @@ def _sum_up(image: Image, table: Places) -> None:
     np.cumsum(inside, axis=1, out=inside)
     for above, row in pairwise(inside):
         row += above
+
+
+def _difference(larger: Places, smaller: Places) -> Places:
+    """The difference, in the memory of the first."""
+    return np.subtract(larger, smaller, out=larger)
 
 
 def _windows(first: int | Places, length: int | Places, count: int) -> Places:
