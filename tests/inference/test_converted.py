@@ -23,6 +23,8 @@ from facerec.models.cohort import load_cohort, save_cohort
 from facerec.models.network import Network
 from facerec.models.places import SHIPPED_MODEL, model_path
 from facerec.models.weights import stored_fingerprint
+from facerec.photos.crops import aligned_crop
+from facerec.photos.reading import read_image
 from facerec.vectors import unit_rows
 
 CROPS = sample_crops(112)[:8]
@@ -212,6 +214,14 @@ def test_one_view_of_the_shipped_model() -> None:
     assert one.card.default_threshold is not None
     assert one.card.probability
     assert load_cohort(one.path, one.card).shape == load_cohort(two.path, two.card).shape
+
+
+@pytest.mark.real
+def test_the_shipped_file_gives_torch_s_distances_on_real_faces(shared_data: Path) -> None:
+    people = sorted((shared_data / "faces").iterdir())[::20][:48]
+    crops = np.stack([aligned_crop(read_image(sorted(person.iterdir())[0]), 112) for person in people])
+    parity = compare(TorchEmbedder(SHIPPED_MODEL).embed(crops), load_embedder().embed(crops), 1e-4)
+    assert (parity.crops, parity.holds) == (48, True)
 
 
 def test_the_shipped_file_was_checked_on_2000_crops() -> None:
