@@ -1,4 +1,4 @@
-"""Measures how fast faces are found, by MTCNN as facerec runs it and as facenet-pytorch does.
+"""Measures how fast faces are found, by MTCNN as facerec runs it and as facenet-pytorch does, and by YuNet.
 
     scripts/bench detect [--data DIR] [--rounds N] [--parity N] [--json]
 
@@ -7,6 +7,7 @@ DATA (default ../shared/data) holds `lfw/` and `photos/`. Photos in memory, of t
 
 - facerec: all that `detect` does, with the second look, the quarter turns and the crops. Photos above 1280 pixels are
   scaled down first.
+- facerec, YuNet: the same by the other detector. Which faces it finds: the study `detectors`.
 - facerec's networks: what facenet-pytorch does, too, and no more (`cascade`).
 - facenet-pytorch: `MTCNN.detect`, one photo at a time, at full size.
 - facenet-pytorch, helped: with what facerec does by itself. Photos of 250x250 go in batches of 16 where that is faster;
@@ -43,11 +44,16 @@ COUNTS = {"250x250": 64, "1920x1080": 8}
 SAME, IOU, PIXELS = 0.995, 0.95, 1.5
 SIDES = {
     "facerec": "facerec",
+    "yunet": "facerec, YuNet",
     "networks": "facerec's networks",
     "facenet": "facenet-pytorch",
     "helped": "facenet-pytorch, helped",
 }
-RATIOS = {"facerec": "facenet", "networks": "helped"}  # each side, and the side that it is compared with
+RATIOS = {
+    "facerec": "facenet",
+    "yunet": "facenet",
+    "networks": "helped",
+}  # each side, and the side that it is compared with
 
 Image = NDArray[np.uint8]
 Faces = list[tuple[list[float], list[list[float]]]]  # of a photo: each face's box, and its landmarks
@@ -94,15 +100,17 @@ def scaled_down(images: Sequence[Image]) -> list[Image]:
 
 def looks(side: str) -> list[Look]:
     """The ways in which a side can look at photos; the fastest counts."""
-    return {"facerec": by_facerec, "networks": by_networks}[side]() if side in RATIOS else by_facenet(side == "helped")
+    ways = {"facerec": partial(by_facerec, "mtcnn"), "yunet": partial(by_facerec, "yunet"), "networks": by_networks}
+    return ways[side]() if side in ways else by_facenet(side == "helped")
 
 
-def by_facerec() -> list[Look]:
-    """The detector."""
-    from facerec.faces.mtcnn import MTCNNDetector
+def by_facerec(name: str) -> list[Look]:
+    """A detector."""
+    from facerec.faces.detector import make_detector
     from facerec.faces.settings import DetectorSettings
 
-    detector = MTCNNDetector(DetectorSettings(min_face_size=SMALLEST, batch_size=BATCH))
+    settings = DetectorSettings(min_face_size=SMALLEST, batch_size=BATCH, detector=name)
+    detector = make_detector(112, settings=settings)
     return [
         lambda images: [
             [(list(face.box), face.landmarks.tolist()) for face in faces] for faces in detector.detect(images)
