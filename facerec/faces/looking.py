@@ -29,11 +29,13 @@ Search = Callable[[Sequence[Image], int], list[Found]]
 class SecondLook:
     """How some faces are looked at again, each in a square window of the photo, black outside the photo.
 
-    side: the window is scaled to so many pixels a side. room: how often the face's longer side goes into the window's.
+    side: the window is scaled to so many pixels a side. least: the smallest face looked for in it, in these pixels.
+    room: how often the face's longer side goes into the window's.
     reach: a face is looked at again if the square around it, enlarged by this factor, crosses the photo's border.
     """
 
     side: int = 160
+    least: int = 40
     room: float = 2.0
     reach: float = 1.1
 
@@ -87,7 +89,7 @@ class LookingDetector:
         for start in range(0, len(looks), _LOOK_BATCH):
             some = looks[start : start + _LOOK_BATCH]
             windows = [_window(images[i], square, how.side) for i, _, square in some]
-            for (i, face, (left, top, side)), seen in zip(some, self._search(windows, how.side // 4), strict=True):
+            for (i, face, (left, top, side)), seen in zip(some, self._search(windows, how.least), strict=True):
                 seen = seen.moved(side / how.side, np.array([left, top], np.float32))
                 large = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1) >= least
                 result[i] = result[i].replaced(face, seen.keep(large))

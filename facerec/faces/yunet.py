@@ -28,7 +28,7 @@ _STRIDES = (8, 16, 32)  # pixels between neighbouring cells of the three grids o
 _LEAST_SCORE = 0.5  # less sure faces are not passed on, whatever `min_confidence` is
 _SAME = 0.3  # of two faces with a larger intersection over union only the surer one counts: OpenCV's default
 _FINEST = 16  # pixels: large photos are scaled down until the smallest face looked for is no larger
-_LEAST_SIDE = 320  # pixels: but no photo's longer side becomes shorter than that
+_LEAST_SIDE = 160  # pixels: but no photo's longer side becomes shorter than that
 _SIDES = (160, 256, 320, 480, 640)  # of the network's input, in pixels; larger ones are multiples of the last
 
 
@@ -36,7 +36,7 @@ class YuNetDetector(LookingDetector):
     """YuNet: faster than MTCNN. Its landmarks lie a little differently."""
 
     name = "yunet"
-    second_look = SecondLook(side=320, room=1.5, reach=math.inf)
+    second_look = SecondLook(side=256, least=_FINEST, room=1.25, reach=math.inf)
     """Every face is looked at again: the larger a face is in the input, the more exact are its landmarks."""
     surer = 2.0
     """YuNet sees faces that lie on their side or stand on their head, too, and is only a little less sure of them."""
