@@ -27,7 +27,8 @@ def detector_options(f: F) -> F:
         "--detector",
         setting="detector",
         type=click.Choice(DETECTORS),
-        help="What finds the faces; yunet is faster  [default: that of facerec.toml, else the gallery's, else mtcnn]",
+        help="What finds the faces; yunet is faster on large photos  "
+        "[default: that of facerec.toml, else the gallery's, else mtcnn]",
     )(size_options(f))
 
 

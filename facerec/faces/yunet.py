@@ -33,7 +33,7 @@ _SIDES = (160, 256, 320, 480, 640)  # of the network's input, in pixels; larger 
 
 
 class YuNetDetector(LookingDetector):
-    """YuNet: faster than MTCNN. Its landmarks lie a little differently."""
+    """YuNet: faster than MTCNN on large photos. Its landmarks lie a little differently."""
 
     name = "yunet"
     second_look = SecondLook(side=256, least=_FINEST, room=1.25, reach=math.inf)
