@@ -6,11 +6,11 @@ own. Which photos are worked on together depends on the photos alone, never on w
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -23,10 +23,16 @@ T = TypeVar("T")
 
 MOST_PIXELS = 16_000_000
 """Photos with this many pixels are worked on at once, even if there are fewer than a batch. They take 3 bytes each."""
+ALONE = 25_000_000  # the next photos are read once those with so many pixels have been worked on
 AHEAD = 2  # batches that are taken, read and worked on before they are asked for
 
 Read = tuple[Path, Reading | ImageError]
 """A photo's path, or what it is called, and the photo, which may be halved, or why it cannot be read."""
+
+
+_Part = tuple[list[Read], bool]
+_Made = tuple[Sequence[T], bool]
+_Working = Future[_Made[T] | None]
 
 
 def batches_of(photos: Iterable[AnyPhoto], size: int, begin: Sequence[int] = ()) -> Iterator[list[AnyPhoto]]:
@@ -54,21 +60,21 @@ def worked_ahead(
     iterated in the caller's thread, AHEAD of what is returned. Raises what `work` and `batches` raise.
     """
     taken, given = deque[Sequence[AnyPhoto]](), iter(batches)
-    parts = _read_in_parts(taken)
+    parts, running, done = _Parts(taken), deque[_Working[T]](), list[T]()
     with _one_thread("facerec-read") as reading, _one_thread("facerec-work") as working:
 
-        def begin() -> "Future[tuple[Sequence[T], bool] | None]":
-            return working.submit(_worked, reading.submit(next, parts, None), work)
+        def begin() -> None:
+            part = reading.submit(parts.read, running[-1] if running else None)
+            running.append(working.submit(_worked, part, work))
 
         # Every task below finds a batch: there are as many as tasks, and a task ends one batch at most.
         taken.extend(islice(given, AHEAD))
-        running = deque(begin() for _ in range(AHEAD))
-        done: list[T] = []
-        while (part := running.popleft().result()) is not None:
-            made, is_last = part
-            if is_last:
-                taken.extend(islice(given, 1))
-            running.append(begin())
+        for _ in range(AHEAD):
+            begin()
+        while (found := running.popleft().result()) is not None:
+            made, is_last = found
+            taken.extend(islice(given, int(is_last)))
+            begin()
             done += made
             if is_last:
                 yield done
@@ -85,8 +91,27 @@ def _one_thread(name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _read_in_parts(batches: deque[Sequence[AnyPhoto]]) -> Iterator[tuple[list[Read], bool]]:
-    """Each batch, in parts of not much more than MOST_PIXELS, and whether a part is the batch's last."""
+class _Parts:
+    """Batches, which are read in parts of not much more than MOST_PIXELS."""
+
+    def __init__(self, batches: deque[Sequence[AnyPhoto]]) -> None:
+        self._parts = _read_in_parts(batches)
+        self._is_large = False  # whether the part that was read last is
+
+    def read(self, before: Future[Any] | None) -> _Part | None:
+        """The next part, and whether it is the last of its batch; None if no batch is left.
+
+        before: the work on the part before, which large photos are read after.
+        """
+        if self._is_large and before is not None:
+            with suppress(CancelledError):
+                before.exception()  # waits
+        part = next(self._parts, None)
+        self._is_large = part is not None and sum(map(_pixels_read, part[0])) >= ALONE
+        return part
+
+
+def _read_in_parts(batches: deque[Sequence[AnyPhoto]]) -> Iterator[_Part]:
     while batches:
         part: list[Read] = []
         pixels = 0
@@ -94,9 +119,13 @@ def _read_in_parts(batches: deque[Sequence[AnyPhoto]]) -> Iterator[tuple[list[Re
             if pixels >= MOST_PIXELS:
                 yield part, False
                 part, pixels = [], 0
-            part.append((path_of(photo), found := _read_or_error(photo)))
-            pixels += 0 if isinstance(found, ImageError) else found.image.shape[0] * found.image.shape[1]
+            part.append((path_of(photo), _read_or_error(photo)))
+            pixels += _pixels_read(part[-1])
         yield part, True
+
+
+def _pixels_read(photo: Read) -> int:
+    return 0 if isinstance(photo[1], ImageError) else photo[1].image.shape[0] * photo[1].image.shape[1]
 
 
 def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
@@ -106,9 +135,7 @@ def _read_or_error(photo: AnyPhoto) -> Reading | ImageError:
         return error
 
 
-def _worked(
-    part: "Future[tuple[list[Read], bool] | None]", work: Callable[[Sequence[Read]], Sequence[T]]
-) -> tuple[Sequence[T], bool] | None:
+def _worked(part: Future[_Part | None], work: Callable[[Sequence[Read]], Sequence[T]]) -> _Made[T] | None:
     """What `work` makes of a part, and whether it is a batch's last; None if no batch is left."""
     read = part.result()
     return None if read is None else (work(read[0]), read[1])

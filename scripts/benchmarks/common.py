@@ -92,14 +92,20 @@ def machine_line(facts: Mapping[str, Any]) -> str:
 
 def resident_mb() -> int:
     """Return the memory of this process that is in RAM (Linux only)."""
-    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) // 1024
+    return _status_mb("VmRSS:")
 
 
 def peak_mb() -> int:
     """Return the most memory that this process ever had in RAM."""
+    if Path("/proc/self/status").exists():  # where `getrusage` counts the process that started this one, too
+        return _status_mb("VmHWM:")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB; on macOS bytes
     return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def _status_mb(line: str) -> int:
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return next(int(words.split()[1]) for words in lines if words.startswith(line)) // 1024
 
 
 # ------------------------------------------------------------------------------------------ sides

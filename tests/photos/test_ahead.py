@@ -108,6 +108,21 @@ def test_reading_and_asking_run_a_few_batches_ahead_at_most(monkeypatch: pytest.
     assert workers() == []
 
 
+def test_after_very_large_photos_the_next_is_read_once_they_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "ALONE", 10)
+    read = []
+    monkeypatch.setattr(
+        ahead, "read_photo", lambda photo, plain=ahead.read_photo, **how: read.append(1) or plain(photo)
+    )
+
+    def work(photos: Sequence[Read]) -> list[int]:
+        time.sleep(0.02)  # what may be read meanwhile is
+        return [len(read)] * len(photos)
+
+    batches: list[list[AnyPhoto]] = [[picture(0, pixels)] for pixels in (1, 12, 1, 12, 12)]
+    assert list(worked_ahead(batches, work)) == [[2], [2], [4], [4], [5]]
+
+
 def test_errors_of_every_stage_reach_the_caller_after_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(photos: Sequence[Read]) -> list[int | str]:
         return values(photos) if values(photos) != [2] else [1 // 0]
