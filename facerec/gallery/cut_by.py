@@ -11,12 +11,14 @@ from facerec.errors import ForeignDetectorError
 from facerec.gallery.audit_log import record
 from facerec.gallery.schema import scalar, version_of
 
+_ENROLLED = "(SELECT max(id) FROM templates) IS NOT NULL"  # somebody is; SQLite looks up one row for it
+
 
 def detector_of(db: sqlite3.Connection) -> str | None:
     """The name of the detector. In formats before 8 it was MTCNN."""
     if version_of(db) < 8:
-        return scalar(db, "SELECT 'mtcnn' WHERE EXISTS (SELECT 1 FROM templates)")
-    return scalar(db, "SELECT detector FROM cutting WHERE EXISTS (SELECT 1 FROM templates)")
+        return scalar(db, f"SELECT 'mtcnn' WHERE {_ENROLLED}")
+    return scalar(db, f"SELECT detector FROM cutting WHERE {_ENROLLED}")
 
 
 def require_detector(db: sqlite3.Connection, folder: Path, name: str | None) -> None:

@@ -81,10 +81,7 @@ class Gallery:
 
     def __len__(self) -> int:
         """Return the number of people."""
-        if self._cache is None:
-            return len(self.store)
-        with self.store.lock:
-            return len(self._cache.current().names)
+        return len(self.store)
 
     def __contains__(self, name: str) -> bool:
         """Whether somebody is enrolled under exactly this name (stripped, NFC)."""
@@ -117,7 +114,7 @@ class Gallery:
         ForeignDetectorError if the gallery holds crops of another. The first photo that is added makes it the
         gallery's own. None, for aligned crops and detectors without a name, fits every gallery.
         """
-        with self.store.read() as db:
+        with self.store.glance() as db:
             require_detector(db, self.folder, name)
         self._detector = name
 
@@ -310,6 +307,12 @@ class Gallery:
         people = cache.current()
         _require_unit(vectors, people.dimension, str(self.folder))
         return people, cache.vetoed
+
+    @property
+    def searched(self) -> int:
+        """How many people a search looks through: all of them, counted in memory."""
+        with self.store.lock:
+            return len(self._bound().current().names)
 
     def names(self) -> list[str]:
         """Return everybody's name, in the order in which they were enrolled."""

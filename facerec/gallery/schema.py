@@ -10,7 +10,7 @@ DEFAULT_FPIR = 0.01  # the target rate of a new gallery
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
 VERSION = 8
 
-SMALL = ("gallery", "strangers", "calibration", "traces", "vetoes")
+SMALL = ("gallery", "cutting", "strangers", "calibration", "traces", "vetoes")
 """Tables of few rows, or none, that suffice for a search in people whom the cache holds."""
 
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"

@@ -88,7 +88,7 @@ def identify(
             yield Identification(photo.path, 0, None, None, photo.error, remarks=photo.remarks)
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
         found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
-        decisions = decide_photo(found, threshold, len(gallery), probability)
+        decisions = decide_photo(found, threshold, gallery.searched, probability)
         for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
             yield Identification(photo.path, position, face, decision, None, measure(face), photo.remarks)
 
