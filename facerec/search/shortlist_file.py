@@ -10,7 +10,6 @@ a wrong check and counts as free. The reader makes what is missing. Writers hold
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
-from facerec.files import unlink, write_bytes
+from facerec.files import settle, unlink, write_bytes
 from facerec.search.shortlist import Codebook, KeptCodes, Keys
 
 MAGIC = "facerec-codes-1"
@@ -146,4 +145,4 @@ def _write(file: BinaryIO, start: int, places: NDArray[np.intp], records: Record
 
 def _sync(file: BinaryIO) -> None:
     file.flush()
-    os.fsync(file.fileno())
+    settle(Path(file.name))

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.vectors import unit_rows
+
 KERNEL = 0.32
 GENUINE = (  # quantile, distance: two photos of one person, of the validation people (12 at most of each)
     *((0.0, 0.05), (0.01, 0.32), (0.05, 0.467), (0.1, 0.569), (0.25, 0.751), (0.5, 0.954)),
@@ -45,7 +47,7 @@ class Crowd:
         for start in range(0, count, _BLOCK):
             some = made[start : start + _BLOCK]
             parents = self.parents[rng.integers(0, len(self.parents), len(some))]
-            some[:] = unit(self.mean + KERNEL**0.5 * parents + (1 - KERNEL) ** 0.5 * self._noise(rng, len(some)))
+            some[:] = unit_rows(self.mean + KERNEL**0.5 * parents + (1 - KERNEL) ** 0.5 * self._noise(rng, len(some)))
         return made
 
     def photos(self, people: Rows, seed: int) -> Rows:
@@ -54,7 +56,7 @@ class Crowd:
         cosines = 1 - np.interp(rng.random((len(people), 1)), *np.array(GENUINE).T) / 2
         away = self._noise(rng, len(people))
         away -= (away * people).sum(axis=1, keepdims=True) * people
-        return unit(cosines * people + np.sqrt(1 - cosines**2) * unit(away))
+        return unit_rows(cosines * people + np.sqrt(1 - cosines**2) * unit_rows(away))
 
     def _noise(self, rng: np.random.Generator, count: int) -> Rows:
         return rng.standard_normal((count, self.dimension), np.float32) @ self.noise
@@ -71,7 +73,7 @@ def crowd(dimension: int) -> Crowd:
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0].astype(np.float32)
     noise = (np.sqrt(stretched(values, dimension))[:, None] * turn.T).astype(np.float32)
-    direction = unit(rng.standard_normal((1, dimension)) @ noise)[0]
+    direction = unit_rows(rng.standard_normal((1, dimension)) @ noise)[0]
     parents = rng.standard_normal((len(real), dimension), np.float32) @ noise
     return Crowd(direction * np.linalg.norm(mean), parents, noise)
 
@@ -101,7 +103,7 @@ def cohort() -> Rows:
     import facerec
 
     path = Path(facerec.__file__).parent / "weights" / "cohort.safetensors"
-    return unit(load_file(path)["embeddings"].astype(np.float32))
+    return unit_rows(load_file(path)["embeddings"].astype(np.float32))
 
 
 def compared(made: Crowd) -> dict[str, Any]:
@@ -129,8 +131,3 @@ def _scores(rows: Rows) -> dict[str, Any]:
         "cosine": {str(q): float(np.quantile(pairs, q)) for q in COSINES},
         "nearest_distance": {str(q): float(np.quantile(nearest, q)) for q in NEAREST},
     }
-
-
-def unit(rows: NDArray[np.floating]) -> Rows:
-    """The rows, scaled to length 1."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

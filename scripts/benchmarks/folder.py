@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from facerec.vectors import squared_distances
 from scripts.benchmarks.common import ROOT, add_data, say, text_table
 
 MODELS = ("default", "int8")
@@ -124,7 +125,7 @@ def moved_in(folder: Path) -> int:
 
 def is_moved(now: np.ndarray, old: np.ndarray) -> bool:
     """Whether one of the old vectors (N, D) of a photo is farther than TOLERANCE from all of now."""
-    return bool(len(old)) and (not len(now) or float((2 - 2 * (old @ now.T).max(1)).max()) > TOLERANCE)
+    return bool(len(old)) and (not len(now) or float(squared_distances(old, now).min(axis=1).max()) > TOLERANCE)
 
 
 def two_at_once(model: str, photos: list[str]) -> dict[str, Any]:

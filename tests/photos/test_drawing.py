@@ -280,7 +280,9 @@ def test_a_photo_that_is_given_twice_is_copied_once(gallery: Path, crops: Path, 
 def test_a_folder_for_pictures_is_refused_before_the_work(gallery: Path, crops: Path, tmp_path: Path) -> None:
     file = toy_model.save_crop(tmp_path / "file.png", 0, 0)
     before = file.read_bytes()
-    result = run("identify", crops / "ann.png", "--model", "no-such-model", "--save-annotated", file, gallery=gallery)
+    (tmp_path / "broken.onnx").touch()  # would be refused if it were read
+    options = ("--model", tmp_path / "broken.onnx", "--save-annotated", file)
+    result = run("identify", crops / "ann.png", *options, gallery=gallery)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: {file}: cannot be written (")
