@@ -124,7 +124,7 @@ def test_two_people(gallery: Path) -> None:
         (["none.png", "Ann Lee"], "none.png: no such file"),
     ],
 )
-def test_bad_usage_is_one_line(gallery: Path, arguments: list[str], said: str) -> None:
-    """And is told before the model is loaded: this one does not exist."""
-    result = run("gallery", "not-same", *arguments, "--model", "nowhere", gallery=gallery)
+def test_bad_usage_is_one_line(gallery: Path, arguments: list[str], said: str, tmp_path: Path) -> None:
+    """And is told before the model is loaded: there is none in this folder."""
+    result = run("gallery", "not-same", *arguments, "--model", tmp_path, gallery=gallery)
     assert (result.exit_code, said in result.stderr, "Traceback" in result.output) == (2, True, False)
