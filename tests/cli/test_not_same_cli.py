@@ -124,7 +124,11 @@ def test_two_people(gallery: Path) -> None:
         (["none.png", "Ann Lee"], "none.png: no such file"),
     ],
 )
-def test_bad_usage_is_one_line(gallery: Path, arguments: list[str], said: str, tmp_path: Path) -> None:
+def test_bad_usage_is_one_line(
+    gallery: Path, arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And is told before the model is loaded: there is none in this folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "party.png").touch()
     result = run("gallery", "not-same", *arguments, "--model", tmp_path, gallery=gallery)
     assert (result.exit_code, said in result.stderr, "Traceback" in result.output) == (2, True, False)
