@@ -21,7 +21,7 @@ def test_a_photo_has_moved_if_an_old_face_is_not_among_those_of_now() -> None:
 
 
 def test_the_operations_of_a_network_are_those_of_its_layers() -> None:
-    """MTCNN's second (Zhang et al. 2016): three convolutions, of four channels, a layer of 128, two numbers and four."""
+    """MTCNN's second (Zhang et al. 2016): three convolutions of four channels, a layer of 128, six outputs."""
     layers = [(22**2, 28, 9 * 4), (9**2, 48, 9 * 28), (3**2, 64, 4 * 48), (1, 128, 3 * 3 * 64), (1, 6, 128)]
     expected = sum(2 * places * outputs * inputs for places, outputs, inputs in layers)
     assert operations(CASCADE / "rnet.xml", (1, 24, 24, 4)) == expected
