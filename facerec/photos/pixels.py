@@ -17,7 +17,7 @@ from facerec.types import Image
 # What Pillow's decoders raise on damaged files.
 DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, TypeError, LookupError, AttributeError),
-    *(NotImplementedError, MemoryError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
 )
 
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4

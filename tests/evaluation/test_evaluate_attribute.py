@@ -205,7 +205,7 @@ def test_what_is_no_file_of_this_attribute_is_one_line(faces_model: Path, party:
     for words, file in (
         (("light.csv: dusk is no value that the model tells of light", "known are green, Çelik 王, red [b]"), light),
         (("sun.csv: its attribute is sun, and the model tells light",), write_light(tmp_path / "sun.csv", "sun")),
-        (("none.csv: cannot be read", "give a CSV of an attribute"), tmp_path / "none.csv"),
+        (("none.csv: no such file", "check the name"), tmp_path / "none.csv"),
     ):
         one_refusal(evaluate(party, file, faces_model, "--aligned"), *words)
     light.write_text(f"photo,light\nAnn/0.png,{GREEN}\n", "utf-8")
@@ -228,6 +228,7 @@ def test_what_the_file_names_and_the_folder_lacks_is_missing(
         light.write_text(f"person,light\nAnn,{GREEN}\nBob,{BLUE}\nÇelik,{RED}\nDan,{RED}\n", "utf-8")
         lost, what = lost.parent, "no photo of this person"
     first = f"the first {lost}: {what}, though {light} names it"
+    (tmp_path / "no model").mkdir()
     one_refusal(evaluate(tmp_path / "party", light, tmp_path / "no model"), f"1 of 9 photos is missing, {first}; add")
     result = evaluate(tmp_path / "party", light, pictures_model, "--skip-missing", "--json")
     assert (result.exit_code, result.stderr.splitlines()[0]) == (0, f"1 photo missing and left out, {first}")

@@ -34,6 +34,7 @@ GREEN, BLUE, RED = NAMES = toy_classes.NAMES
 
 
 model = toy_fixtures.classifier
+enrolled = toy_fixtures.one_person
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +234,7 @@ def test_a_model_must_be_named(pictures: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- wrong models
 
 
-def test_commands_for_faces_refuse_a_classifier(model: Path, crops: Path, tmp_path: Path) -> None:
+def test_commands_for_faces_refuse_a_classifier(model: Path, crops: Path, enrolled: Path, tmp_path: Path) -> None:
     photo, pairs = crops / "ann.png", tmp_path / "pairs.csv"
     pairs.write_text("a,b,same\nann.png,stranger.png,0\n", "utf-8")
     for arguments in (
@@ -242,9 +243,10 @@ def test_commands_for_faces_refuse_a_classifier(model: Path, crops: Path, tmp_pa
         ("verify", photo, photo),
         ("evaluate", "verification", "--images", crops, "--pairs", pairs),
     ):
-        result = run(*arguments, "--aligned", "--model", model, gallery=tmp_path / "gallery")
+        gallery = enrolled if arguments[0] == "identify" else tmp_path / "new"  # identify needs one that is there
+        result = run(*arguments, "--aligned", "--model", model, gallery=gallery)
         one_refusal(result, str(model), "facerec classify")
-    assert not (tmp_path / "gallery").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_commands_for_classes_refuse_a_model_of_faces(tiny_model: Path, pictures: Path) -> None:

@@ -471,3 +471,13 @@ def test_other_photos_are_read_whole(tmp_path: Path) -> None:
     found = read(tmp_path / "a.jpg", may_halve=True)
     assert (found.image.shape, found.scale) == ((8, HALVED - 1, 3), 1)
     assert read_photo(photo_of(np.zeros((8, HALVED, 3), np.uint8)), may_halve=True).scale == 1
+
+
+def test_an_avif_whose_colours_are_spoiled_is_one_line(tmp_path: Path) -> None:
+    """Pillow's decoder raises RuntimeError for it."""
+    path, content = tmp_path / "a.avif", bytearray(SOUND["AVIF"])
+    begin = content.index(b"mdat") + 4
+    content[begin:] = bytes(len(content) - begin)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.avif: damaged"):
+        read_image(path)

@@ -119,7 +119,8 @@ def test_the_command_line_resumes_with_the_settings_of_the_run(whole_run: Path, 
     assert result.stderr == f"Error: {whole_run}: was started with --lr 0.0005; resume it with that\n"
     result = running.run(*words, "--epochs", 60)
     assert f"To train its model further, start a new run with --init {whole_run} and another --output" in result.stderr
-    result = running.run(*words, "--config", "any.toml")
+    (whole_run.parent / "any.toml").touch()
+    result = running.run(*words, "--config", whole_run.parent / "any.toml")
     assert result.exit_code == 2
     assert result.stderr == f"Error: {whole_run}: keeps the settings it was started with; resume it without --config\n"
     result = running.run(*words, "--lr", "0.0005", "--json")
