@@ -10,6 +10,8 @@ from facerec.gallery.audit_log import record
 from facerec.gallery.queries import as_text, count_rows
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import holds_strangers, write_strangers
+from facerec.models.card import read_card
+from facerec.models.places import CARD, SHIPPED, SHIPPED_MODEL
 from facerec.types import Threshold, Vectors
 
 _COLUMNS = "model_fingerprint, model_name, dimension, threshold, threshold_source"
@@ -60,12 +62,19 @@ def dimension_of(db: sqlite3.Connection, folder: Path, fingerprint: str) -> int:
     return dimension
 
 
+def _how_to_name(name: str) -> str:
+    """Return how a model is given: by its name if it is shipped."""
+    cards = {known: (SHIPPED_MODEL / (file or CARD)).with_suffix(".json") for known, file in SHIPPED.items()}
+    given = next((known for known, card in cards.items() if read_card(card).name == name), None)
+    return "that model's folder or file as `model`" if given is None else f"`model={given}`"
+
+
 def _refuse_other(db: sqlite3.Connection, folder: Path, fingerprint: str, name: str, dimension: int) -> None:
     query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
     stored, stored_name, stored_dimension = db.execute(query).fetchone()
     if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):
         raise ForeignModelError(
             f"{folder}: made with model {stored_name} ({stored[:12]}), not with {name} ({fingerprint[:12]}); "
-            f"give that model's folder or file as `model`, another `gallery`, or have this one "
+            f"give {_how_to_name(stored_name)}, another `gallery`, or have this one "
             f"changed by `facerec gallery migrate --model NEW`"
         )
