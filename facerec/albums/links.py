@@ -7,8 +7,8 @@ import numpy as np
 
 from facerec.albums.album import FaceAlbum
 from facerec.albums.clustering import Grouping
-from facerec.errors import ConfigError, DataError
-from facerec.photos.folders import OWN
+from facerec.errors import DataError
+from facerec.photos.folders import OWN, require_outside
 from facerec.text import printable
 
 _NAME = 60  # characters kept of a photo's name: at most 240 bytes, and file systems allow 255
@@ -20,8 +20,7 @@ def ready_output(output: Path, folder: Path) -> None:
     ConfigError if `output` is in the album, because its links would be photos of the album. DataError if it is not
     empty or links cannot be made there.
     """
-    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(folder)):
-        raise ConfigError(f"{printable(output)}: is in the album; give an `output` outside of {printable(folder)}")
+    require_outside(output, [folder])
     trial = output / f"{OWN}{os.getpid()}"
     try:
         if os.path.lexists(output) and next(os.scandir(output), None) is not None:

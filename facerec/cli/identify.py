@@ -88,7 +88,7 @@ def identify(
     from facerec.recognition.identify import annotate, open_gallery
     from facerec.recognition.identify import identify as identify_photos
 
-    _ready(pictures, gallery_folder)
+    _ready(pictures, gallery_folder, photos)
     embedder = load_embedder(model)
     with open_gallery(gallery_folder, embedder) as gallery:
         size = embedder.card.input_size
@@ -121,14 +121,16 @@ def _give_way(fpir: float | None) -> None:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
 
 
-def _ready(pictures: Path | None, gallery_folder: Path) -> None:
-    """Make the folder for annotated pictures, before the work begins."""
+def _ready(pictures: Path | None, gallery_folder: Path, photos: Sequence[Path]) -> None:
+    """Make the folder for annotated pictures, before the work begins. photos: the paths given, folders among them."""
     if pictures is None:
         return
     from facerec.gallery.archive import require_elsewhere
     from facerec.photos.drawing import ready_folder
+    from facerec.photos.folders import require_outside
 
     require_elsewhere(gallery_folder, pictures, pictures)
+    require_outside(pictures, photos)
     ready_folder(pictures)
 
 

@@ -14,7 +14,7 @@ from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from facerec.errors import DataError, ImageError
+from facerec.errors import ConfigError, DataError, ImageError
 from facerec.photos.photo_files import EXTENSIONS, holds_photo, opened
 from facerec.text import how_many, printable
 
@@ -47,6 +47,17 @@ SYSTEM_FILES = (
 """Patterns of files that systems and programs make, in lower case."""
 
 OWN = ".facerec-"  # begins the names of files that facerec makes in folders; they are passed over in silence
+
+
+def require_outside(output: Path, folders: Iterable[Path]) -> None:
+    """Raise ConfigError if `output` is in one of the folders: what is written there would be among their photos."""
+    real = Path(os.path.realpath(output))
+    for folder in folders:
+        if os.path.isdir(folder) and real.is_relative_to(os.path.realpath(folder)):
+            raise ConfigError(
+                f"{printable(output)}: is in {printable(folder)}, so what is written there would be read as its photos "
+                "next time; give a folder outside of it"
+            )
 
 
 def photo_hash(path: Path) -> str:

@@ -234,8 +234,8 @@ def test_cluster_enrolls_nobody_twice(album: Path, toy: Path, tmp_path: Path) ->
         (["--enroll", 1, "--name", " "], "cannot be a person's name"),
         (["--enroll", 0, "--name", "Bob"], "0 is not in the range"),
         (["--threshold", 5], "from 0 to 4"),
-        (["--output", "{album}/groups"], "is in the album"),
-        (["--output", "{album}/1.png/groups"], "is in the album"),
+        (["--output", "{album}/groups"], "would be read as its photos"),
+        (["--output", "{album}/1.png/groups"], "would be read as its photos"),
     ],
 )
 def test_cluster_refuses_what_makes_no_sense(

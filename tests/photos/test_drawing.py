@@ -1,6 +1,7 @@
 """Annotated photos and contact sheets: what is drawn where, and that no file is ever written over."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +288,17 @@ def test_a_folder_for_pictures_is_refused_before_the_work(gallery: Path, crops: 
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: {file}: cannot be written (")
     assert file.read_bytes() == before
+
+
+def test_copies_do_not_go_among_the_photos_they_are_of(gallery: Path, crops: Path, toy: Path, tmp_path: Path) -> None:
+    """Else they would be photos themselves the next time, and of a person called "named" when they are enrolled."""
+    trip = tmp_path / "trip"
+    shutil.copytree(crops / "people", trip)
+    for output in (trip, trip / "named"):
+        result = run("identify", trip, "--aligned", "--model", toy, "--save-annotated", output, gallery=gallery)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{output}: is in {trip}, so what is written there would be read as its photos" in result.stderr
+    assert not (trip / "named").exists()
 
 
 def test_a_person_is_shown_on_a_sheet(gallery: Path, tmp_path: Path) -> None:
