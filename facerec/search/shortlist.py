@@ -29,7 +29,7 @@ LENGTH = 300
 CENTRES = 16  # in each part: as many as 4 bits can number
 _LEARNED_FROM = 32_768  # rows at most
 _BLOCK = 65_536  # rows
-_SPARE = 16  # rows more than asked for that are compared without rounding errors
+_ROUNDING = 1e-5  # more than the rounding error of a product of two unit rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -158,8 +158,9 @@ def nearest_listed(vectors: Vectors, rows: Vectors, listed: Ids, k: int) -> tupl
 
 def _ranked(vector: NDArray[np.float32], rows: Vectors, numbers: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
     """Return distances and numbers of the `k` nearest of these rows."""
-    if len(numbers) > k + _SPARE:
-        numbers = numbers[np.argpartition(-(rows[numbers] @ vector), k + _SPARE)[: k + _SPARE]]
+    if len(numbers) > k:
+        alike = rows[numbers] @ vector
+        numbers = numbers[alike >= np.partition(alike, -k)[-k] - _ROUNDING]  # with all that may be equally near
     distances, numbers = in_order(paired_distances(rows[numbers], vector), numbers)
     return distances[:k], numbers[:k]
 

@@ -74,3 +74,9 @@ def test_distances_stay_between_0_and_4(search: Search) -> None:
         assert same.min() >= 0
         assert same.max() < TOLERANCE
         assert opposite.max() == pytest.approx(4, abs=TOLERANCE)
+
+
+@every_search
+def test_the_first_of_many_equal_rows_is_found(search: Search) -> None:
+    distances, found = search(lattice([0]), lattice([1] + 40 * [0]), 2)
+    assert (distances.tolist(), found.tolist()) == ([[0.0, 0.0]], [[1, 2]])
