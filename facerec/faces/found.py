@@ -109,13 +109,6 @@ def _areas(boxes: Points) -> Points:
     return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
-def smaller_share(box: Points, boxes: Points) -> Points:
-    """(N,) the part of the smaller box that lies in the other, of one box (4,) with (N, 4) boxes, in whole pixels."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]) + 1
-    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
-    return np.clip(sides, 0, None).prod(1) / np.minimum(areas, (box[2:] - box[:2] + 1).prod())
-
-
 def distinct(scores: Points, repeats: Callable[[int, list[int]], bool]) -> list[int]:
     """The numbers of the faces that stay, the highest score first: those that do not repeat the ones before them."""
     kept: list[int] = []
