@@ -9,13 +9,11 @@ are neither trained nor stored nor part of the fingerprint.
 
 from collections.abc import Iterable, Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from facerec.errors import ConfigError
-from facerec.models.backbones import build_stages
 
 
 class Shortcut(nn.Module):
@@ -65,9 +63,3 @@ def drop_blocks(stages: nn.Sequential, names: Iterable[str], backbone: str) -> t
         if name in wanted:
             setattr(parent, place, Shortcut(getattr(parent, place).downsample))
     return tuple(name for name in known if name in wanted)
-
-
-def check_blocks(names: Iterable[str], backbone: str, kept: int | None = None) -> None:
-    """Raise what `drop_blocks` would raise for the first `kept` stages of a backbone (None: all). Loads no weights."""
-    with torch.device("meta"):
-        drop_blocks(build_stages(backbone, False, kept), names, backbone)
