@@ -22,6 +22,7 @@ import csv
 import random
 import statistics
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +34,7 @@ from scripts.benchmarks.common import add_data, add_rounds, take_turns, text_tab
 
 FPIR = 0.01
 REPLICATES, SEED = 1000, 0
+REMARK = 200
 SIZES = {"people": 60, "enrolled": 3, "probes": 3, "strangers": 300, "pairs": 200}
 COSTS = ("library", "version", "MB", "first answer, s", "detects /s", "enrolls /s", "identifies /s", "peak MB")
 ERRORS = (
@@ -272,9 +274,9 @@ def errors_of(row: dict[str, Any]) -> Row:
 
 
 def remark_of(row: dict[str, Any]) -> Row:
-    """A library, and what there is to say of it."""
+    """A library, and what there is to say of it, at most REMARK letters: some report an error by a page of advice."""
     said = (row["note"], row.get("error") or row.get("lacks", ""))
-    return (row["library"], "; ".join(part for part in said if part))
+    return (row["library"], textwrap.shorten("; ".join(part for part in said if part), REMARK, placeholder=" ..."))
 
 
 def number(value: float | None, digits: int, scale: float = 1) -> str:
