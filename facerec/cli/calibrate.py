@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.user_settings import read_everyday, settings_file
 from facerec.errors import ConfigError, DataError
+from facerec.recognition import answers
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ def _tell(found: "Calibration", before: "_Before | None", strangers: bool, fpir:
     """Print the threshold and what it was. before: None if nothing changed. strangers: whether some were asked for."""
     asked = strangers or fpir is not None
     if before is None:
-        line = _as_json(found)
+        line = answers.calibrated(found)
         already = "there are no strangers of your own" if fpir is None else f"FPIR {100 * fpir:g} % is set already"
         shown = f"Nothing was changed: {already}." if asked else _ONLY_SHOWN
     else:
-        line, shown = _as_json(found) | {"previous": before.as_json(strangers)}, before.as_text(strangers)
+        line, shown = answers.calibrated(found) | {"previous": before.as_json(strangers)}, before.as_text(strangers)
     common.say(line, f"{_as_text(found)}\n{shown}", as_json)
 
 
@@ -209,13 +210,6 @@ def _remark_on_everyday_rate(fpir: float) -> None:
     everyday = read_everyday().get("fpir", fpir)
     if everyday != fpir:
         common.remark(f"`facerec identify` uses FPIR {100 * everyday:g} %, as {printable(settings_file())} says")
-
-
-def _as_json(found: "Calibration") -> dict[str, Any]:
-    threshold = found.threshold
-    line = {"threshold": threshold.distance, "threshold_source": threshold.source, "fpir": found.fpir}
-    line |= {"people": found.people, "strangers": found.strangers, "within": found.within}
-    return line | {"ci95": {"fpir": list(found.interval)}}
 
 
 def _as_text(found: "Calibration") -> str:

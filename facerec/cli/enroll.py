@@ -17,6 +17,7 @@ from facerec.cli.progress import show_progress
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
 from facerec.photos.folders import find_photos, no_people, people_and_loose
+from facerec.recognition import answers
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def enroll(
         if keep_crops is not None:
             maintenance.keep_crops(gallery.store, keep_crops)
         for path, reason in failures if as_json else ():
-            _emit(path, name, "failed", reason)
+            common.emit(answers.not_tried(path, name, "failed", reason))
         rules = {"several": several, "force": force, "again": again}
         run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
         results = _told(show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
@@ -119,8 +120,7 @@ def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]"
         if result.status == "failed" and not result.for_all:
             common.warn(result.reason)
         if as_json:
-            quality = None if result.quality is None else result.quality.to_json()
-            _emit(result.path, result.person, result.status, result.reason, quality, result.remarks)
+            common.emit(answers.enrolled(result))
     return results
 
 
@@ -159,18 +159,6 @@ def _tell_of_many(gallery: "Gallery", results: "list[Enrollment]") -> None:
         summed_up = result.person in said and result.path in said[result.person].photos
         if result.status == "failed" and result.for_all and not summed_up:
             common.warn(result.reason)
-
-
-def _emit(
-    path: Path,
-    person: str | None,
-    status: str,
-    reason: str,
-    quality: dict[str, Any] | None = None,
-    remarks: tuple[str, ...] = (),
-) -> None:
-    line = {"image": str(path), "person": person, "status": status, "reason": reason, "quality": quality}
-    common.emit(line | common.remarks_json(remarks))
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
@@ -223,9 +211,7 @@ def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> 
     line: dict[str, Any] = {"summary": True, "people": len(gallery), "templates": gallery.templates}
     line |= {status: counts[status] for status in STATUSES}
     line["threshold"] = threshold.distance if threshold else None
-    line["alike"] = [{"people": [pair.person, pair.other], "distance": pair.distance} for pair in found.alike]
-    line["misplaced"] = [{"image": str(path), "reason": reason} for path, reason in found.misplaced]
-    common.emit(line)
+    common.emit(line | answers.reviewed(found))
 
 
 def _tell_end(gallery: "Gallery", results: "list[Enrollment]", counts: Counter[str], as_json: bool) -> None:

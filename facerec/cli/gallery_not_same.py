@@ -8,6 +8,7 @@ import click
 
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import photo_then_people
+from facerec.recognition import answers
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
@@ -111,13 +112,10 @@ def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[s
 
 def _tell_face(found: "NotSame", as_json: bool) -> None:
     now = found.decision.person
-    line: dict[str, Any] = {"image": str(found.path), "face": found.position}
-    line |= {"box": [round(side, 1) for side in found.face.box], "not": found.person, "added": found.added}
-    line |= {"decision": "unknown" if now is None else "match", "person": now, "reason": found.decision.reason}
     where = common.one_line(found.path) + (f" (face {found.position + 1})" if found.position else "")
     known = "" if found.added else " That was known."
     text = f"{where}: not {found.person}, but {now or 'unknown'}.{known}"
-    common.say(line | {"until": found.until}, text, as_json)
+    common.say(answers.said_not_same(found), text, as_json)
     if now is None:
         common.remark(_kept(found))
 

@@ -11,13 +11,12 @@ from click.core import ParameterSource
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
-from facerec.errors import ConfigError, DataError, ImageError, NoFaceError
+from facerec.errors import ConfigError, DataError, ImageError
+from facerec.recognition import answers
 from facerec.text import UNKNOWN, printable
 
 if TYPE_CHECKING:
-    from facerec.gallery.gallery import Gallery
     from facerec.recognition.identify import Identification
-    from facerec.types import Threshold
 
 
 DIFFERENT = 1  # exit code of `verify`, which is a test as `cmp` is
@@ -85,7 +84,7 @@ def identify(
         common.finish(len(errors) + len(empty), 0)
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
-    from facerec.recognition.identify import annotate, open_gallery
+    from facerec.recognition.identify import annotate, measured_threshold, open_gallery
     from facerec.recognition.identify import identify as identify_photos
 
     _ready(pictures, gallery_folder, photos)
@@ -93,12 +92,12 @@ def identify(
     with open_gallery(gallery_folder, embedder) as gallery:
         size = embedder.card.input_size
         detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
-        limit = choose_threshold(threshold, _measured(gallery, fpir), embedder.card.name)
+        limit = choose_threshold(threshold, measured_threshold(gallery, fpir), embedder.card.name)
         results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
         results = results if pictures is None else annotate(results, pictures)
         shown = show_progress(results, "Identifying", len(paths), lambda face: face.position == 0)
         if as_json:
-            counts = _tell(shown, lambda result: common.emit(_as_json(result, limit, top or TOP)))
+            counts = _tell(shown, lambda result: common.emit(answers.identified(result, limit, top or TOP)))
         else:
             counts = _tell(shown, lambda result: _show(result, (top or TOP) if explain else 0))
     faces_seen = counts["known"] + counts["unknown"]
@@ -111,7 +110,7 @@ def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json
     for photo, error in zip(photos, errors, strict=True):
         common.warn(str(error))
         if as_json:
-            common.emit(_line(photo, "error", str(error), None))
+            common.emit(answers.unanswered(photo, "error", str(error), None))
     common.summarise(len(photos), {"known": 0, "unknown": 0, "failed": len(errors)}, as_json, 0)
 
 
@@ -145,16 +144,6 @@ def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification],
     return counts
 
 
-def _measured(gallery: "Gallery", fpir: float | None) -> "Threshold | None":
-    """Return the gallery's threshold, or the one for the rate `fpir`."""
-    if fpir is None:
-        return gallery.threshold
-    calibration = gallery.calibration(fpir)
-    if calibration is None and len(gallery):
-        raise ConfigError("no strangers to calibrate with; give --threshold, or `facerec calibrate --strangers DIR`")
-    return gallery.threshold if calibration is None else calibration.threshold
-
-
 def _show(result: "Identification", candidates: int) -> None:
     """Print a line for a face. candidates: how many to list below it, together with the reason; 0: print neither."""
     face, decision = result.face, result.decision
@@ -180,29 +169,6 @@ def _styled(person: str | None) -> str:
 def _where(result: "Identification") -> str:
     """Return the name of a face: its photo, and its number there unless it is the main face."""
     return common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
-
-
-def _as_json(result: "Identification", threshold: "Threshold", top: int) -> dict[str, Any]:
-    """Return a line of the fixed format."""
-    face, decision = result.face, result.decision
-    kind = "no_face" if isinstance(result.error, NoFaceError) else "error"
-    line = _line(result.path, kind, str(result.error), threshold)
-    line["quality"] = None if result.quality is None else result.quality.to_json()
-    if face is not None and decision is not None:
-        line |= {"face": result.position, "box": [round(side, 1) for side in face.box]}
-        line |= {"detection_confidence": round(face.confidence, 4), "person": decision.person}
-        line |= {"decision": "match" if decision.person is not None else "unknown", "distance": decision.distance}
-        line |= {"margin": decision.margin, "reason": decision.reason, "probability": decision.probability}
-        line["candidates"] = [{"person": c.person, "distance": c.distance} for c in decision.candidates[:top]]
-    return line | common.remarks_json(result.remarks)
-
-
-def _line(photo: Path, decision: str, reason: str, threshold: "Threshold | None") -> dict[str, Any]:
-    """Return a line for a photo without a usable face: null where there is no value."""
-    line: dict[str, Any] = {"image": str(photo), "face": None, "box": None, "detection_confidence": None}
-    line |= {"decision": decision, "person": None, "distance": None}
-    line |= {"threshold": threshold and threshold.distance, "threshold_source": threshold and threshold.source}
-    return line | {"margin": None, "candidates": [], "reason": reason, "probability": None, "quality": None}
 
 
 @common.command()
@@ -235,9 +201,7 @@ def verify(
     if answer.distance is None:
         raise DataError(f"{common.one_line(photo_a)} and {common.one_line(photo_b)}: {answer.reason}")
     if as_json:
-        line = {"image_a": str(photo_a), "image_b": str(photo_b), "same": answer.same, "distance": answer.distance}
-        line |= {"threshold": limit.distance, "reason": answer.reason}
-        common.emit(line | common.remarks_json(answer.remarks))
+        common.emit(answers.verified(photo_a, photo_b, answer))
     else:
         for remark in answer.remarks:
             common.remark(remark)

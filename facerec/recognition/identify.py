@@ -8,7 +8,7 @@ from pathlib import Path
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.decide import Verification, decide_photo, same_person
 from facerec.decision.posterior import posterior
-from facerec.errors import FacerecError, GalleryError
+from facerec.errors import ConfigError, FacerecError, GalleryError
 from facerec.faces.detector import Detector, name_of, usable_detector
 from facerec.faces.quality import Quality, measure
 from facerec.faces.settings import DETECTORS, DetectorSettings
@@ -91,6 +91,19 @@ def identify(
         decisions = decide_photo(found, threshold, gallery.searched, probability)
         for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
             yield Identification(photo.path, position, face, decision, None, measure(face), photo.remarks)
+
+
+def measured_threshold(gallery: Gallery, fpir: float | None = None) -> Threshold | None:
+    """The gallery's threshold, or the one for another rate `fpir` of strangers taken for somebody; None if unknown.
+
+    Raises ConfigError where somebody is enrolled and there are no strangers to measure that rate by.
+    """
+    if fpir is None:
+        return gallery.threshold
+    calibration = gallery.calibration(fpir)
+    if calibration is None and len(gallery):
+        raise ConfigError("no strangers to calibrate with; give `threshold`, or `facerec calibrate --strangers DIR`")
+    return gallery.threshold if calibration is None else calibration.threshold
 
 
 def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:
