@@ -1,7 +1,8 @@
 """The gallery's audit log: every change, with its time and the person it concerns.
 
 An entry is canonical JSON (keys sorted, no spaces, ASCII): its number, the time (UTC), facerec's version, the action,
-the number of the person if it concerns one, and counts. It holds no names and no face data.
+the number of the person if it concerns one, and counts. It holds no names of people and no face data. What was done
+through a server has the name of the key that asked for it (`by`).
 
 The entries form a chain of hashes. An entry's hash is SHA-256 over the previous entry's hash (64 hex digits; zeros
 before the first) and the entry. Rewriting one entry means rewriting all that follow. So compare a hash kept elsewhere:
@@ -12,6 +13,9 @@ import functools
 import hashlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +24,7 @@ from facerec.gallery.schema import scalar, version_of
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 START = "0" * 64  # the "previous hash" of the first entry
+_BY: ContextVar[str | None] = ContextVar("by", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,24 @@ class LogEntry:
     hash: str
 
 
+@contextmanager
+def made_by(key: str | None) -> Iterator[None]:
+    """Name the key of a server in every entry that this thread records in the block; None: no key was needed."""
+    token = _BY.set(key)
+    try:
+        yield
+    finally:
+        _BY.reset(token)
+
+
 def record(db: sqlite3.Connection, action: str, person: int | None = None, **facts: str | int | float) -> int:
     """Add an entry in the same transaction as the change it describes; return the entry's number."""
     number = last_number(db) + 1
     entry = {"number": number, "time": utc_now(), "facerec": facerec_version(), "action": action, **facts}
     if person is not None:
         entry["person"] = person
+    if (by := _BY.get()) is not None:
+        entry["by"] = by
     text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     row = (number, text, _hash(head(db), text))
     db.execute("INSERT INTO log (number, entry, hash) VALUES (?, ?, ?)", row)

@@ -1,4 +1,7 @@
-"""The people of a gallery: who they are, what they are called, and what they agreed to."""
+"""The people of a gallery: who they are, what they are called, and what they agreed to.
+
+Every function takes a person by their name or by their number.
+"""
 
 from facerec.errors import GalleryError
 from facerec.gallery import vetoes
@@ -14,8 +17,8 @@ from facerec.gallery.queries import (
     summaries,
     write_consent,
 )
-from facerec.gallery.schema import scalar
-from facerec.gallery.store import Store
+from facerec.gallery.schema import scalar, version_of
+from facerec.gallery.store import Store, Who
 from facerec.types import Image
 
 
@@ -25,13 +28,19 @@ def people(store: Store) -> list[PersonSummary]:
         return summaries(db)
 
 
-def photos(store: Store, name: str) -> list[StoredTemplate]:
+def person(store: Store, name: Who) -> PersonSummary:
+    """Return one person; UnknownPersonError if nobody is called `name`."""
+    with store.read() as db:
+        return summaries(db, store.person(db, name))[0]
+
+
+def photos(store: Store, name: Who) -> list[StoredTemplate]:
     """Return one person's photos in the order they were enrolled; UnknownPersonError if nobody is called `name`."""
     with store.read() as db:
         return photos_of(db, store.person(db, name))
 
 
-def crops(store: Store, name: str) -> list[Image | None]:
+def crops(store: Store, name: Who) -> list[Image | None]:
     """Return the crops of one person's photos, in the order of `photos`; None for a photo whose crop was not kept.
 
     UnknownPersonError if nobody is called `name`.
@@ -41,13 +50,23 @@ def crops(store: Store, name: str) -> list[Image | None]:
         return [crop_of(db, number) for (number,) in db.execute(query, (store.person(db, name),)).fetchall()]
 
 
-def name_of(store: Store, name: str) -> str:
+def crop(store: Store, name: Who, photo: int) -> bytes | None:
+    """Return the PNG file of the crop of one person's photo; None if none was kept, or they have no such photo.
+
+    photo: its number. UnknownPersonError if nobody is called `name`.
+    """
+    with store.read() as db:
+        query = "SELECT png FROM crops JOIN templates ON template = id WHERE (person, id) = (?, ?)"
+        return scalar(db, query, store.person(db, name), photo) if version_of(db) > 3 else None
+
+
+def name_of(store: Store, name: Who) -> str:
     """Return a person's name as the gallery stores it (stripped, NFC); UnknownPersonError if nobody has it."""
     with store.read() as db:
         return scalar(db, "SELECT name FROM people WHERE id = ?", store.person(db, name))
 
 
-def rename(store: Store, old: str, new: str) -> None:
+def rename(store: Store, old: Who, new: str) -> None:
     """Give a person another name.
 
     GalleryError if somebody else has that name or it is unfit; UnknownPersonError if nobody is called `old`.
@@ -64,7 +83,7 @@ def rename(store: Store, old: str, new: str) -> None:
         record(db, "renamed", person)
 
 
-def merge(store: Store, source: str, target: str) -> int:
+def merge(store: Store, source: Who, target: Who) -> int:
     """Make one person of two: move the photos of `source` to `target` and return how many were moved.
 
     `target` keeps its consent note; without one it takes that of `source`. The earlier of the two last days counts.
@@ -85,7 +104,7 @@ def merge(store: Store, source: str, target: str) -> int:
     return count
 
 
-def consent(store: Store, name: str) -> tuple[str | None, str | None]:
+def consent(store: Store, name: Who) -> tuple[str | None, str | None]:
     """Return the note on what a person agreed to and the last day they may be kept, each None where not given.
 
     UnknownPersonError if nobody is called `name`.
@@ -94,7 +113,7 @@ def consent(store: Store, name: str) -> tuple[str | None, str | None]:
         return consent_of(db, store.person(db, name))
 
 
-def set_consent(store: Store, name: str, note: str | None = None, until: str | None = None) -> None:
+def set_consent(store: Store, name: Who, note: str | None = None, until: str | None = None) -> None:
     """Note what a person agreed to, and the last day (UTC, YYYY-MM-DD) they may be kept.
 
     "" deletes a value; None leaves it as it is. GalleryError for an unfit note or day; UnknownPersonError if nobody is

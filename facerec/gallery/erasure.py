@@ -16,7 +16,7 @@ from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
 from facerec.gallery.removed import note_photo_removed, note_removed
 from facerec.gallery.schema import scalar, version_of
-from facerec.gallery.store import Store
+from facerec.gallery.store import Store, Who
 from facerec.gallery.strangers import forget_strangers
 from facerec.gallery.which_photo import which_photo
 from facerec.photos.memory import AnyPhoto
@@ -35,17 +35,17 @@ class Removal:
     vetoes: int
 
 
-def plan_removal(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
+def plan_removal(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Removal:
     """Return what `remove` would take out; change nothing."""
     with store.read() as db:
         return _planned(store, db, name, photo)
 
 
-def remove(store: Store, name: str, photo: AnyPhoto | None = None) -> Removal:
+def remove(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Removal:
     """Delete a person, or one photo of theirs, from all files in the folder; return what was taken out.
 
-    photo: the photo itself; or a path, if its file is gone or has changed: the one it was enrolled from, or the
-    beginning of its hash. The person goes with the last of their photos.
+    photo: the photo itself, or its number; or a path, if its file is gone or has changed: the one it was enrolled
+    from, or the beginning of its hash. The person goes with the last of their photos.
 
     All copies are deleted; closing the gallery makes a new one. If another process or a full disk prevents the rewrite,
     a warning is logged, `data_may_remain` is true, and whoever opens the gallery next rewrites it.
@@ -102,7 +102,7 @@ def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
     wipe_codes(db, path)
 
 
-def _planned(store: Store, db: sqlite3.Connection, name: str, photo: AnyPhoto | None) -> Removal:
+def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | int | None) -> Removal:
     person = store.person(db, name)
     own = photos_of(db, person)
     chosen = own if photo is None else [which_photo(db, person, photo)]

@@ -20,7 +20,8 @@ class PersonSummary(Brief):
     """One enrolled person.
 
     templates: how many photos they have. enrolled: when their first photo was enrolled, ISO 8601 in UTC. consent: the
-    note on what they agreed to, if any. until: the last day (UTC, YYYY-MM-DD) they may be kept, if any.
+    note on what they agreed to, if any. until: the last day (UTC, YYYY-MM-DD) they may be kept, if any. number: theirs
+    alone, for good.
     """
 
     name: str
@@ -28,17 +29,22 @@ class PersonSummary(Brief):
     enrolled: str
     consent: str | None = None
     until: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredTemplate(Brief):
-    """One enrolled photo: a `Template` without its vector. enrolled: when, ISO 8601 in UTC."""
+    """One enrolled photo: a `Template` without its vector.
+
+    enrolled: when, ISO 8601 in UTC. number: its own, for good.
+    """
 
     photo_hash: str
     source: str
     box: Box
     quality: float
     enrolled: str
+    number: int | None = None
 
 
 def count_rows(db: sqlite3.Connection, table: str) -> int:
@@ -51,13 +57,15 @@ def generation_of(db: sqlite3.Connection) -> str:
     return scalar(db, "SELECT generation FROM gallery")
 
 
-def summaries(db: sqlite3.Connection) -> list[PersonSummary]:
-    """Everybody, sorted by name."""
+def summaries(db: sqlite3.Connection, person: int | None = None) -> list[PersonSummary]:
+    """Everybody, sorted by name. person: their number, if one person alone is asked for."""
     agreed = "note, until" if version_of(db) > 2 else "NULL, NULL"
     consent = "LEFT JOIN consent c ON c.person = people.id" if version_of(db) > 2 else ""
     rows = db.execute(
-        f"SELECT name, count(*), people.enrolled, {agreed} FROM people JOIN templates t ON t.person = people.id "
-        f"{consent} GROUP BY people.id ORDER BY name"
+        f"SELECT name, count(*), people.enrolled, {agreed}, people.id "
+        f"FROM people JOIN templates t ON t.person = people.id {consent} "
+        "WHERE ?1 IS NULL OR people.id = ?1 GROUP BY people.id ORDER BY name",
+        (person,),
     )
     return [PersonSummary(*row) for row in rows]
 
@@ -65,10 +73,10 @@ def summaries(db: sqlite3.Connection) -> list[PersonSummary]:
 def photos_of(db: sqlite3.Connection, person: int) -> list[StoredTemplate]:
     """The photos of a person in the order they were enrolled."""
     rows = db.execute(
-        "SELECT photo_hash, source, x1, y1, x2, y2, quality, enrolled FROM templates WHERE person = ? ORDER BY id",
+        "SELECT photo_hash, source, x1, y1, x2, y2, quality, enrolled, id FROM templates WHERE person = ? ORDER BY id",
         (person,),
     )
-    return [StoredTemplate(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
+    return [StoredTemplate(row[0], row[1], row[2:6], *row[6:]) for row in rows]
 
 
 def consent_of(db: sqlite3.Connection, person: int) -> tuple[str | None, str | None]:

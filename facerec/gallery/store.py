@@ -21,6 +21,9 @@ from facerec.text import printable, same_form
 
 log = logging.getLogger(__name__)
 
+Who = str | int
+"""A person: their name, or their number, which stays theirs when the name changes."""
+
 
 class Store:
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
@@ -58,19 +61,25 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the files. First make a copy of the database if it was changed here or has no copy.
+        """Close the files. First make a copy of the database if it was changed here or has no copy."""
+        with self.lock:
+            try:
+                self.keep_copy()
+            finally:
+                self.database.close()
+
+    def keep_copy(self) -> None:
+        """Make a copy of the database if it was changed here or has no copy. A program that runs on does so at times.
 
         If the copy cannot be made, a warning is logged; the changes stay.
         """
         with self.lock:
-            try:
-                if self.database.copy_due:
-                    self.database.copy_due = False
+            if self.database.copy_due:
+                self.database.copy_due = False
+                try:
                     keep_copy(self.database)
-            except GalleryError as error:
-                log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
-            finally:
-                self.database.close()
+                except GalleryError as error:
+                    log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """See `Database.read`."""
@@ -106,8 +115,12 @@ class Store:
         with self.read() as db:
             return audit_log.entries(db), audit_log.head(db)
 
-    def person(self, db: sqlite3.Connection, name: str) -> int:
+    def person(self, db: sqlite3.Connection, name: Who) -> int:
         """Return a person's number, in the caller's transaction; UnknownPersonError if nobody is called `name`."""
+        if isinstance(name, int):
+            if scalar(db, "SELECT 1 FROM people WHERE id = ?", name) is None:
+                raise UnknownPersonError(f"{self.folder}: nobody with the number {name} is enrolled any more")
+            return name
         try:
             person = id_of(db, same_form(require_text(name)).strip())
         except UnicodeEncodeError:  # bytes from a command line that are not UTF-8; every name in a gallery is UTF-8

@@ -21,7 +21,7 @@ from facerec.gallery.erasure import purge
 from facerec.gallery.leftovers import wipe
 from facerec.gallery.queries import as_text, keeps_crops, owner_of
 from facerec.gallery.schema import scalar, sealed, version_of
-from facerec.gallery.store import Store
+from facerec.gallery.store import Store, Who
 from facerec.gallery.which_photo import meant
 from facerec.photos.crops import decode_png, encode_png
 from facerec.photos.memory import AnyPhoto, path_of
@@ -46,7 +46,7 @@ class StoredVeto:
 # -------------------------------------------------------------------------------------------------- this is not Ann
 
 
-def add(store: Store, name: str, face: Template) -> bool:
+def add(store: Store, name: Who, face: Template) -> bool:
     """Remember that a face is not this person. Returns True once it is on disk, False if it was known.
 
     UnknownPersonError if nobody is called `name`; GalleryError if the person is enrolled with this photo.
@@ -64,7 +64,7 @@ def add(store: Store, name: str, face: Template) -> bool:
     return added
 
 
-def forget(store: Store, photo: AnyPhoto, name: str | None = None) -> list[StoredVeto]:
+def forget(store: Store, photo: AnyPhoto, name: Who | None = None) -> list[StoredVeto]:
     """Delete the vetoes that were made by a photo from all files in the folder, as a removal does; return them.
 
     photo: the photo itself, or what else `which_photo` takes. name: whose vetoes; everybody's unless given.
@@ -86,7 +86,7 @@ def forget(store: Store, photo: AnyPhoto, name: str | None = None) -> list[Store
     return [veto for _, veto in gone]
 
 
-def vetoes(store: Store, name: str) -> list[StoredVeto]:
+def vetoes(store: Store, name: Who) -> list[StoredVeto]:
     """Return the faces that are not this person, oldest veto first; UnknownPersonError if nobody has the name."""
     with store.read() as db:
         return vetoes_of(db, store.person(db, name))
@@ -145,7 +145,7 @@ def renew_veto(
 # ---------------------------------------------------------------------------------------------- these are two people
 
 
-def set_apart(store: Store, one: str, other: str) -> bool:
+def set_apart(store: Store, one: Who, other: Who) -> bool:
     """Remember that two people are two. Returns True once it is on disk, False if it was known.
 
     UnknownPersonError if nobody has one of the names; GalleryError if both name the same person.
@@ -157,7 +157,7 @@ def set_apart(store: Store, one: str, other: str) -> bool:
     return added
 
 
-def forget_apart(store: Store, one: str, other: str) -> bool:
+def forget_apart(store: Store, one: Who, other: Who) -> bool:
     """Take back that two people are two; return whether it had been said. Raises as `set_apart`."""
     with store.write() as db:
         pair = _pair(store, db, one, other)
@@ -181,7 +181,7 @@ def _set_threshold_anew(db: sqlite3.Connection) -> None:
     db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
 
 
-def apart(store: Store, name: str) -> list[str]:
+def apart(store: Store, name: Who) -> list[str]:
     """Return the names of the people who were said not to be this person, sorted; UnknownPersonError for nobody."""
     with store.read() as db:
         person = store.person(db, name)
@@ -230,7 +230,7 @@ def settle(db: sqlite3.Connection, person: int) -> None:
     db.execute(f"DELETE FROM vetoes WHERE person = ?1 AND ({face}) IN ({enrolled})", (person,))
 
 
-def _pair(store: Store, db: sqlite3.Connection, one: str, other: str) -> tuple[int, int]:
+def _pair(store: Store, db: sqlite3.Connection, one: Who, other: Who) -> tuple[int, int]:
     first, second = store.person(db, one), store.person(db, other)
     if first == second:
         raise GalleryError(f"{store.folder}: '{one}' and '{other}' are the same person; give two people")

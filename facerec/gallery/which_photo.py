@@ -18,13 +18,15 @@ SHOWN = 12
 """Digits of a hash that are shown. 6 are enough to name a photo if no other hash begins with them."""
 
 
-def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredTemplate:
+def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto | int) -> StoredTemplate:
     """Return the photo of a person that is meant; GalleryError if there is none, or more than one.
 
-    photo: the photo itself. Or a path: the one it was enrolled from, although the file is gone or changed, or the
-    beginning of its hash, as `gallery show` prints both.
+    photo: the photo itself, or its number. Or a path: the one it was enrolled from, although the file is gone or
+    changed, or the beginning of its hash, as `gallery show` prints both.
     """
     own = photos_of(db, person)
+    if isinstance(photo, int):
+        return _numbered(db, person, own, photo)
     found = meant(own, photo)
     found += [each for each in own if each.source in _sources(photo) and each not in found]  # a file that was changed
     if len(found) == 1:
@@ -38,6 +40,14 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto) -> StoredT
         remedy = f"`facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}` removes it there"
         raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; {remedy}")
     raise GalleryError(f"{said}: is none of the photos of {name}; {show} lists their photos and hashes")
+
+
+def _numbered(db: sqlite3.Connection, person: int, own: Sequence[StoredTemplate], number: int) -> StoredTemplate:
+    for photo in own:
+        if photo.number == number:
+            return photo
+    name = scalar(db, "SELECT name FROM people WHERE id = ?", person)
+    raise GalleryError(f"{name} has no photo with the number {number}; it may be removed")
 
 
 class StoredPhoto(Protocol):
