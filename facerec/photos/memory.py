@@ -104,6 +104,14 @@ def read_photo(photo: AnyPhoto, may_halve: bool = False) -> Reading:
     raise ImageError(f"{printable(photo.path)}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
 
 
+def size_of(photo: MemoryPhoto) -> tuple[int, int]:
+    """Height and width of the bytes of an image file, by their head alone: no pixel is decoded. ImageError for others.
+
+    Of an animation or a file of several pages, those of the first; a photo that lies on its side is not turned.
+    """
+    return reading.size(photo.path, io.BytesIO(photo.content))
+
+
 def hash_photo(photo: AnyPhoto) -> str:
     """SHA-256 as 64 hex digits: of a file's bytes, or, of an image that never was a file, of its size and pixels.
 

@@ -77,6 +77,13 @@ def require_image(path: Path) -> None:
         require_size(path, image.height, image.width)
 
 
+def size(path: Path, file: BinaryIO) -> tuple[int, int]:
+    """Height and width of a photo, by the head of a file that is open for reading; ImageError for what is no photo."""
+    with _alone():
+        image = _identify(path, file)
+        return image.height, image.width
+
+
 def decode(path: Path, file: BinaryIO, may_halve: bool = False) -> Reading:
     """As `read`, of a file that is open for reading; path: what messages call it."""
     with _alone():
