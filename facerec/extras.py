@@ -20,6 +20,9 @@ EXTRAS = {
     "pyarrow": "parquet",
     "sqlcipher3": "encryption",
     "tensorboard": "tensorboard",
+    "fastapi": "serve",
+    "python_multipart": "serve",
+    "uvicorn": "serve",
     "pillow_heif": "heic",
     "pillow_jxl": "jxl",
 }

@@ -1,0 +1,1 @@
+"""A gallery served over HTTP: REST for programs, and a page for people."""

@@ -1,0 +1,132 @@
+"""Who asks, and what they may: by a key, by a session of the page, or from this machine where no key is needed."""
+
+import hmac
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from facerec.server.keys import Key, Keys
+from facerec.server.posted import form_of
+from facerec.server.problems import ProblemError
+from facerec.server.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, Session, Sessions
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+LOCAL = Key("local", "admin", "")  # who uses a server without keys
+_bearer = HTTPBearer(auto_error=False, description="A key, as `facerec serve --new-key` prints it")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request. by: the name of their key for the gallery's log; None without keys."""
+
+    key: Key
+    session: Session | None = None
+
+    @property
+    def by(self) -> str | None:
+        """The name of the key, as the log has it."""
+        return None if self.key is LOCAL else self.key.name
+
+    def require(self, scope: str) -> None:
+        """ProblemError (403) unless the caller may do what needs this scope."""
+        if not self.key.may(scope):
+            detail = f"the key '{self.key.name}' is for {self.key.scope}; this needs one for {scope}"
+            raise ProblemError(403, "scope", detail)
+
+
+class Access:
+    """The keys, the sessions and the rates of one server."""
+
+    def __init__(self, keys: Keys | None) -> None:
+        self.keys, self.sessions, self._rates = keys, Sessions(), Rates()
+
+    def key_of(self, text: str) -> Key:
+        """The key with this text; ProblemError (401) if there is none."""
+        key = self.keys.find(text) if self.keys is not None else LOCAL
+        if key is None:
+            raise _unknown("no such key; it may be revoked")
+        return key
+
+    def caller(self, request: Request, key: str | None) -> Caller:
+        """Who makes a request. key: the text of a key that came with it. ProblemError if nobody known does."""
+        session = self.sessions.find(request.cookies.get(COOKIE, ""))
+        if key is not None:
+            found = Caller(self.key_of(key))
+        elif session is not None:
+            found = Caller(self._key_of_session(session), session)
+        elif self.keys is None:
+            found = Caller(LOCAL)
+        else:
+            raise _unknown("a key is needed: send it as `Authorization: Bearer KEY`")
+        if found.key is not LOCAL:
+            self._rates.take(found.key)
+        return found
+
+    def _key_of_session(self, session: Session) -> Key:
+        """The key that opened a session. A revoked key ends it."""
+        key = LOCAL if session.key is None else (self.keys.all() if self.keys else {}).get(session.key)
+        if key is None:
+            self.sessions.end(session)
+            raise _unknown("the key of this session is revoked")
+        return key
+
+
+async def caller_of(
+    request: Request,
+    needed: SecurityScopes,
+    sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+) -> AsyncIterator[Caller]:
+    """A dependency: who makes the request, if they may do what needs these scopes.
+
+    It runs before an endpoint reads the body. A request that does more than look is let in by the pool, or gets 503.
+    """
+    caller = request.app.state.access.caller(request, sent and sent.credentials)
+    for scope in needed.scopes:
+        caller.require(scope)
+    if request.method in SAFE:
+        yield caller
+        return
+    with request.app.state.service.pool.admitted():
+        if caller.session is not None:
+            await require_csrf(request, caller.session)
+        yield caller
+
+
+async def require_csrf(request: Request, session: Session) -> None:
+    """Refuse a change in a session unless its token comes along, which no other site's page can read."""
+    sent = request.headers.get(CSRF_HEADER)
+    if sent is None and "form" in request.headers.get("content-type", ""):
+        sent = str((await form_of(request)).get(CSRF_FIELD, ""))
+    if sent is None or not hmac.compare_digest(sent.encode(), session.csrf.encode()):
+        raise ProblemError(403, "csrf", "the page is out of date; load it again")
+
+
+class Rates:
+    """Token buckets: a key may make `per_minute` requests a minute, and as many at once as in ten seconds."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[float, float]] = {}  # by key: tokens, and when they were counted
+
+    def take(self, key: Key) -> None:
+        """Take a token; ProblemError (429) if none is left."""
+        now, most, a_second = time.monotonic(), max(key.per_minute / 6, 1), key.per_minute / 60
+        left, since = self._left.get(key.name, (most, now))
+        left = min(most, left + (now - since) * a_second)
+        self._left[key.name] = (left - 1 if left >= 1 else left, now)
+        if left < 1:
+            wait = str(int((1 - left) / a_second) + 1)
+            detail = f"the key '{key.name}' may make {key.per_minute} requests a minute; wait {wait} s"
+            raise ProblemError(429, "rate", detail, {"Retry-After": wait})
+
+
+def _unknown(detail: str) -> ProblemError:
+    return ProblemError(401, "key", detail, {"WWW-Authenticate": "Bearer"})
+
+
+Reader = Annotated[Caller, Security(caller_of, scopes=["read"])]
+Enroller = Annotated[Caller, Security(caller_of, scopes=["enroll"])]
+Admin = Annotated[Caller, Security(caller_of, scopes=["admin"])]

@@ -1,0 +1,239 @@
+"""The answers of the API, as OpenAPI describes them. What the command line prints, too, has the same keys there."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Quality(_Model):
+    """How suitable a face is for recognition; the measures are explained in facerec/faces/README.md."""
+
+    eye_distance: float
+    sharpness: float
+    yaw: float
+    pitch: float
+    roll: float
+    confidence: float
+    problems: list[str]
+
+
+class Candidate(_Model):
+    """A person enrolled, and how far the face is from them: 0 to 4."""
+
+    person: str
+    person_id: int | None = None
+    distance: float
+
+
+class Answer(_Model):
+    """A face of a photo and who it is; or a photo without a face, whose values are null."""
+
+    image: str = Field(description="What the photo is called; it is no path")
+    face: int | None = Field(description="The face's number in the photo; 0 is the main one")
+    box: list[float] | None = Field(description="x1, y1, x2, y2 in pixels of the upright photo")
+    detection_confidence: float | None
+    decision: Literal["match", "unknown", "no_face", "error"]
+    person: str | None
+    person_id: int | None = None
+    distance: float | None = Field(description="To the nearest person: 0 to 4")
+    threshold: float | None
+    threshold_source: str | None
+    margin: float | None
+    candidates: list[Candidate]
+    reason: str
+    probability: float | None
+    quality: Quality | None
+    remarks: list[str] = []
+
+
+class Answers(_Model):
+    """The faces of all photos of a request."""
+
+    answers: list[Answer]
+
+
+class Verified(_Model):
+    """Whether the main faces of two photos are one person's."""
+
+    image_a: str
+    image_b: str
+    same: bool
+    distance: float | None
+    threshold: float
+    reason: str
+    remarks: list[str] = []
+
+
+class FoundFace(_Model):
+    """A face and its quality."""
+
+    face: int
+    box: list[float]
+    landmarks: list[list[float]] = Field(description="Eyes, nose and mouth corners: x, y in pixels")
+    detection_confidence: float
+    quality: Quality
+
+
+class FoundFaces(_Model):
+    """The faces of a photo. error: why it cannot be read."""
+
+    image: str
+    faces: list[FoundFace]
+    error: str | None = None
+    remarks: list[str] = []
+
+
+class FoundPhotos(_Model):
+    """The photos of a request."""
+
+    photos: list[FoundFaces]
+
+
+class Person(_Model):
+    """Somebody enrolled. id: theirs for good, whatever they are called."""
+
+    id: int
+    name: str
+    photos: int
+    enrolled: str = Field(description="When the first photo was enrolled (UTC)")
+    consent: str | None
+    until: str | None = Field(description="The last day (UTC) on which they may be kept")
+
+
+class People(_Model):
+    """Some of the people. next: the cursor for more; null at the end."""
+
+    people: list[Person]
+    next: str | None
+
+
+class PersonChange(BaseModel):
+    """What to change of a person. "" deletes a note or a day; null, or nothing, leaves it as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    consent: str | None = None
+    until: str | None = Field(None, examples=["2027-01-31"])
+    merge_into: int | None = Field(None, description="The id of the person to whom all photos go")
+
+
+class Enrolled(_Model):
+    """What became of one photo."""
+
+    image: str
+    person: str | None
+    status: Literal["added", "skipped", "failed"]
+    reason: str
+    quality: Quality | None
+    remarks: list[str] = []
+
+
+class Enrollment(_Model):
+    """What became of all photos of a request, and what to look at again."""
+
+    results: list[Enrolled]
+    person: Person
+    added: int
+    skipped: int
+    failed: int
+    alike: list[dict[str, Any]] = Field(description="Pairs of people who may be one")
+    misplaced: list[dict[str, Any]] = Field(description="Photos that may be of somebody else")
+
+
+class EnrolledPhoto(_Model):
+    """A photo that is enrolled. id: its own for good. quality: the detector's confidence."""
+
+    id: int
+    photo_hash: str
+    source: str
+    box: list[float]
+    quality: float
+    enrolled: str
+
+
+class EnrolledPhotos(_Model):
+    """Some of a person's photos. next: the cursor for more; null at the end."""
+
+    photos: list[EnrolledPhoto]
+    next: str | None
+
+
+class Removal(_Model):
+    """What was removed. remains: whether something keeps it in the gallery's files yet (a full disk, another program).
+
+    dry_run: nothing was removed; this is what would be.
+    """
+
+    removed: str
+    templates: int
+    vetoes: int
+    person_removed: bool
+    remains: bool
+    dry_run: bool
+
+
+class NotSame(_Model):
+    """A face that is not a person, and who it is now."""
+
+    image: str
+    face: int
+    box: list[float]
+    added: bool = Field(description="false: it was known")
+    decision: Literal["match", "unknown"]
+    person: str | None
+    reason: str
+    until: str | None
+
+
+class Calibration(_Model):
+    """The threshold and what sets it. Where nobody is enrolled, it is the model's, and the rest is null."""
+
+    threshold: float | None
+    threshold_source: str | None
+    fpir: float = Field(description="The share of strangers who may be taken for somebody enrolled")
+    people: int | None = None
+    strangers: int | None = None
+    within: int | None = None
+    ci95: dict[str, list[float]] | None = None
+    given_strangers: int
+
+
+class Target(BaseModel):
+    """The rate to aim at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fpir: float = Field(gt=0, lt=1)
+
+
+class LogEntry(_Model):
+    """A change of the gallery. facts: counts, and `by`, the key that asked for it."""
+
+    number: int
+    time: str
+    facerec: str
+    action: str
+    person: int | None
+    name: str | None = Field(description="Of the person, if they are enrolled still")
+    facts: dict[str, Any]
+    hash: str
+
+
+class Log(_Model):
+    """Some of the log, oldest first. head: the hash over all of it. next: the cursor for more; null at the end."""
+
+    entries: list[LogEntry]
+    head: str
+    next: str | None
+
+
+class Health(_Model):
+    """That the server answers."""
+
+    status: Literal["ok"]
+    version: str

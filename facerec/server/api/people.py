@@ -1,0 +1,127 @@
+"""The people of the gallery: enrolling, finding, changing and removing them."""
+
+from collections import Counter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from facerec.recognition import answers
+from facerec.server.access import Admin, Enroller, Reader
+from facerec.server.api.common import PersonId, Serving, person_json, photos_body
+from facerec.server.api.models import Enrollment, NotSame, People, Person, PersonChange, Removal
+from facerec.server.api.paging import Cursor, Limit, page_of
+from facerec.server.posted import Posted, posted
+from facerec.server.problems import ProblemError
+from facerec.server.service import Enrolling, Removed, Service
+
+router = APIRouter(prefix="/people", tags=["people"])
+STATUSES = ("added", "skipped", "failed")
+Force = Annotated[bool, Query(description="Also enroll poor photos, and those that look more like somebody else")]
+Again = Annotated[bool, Query(description="Also enroll photos that were removed")]
+Several = Annotated[str, Query(pattern="^(main|refuse)$", description="What to do with a photo of several faces")]
+
+
+@router.get("", response_model=People)
+def list_people(
+    caller: Reader,
+    service: Serving,
+    containing: Annotated[str, Query(max_length=200, description="A part of the name")] = "",
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """List everybody enrolled, by name."""
+    found, more = page_of(service.people(containing), lambda person: person.name, cursor, limit, str)
+    return {"people": [person_json(person) for person in found], "next": more}
+
+
+@router.post(
+    "",
+    response_model=Enrollment,
+    response_model_exclude_unset=True,
+    status_code=201,
+    openapi_extra=photos_body(name={"type": "string"}),
+)
+async def enroll(
+    request: Request,
+    response: Response,
+    caller: Enroller,
+    service: Serving,
+    name: Annotated[str | None, Query(max_length=200, description="The person's; or a field of the form")] = None,
+    several: Several = "main",
+    force: Force = False,
+    again: Again = False,
+) -> dict[str, Any]:
+    """Enroll photos of one person, new or known. A photo that is enrolled already is skipped, so ask again at will."""
+    sent = await posted(request)
+    who = sent.fields.get("name") or name
+    if not who:
+        raise ProblemError(422, "invalid", "whose photos are they? Give `name`, in the form or the address")
+    return await enroll_as(service, caller.by, who, sent, response, several=several, force=force, again=again)
+
+
+async def enroll_as(
+    service: Service, by: str | None, who: str | int, sent: Posted, response: Response, **rules: Any
+) -> dict[str, Any]:
+    """Enroll photos and say what became of them. ProblemError if not one is in the gallery now."""
+    done: Enrolling = await service.change(by, service.enroll, who, sent.photos, **rules)
+    results = [answers.enrolled(result) for result in done.results]
+    if done.person is None:
+        clash = any(result.for_all for result in done.results)
+        raise ProblemError(409 if clash else 422, "not-enrolled", done.results[0].reason, results=results)
+    counts = Counter(result.status for result in done.results)
+    response.status_code = 201 if counts["added"] else 200
+    line = {"results": results, "person": person_json(done.person), **{each: counts[each] for each in STATUSES}}
+    return line | answers.reviewed(done.review)
+
+
+@router.get("/{person}", response_model=Person)
+def show(person: PersonId, caller: Reader, service: Serving) -> dict[str, Any]:
+    """Show one person."""
+    return person_json(service.person(person))
+
+
+@router.patch("/{person}", response_model=Person)
+async def change(person: PersonId, what: PersonChange, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Rename a person, note their consent and last day, or merge them into another, who is the answer then."""
+    if what.merge_into is not None:
+        caller.require("admin")
+
+    def changed() -> dict[str, Any]:
+        if what.consent is not None or what.until is not None:
+            service.set_consent(person, what.consent, what.until)
+        if what.name is not None:
+            service.rename(person, what.name)
+        if what.merge_into is not None:
+            service.merge(person, what.merge_into)
+        return person_json(service.person(person if what.merge_into is None else what.merge_into))
+
+    return await service.change(caller.by, changed)
+
+
+@router.delete("/{person}", response_model=Removal)
+async def remove(
+    person: PersonId,
+    caller: Admin,
+    service: Serving,
+    dry_run: Annotated[bool, Query(description="Only say what would be removed")] = False,
+) -> dict[str, Any]:
+    """Remove a person, so that no file of the gallery holds anything of them."""
+    return await removed(service, caller.by, person, None, dry_run)
+
+
+async def removed(service: Service, by: str | None, person: int, photo: int | None, dry_run: bool) -> dict[str, Any]:
+    """Remove a person or a photo and say what went."""
+    work = service.plan_removal if dry_run else service.remove
+    done: Removed = await service.change(by, work, person, photo)
+    what = done.removal
+    line = {"removed": what.person, "templates": len(what.photos), "vetoes": what.vetoes}
+    return line | {"person_removed": what.whole, "remains": done.remains, "dry_run": dry_run}
+
+
+@router.post("/{person}/not-same", response_model=NotSame, openapi_extra=photos_body())
+async def not_same(person: PersonId, request: Request, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Remember that the face in a photo is not this person, who is then never named for it again."""
+    photos = (await posted(request)).photos
+    if len(photos) != 1:
+        raise ProblemError(422, "invalid", f"one photo is looked at, not {len(photos)}")
+    return answers.said_not_same(await service.change(caller.by, service.not_same, person, photos[0]))

@@ -1,0 +1,245 @@
+"""What the API and the page both do: questions and changes on one open gallery, with the model warm. No HTTP here.
+
+Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
+
+    found = await service.ask(service.identify, photos)
+    await service.change(caller.by, service.rename, 7, "Ann Lee")
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+import numpy as np
+
+from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold
+from facerec.errors import NoFaceError
+from facerec.faces.detector import Detector, faces_in_photos
+from facerec.faces.quality import Quality, measure
+from facerec.faces.settings import DetectorSettings
+from facerec.gallery import enrolled, erasure, maintenance
+from facerec.gallery.audit_log import LogEntry, made_by
+from facerec.gallery.erasure import Removal
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import database_of
+from facerec.gallery.queries import PersonSummary, StoredTemplate
+from facerec.gallery.store import Who
+from facerec.inference.embedder import Embedder
+from facerec.inference.loading import load_embedder
+from facerec.inference.pipeline import embed_photos
+from facerec.photos.memory import AnyPhoto
+from facerec.recognition import answers
+from facerec.recognition.answers import Json
+from facerec.recognition.enroll import Enrollment, enroll
+from facerec.recognition.identify import (
+    Identification,
+    detector_for,
+    identify,
+    measured_threshold,
+    open_gallery,
+    verify,
+)
+from facerec.recognition.not_same import NotSame, not_same
+from facerec.recognition.review import Review, review
+from facerec.server.pool import Pool, SharedDetector, SharedEmbedder
+from facerec.text import same_form
+from facerec.types import Face, Threshold
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BOUND, THREADS = 32, 4  # requests that are here at a time; questions that are worked on
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """What came of an enrollment: of each photo, and a look back. person: who has the photos now, if anybody."""
+
+    results: tuple[Enrollment, ...]
+    review: Review
+    person: PersonSummary | None
+
+
+class Service:
+    """An open gallery, its model and detector, and the pool whose threads use them."""
+
+    def __init__(
+        self, gallery: Gallery, detector: Detector, embedder: Embedder, *, bound: int = BOUND, threads: int = THREADS
+    ) -> None:
+        self.gallery, self.pool = gallery, Pool(bound, threads)
+        self.detector, self.embedder = SharedDetector(detector), SharedEmbedder(embedder)
+
+    @classmethod
+    def open(cls, folder: Path, model: str | None = None, detector: DetectorSettings | None = None) -> Self:
+        """Open a gallery, or make one that keeps crops. Raises as `Recogniser` does."""
+        embedder, new = load_embedder(model), not database_of(folder).exists()
+        gallery = open_gallery(folder, embedder, create=True)
+        if new:
+            maintenance.keep_crops(gallery.store, True)
+        return cls(gallery, detector_for(gallery, detector, embedder.card.input_size), embedder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the work that was begun, and close the gallery."""
+        self.pool.close()
+        self.gallery.close()
+
+    async def ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a method that changes nothing, in a thread."""
+        return await self.pool.ask(question, *args, **kwargs)
+
+    async def change(self, by: str | None, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a method that changes the gallery, one after the other. by: the key that the log names."""
+
+        def signed() -> R:
+            with made_by(by):
+                return change(*args, **kwargs)
+
+        return await self.pool.change(signed)
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
+        """The threshold to identify by: one that is asked for, or that for a rate, or else the gallery's."""
+        measured = None if given is not None else measured_threshold(self.gallery, fpir)
+        return choose_threshold(given, measured, self.embedder.card.name)
+
+    def identify(self, photos: Iterable[AnyPhoto], threshold: Threshold, top: int = 5) -> list[Identification]:
+        """Every face of every photo; see `recognition.identify`."""
+        return list(identify(self.gallery, photos, self.detector, self.embedder, threshold, top))
+
+    def verify(self, first: AnyPhoto, second: AnyPhoto, threshold: float | None = None) -> Verification:
+        """Whether the main faces of two photos are one person's."""
+        card = self.embedder.card
+        limit = choose_pair_threshold(threshold, card.default_threshold, card.name)
+        return verify(first, second, self.detector, self.embedder, limit)
+
+    def faces(self, photos: Sequence[AnyPhoto]) -> list["Seen"]:
+        """The faces of each photo and their quality, without asking who they are."""
+        return [
+            Seen(found.path, tuple((face, measure(face)) for face in found.faces), found.remarks)
+            if isinstance(found.faces, list)
+            else Seen(found.path, (), found.remarks, str(found.faces))
+            for found in faces_in_photos(photos, self.detector, len(photos))
+        ]
+
+    def people(self, containing: str = "") -> list[PersonSummary]:
+        """Everybody by name. containing: a part of the name, in any case."""
+        part = same_form(containing).casefold()
+        return [person for person in self.gallery.people() if part in person.name.casefold()]
+
+    def person(self, who: Who) -> PersonSummary:
+        """One person."""
+        return enrolled.person(self.gallery.store, who)
+
+    def photos(self, who: Who) -> list[StoredTemplate]:
+        """A person's photos, oldest first."""
+        return enrolled.photos(self.gallery.store, who)
+
+    def crop(self, who: Who, photo: int) -> bytes | None:
+        """The crop of a person's photo as a PNG file; None where none is kept."""
+        return enrolled.crop(self.gallery.store, who, photo)
+
+    def numbers(self) -> dict[str, int]:
+        """Everybody's number, by name."""
+        return {person.name: person.number for person in self.gallery.people() if person.number is not None}
+
+    def log(self) -> tuple[list[LogEntry], str]:
+        """The audit log, oldest entry first, and its head hash."""
+        return self.gallery.log()
+
+    def calibration(self) -> Json:
+        """The threshold and what sets it; where nobody is enrolled, the model's, and null for the rest."""
+        fpir, given, _ = self.gallery.given()
+        limit, found = self.gallery.threshold, self.gallery.calibration()
+        line = {"threshold": limit and limit.distance, "threshold_source": limit and limit.source, "fpir": fpir}
+        return line | (answers.calibrated(found) if found else {}) | {"given_strangers": given}
+
+    def require_gallery(self) -> None:
+        """Raise GalleryError if the gallery cannot be read any more."""
+        self.gallery.given()
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    def enroll(
+        self,
+        who: Who,
+        photos: Sequence[AnyPhoto],
+        *,
+        several: str = "main",
+        force: bool = False,
+        again: bool = False,
+    ) -> Enrolling:
+        """Enroll photos of one person; see `recognition.enroll`. who: a name, or the number of somebody enrolled."""
+        name = enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
+        rules = {"several": several, "force": force, "again": again}
+        results = tuple(enroll(self.gallery, {name: photos}, self.detector, self.embedder, **rules))
+        owners = [result.person for result in results if result.status != "failed"]
+        person = enrolled.person(self.gallery.store, owners[0]) if owners else None
+        return Enrolling(results, review(self.gallery, results), person)
+
+    def rename(self, who: Who, name: str) -> None:
+        """Give a person another name."""
+        enrolled.rename(self.gallery.store, who, name)
+
+    def merge(self, who: Who, into: Who) -> int:
+        """Give all photos of a person to another; how many."""
+        return enrolled.merge(self.gallery.store, who, into)
+
+    def set_consent(self, who: Who, note: str | None = None, until: str | None = None) -> None:
+        """Note what a person agreed to, and their last day; see `enrolled.set_consent`."""
+        enrolled.set_consent(self.gallery.store, who, note, until)
+
+    def remove(self, who: Who, photo: int | None = None) -> "Removed":
+        """Remove a person, or one photo of theirs, from every file of the gallery."""
+        removal = erasure.remove(self.gallery.store, who, photo)
+        return Removed(removal, erasure.data_may_remain(self.gallery.store))
+
+    def plan_removal(self, who: Who, photo: int | None = None) -> "Removed":
+        """What `remove` would take out; nothing is changed."""
+        return Removed(erasure.plan_removal(self.gallery.store, who, photo), remains=False)
+
+    def not_same(self, who: Who, photo: AnyPhoto) -> NotSame:
+        """Remember that the face in a photo is not this person; see `recognition.not_same`."""
+        name = enrolled.name_of(self.gallery.store, who)
+        return not_same(self.gallery, photo, name, self.detector, self.embedder, self.gallery.threshold)
+
+    def set_target(self, fpir: float) -> None:
+        """Set the share of strangers who may be taken for somebody; ConfigError unless it is between 0 and 1."""
+        self.gallery.set_calibration(fpir)
+
+    def set_strangers(self, photos: Sequence[AnyPhoto]) -> int:
+        """Let every face of some photos set the threshold, in place of those given before; how many there are.
+
+        No photo: only the model's strangers set it. NoFaceError if not one of the photos has a face.
+        """
+        vectors = [np.zeros((0, self.embedder.card.embedding_dim), np.float32)]
+        vectors += [photo.vectors for photo in embed_photos(photos, self.detector, self.embedder)]
+        if photos and not any(map(len, vectors)):
+            raise NoFaceError("strangers: not one of the photos has a usable face; give others")
+        self.gallery.set_calibration(strangers=np.concatenate(vectors), source="given to the server" if photos else "")
+        return sum(map(len, vectors))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The faces found in a photo, each with its quality; or why it cannot be used."""
+
+    path: Path
+    faces: tuple[tuple[Face, Quality], ...]
+    remarks: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal took out. remains: whether something prevents that it is wiped from the files yet."""
+
+    removal: Removal
+    remains: bool

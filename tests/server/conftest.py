@@ -1,0 +1,24 @@
+"""A server of the toy model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from toy_server import serving, toy_service
+
+from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.server.service import Service
+
+
+@pytest.fixture
+def service(tmp_path: Path, embedder: OpenVINOEmbedder) -> Service:
+    """What a server does, on an empty gallery."""
+    return toy_service(tmp_path / "gallery", embedder)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    """A client of a server without keys."""
+    with serving(service) as opened:
+        yield opened

@@ -1,0 +1,123 @@
+"""The people of a server: enrolled, listed, changed, removed."""
+
+import httpx
+import pytest
+from toy_server import PNG, enroll, form, png
+
+from facerec.server.service import Service
+
+
+def test_a_person_comes_changes_and_goes(client: httpx.Client) -> None:
+    made = enroll(client, "Ann Lee", png(0, 0), png(0, 1))
+    assert [line["status"] for line in made["results"]] == ["added", "added"]
+    assert made["person"] == client.get("/people/1").json()
+    assert made["person"] | {"enrolled": ""} == {
+        "id": 1, "name": "Ann Lee", "photos": 2, "enrolled": "", "consent": None, "until": None
+    }  # fmt: skip
+    changed = client.patch("/people/1", json={"name": "Anna", "consent": "signed", "until": "2030-01-31"}).json()
+    assert (changed["name"], changed["consent"], changed["until"]) == ("Anna", "signed", "2030-01-31")
+    assert client.patch("/people/1", json={"until": ""}).json()["until"] is None
+    plan = client.delete("/people/1", params={"dry_run": True}).json()
+    gone = client.delete("/people/1").json()
+    assert plan == gone | {"dry_run": True}
+    assert (gone["removed"], gone["templates"], gone["person_removed"], gone["remains"]) == ("Anna", 2, True, False)
+    assert client.get("/people/1").status_code == 404
+    assert client.get("/people").json() == {"people": [], "next": None}
+
+
+def test_an_id_stays_and_is_never_given_again(client: httpx.Client) -> None:
+    for person, name in enumerate(("Ann", "Bob")):
+        enroll(client, name, png(person))
+    client.patch("/people/1", json={"name": "Zoe"})
+    assert client.get("/people/1").json()["name"] == "Zoe"
+    client.delete("/people/2")
+    assert enroll(client, "Bob", png(5))["person"]["id"] == 3
+
+
+def test_enrolling_a_photo_again_changes_nothing(client: httpx.Client, service: Service) -> None:
+    enroll(client, "Ann", png(0))
+    before = service.log()
+    again = client.post("/people", params={"name": "Ann"}, content=png(0), headers=PNG)
+    assert (again.status_code, again.json()["results"][0]["status"]) == (200, "skipped")
+    more = client.post("/people/1/photos", files=form(png(0), png(0, 1)))
+    assert (more.status_code, more.json()["added"], more.json()["skipped"]) == (201, 1, 1)
+    assert len(service.log()[0]) == len(before[0]) + 1
+
+
+def test_a_photo_of_somebody_else_is_a_conflict(client: httpx.Client) -> None:
+    enroll(client, "Ann", png(0))
+    refused = client.post("/people", params={"name": "Bob"}, content=png(0), headers=PNG)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:facerec:not-enrolled")
+    assert "enrolled as Ann" in refused.json()["detail"]
+    assert refused.json()["results"][0]["status"] == "failed"
+    assert client.get("/people", params={"containing": "bob"}).json()["people"] == []
+
+
+def test_removed_photos_come_back_only_if_asked_for(client: httpx.Client) -> None:
+    enroll(client, "Ann", png(0), png(0, 1))
+    assert client.delete("/people/1/photos/1").json()["person_removed"] is False
+    refused = client.post("/people/1/photos", content=png(0), headers=PNG)
+    assert (refused.status_code, "`again`" in refused.json()["detail"]) == (409, True)
+    assert client.post("/people/1/photos", params={"again": True}, content=png(0), headers=PNG).status_code == 201
+
+
+def test_two_people_become_one(client: httpx.Client) -> None:
+    for person, name in enumerate(("Ann", "Bob")):
+        enroll(client, name, png(person))
+    merged = client.patch("/people/2", json={"merge_into": 1}).json()
+    assert (merged["id"], merged["name"], merged["photos"]) == (1, "Ann", 2)
+    assert client.get("/people/2").status_code == 404
+    assert client.patch("/people/1", json={"merge_into": 1}).status_code == 409
+
+
+def test_a_name_that_is_taken_or_unfit_is_refused(client: httpx.Client) -> None:
+    for person, name in enumerate(("Ann", "Bob")):
+        enroll(client, name, png(person))
+    for name in ("Bob", "unknown", "a\nb", ""):
+        refused = client.patch("/people/1", json={"name": name})
+        assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
+    assert client.get("/people/1").json()["name"] == "Ann"
+
+
+def test_photos_and_crops_of_a_person(client: httpx.Client) -> None:
+    enroll(client, "Ann", png(0), png(0, 1))
+    enroll(client, "Bob", png(1))
+    photos = client.get("/people/1/photos").json()["photos"]
+    assert [(photo["id"], photo["source"]) for photo in photos] == [(1, "memory: 0.png"), (2, "memory: 1.png")]
+    crop = client.get("/people/1/photos/1/crop")
+    assert (crop.headers["content-type"], crop.content[:4]) == ("image/png", b"\x89PNG")
+    assert client.get("/people/1/photos/3/crop").status_code == 404  # Bob's
+    assert client.delete("/people/1/photos/3").status_code == 409
+
+
+def test_a_face_that_is_not_somebody_is_never_named_so(client: httpx.Client) -> None:
+    enroll(client, "Ann", png(0))
+    alike = png(0, 1)
+    assert client.post("/identify", content=alike, headers=PNG).json()["answers"][0]["person"] == "Ann"
+    said = client.post("/people/1/not-same", content=alike, headers=PNG).json()
+    assert (said["added"], said["decision"]) == (True, "unknown")
+    assert client.post("/identify", content=alike, headers=PNG).json()["answers"][0]["person"] is None
+
+
+def test_lists_come_in_pages(client: httpx.Client) -> None:
+    names = [f"P{person}" for person in range(5)]
+    for person, name in enumerate(names):
+        enroll(client, name, png(person))
+    first = client.get("/people", params={"limit": 2}).json()
+    assert [person["name"] for person in first["people"]] == names[:2]
+    client.delete("/people/2")  # P1, where the page ended
+    rest = client.get("/people", params={"limit": 9, "cursor": first["next"]}).json()
+    assert ([person["name"] for person in rest["people"]], rest["next"]) == (names[2:], None)
+    assert client.get("/people", params={"cursor": "no"}).json()["type"] == "urn:facerec:cursor"
+    page = client.get("/log", params={"limit": 3}).json()
+    following = client.get("/log", params={"limit": 3, "cursor": page["next"]}).json()["entries"]
+    assert [entry["number"] for entry in page["entries"] + following] == [1, 2, 3, 4, 5, 6]
+    wrong = client.get("/log", params={"cursor": first["next"]})
+    assert wrong.status_code == 422, "a cursor of another list"
+
+
+@pytest.mark.parametrize("path", ["/people/0", "/people/x", "/people/-1", f"/people/{2**70}", "/people?limit=0"])
+def test_what_is_no_id_or_limit_is_refused_in_one_line(client: httpx.Client, path: str) -> None:
+    refused = client.get(path)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:facerec:invalid")
+    assert "\n" not in refused.json()["detail"]
