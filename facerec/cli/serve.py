@@ -1,6 +1,7 @@
 """`facerec serve`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,7 +48,7 @@ def serve(
     gallery_folder: Path,
     model: str | None,
     as_json: bool,
-    **looks: object,
+    **looks: Any,
 ) -> None:
     """Serve the gallery over HTTP: an API for programs, and a page for people.
 

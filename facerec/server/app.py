@@ -19,7 +19,7 @@ from facerec.server.service import Service
 from facerec.server.settings import ServerSettings
 
 COPY_SECONDS = 600  # after so long, a changed gallery is copied, as a command does when it ends
-PROBLEM = {"default": {"model": Problem, "description": "A problem (RFC 9457)"}}
+PROBLEM: dict[int | str, dict[str, Any]] = {"default": {"model": Problem, "description": "A problem (RFC 9457)"}}
 
 
 class App(FastAPI):

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerec.errors import FacerecError
 from facerec.faces.detector import Detector, name_of
@@ -124,7 +125,9 @@ class SharedEmbedder:
 
     def __init__(self, embedder: Embedder) -> None:
         self.card, self.path = embedder.card, embedder.path
-        self._together = Together(lambda crops: embedder.embed(np.stack(crops)), CROPS)
+        self._together: Together[Image, NDArray[np.float32]] = Together(
+            lambda crops: list(embedder.embed(np.stack(crops))), CROPS
+        )
 
     def embed(self, crops: Crops) -> Vectors:
         """See `Embedder`."""

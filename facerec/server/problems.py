@@ -66,7 +66,8 @@ class ProblemError(HTTPException):
 
 def problem_of(request: Request, error: Exception) -> Problem:
     """The document that tells of an error."""
-    status, kind, more = 500, "internal", {}
+    status, kind = 500, "internal"
+    more: dict[str, object] = {}
     detail = "an error in facerec; its log names this request by its id"
     if isinstance(error, FacerecError):
         status = next((status for type_, status in STATUS if isinstance(error, type_)), 500)
@@ -80,8 +81,8 @@ def problem_of(request: Request, error: Exception) -> Problem:
     if hasattr(request.app.state, "service"):  # where the gallery lies is nobody's business
         detail = detail.replace(f"{request.app.state.service.gallery.folder}: ", "")
     title, request_id = HTTPStatus(status).phrase, getattr(request.state, "request_id", "")
-    found = {"type": f"urn:facerec:{kind}", "title": title, "status": status, "detail": detail}
-    return Problem(**found, request_id=request_id, **more)
+    document = {"type": f"urn:facerec:{kind}", "title": title, "status": status, "detail": detail}
+    return Problem.model_validate(document | {"request_id": request_id} | more)
 
 
 def problem_response(request: Request, error: Exception) -> Response:

@@ -85,7 +85,8 @@ def require_own_host(request: Request, settings: ServerSettings) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         raise ProblemError(403, "foreign-origin", f"a page of {origin!a:.80} may not use this server")
-    if request.headers.get("sec-fetch-site") == "cross-site" and request.method not in ("GET", "HEAD"):
+    elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")  # or another port of this machine
+    if elsewhere and (request.method != "GET" or request.headers.get("sec-fetch-mode") != "navigate"):
         raise ProblemError(403, "foreign-origin", "a page of another site may not use this server")
 
 

@@ -51,13 +51,17 @@ def test_another_site_s_page_may_not_use_it(client: httpx.Client, origin: str) -
     for method in ("GET", "POST", "DELETE"):
         refused = client.request(method, "/people/1", headers={"Origin": origin})
         assert (refused.status_code, kind(refused)) == (403, "foreign-origin")
-    refused = client.post("/people", headers={"Sec-Fetch-Site": "cross-site"})
-    assert (refused.status_code, kind(refused)) == (403, "foreign-origin")
+    for method, mode in (("POST", "navigate"), ("POST", "no-cors"), ("GET", "no-cors")):  # as a picture or a script
+        for site in ("cross-site", "same-site"):
+            headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+            assert kind(client.request(method, "/people", headers=headers)) == "foreign-origin"
 
 
 def test_its_own_page_may(client: httpx.Client) -> None:
     own = str(client.base_url).removesuffix("/api/v1/")
     assert client.get("/people", headers={"Origin": own, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/people", headers=link).status_code == 200, "a link elsewhere may lead here"
 
 
 def test_elsewhere_needs_keys(tmp_path: Path) -> None:

@@ -39,6 +39,6 @@ def _decoded(cursor: str, kind: type[K]) -> K:
         key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, binascii.Error, RecursionError):
         key = None
-    if type(key) is not kind:
+    if not isinstance(key, kind) or isinstance(key, bool):
         raise ProblemError(422, "cursor", "this cursor is none of this list; begin without one")
     return key
