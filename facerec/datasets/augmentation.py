@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import PIL.Image
@@ -15,6 +16,17 @@ from PIL.ImageFilter import GaussianBlur
 from torch import Tensor
 
 from facerec.datasets.batches import Batch
+from facerec.datasets.drawn import (
+    SEEN_SIZE,
+    STORED_SIZE,
+    Disturbance,
+    Mixing,
+    Move,
+    draw_disturbance,
+    draw_mixing,
+    draw_shift,
+    draw_warp,
+)
 from facerec.errors import ImageError
 from facerec.photos.crops import aligned_crop, centre_picture
 from facerec.photos.reading import read_image
@@ -23,13 +35,13 @@ from facerec.types import Image
 
 log = logging.getLogger(__name__)
 
-STORED_SIZE = 128  # side of a training crop: 8 px more on every side than the network sees, so that it can be shifted
 READ_AHEAD = 3  # batches decoded while the network works
 VIEWS_VERSION = 2  # raise it whenever this file makes other pixels from a photo: caches of them are then void
 SOFT_EDGE = 0.15  # share of the side over which two mixed crops blend into each other
 PICTURE_SCALE = (0.25, 1.0)  # share of a picture's area that a view shows: least, most
 PICTURE_RATIO = (3 / 4, 4 / 3)  # width to height of that part: least, most
 
+T = TypeVar("T")
 Pixels = tuple[Tensor, Batch]  # (B, 3, S, S) uint8 RGB, and the (B,) positions of their photos
 
 
@@ -62,20 +74,32 @@ class Views:
 
         position: the photo's, in the training set; it seeds the augmentation.
         """
-        rng = np.random.default_rng((self.seed, self.number(epoch), position))
-        crop = (
-            _read(path, lambda image: (warp if self.strong else augment)(aligned_crop(image, STORED_SIZE), rng))
-            if self.faces
-            else _read(path, lambda image: augment_picture(image, self.size, rng))
-        )
+        rng = self._rng(epoch, position)
+        if self.faces:
+            crop = read_crop(path)
+            crop = None if crop is None else (warp if self.strong else augment)(crop, rng)
+        else:
+            crop = _read(path, lambda image: augment_picture(image, self.size, rng))
         return disturb(crop, rng) if self.strong and crop is not None else crop
+
+    def draw(self, epoch: int, position: int) -> tuple[Move, Disturbance | None]:
+        """Return what `train` draws for a face; no disturbance unless the views are strong."""
+        rng = self._rng(epoch, position)
+        return (draw_warp(rng), draw_disturbance(SEEN_SIZE, rng)) if self.strong else (draw_shift(rng), None)
+
+    def draw_mixing(self, epoch: int, positions: Batch) -> Mixing | None:
+        """Return how the views of these photos are mixed; None if none are."""
+        if not self.mix or not len(positions):
+            return None
+        return draw_mixing(len(positions), self.mix, self._rng(epoch, *positions))
+
+    def _rng(self, epoch: int, *positions: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.number(epoch), *positions))
 
 
 def augment(crop: Image, rng: np.random.Generator) -> Image:
     """(128, 128, 3) -> (112, 112, 3): shift by up to 8 px each way, mirror half the time."""
-    top, left = rng.integers(0, STORED_SIZE - 112 + 1, 2)
-    cut = crop[top : top + 112, left : left + 112]
-    return cut[:, ::-1] if rng.random() < 0.5 else cut
+    return _moved(crop, draw_shift(rng))
 
 
 def warp(crop: Image, rng: np.random.Generator) -> Image:
@@ -83,52 +107,50 @@ def warp(crop: Image, rng: np.random.Generator) -> Image:
 
     The new shape makes it another face. With a teacher that runs on these pixels, it counts as one more person.
     """
-    if rng.random() < 0.5:
-        return augment(crop, rng)
-    turn, shear = rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.1)  # radians, share of the height
-    stretch, shift = np.exp(rng.uniform(-0.15, 0.15, 2)), rng.uniform(-4, 4, 2)
-    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]] * stretch
-    start = STORED_SIZE / 2 + shift - linear @ (56, 56)  # the middle moves by the shift only
-    coefficients = (*linear[0], start[0], *linear[1], start[1])
+    return _moved(crop, draw_warp(rng))
+
+
+def _moved(crop: Image, move: Move) -> Image:
+    if move.linear is None:
+        left, top = (int(part) for part in move.start)
+        cut = crop[top : top + SEEN_SIZE, left : left + SEEN_SIZE]
+        return cut[:, ::-1] if move.mirrored else cut
+    coefficients = (*move.linear[0], move.start[0], *move.linear[1], move.start[1])
     image = PIL.Image.fromarray(crop).transform(
-        (112, 112), PIL.Image.Transform.AFFINE, coefficients, Resampling.BILINEAR
+        (SEEN_SIZE, SEEN_SIZE), PIL.Image.Transform.AFFINE, coefficients, Resampling.BILINEAR
     )
-    return np.asarray(image.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image)
+    return np.asarray(image.transpose(Transpose.FLIP_LEFT_RIGHT) if move.mirrored else image)
 
 
 def disturb(crop: Image, rng: np.random.Generator) -> Image:
     """(S, S, 3) -> (S, S, 3): change light and colour; now and then also grey, coarse, blurred or partly covered."""
     side = crop.shape[0]
+    drawn = draw_disturbance(side, rng)
     pixels = crop.astype(np.float32)
-    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if rng.random() < 0.2 else pixels * rng.uniform(0.85, 1.15, 3)
-    pixels = (pixels - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-30, 30)
+    pixels = pixels.mean(2, keepdims=True).repeat(3, 2) if drawn.tint is None else pixels * drawn.tint
+    pixels = (pixels - 128) * drawn.contrast + 128 + drawn.light
     crop = np.clip(pixels, 0, 255).astype(np.uint8)
-    if rng.random() < 0.25:
-        small = int(side * rng.uniform(0.3, 0.7))
-        image = PIL.Image.fromarray(crop).resize((small, small), Resampling.BOX)
+    if drawn.coarse:
+        image = PIL.Image.fromarray(crop).resize((drawn.coarse, drawn.coarse), Resampling.BOX)
         crop = np.array(image.resize((side, side), Resampling.BICUBIC))
-    if rng.random() < 0.15:
-        crop = np.array(PIL.Image.fromarray(crop).filter(GaussianBlur(side * rng.uniform(0.005, 0.02))))
-    if rng.random() < 0.3:
-        height, width = (side * rng.uniform(0.15, 0.45, 2)).astype(int)
-        top, left = rng.integers(0, side - height), rng.integers(0, side - width)
-        crop[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    if drawn.blur:
+        crop = np.array(PIL.Image.fromarray(crop).filter(GaussianBlur(drawn.blur)))
+    top, left, height, width = drawn.cover
+    crop[top : top + height, left : left + width] = drawn.paint
     return crop
 
 
-def mix(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Mix about `share` (0..1) of the (B, 3, S, S) uint8 pixels, each with another of the batch; same shape and dtype.
+def mix(pixels: Tensor, drawn: Mixing) -> Tensor:
+    """Mix (B, 3, S, S) uint8 pixels with each other; same shape and dtype. Faces are aligned, so they look like faces.
 
-    Half of the mixed ones are blended, in any proportion (Zhang et al. 2018, "mixup"). The others are cut along a soft
-    line in any direction. Faces are aligned, so the results look like faces.
+    drawn: see `draw_mixing`.
     """
-    count, side = len(pixels), pixels.shape[-1]
-    angle, offset = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(-0.25, 0.25, (count, 1, 1))
+    side = pixels.shape[-1]
+    angle, offset, even = (part[:, None, None] for part in (drawn.angle, drawn.offset, drawn.kept))
     y, x = np.mgrid[-0.5 : 0.5 : side * 1j, -0.5 : 0.5 : side * 1j]
     cut = np.clip((x * np.cos(angle) + y * np.sin(angle) - offset) / SOFT_EDGE + 0.5, 0, 1)  # (B, S, S)
-    kept = np.where(rng.random((count, 1, 1)) < 0.5, rng.random((count, 1, 1)), cut)
-    kept[rng.random(count) >= share] = 1
-    first, second = pixels.numpy(), pixels.numpy()[rng.permutation(count)]  # NumPy, because torch would start threads
+    kept = np.where(np.isnan(even), cut, even)
+    first, second = pixels.numpy(), pixels.numpy()[drawn.other]  # NumPy, because torch would start threads
     mixed = second + kept[:, None].astype(np.float32) * (first.astype(np.float32) - second)
     return torch.from_numpy(np.rint(mixed).astype(np.uint8))
 
@@ -146,6 +168,11 @@ def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
     picture = PIL.Image.fromarray(image)
     part = picture.resize((size, size), Resampling.BILINEAR, box=(left, top, left + across, top + down))
     return np.asarray(part.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+
+
+def read_crop(path: Path) -> Image | None:
+    """Return a stored crop, (128, 128, 3) uint8. A photo that cannot be used gives None and a warning."""
+    return _read(path, lambda image: aligned_crop(image, STORED_SIZE))
 
 
 def _read(path: Path, prepare: Callable[[Image], Image]) -> Image | None:
@@ -176,16 +203,20 @@ def training_batches(views: Views, paths: Sequence[Path], batches: Sequence[Batc
 
     def load(batch: Batch) -> Pixels:
         pixels, positions = _stack({int(i): views.train(paths[i], epoch, int(i)) for i in batch})
-        if views.mix and len(positions):
-            pixels = mix(pixels, views.mix, np.random.default_rng((views.seed, views.number(epoch), *positions)))
-        return pixels, positions
+        drawn = views.draw_mixing(epoch, positions)
+        return pixels if drawn is None else mix(pixels, drawn), positions
 
+    return done_ahead(load, batches)
+
+
+def done_ahead(work: Callable[[Batch], T], batches: Sequence[Batch]) -> Iterator[T]:
+    """Yield `work` of each batch in order, done ahead in threads."""
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         waiting = iter(batches)
-        running = [pool.submit(load, batch) for batch in islice(waiting, READ_AHEAD)]
+        running = [pool.submit(work, batch) for batch in islice(waiting, READ_AHEAD)]
         while running:
             done = running.pop(0).result()
-            running += [pool.submit(load, batch) for batch in islice(waiting, 1)]
+            running += [pool.submit(work, batch) for batch in islice(waiting, 1)]
             yield done
 
 

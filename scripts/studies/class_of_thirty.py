@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.datasets.augmentation import STORED_SIZE
+from facerec.datasets.drawn import STORED_SIZE
 from facerec.datasets.prepare import align_folder
 from facerec.evaluation.identification import Searches, decided, gallery_threshold, search_all
 from facerec.faces.mtcnn import MTCNNDetector

@@ -23,6 +23,7 @@ from facerec.datasets.augmentation import (
     training_batches,
     warp,
 )
+from facerec.datasets.drawn import draw_mixing
 from facerec.datasets.photo_sets import PhotoSet, read_photos
 from facerec.training.feed import scale_pixels
 
@@ -247,7 +248,7 @@ def test_pictures_of_any_shape_become_squares(tmp_path: Path) -> None:
 def mixed(share: float, seed: int = 0, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     """Flat crops, each of one grey value of its own, and what becomes of them."""
     crops = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 3, 32, 32) * 6
-    return crops, mix(crops, share, np.random.default_rng(seed))
+    return crops, mix(crops, draw_mixing(count, share, np.random.default_rng(seed)))
 
 
 def test_mixing_blends_crops_or_cuts_them_along_a_soft_line() -> None:
