@@ -91,6 +91,7 @@ PATH = FilePath()  # to write to, or one of several photos: those that are there
 PHOTO = FilePath(require_photo)
 FOLDER = FilePath(require_folder)
 FILE = FilePath(_require_file)
+FOLDER_NAME = ModelName(lambda name: require_folder(Path(name)))
 GALLERY = FilePath(require_gallery)
 MODEL = ModelName(model_path)
 MODEL_OR_BACKBONE = ModelName(model_path, NAMES)

@@ -35,6 +35,8 @@ OFFERED = {  # completions of options that take other values as well
     "loss": some(LOSSES),
     "attribute": some((), or_file=True),
     "teacher": some(("default",), or_file=True),
+    "unlabelled": some((), or_file=True),
+    "oversample": some((), or_file=True),
 }
 
 
@@ -42,6 +44,8 @@ FILES = {  # types of options that name files
     "init": path_types.file_or("imagenet", "random", "default"),
     "attribute": path_types.file_or(),
     "teacher": path_types.file_or("default"),
+    "unlabelled": path_types.FOLDER_NAME,
+    "oversample": path_types.file_or(),
 }
 
 
@@ -128,8 +132,8 @@ def train(
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings, chosen = _settings(given, config, output if resume else None)
     from facerec.datasets.photo_sets import read_photos
-    from facerec.datasets.prepare import align_folder
     from facerec.datasets.splits import split_people
+    from facerec.training.fit import align_photos
     from facerec.training.plan import plan_run
     from facerec.training.train import train as fine_tune
 
@@ -144,7 +148,7 @@ def train(
         split_people(read_photos(folder.resolve()), splits, plan.settings.seed)  # raises before the crops are made
         looks = {"detector": detector, "min_face_size": min_face_size, "min_confidence": min_confidence}
         finder = detector_options.make_detector(False, **looks, crop_size=128)
-        folder, failures = align_folder(folder, output / "crops", finder, _bar)
+        folder, plan, failures = align_photos(folder, output, plan, finder, _bar)
         for failure in failures:
             common.warn(failure)
     with _Bar() as bar:

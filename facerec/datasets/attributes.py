@@ -35,12 +35,8 @@ class Attribute:
 
         DataError if the file has no line for some of them. otherwise: the second remedy in that message.
         """
-        keys = self._keys(photos)
-        names = names_of(keys, self.table) if self.of == PHOTO else {}
-        if said := say_endings(self.path, names):
-            log.warning("%s", said)
-        found = [self.table.get(names.get(key, key)) for key in keys]
-        missing = sorted({key for key, value in zip(keys, found, strict=True) if value is None})
+        found = self.find(photos)
+        missing = sorted({key for key, value in zip(self._keys(photos), found, strict=True) if value is None})
         if missing:
             used = "is used" if len(missing) == 1 else "are used"
             raise DataError(
@@ -48,6 +44,14 @@ class Attribute:
                 f"the first {missing[0]}; add a line for each, or {otherwise}"
             )
         return [value for value in found if value is not None]
+
+    def find(self, photos: Sequence[str]) -> list[str | None]:
+        """Return the value of each of the photos, as `values`; None where the file has no line for it."""
+        keys = self._keys(photos)
+        names = names_of(keys, self.table) if self.of == PHOTO else {}
+        if said := say_endings(self.path, names):
+            log.warning("%s", said)
+        return [self.table.get(names.get(key, key)) for key in keys]
 
     def strays(self, photos: Sequence[str]) -> list[str]:
         """Return the names in the file that mean none of these photos, or nobody on them."""

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from facerec.datasets.photo_names import names_of, say_endings
 from facerec.datasets.text_files import read_list
 from facerec.errors import DataError, ImageError
-from facerec.photos.folders import identity_folders, photo_hash
+from facerec.photos.folders import find_photos, identity_folders, photo_hash
 from facerec.text import printable, same_form
 
 log = logging.getLogger(__name__)
 
+NOBODY = -1
+"""The label of a photo that has none."""
 NO_CONTENT = hashlib.sha256().hexdigest()
 """The hash of a file that cannot be read: that of no bytes."""
 
@@ -27,7 +29,8 @@ class PhotoSet:
     """N photos of people or of classes.
 
     root: the folder of the people's or classes' folders. names: of these folders. paths: of the N photos. labels: (N,)
-    int64, the place of each photo's person or class in `names`.
+    int64, the place of each photo's person or class in `names`, or NOBODY. A path may stand there several times: an
+    epoch shows the photo as often.
     """
 
     root: Path
@@ -40,7 +43,11 @@ class PhotoSet:
 
     def keys(self) -> list[str]:
         """Return folder/person/file for every photo, the form in which a teacher's file names photos."""
-        return [f"{self.root.name}/{path.relative_to(self.root).as_posix()}" for path in self.paths]
+        return [f"{self.root.name}/{name}" for name in self.within()]
+
+    def within(self) -> list[str]:
+        """Return person/file for every photo."""
+        return [path.relative_to(self.root).as_posix() for path in self.paths]
 
     def hashes(self) -> list[str]:
         """Return the SHA-256 of every file's content, in hex; NO_CONTENT for a file that cannot be read."""
@@ -96,6 +103,20 @@ def read_photos(folder: Path, exclude: Path | None = None) -> PhotoSet:
     if not len(photos):
         raise DataError(f"{printable(folder)}: {exclude} leaves no photo of it; shorten the list")
     return photos.only([photos.names[label] for label in np.unique(photos.labels)])
+
+
+def read_unlabelled(folder: Path) -> PhotoSet:
+    """Return all photos in `folder` and below, of nobody in particular. DataError if there are none."""
+    root = folder.resolve()
+    paths = find_photos(root)
+    if not paths:
+        raise DataError(f"{printable(folder)}: holds no photos; give another folder")
+    return PhotoSet(root, (), tuple(paths), np.full(len(paths), NOBODY, np.int64))
+
+
+def no_photos() -> PhotoSet:
+    """Return an empty set."""
+    return _photo_set(Path(), {})
 
 
 def _warn_of_unknown(path: Path, listed: set[str], known: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from facerec.errors import DataError, ImageError
@@ -18,9 +18,13 @@ _MARK = f"{OWN}crops"  # an empty file that marks a folder of crops made by `ali
 
 
 def align_folder(
-    folder: Path, output: Path, detector: Detector, watch: Callable[[Detected, int], Detected] = lambda i, _: i
+    folder: Path,
+    output: Path,
+    detector: Detector,
+    watch: Callable[[Detected, int], Detected] = lambda i, _: i,
+    photos: Sequence[Path] | None = None,
 ) -> tuple[Path, list[str]]:
-    """Detect and align the photos in the identity folders of `folder`, for training.
+    """Detect and align `photos` below `folder`, or all in its identity folders, for training.
 
     The main face of each photo becomes output/FOLDER/PERSON/NAME.png. A crop newer than its photo is kept; a crop
     whose photo is gone is deleted. detector: must cut 128x128 crops. watch: passes on the photos as they are done, and
@@ -28,7 +32,8 @@ def align_folder(
     not be used. DataError if output/FOLDER holds files that this function did not make, or the photos themselves.
     """
     source, target = folder.resolve(), output.resolve() / folder.resolve().name
-    photos = [path for paths in identity_folders(source).values() for path in paths]
+    if photos is None:
+        photos = [path for paths in identity_folders(source).values() for path in paths]
     _claim(target, source)
     crops = {path: target / path.relative_to(source).with_name(_crop_name(path)) for path in photos}
     for stale in set(target.glob("**/*.png")) - {crop for path, crop in crops.items() if _is_newer(crop, path)}:

@@ -63,7 +63,7 @@ def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> t
             f"{photos.root}: holds one class, {', '.join(photos.names)}; give a folder for each of two or more"
         )
     if validation is not None:
-        _require_unseen(photos, validation)
+        require_unseen(photos, validation)
         return photos, _same_classes(validation, photos.names)
     rng = np.random.default_rng(seed)
     held_back: list[NDArray[np.int64]] = []
@@ -78,7 +78,7 @@ def split_classes(photos: PhotoSet, validation: PhotoSet | None, seed: int) -> t
     return photos.take(np.setdiff1d(np.arange(len(photos)), chosen)), photos.take(chosen)
 
 
-def _require_unseen(train: PhotoSet, validation: PhotoSet) -> None:
+def require_unseen(train: PhotoSet, validation: PhotoSet) -> None:
     """Raise DataError if a photo's content is in both sets, whatever its name."""
     trained = set(train.hashes()) - {NO_CONTENT}
     for path, content in zip(validation.paths, validation.hashes(), strict=True):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from facerec.datasets.augmentation import STORED_SIZE
+from facerec.datasets.drawn import STORED_SIZE
 from facerec.errors import ConfigError
 from facerec.models.network import CLASSIFY, FLAT, METRIC
 from facerec.training.losses import LossPlan
@@ -13,7 +13,7 @@ from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 
 LEAST = {"people_per_batch": 2, "photos_per_person": 1, "embedding_dim": 1, "batch_size": 2, "epochs": 1}
 LEAST |= {"step_epochs": 1, "seed": 0, "views": 0, "memory": 0, "early_stopping": 0, "kept_stages": 0}
-LEAST |= {"accumulate": 1, "head_layers": 1, "unfreeze_epochs": 1, "limit_people": 2}
+LEAST |= {"epoch_batches": 0, "accumulate": 1, "head_layers": 1, "unfreeze_epochs": 1, "limit_people": 2}
 MOST = {"embedding_dim": 65536, "memory": 10**6, "head_layers": 16, "views": 1000, "cache_gb": 10**6}
 MOST |= {"train_size": 2048, "input_size": 2048}
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,7 @@ def check_values(settings: TrainSettings) -> None:
         _require(settings, name, "from 0 to below 1", lambda x: 0 <= x < 1)
     _require(settings, "mix", "from 0 to 1", lambda x: 0 <= x <= 1)
     _require(settings, "stage_decay", "above 0 and at most 1", lambda x: 0 < x <= 1)
+    _require(settings, "unlabelled_share", "above 0 and below 1", lambda x: 0 < x < 1)
     for name, value in MOST.items():
         _require(settings, name, f"at most {value}", lambda x, high=value: x <= high)
     _require(settings, "seed", "below 2^63", lambda x: x < 2**63)
@@ -60,6 +61,8 @@ def check_combinations(settings: TrainSettings, loss: LossPlan) -> None:
         raise ConfigError(f"`input_size={STORED_SIZE}` is the size of stored crops, which have a margin; give another")
     _check_loss(settings, loss)
     _check_mix(settings, loss)
+    if settings.unlabelled and not settings.teacher:
+        raise ConfigError("photos without labels need a `teacher` to say what they show; or leave `unlabelled` out")
 
 
 def _check_loss(settings: TrainSettings, loss: LossPlan) -> None:

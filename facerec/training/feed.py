@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ class Feed:
         self._network, self._task = network, task
         self._size, self._autocast, self._cache_gb = plan.train_size, plan.bf16, plan.settings.cache_gb
         self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # then every view is decoded anyway
+        self._paths = (*task.train.paths, *task.unlabelled.paths)
+        self._labels = np.concatenate([task.train.labels, task.unlabelled.labels])
+        self._views = partial(training_batches, task.views, self._paths)
         self._train_store: RowStore | None = None
         self._still_store: RowStore | None = None
 
@@ -56,9 +60,10 @@ class Feed:
         if not count or not self._cache_gb:
             return
         views = self._task.views
-        self._still_store = self._store(self._task.validation, 2, views.faces, views.size)
+        self._still_store = self._store([self._task.validation], 2, views.faces, views.size)
         if views.count and not self._needs_pixels:
-            self._train_store = self._store(self._task.train, views.count, views, self._size, self._autocast)
+            shown = [self._task.train, self._task.unlabelled]
+            self._train_store = self._store(shown, views.count, views, self._size, self._autocast)
 
     def close(self) -> None:
         """Close the stores, so that other processes can use them."""
@@ -70,17 +75,17 @@ class Feed:
     def train(self, batches: Sequence[Batch], epoch: int) -> Iterator[Given]:
         """This process's shares of the batches, in the views of an epoch.
 
-        Raises DataError when fewer than two photos of a share can be read.
+        Raises DataError when fewer than two labelled photos of a share can be read.
         """
-        photos, store = self._task.train, self._train_store
-        first = self._task.views.number(epoch) * len(photos) if store else 0
+        train, store = self._task.train, self._train_store
+        first = self._task.views.number(epoch) * len(self._paths) if store else 0
         shares = [own_share(batch) for batch in batches]
         absent = [share[~store.has(first + share)] for share in shares] if store else shares
-        fresh = training_batches(self._task.views, photos.paths, absent, epoch)
+        fresh = self._views(absent, epoch)
         for share, pixels in zip(shares, fresh, strict=True):
             given = self._given(share, pixels, store, first, self._size, self._autocast)
-            if len(given.positions) < 2:  # the head's BatchNorm needs two
-                raise DataError(f"{photos.root}: fewer than two photos of a batch can be read; check the folder")
+            if np.count_nonzero(given.positions < len(train)) < 2:  # the head's BatchNorm needs two
+                raise DataError(f"{train.root}: fewer than two photos of a batch can be read; check the folder")
             yield given
         if store is not None and len(shares):
             self._keep_the_rest(store, first, np.concatenate(shares), epoch)
@@ -88,11 +93,10 @@ class Feed:
 
     def _keep_the_rest(self, store: RowStore, first: int, shown: Batch, epoch: int) -> None:
         """Also keep the photos of people `shown` that no batch held; the next epoch's batches hold others of them."""
-        photos = self._task.train
-        positions = np.flatnonzero(np.isin(photos.labels, photos.labels[shown]))
+        positions = np.flatnonzero(np.isin(self._labels, self._labels[shown]))
         positions = own_share(positions[store.lacks(first + positions)])
         batches = [positions[i : i + STILL_BATCH] for i in range(0, len(positions), STILL_BATCH)]
-        for pixels, readable in training_batches(self._task.views, photos.paths, batches, epoch):
+        for pixels, readable in self._views(batches, epoch):
             if len(readable):
                 store.put(first + readable, self._prefix(pixels, self._size, self._autocast))
 
@@ -136,9 +140,10 @@ class Feed:
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             return self._network.prefix(scale_pixels(pixels.to(device), size), self.count)
 
-    def _store(self, photos: PhotoSet, views: int, *facts: object) -> RowStore:
-        key = store_key(self._network, self.count, photos.hashes(), *facts)
-        return RowStore(key, views * len(photos), self._cache_gb)
+    def _store(self, photos: Sequence[PhotoSet], views: int, *facts: object) -> RowStore:
+        hashes = [content for part in photos for content in part.hashes()]
+        key = store_key(self._network, self.count, hashes, *facts)
+        return RowStore(key, views * len(hashes), self._cache_gb)
 
 
 def still_shares(count: int) -> list[Batch]:

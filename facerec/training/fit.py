@@ -1,16 +1,19 @@
 """`facerec.train`: fine-tuning on a folder of photos, from Python, in one call."""
 
+import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facerec.datasets.prepare import align_folder
+from facerec.datasets.photo_sets import read_unlabelled
+from facerec.datasets.prepare import Detected, align_folder
 from facerec.faces.detector import Detector, usable_detector
 from facerec.faces.settings import DetectorSettings
 from facerec.models.card import ModelCard
 from facerec.models.network import METRIC
 from facerec.settings import build_settings, path_setting
-from facerec.training.plan import plan_run
+from facerec.training.plan import TrainPlan, plan_run
 from facerec.training.settings import TrainSettings
 from facerec.training.train import train as fine_tune
 
@@ -53,7 +56,27 @@ def train(
     paths = {name: None if path is None else path_setting(path, name) for name, path in lists.items()}
     plan = plan_run(output, chosen, chosen=settings.keys(), resume=resume, **paths)
     if plan.settings.mode == METRIC and not aligned:
-        folder, failures = align_folder(folder, output / "crops", usable_detector(detector, 128))
+        folder, plan, failures = align_photos(folder, output, plan, usable_detector(detector, 128))
         for failure in failures:
             log.warning("%s", failure)
     return fine_tune(folder, output, plan, resume=resume)
+
+
+def align_photos(
+    folder: Path,
+    output: Path,
+    plan: TrainPlan,
+    detector: Detector,
+    watch: Callable[[Detected, int], Detected] = lambda photos, _: photos,
+) -> tuple[Path, TrainPlan, list[str]]:
+    """Align all photos of a run, those without labels too, into its folder `output`.
+
+    Returns the folder of people to train on, the plan with the crops without labels, and one line for every photo that
+    could not be used. detector, watch, and what is raised: see `align_folder`.
+    """
+    people, failures = align_folder(folder, output / "crops", detector, watch)
+    if len(plan.unlabelled):
+        root, paths = plan.unlabelled.root, plan.unlabelled.paths
+        crops, more = align_folder(root, output / "unlabelled", detector, watch, paths)
+        plan, failures = dataclasses.replace(plan, unlabelled=read_unlabelled(crops)), failures + more
+    return people, plan, failures

@@ -10,12 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from facerec.datasets.photo_sets import NOBODY
 from facerec.errors import DataError, TrainingError
 from facerec.inference.loading import load_embedder
 from facerec.models.checkpoint import load_module, load_state, save_state
 from facerec.models.network import METRIC, Network
 from facerec.training import distributed
-from facerec.training.distillation import LiveTeacher, StoredTeacher, Teacher, TeacherLoss, TeacherSource
+from facerec.training.distillation import (
+    LiveTeacher,
+    StoredTeacher,
+    Teacher,
+    TeacherLoss,
+    TeacherSource,
+)
 from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.freezing import freeze, frozen_prefix, parameter_groups
 from facerec.training.initialisation import start_network
@@ -34,7 +41,7 @@ class Learner:
         torch.manual_seed(plan.settings.seed)
         self.plan, self.task = plan, task
         self.device = distributed.own_device()
-        self.labels = torch.from_numpy(task.train.labels)
+        self.labels = torch.from_numpy(np.concatenate([task.train.labels, task.unlabelled.labels]))
         self.network = start_network(plan, task.classes, task.second)
         self.objective = Objective(plan.loss, len(task.train.names)).to(self.device)
         self.teachers = [load_teacher(source, task, plan.bf16) for source in plan.teachers]
@@ -94,14 +101,16 @@ class Learner:
             logits = self.network.attribute(features)  # (b, A)
         outputs, labels = distributed.gather_rows(outputs), self._gathered_labels(given)
         distributed.seed_step(*place, own=False)  # mining
-        losses = {f"{name.replace('-', '_')}_loss": part for name, part in self.objective(outputs, labels).items()}
+        known = labels != NOBODY
+        terms = self.objective(outputs[known], labels[known])
+        losses = {f"{name.replace('-', '_')}_loss": part for name, part in terms.items()}
         weights = dict(zip(losses, self.objective.weights.values(), strict=True))
         if self.teachers:
             losses["teacher_loss"] = self._teacher_loss(given, features, outputs)
             weights["teacher_loss"] = settings.teacher_weight
-        facts = self.task.facts(outputs.detach(), labels)
+        facts = self.task.facts(outputs.detach()[known], labels[known])
         if self.task.second is not None:
-            losses["attribute_loss"], right = self._attribute_loss(given, logits, self.task.second)
+            losses["attribute_loss"], right = self._attribute_loss(given, logits, known, self.task.second)
             weights["attribute_loss"], facts["attribute_accuracy"] = settings.attribute_weight, right
         loss = torch.stack([weights[name] * part for name, part in losses.items()]).sum()
         if not torch.isfinite(loss):
@@ -116,10 +125,14 @@ class Learner:
     def _gathered_labels(self, given: Given) -> Tensor:
         return distributed.gather_rows(self.labels[given.positions].to(self.device))
 
-    def _attribute_loss(self, given: Given, logits: Tensor, second: SecondTask) -> tuple[Tensor, float]:
-        """Cross-entropy of (b, A) logits, gathered over the processes, and the share of right answers."""
-        values = distributed.gather_rows(torch.from_numpy(second.train[given.positions]).to(self.device))
-        logits = distributed.gather_rows(logits)
+    def _attribute_loss(self, given: Given, logits: Tensor, known: Tensor, second: SecondTask) -> tuple[Tensor, float]:
+        """Cross-entropy of (b, A) logits, gathered over the processes, and the share of right answers.
+
+        known: (B,) which photos of all processes have labels; the others have no attribute.
+        """
+        own = given.positions[given.positions < len(second.train)]
+        values = distributed.gather_rows(torch.from_numpy(second.train[own]).to(self.device))
+        logits = distributed.gather_rows(logits)[known]
         return F.cross_entropy(logits, values), (logits.argmax(1) == values).float().mean().item()
 
     def _teacher_loss(self, given: Given, features: Tensor, outputs: Tensor) -> Tensor:
@@ -208,6 +221,6 @@ class Learner:
 def load_teacher(source: TeacherSource, task: Task, bf16: bool) -> Teacher:
     """A teacher's stored embeddings of the training photos, or a network to run on them, in bfloat16 or not."""
     if source.stored:
-        return StoredTeacher(source.path, task.train.keys())
+        return StoredTeacher(source.path, [*task.train.keys(), *task.unlabelled.keys()])
     embedder = load_embedder(source.name, bf16=bf16)
     return LiveTeacher(embedder.embed, embedder.card.embedding_dim, embedder.card.input_size)

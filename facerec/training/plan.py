@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from facerec.datasets.attributes import Attribute, read_attribute
+from facerec.datasets.photo_sets import PhotoSet, no_photos, read_unlabelled
+from facerec.datasets.repeats import read_repeats
 from facerec.errors import ConfigError
 from facerec.extras import install
 from facerec.models.backbones import find_backbone
@@ -62,7 +64,8 @@ class TrainPlan:
     input_size: side of the pixels the network sees. train_size: side of the pixels it is trained on.
     dropped_blocks: residual blocks that are left out, in the order of computation.
     loss, teacher_terms: the parsed losses. teachers: who gives embeddings of the photos.
-    attribute: the file of the second task, read; None without one.
+    unlabelled: the photos that only the teachers label, as many as there are.
+    attribute: the file of the second task, read; None without one. repeats: how often photos are shown, likewise.
     freezing, schedule: which stages train in which epoch, and how fast.
     bf16: whether this machine computes in bfloat16.
     batch: how many people and photos a batch has.
@@ -78,7 +81,9 @@ class TrainPlan:
     loss: LossPlan
     teacher_terms: Mapping[str, float]
     teachers: tuple[TeacherSource, ...]
+    unlabelled: PhotoSet
     attribute: Attribute | None
+    repeats: Attribute | None
     freezing: Freezing
     schedule: Schedule
     bf16: bool
@@ -139,7 +144,9 @@ def make_plan(settings: TrainSettings, *, chosen: Collection[str] | None = None,
         loss=loss,
         teacher_terms=teacher_terms,
         teachers=teachers,
+        unlabelled=read_unlabelled(Path(settings.unlabelled)) if settings.unlabelled else no_photos(),
         attribute=read_attribute(Path(settings.attribute)) if settings.attribute else None,
+        repeats=read_repeats(Path(settings.oversample)) if settings.oversample else None,
         freezing=_plan_freezing(settings, tuple(name for name, _ in outline.named_stages())),
         schedule=Schedule(settings.schedule, settings.epochs, settings.step_epochs, settings.warmup),
         bf16=use_bf16(settings.precision, own_device()),

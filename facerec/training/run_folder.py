@@ -43,8 +43,8 @@ def describe_run(
     return {
         "settings": _as_json(settings),
         "teachers": {teacher.name: _fingerprint(teacher.path) for teacher in teachers},
-        "train": _describe_photos(train, settings.mode),
-        "validation": _describe_photos(validation, settings.mode),
+        "train": _describe_labelled(train, settings.mode),
+        "validation": _describe_labelled(validation, settings.mode),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "processes": process_count(),
@@ -61,13 +61,14 @@ def _fingerprint(path: Path) -> str:
     return read_card(path / "model.json").fingerprint if path.is_dir() else photo_hash(path)[:16]
 
 
-def _describe_photos(photos: PhotoSet, mode: str) -> dict[str, Any]:
-    return {
-        "folder": photos.root.name,
-        "classes" if mode == "classify" else "people": len(photos.names),
-        "photos": len(photos),
-        "fingerprint": photos.fingerprint(),
-    }
+def _describe_labelled(photos: PhotoSet, mode: str) -> dict[str, Any]:
+    kind = "classes" if mode == "classify" else "people"
+    return {"folder": photos.root.name, kind: len(photos.names), **describe_photos(photos)}
+
+
+def describe_photos(photos: PhotoSet) -> dict[str, Any]:
+    """What run.json says of any photos: their folder's name, their number and a fingerprint of their content."""
+    return {"folder": photos.root.name, "photos": len(photos), "fingerprint": photos.fingerprint()}
 
 
 def require_free(output: Path, resume: bool) -> None:

@@ -103,6 +103,12 @@ class TrainSettings:
         "What is imitated, terms joined by +: cosine, mse, relational, direct.",
     )
     teacher_weight: float = setting(1.0, "Weight of the teachers' mean loss; `loss` has weight 1.")
+    unlabelled: str = setting(
+        "",
+        "A folder of more photos, of anybody. They come beside the others in every batch, and only the teacher says "
+        "what they show: needs a teacher that is run.",
+    )
+    unlabelled_share: float = setting(0.25, "Share of a batch that is `unlabelled`, above 0 and below 1.")
 
     # ---- how it is shown the photos
     people_per_batch: int | None = setting(
@@ -112,6 +118,11 @@ class TrainSettings:
     )
     photos_per_person: int = setting(4, "K: photos of each person in a batch; people with fewer photos are left out.")
     batch_size: int = setting(64, "Photos per batch, for losses that do not compare photos.")
+    oversample: str = setting(
+        "",
+        "A CSV `photo,times` or `person,times` (photos as person/file): how often an epoch shows a photo, each time in "
+        "another view. Photos that it does not name are shown once.",
+    )
     train_size: int = setting(
         0,
         "Side of training photos in pixels: 80 costs half as much as 112. Validation uses `input_size`. 0: the same.",
@@ -136,7 +147,10 @@ class TrainSettings:
     )
 
     # ---- how it is optimised
-    epochs: int = setting(10, "Passes over the training photos.")
+    epochs: int = setting(10, "Passes over the training photos, unless `epoch_batches` makes them shorter.")
+    epoch_batches: int = setting(
+        0, "How many batches an epoch has at most, so that large folders are validated more often; 0: no limit."
+    )
     early_stopping: int = setting(0, "Stop after so many epochs without a better validation score; 0: never.")
     optimizer: str = setting("adamw", "The optimiser. sgd has momentum 0.9.", ("adam", "adamw", "sgd", "adagrad"))
     lr: float = setting(3e-4, "Learning rate of the backbone's last stage.")

@@ -1,7 +1,7 @@
 """The two tasks, people and classes: their photos and batches, how a network is judged, and what its card says."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -15,9 +15,10 @@ from torch import Tensor
 from facerec import metrics
 from facerec.datasets.attributes import Attribute
 from facerec.datasets.augmentation import Views
-from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
+from facerec.datasets.batches import Batch, beside_unlabelled, identity_batches, shuffled_batches
 from facerec.datasets.photo_sets import PhotoSet, read_photos
-from facerec.datasets.splits import limit_names, split_classes, split_people
+from facerec.datasets.repeats import copies_of, repeat_photos
+from facerec.datasets.splits import limit_names, require_unseen, split_classes, split_people
 from facerec.errors import DataError
 from facerec.faces.aligned import require_crops_in
 from facerec.models.network import METRIC
@@ -36,10 +37,12 @@ class Task(Protocol):
 
     score: the key of `measure` that compares epochs; larger is better. classes: the names of the logits.
     batch: the plan's batch shape, with no more people than there are. second: the second task, if there is one.
+    unlabelled: photos without labels; their positions come after those of `train`.
     """
 
     batch: BatchShape
     train: PhotoSet
+    unlabelled: PhotoSet
     validation: PhotoSet
     views: Views
     score: str
@@ -70,6 +73,8 @@ def read_task(folder: Path, plan: TrainPlan) -> Task:
     `split_people`. plan.validation: photos of the classes to validate on, see `split_classes`.
     """
     task = _people_task(folder, plan) if plan.settings.mode == METRIC else _class_task(folder, plan)
+    if len(task.unlabelled):
+        require_unseen(task.unlabelled, task.validation)
     if plan.attribute is not None:
         task.second = find_second(plan.attribute, task.train, task.validation)
     return task
@@ -77,7 +82,8 @@ def read_task(folder: Path, plan: TrainPlan) -> Task:
 
 def _people_task(folder: Path, plan: TrainPlan) -> "PeopleTask":
     photos = read_photos(folder, plan.exclude)
-    require_crops_in(photos.paths)
+    for paths in (photos.paths, plan.unlabelled.paths):
+        require_crops_in(paths)
     return PeopleTask(plan, *split_people(photos, plan.splits, plan.settings.seed))
 
 
@@ -100,16 +106,22 @@ class PeopleTask:
 
     def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
         count, self._seed, self._margin = plan.settings.limit_people, plan.settings.seed, plan.settings.margin
-        self.train = limit_names(train, count, self._seed) if count else train
+        limited = limit_names(train, count, self._seed) if count else train
+        self.train, self.unlabelled = repeat_photos(limited, plan.unlabelled, plan.repeats)
         self.validation = validation
+        self._copies, self._spread = copies_of(self.train.paths), _spread(plan, self.train, self.unlabelled)
         self.views = _views(plan)
         self.batch = plan.batch.settled(self.train.labels)
 
     def batches(self, epoch: int) -> list[Batch]:
         """P x K batches for losses that compare photos, else of anybody's photos; a small folder makes one batch."""
         if self.batch.people is not None:
-            return identity_batches(self.train.labels, self.batch.people, self.batch.photos, self._seed, epoch)
-        return _batches_of_any(self.train, self.batch, self._seed, epoch)
+            labelled = identity_batches(
+                self.train.labels, self.batch.people, self.batch.photos, self._seed, epoch, self._copies
+            )
+        else:
+            labelled = _batches_of_any(self.train, self.batch, self._seed, epoch)
+        return self._spread(labelled, epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -171,14 +183,15 @@ class ClassTask:
     second: "SecondTask | None" = None
 
     def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
-        self.train, self.validation = train, validation
-        self.classes = train.names
+        self.train, self.unlabelled = repeat_photos(train, plan.unlabelled, plan.repeats)
+        self.validation, self.classes = validation, train.names
+        self._spread = _spread(plan, self.train, self.unlabelled)
         self.views = _views(plan)
         self.batch, self._seed = plan.batch, plan.settings.seed
 
     def batches(self, epoch: int) -> list[Batch]:
         """Batches of photos of any class; a small folder makes one batch."""
-        return _batches_of_any(self.train, self.batch, self._seed, epoch)
+        return self._spread(_batches_of_any(self.train, self.batch, self._seed, epoch), epoch)
 
     def facts(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """See Task."""
@@ -220,7 +233,7 @@ class SecondTask:
 def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> SecondTask:
     """The second task on a task's photos; raises DataError where the attribute cannot be learned or judged."""
     path = attribute.path
-    told = attribute.values([*_within(train), *_within(validation)])  # at once: a name means one photo of both sets
+    told = attribute.values([*train.within(), *validation.within()])  # at once: a name means one photo of both sets
     values, others = told[: len(train)], told[len(train) :]
     classes = sorted(set(values))
     if len(classes) < 2:
@@ -233,11 +246,6 @@ def find_second(attribute: Attribute, train: PhotoSet, validation: PhotoSet) -> 
     places = {value: place for place, value in enumerate(classes)}
     labels = (np.array([places[value] for value in own], np.int64) for own in (values, others))
     return SecondTask(attribute.name, tuple(classes), *labels)
-
-
-def _within(photos: PhotoSet) -> Sequence[str]:
-    """person/file of every photo."""
-    return [path.relative_to(photos.root).as_posix() for path in photos.paths]
 
 
 def _of_attribute(entry: Entry) -> dict[str, Any]:
@@ -258,6 +266,17 @@ def _class_measures(rows: Rows, labels: Labels, prefix: str) -> dict[str, float]
 
 def _batches_of_any(photos: PhotoSet, batch: BatchShape, seed: int, epoch: int) -> list[Batch]:
     return shuffled_batches(len(photos), min(batch.photos, len(photos)), seed, epoch)
+
+
+def _spread(plan: TrainPlan, train: PhotoSet, unlabelled: PhotoSet) -> Callable[[list[Batch], int], list[Batch]]:
+    """(batches, epoch) -> as many of the batches as an epoch may have, with unlabelled photos among theirs."""
+    s = plan.settings
+
+    def spread(batches: list[Batch], epoch: int) -> list[Batch]:
+        shown = batches[: s.epoch_batches or None]
+        return beside_unlabelled(shown, len(train), len(unlabelled), s.unlabelled_share, s.seed, epoch)
+
+    return spread
 
 
 def _views(plan: TrainPlan) -> Views:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from facerec.datasets.batches import Batch
+from facerec.datasets.photo_sets import NOBODY
 from facerec.errors import TrainingError
 from facerec.models.card import ModelCard
 from facerec.models.checkpoint import describe, load_model, save_model
@@ -32,6 +33,7 @@ from facerec.training.plan import TrainPlan
 from facerec.training.run_folder import (
     CHECKPOINT,
     Entry,
+    describe_photos,
     describe_run,
     hold_folder,
     plot_history,
@@ -193,6 +195,8 @@ def _record(plan: TrainPlan, task: Task) -> dict[str, Any]:
     if task.batch.people is not None:
         settings = dataclasses.replace(settings, people_per_batch=task.batch.people)
     record = describe_run(settings, plan.teachers, task.train, task.validation)
+    if len(task.unlabelled):
+        record["train"]["unlabelled"] = describe_photos(task.unlabelled)
     if task.second is not None:
         for part, labels in (("train", task.second.train), ("validation", task.second.validation)):
             record[part]["attribute"] = task.second.describe(labels)
@@ -247,6 +251,9 @@ def _tell_plan(run: Run) -> None:
             "batches of %d people x %d photos instead of %d x %d: no more people have %d training photos",
             *(used.people, used.photos, usual.people, usual.photos, usual.photos),
         )
+    if len(run.task.unlabelled):
+        count = int((run.learner.labels[run.task.batches(0)[0]] == NOBODY).sum())
+        log.info("%d photos of a batch have no label, out of %d", count, len(run.task.unlabelled))
     if network.dropped_blocks:
         before = plan.start.card.dropped_blocks if plan.start else []
         since = f"; {plan.settings.init}, which it starts from, is without {', '.join(before)}" if before else ""

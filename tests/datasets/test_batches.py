@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_oracles import most_batches
 
-from facerec.datasets.batches import Batch, identity_batches, shuffled_batches
+from facerec.datasets.batches import Batch, Copies, beside_unlabelled, identity_batches, shuffled_batches
 from facerec.errors import DataError
 
 photo_counts = st.lists(st.integers(0, 13), min_size=1, max_size=6)
@@ -112,3 +112,61 @@ def test_shuffled_batches_hold_each_photo_once_but_for_a_short_rest(
 
 def test_shuffled_batches_differ_between_epochs() -> None:
     assert not same(shuffled_batches(100, 10, 0, 0), shuffled_batches(100, 10, 0, 1))
+
+
+def test_copies_of_a_photo_are_spread_and_a_frequent_photo_meets_the_others() -> None:
+    """A person with 12 photos shown once and 4 shown three times: half of each four are of the frequent kind."""
+    number = np.array([0] * 12 + [0, 1, 2] * 4)
+    of = np.array([1] * 12 + [3] * 12)
+    photo = np.array([*range(12), *np.repeat(np.arange(12, 16), 3)])
+    labels = np.repeat([0, 1], 24)
+    copies = Copies(np.tile(number, 2), np.tile(of, 2))
+    frequent, meetings = [], 0
+    for epoch in range(200):
+        for batch in identity_batches(labels, 2, 4, 0, epoch, copies):
+            for own in (batch[batch < 24], batch[batch >= 24] - 24):
+                frequent.append(int((photo[own] >= 12).sum()))
+                meetings += len(np.unique(photo[own])) < 4
+    counts = np.bincount(frequent, minlength=5) / len(frequent)
+    assert np.mean(frequent) == pytest.approx(2)
+    assert counts[0] < 0.05
+    assert counts[4] < 0.05
+    assert meetings / len(frequent) < 0.25
+
+
+def test_photos_shown_once_make_the_batches_they_always_made() -> None:
+    labels = labels_of([7, 5, 4, 3])
+    once = Copies(np.zeros(len(labels), np.int64), np.ones(len(labels), np.int64))
+    assert same(identity_batches(labels, 2, 3, 1, 2), identity_batches(labels, 2, 3, 1, 2, once))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 40), st.floats(0.01, 0.9), st.integers(0, 9))
+def test_unlabelled_photos_are_their_share_of_every_batch(
+    batches: int, size: int, count: int, share: float, epoch: int
+) -> None:
+    labelled = shuffled_batches(batches * size, size, 0, epoch)
+    both = beside_unlabelled(labelled, 1000, count, share, 0, epoch)
+    extra = max(1, round(size * share / (1 - share)))
+    for before, after in zip(labelled, both, strict=True):
+        assert len(after) == size + extra
+        assert np.array_equal(after[after < 1000], before)
+    shown = np.bincount(np.concatenate(both)[np.concatenate(both) >= 1000] - 1000, minlength=count)
+    assert shown.sum() == batches * extra
+    assert shown.max() - shown.min() <= 1, "nobody comes again before all have come"
+    assert same(both, beside_unlabelled(labelled, 1000, count, share, 0, epoch))
+
+
+def test_unlabelled_photos_are_spread_so_that_every_process_gets_some() -> None:
+    (batch,) = beside_unlabelled([np.arange(12)], 100, 50, 0.25, 0, 0)
+    assert [int((part >= 100).sum()) for part in np.array_split(batch, 4)] == [1, 1, 1, 1]
+    assert beside_unlabelled([np.arange(4)], 100, 0, 0.25, 0, 0)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_other_epochs_and_seeds_show_other_unlabelled_photos() -> None:
+    plans = [
+        beside_unlabelled([np.arange(20)], 100, 50, 0.5, seed, epoch)
+        for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1))
+    ]
+    for i, plan in enumerate(plans):
+        assert not any(same(plan, other) for other in plans[i + 1 :])

@@ -22,6 +22,8 @@ from facerec.training.state import State
 Arrays = dict[str, NDArray[np.float32]]
 TEACHER = "TEACHER"  # stands for the teacher's file
 LAMP = "LAMP"  # stands for lamp.csv beside it
+LOOSE = "LOOSE"  # stands for the folder `loose` beside it, of photos without labels
+LIVE = "LIVE"  # stands for toy.onnx beside it, a teacher that is run
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ CASES = {
         [[0, 1, 4, 5, 8, 9, 12, 13, 2]],
     ),
     "a second task": Case({"attribute": LAMP, "attribute_weight": 0.3}, [[0, 1, 4, 5, 8, 9, 12]]),
+    "photos without labels": Case(
+        {"attribute": LAMP, "loss": "contrastive", "unlabelled": LOOSE, "teacher": (LIVE,)},
+        [[0, 24, 1, 4, 5, 25, 8, 26]],
+    ),
     "frozen stages and a memory": Case({"strategy": "partial", "memory": 8}, [[0, 1, 4, 5], [8, 9, 2, 6]]),
     "an accumulated step": Case({"accumulate": 2}, [[0, 1, 4, 5], [8, 9, 12, 13, 16]]),
     "a photo that cannot be read": Case({}, [[0, 3, 4, 5, 20, 21]]),
@@ -52,9 +58,10 @@ CASES = {
 
 def learner_of(case: Case, people: Data, pictures: Data, teacher: str) -> Learner:
     """Return a learner in eval mode: in train mode, BatchNorm would see only the process's share of a batch."""
-    changes = {key: (teacher,) if value == (TEACHER,) else value for key, value in case.changes.items()}
-    if changes.get("attribute") == LAMP:
-        changes["attribute"] = str(Path(teacher).with_name("lamp.csv"))
+    beside = Path(teacher).with_name
+    places = {(TEACHER,): (teacher,), (LIVE,): (str(beside("toy.onnx")),)}
+    places |= {LAMP: str(beside("lamp.csv")), LOOSE: str(beside("loose"))}
+    changes = {key: places.get(value, value) for key, value in case.changes.items()}
     learner = (pictures if case.classify else people).learner((classes if case.classify else small)(**changes))
     learner.network.eval()
     return learner

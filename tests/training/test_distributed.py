@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import running
 import torch
+import toy_model
 import toy_processes
-from toy_faces import write_teacher
+from toy_faces import write_people, write_teacher
 from toy_processes import CASES, Arrays
 from toy_runs import (
     SMALL,
@@ -43,6 +44,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     people, pictures = make_people(folder, 10, 4), make_classes(folder / "colours", 5, 5, 5)
     teacher = write_teacher(folder / "teacher.npz", people.task(SMALL).train)
     write_lamp(folder / "lamp.csv", people)
+    toy_model.write_model(folder)
+    write_people(folder / "loose", {"a": 2, "b": 2}, size=112)
     people.task(SMALL).train.paths[3].write_bytes(b"not an image")
     pictures.task(classes()).train.paths[1].write_bytes(b"not an image")
     return people, pictures, str(teacher)

@@ -50,6 +50,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"people_per_batch": 1}, "`people_per_batch` must be at least 2, not 1"),
     ({"photos_per_person": 1}, "`photos_per_person` must be at least 2, not 1"),
     ({"batch_size": 1}, "`batch_size` must be at least 2, not 1"),
+    ({"epoch_batches": -1}, "`epoch_batches` must be at least 0"),
     ({"epochs": 0}, "`epochs` must be at least 1"),
     ({"early_stopping": -1}, "`early_stopping` must be at least 0"),
     ({"step_epochs": 0}, "`step_epochs` must be at least 1"),
@@ -79,6 +80,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"head_layers": 17}, "`head_layers` must be at most 16"),
     ({"cache_gb": 1e300}, "`cache_gb` must be at most 1000000"),
     ({"train_size": 4096}, "`train_size` must be at most 2048"),
+    ({"unlabelled_share": 1.0}, "`unlabelled_share` must be above 0 and below 1, not 1.0"),
+    ({"unlabelled": "anybody"}, "photos without labels need a `teacher` to say what they show"),
     ({"mix": 1.5}, "`mix` must be from 0 to 1, not 1.5"),
     ({"mix": 0.5}, "a mixed crop shows nobody; `mix` needs `loss=none`"),
     ({"mix": 0.5, "loss": "none", "teacher": ("stored.npz",)}, "a mixed crop shows nobody; `mix` needs `loss=none`"),
@@ -118,6 +121,7 @@ def test_a_bad_setting_is_refused_by_the_plan_alone(changes: dict[str, Any], mes
         ({"teacher": ("none.onnx",)}, "none.onnx: no such model; give a model folder, a FILE.onnx with its card"),
         ({"init": "no/model"}, "no/model/model.json: no such file"),
         ({"precision": "fp16"}, "no precision 'fp16'"),
+        ({"oversample": "no.csv"}, "no.csv: cannot be read (No such file or directory)"),
     ],
 )
 def test_what_is_missing_is_said_before_photos_are_aligned(changes: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toy_model
 from safetensors.torch import load_file, save_file
-from toy_faces import write_teacher
+from toy_faces import write_people, write_teacher
 from toy_runs import (
     CLASSES,
     SMALL,
@@ -64,6 +64,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "class vectors beside triplets": {"loss": "triplet + 0.1*arcface", "schedule": "plateau", "step_epochs": 1},
     "random mining": {"mining": "distance", "strong_augmentation": True, "views": 2},
     "several teachers": {"teacher": ("stored", "live"), "teacher_loss": "mse + relational"},
+    "photos without labels": {"unlabelled": "people", "mix": 0.5, "loss": "none", "batch_size": 8},
 }
 
 
@@ -73,6 +74,9 @@ def test_all_a_run_remembers_is_in_its_checkpoint(kind: str, some_faces: Data, t
     if "teacher" in changes:
         stored = write_teacher(tmp_path / "teacher.npz", some_faces.task(SMALL).train)
         changes["teacher"] = (str(stored), str(toy_model.write_model(tmp_path)))
+    if "unlabelled" in changes:
+        changes["unlabelled"] = str(write_people(tmp_path / "anybody", {"a": 3, "b": 3}, size=112))
+        changes["teacher"] = (str(toy_model.write_model(tmp_path)),)
     settings = small(epochs=2, **changes)
     some_faces.train(tmp_path / "whole", settings)
     interrupt(some_faces, tmp_path / "run", settings, 1, 2)

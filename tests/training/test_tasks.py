@@ -54,6 +54,15 @@ def test_what_was_asked_for_stays_and_two_people_are_the_least(some_faces: Data)
     assert some_faces.task(small(people_per_batch=None, loss="arcface")).batch.people is None
 
 
+@pytest.mark.parametrize("loss", ["triplet", "arcface"])
+def test_an_epoch_may_be_cut_short(loss: str, some_faces: Data) -> None:
+    whole, cut = (some_faces.task(small(loss=loss, batch_size=8, epoch_batches=most)) for most in (0, 3))
+    for epoch in range(2):
+        batches = cut.batches(epoch)
+        assert len(batches) == 3
+        assert all(np.array_equal(one, other) for one, other in zip(batches, whole.batches(epoch), strict=False))
+
+
 def test_other_losses_get_batches_of_anybody(some_faces: Data) -> None:
     batches = some_faces.task(small(loss="arcface", batch_size=10)).batches(0)
     assert [len(batch) for batch in batches] == [10, 10, 10]
