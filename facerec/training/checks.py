@@ -59,6 +59,8 @@ def check_combinations(settings: TrainSettings, loss: LossPlan) -> None:
         raise ConfigError("the strategy scratch starts from random weights; leave `init` out, or give `strategy=full`")
     if settings.mode == METRIC and settings.input_size == STORED_SIZE:
         raise ConfigError(f"`input_size={STORED_SIZE}` is the size of stored crops, which have a margin; give another")
+    if settings.mode == CLASSIFY and settings.cache_on_device:
+        raise ConfigError("`cache_on_device` is for aligned faces; pictures have no common size")
     _check_loss(settings, loss)
     _check_mix(settings, loss)
     if settings.unlabelled and not settings.teacher:

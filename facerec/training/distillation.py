@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from facerec.errors import ConfigError, DataError
 from facerec.inference.embedder import require_metric
 from facerec.inference.loading import model_card
+from facerec.models.card import ModelCard
 from facerec.models.places import model_path
 from facerec.types import Vectors
 from facerec.vectors import are_unit, unit_rows
@@ -95,11 +96,43 @@ class LiveTeacher:
 
     def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
         """See Teacher."""
-        assert pixels is not None, "a teacher that is run needs the pixels"
-        if pixels.shape[-1] != self.size:
-            side = (self.size, self.size)
-            pixels = F.interpolate(pixels.float(), side, mode="bilinear", antialias=True).round().clamp(0, 255).byte()
-        return torch.from_numpy(self.embed(np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())))
+        seen = _scaled(pixels, self.size).permute(0, 2, 3, 1).cpu().numpy()
+        return torch.from_numpy(self.embed(np.ascontiguousarray(seen)))
+
+
+class TorchTeacher(nn.Module):
+    """A `LiveTeacher` that torch runs, on the device that it is moved to.
+
+    network: (B, 3, size, size) normalised pixels -> (B, dim).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, card: ModelCard, bf16: bool) -> None:
+        super().__init__()
+        self.network, self.dim, self.bf16 = network.eval(), card.embedding_dim, bf16
+        self._size, self._mirrored = card.input_size, card.mirrored
+        for name, values in (("mean", card.mean), ("std", card.std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
+
+    @torch.no_grad()
+    def rows(self, positions: NDArray[np.int64], pixels: Tensor | None) -> Tensor:
+        """See Teacher."""
+        seen = (_scaled(pixels, self._size).to(self.mean.device).float() - self.mean) / self.std
+        views = [seen, seen.flip(3)] if self._mirrored else [seen]
+        with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.bf16):
+            rows = [self.network(view) for view in views]
+        return F.normalize(torch.stack([F.normalize(row.float(), dim=1) for row in rows]).mean(0), dim=1)
+
+
+def _scaled(pixels: Tensor | None, size: int) -> Tensor:
+    """(B, 3, S, S) uint8 -> (B, 3, size, size) uint8."""
+    assert pixels is not None, "a teacher that is run needs the pixels"
+    if pixels.shape[-1] == size:
+        return pixels
+    scaled = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+    return scaled.round().clamp(0, 255).byte()
 
 
 def read_teacher(path: Path, keys: Sequence[str]) -> Tensor:

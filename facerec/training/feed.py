@@ -14,6 +14,7 @@ from facerec.datasets.batches import Batch
 from facerec.datasets.photo_sets import PhotoSet
 from facerec.errors import DataError
 from facerec.models.network import METRIC, Network
+from facerec.training.device_views import DeviceViews
 from facerec.training.distributed import own_share
 from facerec.training.plan import TrainPlan
 from facerec.training.prefix_cache import RowStore, store_key
@@ -47,7 +48,9 @@ class Feed:
         self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # then every view is decoded anyway
         self._paths = (*task.train.paths, *task.unlabelled.paths)
         self._labels = np.concatenate([task.train.labels, task.unlabelled.labels])
-        self._views = partial(training_batches, task.views, self._paths)
+        self._views, self._made = partial(training_batches, task.views, self._paths), ()
+        if plan.settings.cache_on_device:
+            self._views, self._made = DeviceViews(task.views, self._paths, network.mean.device).batches, ("by torch",)
         self._train_store: RowStore | None = None
         self._still_store: RowStore | None = None
 
@@ -63,7 +66,7 @@ class Feed:
         self._still_store = self._store([self._task.validation], 2, views.faces, views.size)
         if views.count and not self._needs_pixels:
             shown = [self._task.train, self._task.unlabelled]
-            self._train_store = self._store(shown, views.count, views, self._size, self._autocast)
+            self._train_store = self._store(shown, views.count, views, self._size, self._autocast, *self._made)
 
     def close(self) -> None:
         """Close the stores, so that other processes can use them."""

@@ -1,6 +1,7 @@
 """The network with its losses, teachers and optimiser: one step, one validation, one checkpoint."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facerec.datasets.photo_sets import NOBODY
 from facerec.errors import DataError, TrainingError
-from facerec.inference.loading import load_embedder
+from facerec.inference.loading import load_embedder, model_card
 from facerec.models.checkpoint import load_module, load_state, save_state
 from facerec.models.network import METRIC, Network
 from facerec.training import distributed
@@ -22,16 +23,20 @@ from facerec.training.distillation import (
     Teacher,
     TeacherLoss,
     TeacherSource,
+    TorchTeacher,
 )
 from facerec.training.feed import Feed, Given, rows_of_views
 from facerec.training.freezing import freeze, frozen_prefix, parameter_groups
 from facerec.training.initialisation import start_network
 from facerec.training.losses import Objective
+from facerec.training.onnx_network import OnnxNetwork
 from facerec.training.plan import TrainPlan
 from facerec.training.run_folder import CHECKPOINT
 from facerec.training.schedule import OPTIMIZERS, lr_factor
 from facerec.training.state import State
 from facerec.training.tasks import Labels, Rows, SecondTask, Task
+
+log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -44,7 +49,7 @@ class Learner:
         self.labels = torch.from_numpy(np.concatenate([task.train.labels, task.unlabelled.labels]))
         self.network = start_network(plan, task.classes, task.second)
         self.objective = Objective(plan.loss, len(task.train.names)).to(self.device)
-        self.teachers = [load_teacher(source, task, plan.bf16) for source in plan.teachers]
+        self.teachers = [load_teacher(source, task, plan.bf16, self.device) for source in plan.teachers]
         self.teacher_losses = self._teacher_losses().to(self.device)
         self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = self._optimizer()
@@ -218,9 +223,17 @@ class Learner:
         return state
 
 
-def load_teacher(source: TeacherSource, task: Task, bf16: bool) -> Teacher:
-    """A teacher's stored embeddings of the training photos, or a network to run on them, in bfloat16 or not."""
+def load_teacher(source: TeacherSource, task: Task, bf16: bool, device: torch.device) -> Teacher:
+    """A teacher's stored embeddings of the training photos, or a network to run on them, in bfloat16 or not.
+
+    On a GPU torch runs an ONNX file, if it knows all its operators.
+    """
     if source.stored:
         return StoredTeacher(source.path, [*task.train.keys(), *task.unlabelled.keys()])
+    if device.type == "cuda" and source.path.suffix == ".onnx":
+        try:
+            return TorchTeacher(OnnxNetwork(source.path), model_card(source.name), bf16).to(device)
+        except ValueError as error:
+            log.info("%s: is run on the CPU, because it has the %s", source.name, error)
     embedder = load_embedder(source.name, bf16=bf16)
     return LiveTeacher(embedder.embed, embedder.card.embedding_dim, embedder.card.input_size)

@@ -137,6 +137,11 @@ class TrainSettings:
         "Share of a batch's crops that are mixed with another crop, blended or cut along a line. Nobody looks like the "
         "result, so only a teacher that is run can label it: needs `loss` none.",
     )
+    cache_on_device: bool = setting(
+        False,
+        "Keep the training crops on the GPU and augment them there. It pays where a GPU would wait for the CPU to read "
+        "photos. The pixels differ by rounding.",
+    )
     views: int = setting(
         0, "How many augmented views of each photo there are, shown in turn; 0: a new view in every epoch."
     )

@@ -80,6 +80,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"head_layers": 17}, "`head_layers` must be at most 16"),
     ({"cache_gb": 1e300}, "`cache_gb` must be at most 1000000"),
     ({"train_size": 4096}, "`train_size` must be at most 2048"),
+    ({"mode": "classify", "cache_on_device": True}, "`cache_on_device` is for aligned faces"),
     ({"unlabelled_share": 1.0}, "`unlabelled_share` must be above 0 and below 1, not 1.0"),
     ({"unlabelled": "anybody"}, "photos without labels need a `teacher` to say what they show"),
     ({"mix": 1.5}, "`mix` must be from 0 to 1, not 1.5"),

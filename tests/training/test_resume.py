@@ -64,6 +64,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "class vectors beside triplets": {"loss": "triplet + 0.1*arcface", "schedule": "plateau", "step_epochs": 1},
     "random mining": {"mining": "distance", "strong_augmentation": True, "views": 2},
     "several teachers": {"teacher": ("stored", "live"), "teacher_loss": "mse + relational"},
+    "crops on the device": {"cache_on_device": True, "strong_augmentation": True},
     "photos without labels": {"unlabelled": "people", "mix": 0.5, "loss": "none", "batch_size": 8},
 }
 
