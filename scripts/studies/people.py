@@ -22,6 +22,8 @@ from facerec.types import Floats
 KINDS = ("validation", "test", "lfw")
 SEED = 0
 
+PROFILES = "faces_profile"
+
 Rows = dict[str, list[NDArray[np.float32]]]
 
 
@@ -53,6 +55,12 @@ def listed_people(names: Path, folder: Path) -> list[str]:
     """The people of this folder whom a list of lines `FOLDER/NAME` names, sorted."""
     lines = [line.split("/") for line in names.read_text("utf-8").split()]
     return sorted(name for source, name in lines if source == folder.name)
+
+
+def pose_people(data: Path) -> list[str]:
+    """A third of the people of `faces_profile`, who validate: those whose number leaves 2 when divided by 3."""
+    names = sorted(folder.name for folder in (data / PROFILES).iterdir() if folder.is_dir())
+    return [name for name in names if int(name.removeprefix("cfp_")) % 3 == 2]
 
 
 def held_back(data: Path) -> set[str]:
