@@ -5,7 +5,7 @@
 All embeddings have a part in common. It makes strangers more alike and says nothing about who they are. This script
 takes the mean embedding, before normalisation, of 4,000 crops and their mirror images. The crops are of people whom no
 list in --splits names. For a model folder the mean is subtracted from the last layer's bias. For FILE.onnx it is
-subtracted after the last layer, and the result is OUTPUT.xml. OUTPUT is a model of its own: it has no threshold and no
+subtracted after the last layer, and the result is OUTPUT.onnx. OUTPUT is a model of its own: it has no threshold and no
 results until it is measured.
 """
 
@@ -13,13 +13,12 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 import openvino
 import torch
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 from torch import nn
 
 from facerec.datasets.augmentation import Views, still_batches
@@ -67,14 +66,15 @@ def centre_folder(model: Path, output: Path, photos: PhotoSet) -> None:
 def centre_file(model: Path, output: Path, photos: PhotoSet) -> None:
     """Centre FILE.onnx."""
     card = read_card(model.with_suffix(".json"))
-    network = openvino.Core().read_model(model)
-    compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (card.mean, card.std))
     centre = mean_row(lambda pixels: np.array(compiled((pixels - mean) / std)[0]), photos, card.input_size)
-    result: Any = network.get_results()[0]
-    moved = ops.subtract(result.input_value(0), ops.constant(centre[None]))
-    centred = openvino.Model([moved.output(0)], network.get_parameters(), model.stem)  # type: ignore[call-overload]
-    openvino.save_model(centred, output.with_suffix(".xml"), compress_to_fp16=False)
+    network = onnx.load(model)
+    graph = network.graph
+    graph.initializer.append(onnx.numpy_helper.from_array(centre[None], "centre"))
+    graph.node.append(onnx.helper.make_node("Sub", [graph.output[0].name, "centre"], ["centred"]))
+    graph.output[0].name = "centred"
+    onnx.save(network, output.with_suffix(".onnx"))
     write_card(
         dataclasses.replace(card, name=f"{card.name}, centred", threshold={}, probability={}, results={}),
         output.with_suffix(".json"),

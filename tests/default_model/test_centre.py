@@ -61,7 +61,7 @@ def test_a_file_gives_what_is_left_of_its_vectors_without_the_mean(some_faces: D
     raw = crops.reshape(-1, 4, 28, 4, 28, 3).mean((2, 4)).transpose(0, 3, 1, 2).reshape(len(crops), -1) / 127.5 - 1
     expected = raw - raw.mean(0)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    embedder = load_embedder(str(tmp_path / "centred.xml"))
+    embedder = load_embedder(str(tmp_path / "centred.onnx"))
     np.testing.assert_allclose(embedder.embed(crops), expected, atol=1e-4)
     assert embedder.card.threshold == {}
     assert embedder.card.fingerprint != load_embedder(str(path)).card.fingerprint
