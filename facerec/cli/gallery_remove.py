@@ -74,12 +74,15 @@ def _show_removal(removal: "erasure.Removal", as_json: bool) -> None:
     photos = [{"photo_hash": photo.photo_hash, "source": photo.source} for photo in removal.photos]
     line: dict[str, object] = {"removed": removal.person, "templates": len(photos), "dry_run": True}
     line |= {"person_removed": removal.whole, "photos": photos, "vetoes": removal.vetoes}
+    line |= {"unknown_faces": removal.unknown}
     common.say(line, f"Would be removed: {_what_goes(removal)}.", as_json)
     if not as_json:
         for photo in removal.photos:
             click.echo(f"    {printable(photo.source)}: photo {photo.photo_hash[:SHOWN]}")
         if removal.vetoes:
             click.echo(f"    {how_many(removal.vetoes, 'face')} said not to be somebody")
+        if removal.unknown:
+            click.echo(f"    {how_many(removal.unknown, 'unknown face')} like theirs")
         click.echo("The log keeps what was done, without names. The photo files stay where they are.")
 
 
@@ -88,9 +91,9 @@ def _show_removal(removal: "erasure.Removal", as_json: bool) -> None:
 @common.gallery_option
 @common.json_option
 def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
-    """Remove everybody whose last day has passed.
+    """Remove everybody whose last day has passed, and unknown faces whose last day has.
 
-    `facerec gallery consent NAME --until DAY` sets that day.
+    `facerec gallery consent NAME --until DAY` sets that day. `facerec serve --keep-unknown DAYS` keeps unknown faces.
 
     \b
     facerec gallery expire --dry-run
@@ -99,6 +102,7 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
     from facerec.gallery.store import Store
 
     with Store.open(gallery_folder) as store:
+        unknown = erasure.unknown_past(store)
         gone = erasure.expired(store) if dry_run else erasure.expire(store)
         remains = erasure.data_may_remain(store)
     for person in gone:
@@ -106,4 +110,8 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
         what = "would be removed" if dry_run else "removed"
         own = how_many(person.templates, "photo")
         common.say(line, f"{person.name}: {what} with {own}, kept until {person.until}.", as_json)
+    if unknown:
+        what = "would be forgotten" if dry_run else "forgotten"
+        line = {"unknown_faces": unknown, "removed": not dry_run}
+        common.say(line, f"{how_many(unknown, 'unknown face')}: {what}.", as_json)
     common.finish(remains, 1)

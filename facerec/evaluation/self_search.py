@@ -73,13 +73,14 @@ def search_itself(held: EnrolledPeople) -> SelfSearch:
     return SelfSearch(
         *counts,
         threshold,
-        fnir=_rate(missed[mated], owners[mated]),
-        fpir_strangers=_rate(strangers <= limit, np.arange(len(strangers))),
-        fpir_enrolled=_rate((found.other <= limit)[alone], owners[alone]),
+        fnir=rate_of(missed[mated], owners[mated]),
+        fpir_strangers=rate_of(strangers <= limit, np.arange(len(strangers))),
+        fpir_enrolled=rate_of((found.other <= limit)[alone], owners[alone]),
     )
 
 
-def _rate(errors: NDArray[np.bool_], who: Sequence[str] | NDArray) -> Rate | None:
+def rate_of(errors: NDArray[np.bool_], who: Sequence[str] | NDArray) -> Rate | None:
+    """The rate of (N,) errors in searches by (N,) people, who; None without a search."""
     if not len(errors):
         return None
     ends = rate_interval(errors, who, REPLICATES, SEED)

@@ -3,9 +3,13 @@
 Every function takes a person by their name or by their number.
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facerec.errors import GalleryError
 from facerec.gallery import vetoes
 from facerec.gallery.audit_log import record
+from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
     PersonSummary,
@@ -13,6 +17,7 @@ from facerec.gallery.queries import (
     consent_of,
     crop_of,
     id_of,
+    keeps_crops,
     photos_of,
     summaries,
     write_consent,
@@ -40,6 +45,19 @@ def photos(store: Store, name: Who) -> list[StoredTemplate]:
         return photos_of(db, store.person(db, name))
 
 
+def templates(store: Store, name: Who) -> list[tuple[StoredTemplate, NDArray[np.float32]]]:
+    """Return one person's photos and their (D,) vectors in the order they were enrolled.
+
+    UnknownPersonError if nobody is called `name`; DamagedGalleryError if a vector is not what was stored.
+    """
+    with store.read() as db:
+        person = store.person(db, name)
+        require_undamaged(db, store.folder)
+        vectors = db.execute("SELECT vector FROM templates WHERE person = ? ORDER BY id", (person,)).fetchall()
+        own = [np.frombuffer(blob, "<f4") for (blob,) in vectors]
+        return list(zip(photos_of(db, person), own, strict=True))
+
+
 def crops(store: Store, name: Who) -> list[Image | None]:
     """Return the crops of one person's photos, in the order of `photos`; None for a photo whose crop was not kept.
 
@@ -48,6 +66,27 @@ def crops(store: Store, name: Who) -> list[Image | None]:
     with store.read() as db:
         query = "SELECT id FROM templates WHERE person = ? ORDER BY id"
         return [crop_of(db, number) for (number,) in db.execute(query, (store.person(db, name),)).fetchall()]
+
+
+def first_crops(store: Store) -> dict[int, int]:
+    """Return, by a person's number, the number of their first photo whose crop is kept."""
+    with store.read() as db:
+        query = "SELECT person, min(id) FROM templates JOIN crops ON template = id GROUP BY person"
+        return dict(db.execute(query)) if version_of(db) > 3 else {}
+
+
+def kept_crops(store: Store, name: Who) -> set[int]:
+    """Return the numbers of one person's photos whose crop is kept; UnknownPersonError if nobody is called `name`."""
+    with store.read() as db:
+        query = "SELECT id FROM templates JOIN crops ON template = id WHERE person = ?"
+        person = store.person(db, name)
+        return {number for (number,) in db.execute(query, (person,))} if version_of(db) > 3 else set()
+
+
+def keeps_pictures(store: Store) -> bool:
+    """Whether the crops of photos that are enrolled from now on are kept."""
+    with store.read() as db:
+        return keeps_crops(db)
 
 
 def crop(store: Store, name: Who, photo: int) -> bytes | None:
@@ -87,8 +126,9 @@ def merge(store: Store, source: Who, target: Who) -> int:
     """Make one person of two: move the photos of `source` to `target` and return how many were moved.
 
     `target` keeps its consent note; without one it takes that of `source`. The earlier of the two last days counts.
-    Vetoes of `source` count for `target`. UnknownPersonError if nobody has one of the names; GalleryError if both name
-    the same person, or the two were said to be two people.
+    Vetoes of `source` count for `target`, and faces held back as `source` are held back as `target`.
+    UnknownPersonError if nobody has one of the names; GalleryError if both name the same person, or the two were said
+    to be two people.
     """
     with store.write() as db:
         gone, kept = store.person(db, source), store.person(db, target)
@@ -98,6 +138,7 @@ def merge(store: Store, source: Who, target: Who) -> int:
         notes, days = zip(consent_of(db, kept), consent_of(db, gone), strict=True)
         count = db.execute("UPDATE templates SET person = ? WHERE person = ?", (kept, gone)).rowcount
         vetoes.move_to(db, gone, kept)
+        db.execute("UPDATE unknown_faces SET claimed = ? WHERE claimed = ?", (kept, gone))
         db.execute("DELETE FROM people WHERE id = ?", (gone,))
         write_consent(db, kept, notes[0] or notes[1], min(filter(None, days), default=None))
         record(db, "merged", kept, merged=gone, templates=count)

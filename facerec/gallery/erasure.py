@@ -18,6 +18,7 @@ from facerec.gallery.removed import note_photo_removed, note_removed
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store, Who
 from facerec.gallery.strangers import forget_strangers
+from facerec.gallery.unknown_rows import delete_unknown, past, resembling
 from facerec.gallery.which_photo import which_photo
 from facerec.photos.memory import AnyPhoto
 
@@ -26,13 +27,15 @@ from facerec.photos.memory import AnyPhoto
 class Removal:
     """What a removal takes out: the photos of one person. whole: whether the person goes with them.
 
-    vetoes: how many vetoed faces go, too: those in the photos and, if `whole`, those of the person.
+    vetoes: how many vetoed faces go, too: those in the photos and, if `whole`, those of the person. unknown: how many
+    unknown faces go, too: those of the same photos and, if `whole`, those that resemble the person.
     """
 
     person: str
     photos: tuple[StoredTemplate, ...]
     whole: bool
     vetoes: int
+    unknown: int
 
 
 def plan_removal(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Removal:
@@ -71,10 +74,21 @@ def expired(store: Store, today: str | None = None) -> list[PersonSummary]:
         return _past(db, today)
 
 
+def unknown_past(store: Store, today: str | None = None) -> int:
+    """Return how many unknown faces are kept whose last day is before `today`, as for `expired`."""
+    with store.read() as db:
+        return len(past(db, _day(today)))
+
+
 def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
-    """Remove everybody whom `expired` returns, in one transaction and as `remove` does; return them."""
+    """Remove everybody whom `expired` returns, in one transaction and as `remove` does; return them.
+
+    The unknown faces that `unknown_past` counts are forgotten with them.
+    """
     with store.write() as db:
         gone = _past(db, today)
+        if forgotten := delete_unknown(db, past(db, _day(today))):
+            purge(store, db, record(db, "unknown faces expired", faces=forgotten))
         for person in gone:
             removal = _planned(store, db, person.name, None)
             note_removed(db, [photo.photo_hash for photo in removal.photos])
@@ -107,7 +121,8 @@ def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | 
     own = photos_of(db, person)
     chosen = own if photo is None else [which_photo(db, person, photo)]
     whole, called = len(chosen) == len(own), scalar(db, "SELECT name FROM people WHERE id = ?", person)
-    return Removal(called, tuple(chosen), whole, _vetoes(db, person if whole else 0, chosen))
+    unknown = len(resembling(db, [each.photo_hash for each in chosen], whole))
+    return Removal(called, tuple(chosen), whole, _vetoes(db, person if whole else 0, chosen), unknown)
 
 
 def _vetoes(db: sqlite3.Connection, person: int, photos: Iterable[StoredTemplate]) -> int:
@@ -122,6 +137,8 @@ def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str)
     person, hashes = store.person(db, removal.person), [photo.photo_hash for photo in removal.photos]
     if (strangers := forget_strangers(db, hashes)) is not None:
         record(db, "strangers set", strangers=strangers)
+    if unknown := delete_unknown(db, resembling(db, hashes, removal.whole)):
+        record(db, "unknown faces forgotten", faces=unknown)
     if removal.whole:
         db.execute("DELETE FROM people WHERE id = ?", (person,))
     else:
@@ -131,5 +148,9 @@ def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str)
 
 
 def _past(db: sqlite3.Connection, today: str | None) -> list[PersonSummary]:
-    day = datetime.now(UTC).date().isoformat() if today is None else today
+    day = _day(today)
     return [person for person in summaries(db) if person.until is not None and person.until < day]
+
+
+def _day(today: str | None) -> str:
+    return datetime.now(UTC).date().isoformat() if today is None else today

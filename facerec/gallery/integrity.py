@@ -62,8 +62,22 @@ def broken_vetoes(db: sqlite3.Connection) -> list[str]:
     return found
 
 
+def broken_unknown_faces(db: sqlite3.Connection) -> list[str]:
+    """Unknown faces whose vector or crop is invalid or not what was stored, one line each."""
+    if version_of(db) < 9:
+        return []
+    dimension, found = scalar(db, "SELECT dimension FROM gallery"), []
+    query = f"SELECT source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')}, png FROM unknown_faces"
+    for source, blob, changed, png in db.execute(query):
+        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
+        fault = vector_fault(vector[None], dimension) or ("is not what was stored" if changed else _crop_fault(png))
+        if fault:
+            found.append(f"the unknown face of {printable(source)} {fault}; {RESTORE}, or forget the unknown faces")
+    return found
+
+
 def _crop_fault(png: object) -> str | None:
-    """What is wrong with the crop of a veto, if there is one."""
+    """What is wrong with the crop of a face, if there is one."""
     if png is None:
         return None
     try:

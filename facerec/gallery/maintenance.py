@@ -11,6 +11,7 @@ from facerec.gallery.integrity import (
     broken_crops,
     broken_people,
     broken_strangers,
+    broken_unknown_faces,
     broken_vectors,
     broken_vetoes,
     faults,
@@ -43,7 +44,13 @@ def check(store: Store) -> CheckReport:
     _drop_free_pages(store)
     with store.read() as db:
         problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
-        problems += [*broken_vetoes(db), *_broken_index(store, db), *audit_log.faults(db), *remains(store.database, db)]
+        problems += [
+            *broken_vetoes(db),
+            *broken_unknown_faces(db),
+            *_broken_index(store, db),
+            *audit_log.faults(db),
+            *remains(store.database, db),
+        ]
         people, templates = count_rows(db, "people"), count_rows(db, "templates")
     problems += [f"{draft}: left unfinished by a killed process; delete it" for draft in drop_drafts(store.database)]
     return CheckReport(people, templates, tuple(problems))
@@ -63,7 +70,7 @@ def rebuild(store: Store) -> int:
 def keep_crops(store: Store, keep: bool) -> None:
     """Choose whether the aligned crops of photos enrolled, and of faces vetoed, from now on are kept.
 
-    With `keep` false, the crops already kept are deleted and wiped as in a removal.
+    With `keep` false, the crops already kept, and unknown faces, are deleted and wiped as in a removal.
     """
     with store.write() as db:
         if keep != keeps_crops(db):
@@ -74,6 +81,7 @@ def keep_crops(store: Store, keep: bool) -> None:
                 db.execute("DELETE FROM crops")
                 db.execute("DELETE FROM renewed_crops")
                 db.execute("UPDATE vetoes SET png = NULL")
+                db.execute("DELETE FROM unknown_faces")  # without a crop nobody can say whose they are
                 purge(store, db, number)
     wipe(store.database)
 

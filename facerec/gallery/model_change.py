@@ -16,19 +16,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import DamagedGalleryError, GalleryError
+from facerec.errors import GalleryError
 from facerec.files import unlink
 from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.cut_by import detector_of, write_detector
-from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.everybody import read_everybody, rows_of
 from facerec.gallery.layout import caches_of
 from facerec.gallery.leftovers import pending
 from facerec.gallery.model import write_model
-from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_crop, owners_of_all
+from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_crop
 from facerec.gallery.schema import scalar, sealed
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import as_stored, read_strangers, write_strangers
+from facerec.gallery.unknown_faces import forget
 from facerec.gallery.vetoes import pairs_by_name, renew_veto, veto_crop_of
 from facerec.search.people import EnrolledPeople
 from facerec.types import Image, Threshold, Vectors
@@ -178,7 +179,9 @@ class ModelChange:
     def now_and_then(self, model: NextModel, revision: int, lost: int) -> tuple[EnrolledPeople, EnrolledPeople] | None:
         """The people with the present model's vectors, and with the next one's; None if the change is not `_ready`."""
         with self.store.read() as db:
-            return (self._now(db), self._then(db, model)) if self._ready(db, model, revision, lost) else None
+            if not self._ready(db, model, revision, lost):
+                return None
+            return read_everybody(db, self.store.folder), self._then(db, model)
 
     def _ready(self, db: sqlite3.Connection, model: NextModel, revision: int, lost: int) -> bool:
         """Whether the gallery is still at this `revision`, and all but `lost` templates have a new vector.
@@ -190,24 +193,11 @@ class ModelChange:
         missing = scalar(db, f"SELECT count(*) FROM templates WHERE id NOT IN ({new})", model.key)
         return (last_number(db), missing) == (revision, lost)
 
-    def _now(self, db: sqlite3.Connection) -> EnrolledPeople:
-        """The people with the present model's vectors, and all the strangers that set its threshold."""
-        dimension = scalar(db, "SELECT dimension FROM gallery")
-        require_undamaged(db, self.store.folder)
-        vectors = self._rows(db, dimension, "SELECT vector FROM templates ORDER BY id", ())
-        distance, source = db.execute("SELECT threshold, threshold_source FROM gallery").fetchone()
-        limit = None if distance is None else Threshold(distance, source)
-        cohort, given = (read_strangers(db, dimension, kind) for kind in ("cohort", "given"))
-        owners = tuple(owners_of_all(db)[1])
-        return EnrolledPeople(
-            vectors, owners, cohort, scalar(db, "SELECT fpir FROM gallery"), limit, given, pairs_by_name(db)
-        )
-
     def _then(self, db: sqlite3.Connection, model: NextModel) -> EnrolledPeople:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "
         query += "WHERE renewal.model_fingerprint = ? ORDER BY t.id"
         owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.key,)))
-        vectors = self._rows(db, model.dimension, f"SELECT renewal.vector {query}", (model.key,))
+        vectors = rows_of(db, self.store.folder, model.dimension, f"SELECT renewal.vector {query}", model.key)
         fpir = scalar(db, "SELECT fpir FROM gallery")
         return EnrolledPeople(vectors, owners, as_stored(model.cohort), fpir, model.threshold, apart=pairs_by_name(db))
 
@@ -220,12 +210,14 @@ class ModelChange:
     def finish(self, model: NextModel, revision: int, lost: Collection[int], vetoes: Sequence[NewVector] = ()) -> bool:
         """Replace the old vectors with those of the model; delete the `lost` templates, and all but these `vetoes`.
 
-        Makes the rollback copy first. Returns False, and changes nothing else, if the change is not `_ready`.
-        GalleryError if the copy cannot be made, or another process has given the gallery another model.
+        Forgets the unknown faces, whose vectors are the old model's, and makes the rollback copy first. Returns False,
+        and changes nothing else, if the change is not `_ready`. GalleryError if the copy cannot be made, or another
+        process has given the gallery another model.
         """
         with self.store.read() as db:
             if pending(db):
                 raise GalleryError(f"{self.store.folder}: data of removed people is left; run `facerec gallery check`")
+        forget(self.store)  # before the copy is made, which nobody deletes when their last day is over
         keep_copy(self.store.database, "rollback")
         with self.store.write() as db:
             if not self._ready(db, model, revision, len(lost)):
@@ -283,12 +275,6 @@ class ModelChange:
             raise GalleryError(
                 f"{self.store.folder}: another process made it a gallery of {how}; check it, then run this again"
             )
-
-    def _rows(self, db: sqlite3.Connection, dimension: int, query: str, values: tuple[str, ...]) -> Vectors:
-        blobs = [blob for (blob,) in db.execute(query, values)]
-        if any(len(blob) != 4 * dimension for blob in blobs):
-            raise DamagedGalleryError(f"{self.store.folder}: a vector is cut off; `facerec gallery check` names it")
-        return np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
 
 
 def _model_of(db: sqlite3.Connection) -> tuple[str | None, str | None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 DEFAULT_FPIR = 0.01  # the target rate of a new gallery
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
-VERSION = 8
+VERSION = 9
 
 SMALL = ("gallery", "cutting", "strangers", "calibration", "traces", "vetoes")
 """Tables of few rows, or none, that suffice for a search in people whom the cache holds."""
@@ -36,6 +36,8 @@ _PEOPLE = f"""(
 # `template_sealed`: stops an older facerec that had the gallery open before it was brought up to date.
 # `vetoes`: faces that are not `person`. They are erased with that person, and with a template of the same photo.
 # `apart`: pairs of people who are two; `one` is the lower number.
+# `unknown_faces`: faces that wait until somebody says whose they are (see `unknown_faces`). `photo` is the hash of the
+# whole photo; `claimed` the person as whom the face was held back. An enrolled face waits no more.
 # `removed`: photos of removed people, as HMACs with the key in `removed_key`: see `removed.py`.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS gallery (
@@ -143,6 +145,20 @@ CREATE TABLE IF NOT EXISTS apart (
     PRIMARY KEY (one, other),
     CHECK (one < other)
 );
+CREATE TABLE IF NOT EXISTS unknown_faces (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo_hash TEXT NOT NULL UNIQUE,
+    photo TEXT NOT NULL,
+    source TEXT NOT NULL,
+    x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
+    quality REAL NOT NULL,
+    seen TEXT NOT NULL,
+    until TEXT NOT NULL,
+    claimed INTEGER REFERENCES people ON DELETE CASCADE,
+    vector BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    png BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS removed_key (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     key BLOB NOT NULL
@@ -165,6 +181,8 @@ CREATE INDEX IF NOT EXISTS cutting_twice ON cutting (detector);
 CREATE INDEX IF NOT EXISTS crops_twice ON crops (template);
 CREATE INDEX IF NOT EXISTS vetoes_twice ON vetoes (person, source, quality, made);
 CREATE INDEX IF NOT EXISTS apart_twice ON apart (other, made);
+CREATE INDEX IF NOT EXISTS unknown_faces_twice
+    ON unknown_faces (photo, source, x1, y1, x2, y2, quality, seen, until, claimed);
 CREATE INDEX IF NOT EXISTS removed_key_twice ON removed_key (key);
 CREATE INDEX IF NOT EXISTS removed_twice ON removed (day);
 CREATE TRIGGER IF NOT EXISTS person_renamed AFTER UPDATE ON people
@@ -179,6 +197,8 @@ CREATE TRIGGER IF NOT EXISTS template_removed AFTER DELETE ON templates
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
 CREATE TRIGGER IF NOT EXISTS vetoes_of_photo AFTER DELETE ON templates
     BEGIN DELETE FROM vetoes WHERE photo_hash = old.photo_hash; END;
+CREATE TRIGGER IF NOT EXISTS known_now AFTER INSERT ON templates
+    BEGIN DELETE FROM unknown_faces WHERE photo_hash = new.photo_hash; END;
 CREATE TRIGGER IF NOT EXISTS model_changed AFTER UPDATE OF model_fingerprint, dimension ON gallery
     WHEN new.model_fingerprint IS NOT old.model_fingerprint OR new.dimension IS NOT old.dimension
     BEGIN UPDATE gallery SET generation = hex(randomblob(16)); END;
@@ -211,7 +231,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     """Bring the tables of an older format up to date, in the caller's transaction.
 
     Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns; 6 no vetoes;
-    7 no detector.
+    7 no detector; 8 no unknown faces.
     Foreign keys must not be enforced meanwhile, because the table `people` is replaced.
     """
     version = version_of(db)

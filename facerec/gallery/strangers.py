@@ -86,14 +86,14 @@ def forget_strangers(db: sqlite3.Connection, hashes: Iterable[str]) -> int | Non
     except DamagedGalleryError:  # damage must not prevent a removal
         given = None
     rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
-    kept = rows[~_same_photos(rows, _vectors_of(db, hashes, dimension))]
+    kept = rows[~near_photos(rows, vectors_of(db, hashes, dimension))]
     if given is not None and len(kept) == len(given):
         return None
     write_strangers(db, "given", row[0], kept)
     return len(kept)
 
 
-def _vectors_of(db: sqlite3.Connection, hashes: Iterable[str], dimension: int) -> Vectors:
+def vectors_of(db: sqlite3.Connection, hashes: Iterable[str], dimension: int) -> Vectors:
     """Return the (T, D) float32 vectors of photos, unchecked; vectors that are cut off are left out."""
     query = "SELECT CAST(vector AS BLOB) FROM templates WHERE photo_hash = ?"
     blobs = [scalar(db, query, digest) for digest in hashes]
@@ -101,10 +101,10 @@ def _vectors_of(db: sqlite3.Connection, hashes: Iterable[str], dimension: int) -
     return np.frombuffer(whole, "<f4").reshape(-1, dimension)
 
 
-def _same_photos(rows: Vectors, vectors: Vectors) -> NDArray[np.bool_]:
-    """Return (N,) bool: which of the (N, D) rows are of the same photo as one of the (T, D) vectors.
+def near_photos(rows: Vectors, vectors: Vectors, limit: float = SAME_PHOTO) -> NDArray[np.bool_]:
+    """Return (N,) bool: which of the (N, D) rows are within `limit` of one of the (T, D) vectors.
 
-    The work is done in blocks, because N may be tens of thousands.
+    By default, those of the same photo. The work is done in blocks, because N may be tens of thousands.
     """
     same = np.zeros(len(rows), np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):  # the vectors are unchecked, so they may hold any number
@@ -112,5 +112,5 @@ def _same_photos(rows: Vectors, vectors: Vectors) -> NDArray[np.bool_]:
         for start in range(0, len(vectors), _BLOCK):
             some = vectors[start : start + _BLOCK]
             distances = squares - 2 * rows @ some.T + np.einsum("td,td->t", some, some)
-            same |= (distances <= SAME_PHOTO).any(axis=1)
+            same |= (distances <= limit).any(axis=1)
     return same

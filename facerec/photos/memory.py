@@ -25,6 +25,7 @@ from facerec.types import Image
 PhotoInput = str | os.PathLike[str] | bytes | PIL.Image.Image | Image
 """What counts as a photo: a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array."""
 _EXPECTED = "a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array"
+_IN_MEMORY = "memory: "
 _ONE = str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image
 
 
@@ -132,7 +133,13 @@ def path_of(photo: AnyPhoto) -> Path:
 
 def source_of(photo: AnyPhoto) -> str:
     """Where the photo came from, as a gallery notes it: the absolute path, or "memory: " and its name."""
-    return str(photo.resolve()) if isinstance(photo, Path) else f"memory: {printable(photo.path)}"
+    return str(photo.resolve()) if isinstance(photo, Path) else f"{_IN_MEMORY}{printable(photo.path)}"
+
+
+def photo_from(source: str) -> AnyPhoto:
+    """The photo that `source_of` calls `source`; of one in memory only the name is left."""
+    name = source.removeprefix(_IN_MEMORY)
+    return Path(source) if name == source else MemoryPhoto(Path(name), b"")
 
 
 def _described(content: Any) -> str:

@@ -23,7 +23,7 @@ from facerec.inference.pipeline import BATCH, embed_batches
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.recognition.spellings import Spellings
 from facerec.text import Brief, printable
-from facerec.types import Candidate, Photo, Template, Threshold
+from facerec.types import Candidate, Face, Photo, Template, Threshold
 
 KNOWN, COPY = "enrolled already", "identical to another photo"  # why a photo is skipped
 SEVERAL = ("main", "refuse")  # what `enroll` does with a photo of several faces
@@ -36,8 +36,9 @@ class Enrollment(Brief):
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
     for_all: the reason in words that can hold for most photos of a person (`review.for_one_reason`); "" if none can.
-    owner: who else is enrolled with this photo. same_as: who is enrolled under another spelling of the name and has
-    this face, `same_distance` away; the photo is held back for that.
+    held_back: the face of a photo that was held back, with its vector. owner: who else is enrolled with this photo.
+    same_as: who is enrolled under another spelling of the name and has this face, `same_distance` away; the photo is
+    held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
 
     >>> import facerec
@@ -58,6 +59,7 @@ class Enrollment(Brief):
     owner: str | None = None
     same_as: str | None = None
     same_distance: float | None = None
+    held_back: Face | None = None
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.status}, {self.person}{f' ({self.reason})' if self.reason else ''}"
@@ -88,6 +90,24 @@ def enroll(
     batches = (owners[start : start + BATCH] for start in range(0, len(owners), BATCH))
     admission = _Admission(gallery, Spellings(gallery, distinct), several, force)
     return _admitted((_checked(gallery, batch, admission, again) for batch in batches), detector, embedder, admission)
+
+
+def enroll_face(
+    gallery: Gallery, person: str, photo: AnyPhoto, digest: str, face: Face, *, force: bool = False, again: bool = False
+) -> Enrollment:
+    """Enroll one face that was found and embedded before, by the rules of `enroll`.
+
+    photo: only its name is used. digest: the hash of the `Template` to be. GalleryError for an unfit name.
+    """
+    name, path, vector = clean_name(person), path_of(photo), face.vector
+    assert vector is not None
+    admission = _Admission(gallery, Spellings(gallery, ()), "main", force)
+    known = admission.known(name, path, digest) or (None if again else _removed(gallery, name, path, digest))
+    if known is not None:
+        return known
+    new, found = _NewPhoto(name, photo, digest), Photo(path, (face,), vector[None])
+    admission.look_at([new], [found])
+    return admission.admit(new, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +229,18 @@ class _Admission:
         self, new: _NewPhoto, photo: Photo, quality: Quality, candidates: Sequence[Candidate]
     ) -> Enrollment | None:
         """Say why a photo is not enrolled; None if it is."""
-        fault, twin = "", None
+        fault, twin, held = "", None, None
         if self._several == "refuse" and photo.others:
             fault = _several(photo)
         elif not self._force and (doubts := quality.faults or _held_back(self._limit, new.person, candidates)):
             fault = f"{'; '.join(doubts)}; `force` enrolls it"
+            held = None if quality.faults else replace(photo.faces[0], vector=photo.vectors[0])
         elif not self._force and (twin := self._twin(new.person)):
             fault = f"held back: {_alike(new.person, twin)}"
         if not fault:
             return None
         said = Enrollment(photo.path, new.person, "failed", f"{printable(photo.path)}: {fault}", quality)
-        said = replace(said, remarks=photo.remarks)
+        said = replace(said, remarks=photo.remarks, held_back=held)
         return replace(said, for_all=fault, same_as=twin.person, same_distance=twin.distance) if twin else said
 
     def _twin(self, person: str) -> Candidate | None:

@@ -28,8 +28,8 @@ from facerec.vectors import paired_distances
 class Identification(Brief):
     """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
-    position: the face's number in the photo; 0 is the main face. quality: the face's. remarks: the photo's, as
-    `types.Photo` has them.
+    position: the face's number in the photo; 0 is the main face. face: with its vector. quality: the face's.
+    remarks: the photo's, as `types.Photo` has them.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -89,7 +89,8 @@ def identify(
         # Each face can lose as many people to the others as there are, and then has a next and a runner-up.
         found = gallery.search(photo.vectors, max(top, len(photo.faces) + 1)) if photo.faces else []
         decisions = decide_photo(found, threshold, gallery.searched, probability)
-        for position, (face, decision) in enumerate(zip(photo.faces, decisions, strict=True)):
+        faces = [replace(face, vector=row) for face, row in zip(photo.faces, photo.vectors, strict=True)]
+        for position, (face, decision) in enumerate(zip(faces, decisions, strict=True)):
             yield Identification(photo.path, position, face, decision, None, measure(face), photo.remarks)
 
 

@@ -68,11 +68,16 @@ def review(gallery: Gallery, results: Sequence[Enrollment]) -> Review:
 
 def _misplaced(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:
     """The photos that were added and are likely to be of somebody else, why, and how they are taken out."""
-    nearer, farther = _nearer_to_somebody_else(gallery, added, limit), _far_from_own(gallery, added, limit)
+    reasons = misplaced_reasons(gallery, added, limit)
     for result in added:
-        if reason := nearer.get(result) or farther.get(result):
+        if reason := reasons.get(result):
             person, file = (shlex.quote(printable(word)) for word in (result.person, result.path))
             yield result.path, f"{reason}; if so, `facerec gallery remove {person} --photo {file}`"
+
+
+def misplaced_reasons(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:
+    """The enrolled photos that are likely to be of somebody else, and why. Each has its vector."""
+    return _far_from_own(gallery, added, limit) | _nearer_to_somebody_else(gallery, added, limit)
 
 
 def _nearer_to_somebody_else(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:

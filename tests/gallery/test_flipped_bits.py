@@ -26,6 +26,7 @@ from facerec.gallery.erasure import data_may_remain
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
 from facerec.gallery.removed import note_removed, was_removed
+from facerec.gallery.unknown_faces import keep, kept_faces
 
 few_people = toy_fixtures.few_people
 NOTE, DAY, TARGET = "agreed on the phone", "2031-12-30", 0.0234
@@ -48,6 +49,10 @@ def all_there_is(folder: Path) -> tuple[list[Any], tuple[str, ...]]:
         read: list[Any] = [gallery.store.model_name, people, gallery.log(), data_may_remain(gallery.store)]
         read += [(gallery.show(person.name), consent(gallery.store, person.name)) for person in people]
         read += [(vetoes.vetoes(gallery.store, p.name), vetoes.apart(gallery.store, p.name)) for p in people]
+        kept = kept_faces(gallery.store)
+        read += [
+            (each.photo, each.source, each.box, each.seen, each.until, each.claimed, *each.vector) for each in kept
+        ]
         with gallery.store.read() as db:
             read += [was_removed(db, template(8).photo_hash)]
         problems = gallery.check().problems
@@ -74,6 +79,13 @@ def test_any_bit(folder: Path) -> None:
         gallery.bind_model(*MODEL, COHORT)
         gallery.veto("Ann", template(9))
         gallery.set_apart("Ann", "Cy")
+        keep(
+            gallery.store,
+            "p" * 64,
+            [dataclasses.replace(template(10), crop=np.zeros((8, 8, 3), np.uint8))],
+            "2031-12-30",
+            "Cy",
+        )
         with gallery.store.write() as db:
             note_removed(db, [template(8).photo_hash])
     words = [text.encode() for (text,) in rows(folder, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]

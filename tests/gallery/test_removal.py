@@ -22,7 +22,7 @@ from facerec.gallery.erasure import data_may_remain, expired
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.leftovers import full_free_pages
 from facerec.gallery.maintenance import rebuild
-from facerec.gallery.strangers import _same_photos
+from facerec.gallery.strangers import near_photos
 from facerec.photos.folders import photo_hash
 from facerec.types import Template
 
@@ -152,6 +152,7 @@ def test_the_last_photo_takes_its_person_along(tmp_path: Path) -> None:
         "person_removed": False,
         "photos": [chosen],
         "vetoes": 0,
+        "unknown_faces": 0,
     }
     (line,) = json_lines(run(*command, "photos/0.jpg", "--json", gallery=tmp_path / "g"))
     assert line == {"removed": "Ann", "templates": 1, "person_removed": False, "photo": "photos/0.jpg"} | {
@@ -235,7 +236,7 @@ def test_strangers_cut_off_before_there_were_checksums_keep_nobody_from_being_re
     assert ann_in(everything_in(folder)) == []
 
 
-def test_which_rows_are_of_the_same_photos() -> None:
+def test_which_rows_are_of_thenear_photos() -> None:
     """Against one distance after another; in more than one block, some of them near the limit, some no numbers."""
     rng, dimension = np.random.default_rng(0), 8
     vectors = rng.normal(size=(150, dimension)).astype(np.float32)
@@ -245,8 +246,8 @@ def test_which_rows_are_of_the_same_photos() -> None:
     exact = vectors.astype(np.float64)
     wanted = [any(np.square(row - own).sum() <= 1e-3 for own in exact) for row in rows]
     assert 0 < sum(wanted) < len(rows)
-    assert _same_photos(rows, vectors).tolist() == wanted
-    assert _same_photos(rows, vectors[:0]).tolist() == [False] * len(rows)
+    assert near_photos(rows, vectors).tolist() == wanted
+    assert near_photos(rows, vectors[:0]).tolist() == [False] * len(rows)
 
 
 def test_strangers_who_are_nobody_stay_as_they_were_given(tmp_path: Path) -> None:

@@ -77,8 +77,15 @@ def two_people(folder: Path) -> Path:
     return folder
 
 
+def make_format_8(folder: Path) -> None:
+    """Turn the database back to format 8, before there were unknown faces."""
+    drop = ("DROP TRIGGER known_now", "DROP TABLE unknown_faces", "PRAGMA user_version = 8")
+    sql(folder, *drop, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def make_format_7(folder: Path) -> None:
     """Turn the database back to format 7, which did not say what cut the crops."""
+    make_format_8(folder)
     drop = [f"DROP TABLE {table}" for table in ("cutting", "renewed_crops")]
     sql(folder, *drop, "PRAGMA user_version = 7", "PRAGMA wal_checkpoint(TRUNCATE)")
 

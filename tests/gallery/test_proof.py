@@ -1,0 +1,70 @@
+"""A removal shows what it searched the files for, and that it found nothing any more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_gallery import opened, template, vector
+
+from facerec.errors import UnknownPersonError
+from facerec.gallery.gallery import Gallery
+from facerec.gallery.maintenance import keep_crops
+from facerec.gallery.proof import remove_and_prove
+
+
+def fill(gallery: Gallery) -> None:
+    keep_crops(gallery.store, True)
+    for number in range(6):
+        name = "Ann Zebra" if number % 2 else "Bob Ray"
+        crop = np.random.default_rng(number).integers(0, 256, (112, 112, 3), np.uint8)  # larger than a page of SQLite
+        gallery.add(name, replace(template(number), source=f"{name}/{number}.jpg", crop=crop))
+    gallery.set_consent("Ann Zebra", "signed on paper")
+    gallery.search(vector(0)[None], 1)
+
+
+def test_what_was_there_is_counted_and_then_gone(tmp_path: Path) -> None:
+    with opened(tmp_path) as gallery:
+        fill(gallery)
+        proof = remove_and_prove(gallery.store, "Ann Zebra")
+        found = {trace.kind: (trace.pieces, trace.before > 0, trace.after) for trace in proof.traces}
+        three = dict.fromkeys(("vectors", "crops", "hashes", "sources"), (3, True, 0))
+        assert found == three | {"name": (1, True, 0), "note": (1, True, 0)}
+        assert proof.nothing_left
+        assert (proof.problems, proof.encrypted, proof.person) == ((), False, 2)
+        assert (proof.removal.person, len(proof.removal.photos)) == ("Ann Zebra", 3)
+        assert proof.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+        assert (proof.entry, proof.hash) == (gallery.log()[0][-1].number, gallery.log()[1])
+        with pytest.raises(UnknownPersonError):
+            remove_and_prove(gallery.store, "Ann Zebra")
+
+
+def test_a_name_that_is_part_of_another_or_short_is_said_to_be_no_sign(tmp_path: Path) -> None:
+    with opened(tmp_path) as gallery:
+        fill(gallery)
+        gallery.add("Bob Raymond", template(10))
+        gallery.add("Cy", replace(template(11), source="Cy.jpg"))
+        proof = remove_and_prove(gallery.store, "Bob Ray")
+        (name,) = (trace for trace in proof.traces if trace.kind == "name")
+        assert name.shared
+        assert name.after > 0
+        assert proof.nothing_left
+        assert [each.shared for each in remove_and_prove(gallery.store, "Cy").traces if each.kind == "name"] == [True]
+
+
+def test_what_is_left_is_told(tmp_path: Path) -> None:
+    """For example in a file that somebody else put there."""
+    with opened(tmp_path) as gallery:
+        fill(gallery)
+        (tmp_path / "copy.db").write_bytes((tmp_path / "gallery.db-wal").read_bytes())
+        proof = remove_and_prove(gallery.store, "Ann Zebra")
+        assert not proof.nothing_left
+        assert {trace.kind for trace in proof.traces if trace.after} >= {"vectors", "name"}
+
+
+def test_an_encrypted_gallery_shows_nothing_before_either(tmp_path: Path, encrypted: str) -> None:
+    with opened(tmp_path / "gallery") as gallery:
+        fill(gallery)
+        proof = remove_and_prove(gallery.store, "Ann Zebra")
+        assert {(trace.before, trace.after) for trace in proof.traces} == {(0, 0)}
+        assert (proof.encrypted, proof.nothing_left, proof.problems) == (True, True, ())
