@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option for each mark in OPTIONAL, which lets the tests with this mark run."""
     for mark, what in OPTIONAL.items():
         parser.addoption(f"--{mark}", action="store_true", help=f"also run the tests marked `{mark}`: {what}")
+    parser.addoption("--screenshots", metavar="DIR", help="a folder for what the tests of the page see")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -64,13 +64,13 @@ def serve(
         _change_keys(keys_file, new_key, revoke_key, scope, as_json)
         return
     keys = None if keys_file is None else Keys(keys_file)
-    settings = ServerSettings(host, port, allowed, keys, keep_unknown)
+    settings = ServerSettings(host, port, allowed, keys)
     from facerec.faces.settings import DetectorSettings
     from facerec.server.app import make_app
     from facerec.server.running import serve_forever
     from facerec.server.service import Service
 
-    with Service.open(gallery_folder, model, DetectorSettings(**looks)) as service:
+    with Service.open(gallery_folder, model, DetectorSettings(**looks), keep_unknown) as service:
 
         def tell(address: str) -> None:
             line = {"address": address, "gallery": str(gallery_folder), "people": len(service.gallery)}

@@ -17,7 +17,8 @@ from facerec.text import printable
 MultiPartParser.spool_max_size = sys.maxsize  # by default, photos above 1 MB would lie in a file meanwhile
 
 FIELD = "photos"
-FIELDS, FIELD_BYTES, NAME = 20, 20_000, 100  # of a form; characters of a photo's name that are kept
+FIELDS, FIELD_BYTES = 20, 100_000  # of a form; one of the page's holds a crop
+NAME = 100  # characters of a photo's name that are kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,29 +6,31 @@ Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
     await service.change(caller.by, service.rename, 7, "Ann Lee")
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 
-from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold
-from facerec.errors import NoFaceError
+from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold, decide_photo
+from facerec.errors import GalleryError, NoFaceError
 from facerec.faces.detector import Detector, faces_in_photos
 from facerec.faces.quality import Quality, measure
 from facerec.faces.settings import DetectorSettings
-from facerec.gallery import enrolled, erasure, maintenance
+from facerec.gallery import enrolled, erasure, maintenance, unknown_faces, vetoes
 from facerec.gallery.audit_log import LogEntry, made_by
 from facerec.gallery.erasure import Removal
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
+from facerec.gallery.proof import Proof, remove_and_prove
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.gallery.store import Who
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
-from facerec.photos.memory import AnyPhoto
+from facerec.photos.crops import encode_png
+from facerec.photos.memory import AnyPhoto, path_of
 from facerec.recognition import answers
 from facerec.recognition.answers import Json
 from facerec.recognition.enroll import Enrollment, enroll
@@ -42,9 +44,11 @@ from facerec.recognition.identify import (
 )
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Review, review
+from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face
+from facerec.recognition.waiting import Waiting, waiting
 from facerec.server.pool import Pool, SharedDetector, SharedEmbedder
 from facerec.text import same_form
-from facerec.types import Face, Threshold
+from facerec.types import Decision, Face, Threshold
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,19 +69,35 @@ class Service:
     """An open gallery, its model and detector, and the pool whose threads use them."""
 
     def __init__(
-        self, gallery: Gallery, detector: Detector, embedder: Embedder, *, bound: int = BOUND, threads: int = THREADS
+        self,
+        gallery: Gallery,
+        detector: Detector,
+        embedder: Embedder,
+        *,
+        keep_unknown: int | None = None,
+        bound: int = BOUND,
+        threads: int = THREADS,
     ) -> None:
+        """keep_unknown: for how many days unknown faces are kept; None: they are not. bound, threads: see `Pool`."""
+        self.keep_unknown = keep_unknown
         self.gallery, self.pool = gallery, Pool(bound, threads)
         self.detector, self.embedder = SharedDetector(detector), SharedEmbedder(embedder)
 
     @classmethod
-    def open(cls, folder: Path, model: str | None = None, detector: DetectorSettings | None = None) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        model: str | None = None,
+        detector: DetectorSettings | None = None,
+        keep_unknown: int | None = None,
+    ) -> Self:
         """Open a gallery, or make one that keeps crops. Raises as `Recogniser` does."""
         embedder, new = load_embedder(model), not database_of(folder).exists()
         gallery = open_gallery(folder, embedder, create=True)
         if new:
             maintenance.keep_crops(gallery.store, True)
-        return cls(gallery, detector_for(gallery, detector, embedder.card.input_size), embedder)
+        finder = detector_for(gallery, detector, embedder.card.input_size)
+        return cls(gallery, finder, embedder, keep_unknown=keep_unknown)
 
     def __enter__(self) -> Self:
         return self
@@ -110,9 +130,23 @@ class Service:
         measured = None if given is not None else measured_threshold(self.gallery, fpir)
         return choose_threshold(given, measured, self.embedder.card.name)
 
-    def identify(self, photos: Iterable[AnyPhoto], threshold: Threshold, top: int = 5) -> list[Identification]:
-        """Every face of every photo; see `recognition.identify`."""
-        return list(identify(self.gallery, photos, self.detector, self.embedder, threshold, top))
+    def identify(self, photos: Sequence[AnyPhoto], threshold: Threshold, top: int = 5) -> list[Identification]:
+        """Every face of every photo; see `recognition.identify`. Unknown faces are kept if the server keeps them."""
+        found = list(identify(self.gallery, photos, self.detector, self.embedder, threshold, top))
+        if self.keep_unknown is not None:
+            self._keep(photos, found, unknown_faces.last_day(self.keep_unknown))
+        return found
+
+    def _keep(self, photos: Sequence[AnyPhoto], found: Sequence[Identification], until: str) -> None:
+        starts = [place for place, each in enumerate(found) if each.position == 0]
+        for photo, start, end in zip(photos, starts, [*starts[1:], len(found)], strict=True):
+            keep_unknown(self.gallery, photo, found[start:end], until)
+
+    def decide(self, seen: SeenFace) -> Decision:
+        """Who a face is that was seen before, without its photo."""
+        assert seen.face.vector is not None
+        found = self.gallery.search(seen.face.vector[None], 5)
+        return decide_photo(found, self.threshold(), self.gallery.searched)[0]
 
     def verify(self, first: AnyPhoto, second: AnyPhoto, threshold: float | None = None) -> Verification:
         """Whether the main faces of two photos are one person's."""
@@ -165,6 +199,37 @@ class Service:
         """Raise GalleryError if the gallery cannot be read any more."""
         self.gallery.given()
 
+    # ------------------------------------------------------------------------------------------------ what waits
+
+    def waiting(self) -> Waiting:
+        """What waits for a person to decide."""
+        return waiting(self.gallery, self.embedder)
+
+    def unknown_face(self, number: int) -> SeenFace:
+        """A kept face; GalleryError if it is not kept any more."""
+        kept = next((face for face in unknown_faces.kept_faces(self.gallery.store) if face.number == number), None)
+        crop = unknown_faces.crop_of(self.gallery.store, number)
+        if kept is None or crop is None:
+            raise GalleryError(f"{self.gallery.folder}: this face is not kept any more; load the page again")
+        return kept_face(kept, crop)
+
+    def unknown_crop(self, number: int) -> bytes | None:
+        """The crop of a kept face as a PNG file; None if it is not kept any more."""
+        crop = unknown_faces.crop_of(self.gallery.store, number)
+        return None if crop is None else encode_png(crop)
+
+    def enroll_unknown(self, who: str, number: int, *, force: bool = False) -> Enrollment:
+        """Enroll a kept face; see `seen_face.enroll_seen`."""
+        return self.enroll_seen(who, self.unknown_face(number), force=force)
+
+    def veto_unknown(self, who: str, number: int) -> bool:
+        """Remember that a kept face is not somebody."""
+        return self.gallery.veto(who, self.unknown_face(number).template())
+
+    def forget_unknown(self, numbers: Sequence[int] | None = None) -> int:
+        """Delete kept faces from all files; all unless their numbers are given."""
+        return unknown_faces.forget(self.gallery.store, numbers)
+
     # ------------------------------------------------------------------------------------------------ changes
 
     def enroll(
@@ -180,9 +245,22 @@ class Service:
         name = enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
         rules = {"several": several, "force": force, "again": again}
         results = tuple(enroll(self.gallery, {name: photos}, self.detector, self.embedder, **rules))
+        self._keep_held_back(photos, results)
         owners = [result.person for result in results if result.status != "failed"]
         person = enrolled.person(self.gallery.store, owners[0]) if owners else None
         return Enrolling(results, review(self.gallery, results), person)
+
+    def _keep_held_back(self, photos: Sequence[AnyPhoto], results: Sequence[Enrollment]) -> None:
+        """Keep the photos that were held back until somebody decides, if the server keeps unknown faces."""
+        if self.keep_unknown is None:
+            return
+        by_path = {path_of(photo): photo for photo in photos}
+        for result in results:
+            keep_held_back(self.gallery, by_path[result.path], result, unknown_faces.last_day(self.keep_unknown))
+
+    def enroll_seen(self, who: str, seen: SeenFace, *, force: bool = False, again: bool = False) -> Enrollment:
+        """Enroll one face that was seen; see `seen_face.enroll_seen`."""
+        return enroll_seen(self.gallery, who, seen, force=force, again=again)
 
     def rename(self, who: Who, name: str) -> None:
         """Give a person another name."""
@@ -201,6 +279,10 @@ class Service:
         removal = erasure.remove(self.gallery.store, who, photo)
         return Removed(removal, erasure.data_may_remain(self.gallery.store))
 
+    def remove_and_prove(self, who: Who) -> Proof:
+        """Remove a person, and search the files for what is left of them."""
+        return remove_and_prove(self.gallery.store, who)
+
     def plan_removal(self, who: Who, photo: int | None = None) -> "Removed":
         """What `remove` would take out; nothing is changed."""
         return Removed(erasure.plan_removal(self.gallery.store, who, photo), remains=False)
@@ -209,6 +291,10 @@ class Service:
         """Remember that the face in a photo is not this person; see `recognition.not_same`."""
         name = enrolled.name_of(self.gallery.store, who)
         return not_same(self.gallery, photo, name, self.detector, self.embedder, self.gallery.threshold)
+
+    def set_apart(self, one: Who, other: Who) -> bool:
+        """Remember that two people are two."""
+        return vetoes.set_apart(self.gallery.store, one, other)
 
     def set_target(self, fpir: float) -> None:
         """Set the share of strangers who may be taken for somebody; ConfigError unless it is between 0 and 1."""

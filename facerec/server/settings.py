@@ -13,16 +13,14 @@ class ServerSettings:
     """Everything about a server but its gallery and model.
 
     host, port: where it listens. allowed_hosts: other names by which browsers reach it, such as the proxy's. keys: of
-    those who may use it; without keys it serves this machine alone. keep_unknown: for how many days unknown faces are
-    kept; None: they are not kept. body_bytes, photo_pixels, photos: the largest body, photo, and number of photos in a
-    request. request_seconds: within which a whole request must have arrived.
+    those who may use it; without keys it serves this machine alone. body_bytes, photo_pixels, photos: the largest body,
+    photo, and number of photos in a request. request_seconds: within which a whole request must have arrived.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
     keys: Keys | None = None
-    keep_unknown: int | None = None
     body_bytes: int = 32_000_000
     photo_pixels: int = 50_000_000
     photos: int = 32

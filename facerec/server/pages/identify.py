@@ -1,0 +1,165 @@
+"""Identify: who is in photos, and "this is Ann" and "this is not Ann" for each face."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import FormData
+
+from facerec.errors import GalleryError, ImageError
+from facerec.faces.quality import measure
+from facerec.photos.memory import MemoryPhoto
+from facerec.recognition.enroll import Enrollment
+from facerec.recognition.seen_face import SeenFace, seen_faces
+from facerec.server.access import Enroller, Reader
+from facerec.server.api.common import Serving
+from facerec.server.pages.pictures import Bar, Frame, Preview, bar, crop_uri, frame, preview
+from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, respond
+from facerec.server.posted import form_of, posted
+from facerec.server.service import Service
+from facerec.text import printable
+from facerec.types import Decision
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ShownFace:
+    """One face as a page shows it. id: in the page. blob: the face in a form. number: of the person, if it is one."""
+
+    id: str
+    thumb: str
+    blob: str
+    person: str | None
+    number: int | None
+    reason: str
+    bar: Bar | None
+    probable: str
+    problems: tuple[str, ...]
+    frame: Frame | None = None
+    typed: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ShownPhoto:
+    """One photo as a page shows it; error: why it cannot be used, or that it shows no face."""
+
+    name: str
+    preview: Preview | None
+    faces: tuple[ShownFace, ...] = ()
+    error: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@router.get("/")
+async def show(request: Request, caller: Reader, service: Serving, view: Viewing) -> Response:
+    """The form for photos."""
+    return respond(request, caller, "identify.html", here="identify", photos=[], **await _people(service, view))
+
+
+@router.post("/identify")
+async def identify(request: Request, caller: Reader, service: Serving, view: Viewing) -> Response:
+    """Photos with every face named or unknown."""
+    sent = await posted(request)
+    photos = await service.ask(_look, service, view, sent.photos)
+    if is_part(request):
+        return respond(request, caller, "photos.html", photos=photos)
+    return respond(request, caller, "identify.html", here="identify", photos=photos, **await _people(service, view))
+
+
+@router.post("/faces")
+async def settle(request: Request, caller: Enroller, service: Serving, view: Viewing) -> Response:
+    """Enroll one face, or note who it is not."""
+    form = await form_of(request)
+    work = _not_them if form.get("do") == "not" else _enroll
+    said = await service.change(caller.by, work, service, view, form)
+    if is_part(request):
+        return respond(request, caller, "face.html", open=True, **said)
+    return respond(request, caller, "settled.html", here="identify", **said, **await _people(service, view))
+
+
+async def _people(service: Service, view: View) -> dict[str, Any]:
+    names = await service.ask(view.names)
+    return {"known_names": names, "nobody": not names}
+
+
+def _look(service: Service, view: View, photos: Sequence[MemoryPhoto]) -> list[ShownPhoto]:
+    return [_look_at(service, view, photo) for photo in photos]
+
+
+def _look_at(service: Service, view: View, photo: MemoryPhoto) -> ShownPhoto:
+    found, name = service.identify([photo], service.threshold()), printable(photo.path)
+    error = found[0].error
+    if isinstance(error, ImageError):
+        return ShownPhoto(name, None, error=str(error))
+    shown, numbers = preview(photo), service.numbers()
+    faces = []
+    for seen, each in zip(seen_faces(photo, found), found, strict=False):
+        assert each.decision is not None
+        faces.append(_shown(view, seen, each.decision, numbers, shown))
+    return ShownPhoto(name, shown, tuple(faces), None if error is None else str(error), found[0].remarks)
+
+
+def _shown(
+    view: View,
+    seen: SeenFace,
+    decision: Decision,
+    numbers: dict[str, int],
+    shown: Preview | None = None,
+    typed: str = "",
+) -> ShownFace:
+    far, sure = decision.distance, decision.probability if decision.person else None
+    return ShownFace(
+        f"face-{secrets.token_hex(4)}",
+        crop_uri(seen.face.crop),
+        view.faces.write(seen),
+        decision.person,
+        numbers.get(decision.person or ""),
+        decision.reason,
+        None if far is None else bar(far, decision.threshold.distance),
+        "" if sure is None else view.t("identify.probable", percent=exact_percent(sure)),
+        measure(seen.face).problems,
+        None if shown is None else frame(seen.face.box, shown),
+        typed,
+    )
+
+
+def _enroll(service: Service, view: View, form: FormData) -> dict[str, Any]:
+    seen, name = view.faces.read(str(form.get("face", ""))), str(form.get("name", ""))
+    try:
+        done = service.enroll_seen(name, seen, force=bool(form.get("force")), again=bool(form.get("again")))
+    except GalleryError as error:  # an unfit name
+        return _again(service, view, seen, str(error), bad=True, typed=name)
+    if done.status == "added":
+        return _again(service, view, seen, view.t("identify.enrolled", person=done.person))
+    if done.status == "skipped":
+        return _again(service, view, seen, view.t("identify.enrolled_already", person=done.person))
+    removed = service.gallery.removed_on(seen.template().photo_hash, done.person) is not None
+    may = {"again": removed, "force": not removed and done.owner is None}
+    return _again(service, view, seen, in_page(done), bad=True, typed=done.person, **may)
+
+
+def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
+    seen, number = view.faces.read(str(form.get("face", ""))), str(form.get("person", ""))
+    name = service.person(int(number) if number.isdecimal() else 0).name
+    try:
+        service.gallery.veto(name, seen.template())
+    except GalleryError as error:  # enrolled with this photo
+        return _again(service, view, seen, str(error), bad=True)
+    return _again(service, view, seen, view.t("identify.said_not", person=name))
+
+
+def _again(
+    service: Service, view: View, seen: SeenFace, said: str, *, bad: bool = False, typed: str = "", **may: bool
+) -> dict[str, Any]:
+    """The face as it is now, with what is said of the change. may: which rules the next try may break."""
+    face = _shown(view, seen, service.decide(seen), service.numbers(), typed=typed)
+    return {"face": face, "said": said, "bad": bad, "again": False, "force": False, **may}
+
+
+def in_page(result: Enrollment) -> str:
+    """Why a photo was not enrolled, without its name and the library's arguments."""
+    reason = result.reason.removeprefix(f"{printable(result.path)}: ")
+    return reason.removesuffix("; `force` enrolls it").removesuffix("; `again` enrolls what was removed")

@@ -1,0 +1,208 @@
+"""People: who is enrolled, and each person's page with their photos and all that can be done to them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from facerec.gallery import enrolled, maintenance, vetoes
+from facerec.gallery.queries import PersonSummary, StoredTemplate
+from facerec.recognition.waiting import doubts
+from facerec.server.access import Admin, Caller, Enroller, Reader
+from facerec.server.api.common import PersonId, PhotoId, Serving
+from facerec.server.pages.identify import in_page
+from facerec.server.pages.view import PageRoute, Viewing, go_to, is_part, respond
+from facerec.server.posted import form_of, posted
+from facerec.server.service import Enrolling, Service
+from facerec.text import printable
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/people")
+AT_ONCE = 60  # people in the grid before "show more"
+NO_CROPS = "facerec_no_crops"  # the cookie of somebody who was asked and wants no pictures kept
+_YEAR = 365 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPerson:
+    """A person in the grid. face: the address of a picture of theirs, if there is one."""
+
+    number: int | None
+    name: str
+    photos: int
+    face: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPhoto:
+    """A person's photo. name: without its folder. face: as for ShownPerson. doubt: why it may be of somebody else."""
+
+    stored: StoredTemplate
+    name: str
+    face: str | None
+    doubt: str | None
+
+
+def crop_path(person: int | None, photo: int | None) -> str | None:
+    """The address of the crop of a photo; None if there is none."""
+    return None if photo is None else f"/api/v1/people/{person}/photos/{photo}/crop"
+
+
+@router.get("")
+async def show_people(
+    request: Request,
+    caller: Reader,
+    service: Serving,
+    view: Viewing,
+    q: Annotated[str, Query(max_length=200)] = "",
+    most: Annotated[int, Query(ge=1, le=100_000)] = AT_ONCE,
+) -> Response:
+    """The grid, or as a part of a page the people whose name holds `q`."""
+    values = await service.ask(_grid, service, q, most)
+    if is_part(request):
+        return respond(request, caller, "people_found.html", **values)
+    values["ask_crops"] = not values["keeps_crops"] and NO_CROPS not in request.cookies
+    return respond(request, caller, "people.html", here="people", **values, known_names=await service.ask(view.names))
+
+
+@router.post("")
+async def add(request: Request, caller: Enroller, service: Serving) -> Response:
+    """Enroll photos of one person, new or known."""
+    sent = await posted(request)
+    name = sent.fields.get("name", "").strip()
+    done: Enrolling = await service.change(caller.by, service.enroll, name, sent.photos)
+    return _told(request, caller, done)
+
+
+@router.post("/pictures")
+async def choose_crops(request: Request, caller: Enroller, service: Serving) -> Response:
+    """Keep crops from now on, or never ask again."""
+    answer = go_to(request, "/people")
+    if (await form_of(request)).get("keep"):
+        await service.change(caller.by, maintenance.keep_crops, service.gallery.store, True)
+    else:
+        answer.set_cookie(NO_CROPS, "1", max_age=_YEAR, httponly=True, samesite="lax")
+    return answer
+
+
+@router.get("/{person}")
+async def show_person(person: PersonId, request: Request, caller: Reader, service: Serving, view: Viewing) -> Response:
+    """One person."""
+    values = await service.ask(_person, service, person)
+    return respond(request, caller, "person.html", here="people", **values, known_names=await service.ask(view.names))
+
+
+@router.post("/{person}/name")
+async def rename(person: PersonId, request: Request, caller: Enroller, service: Serving) -> Response:
+    """Give another name."""
+    form = await form_of(request)
+    await service.change(caller.by, service.rename, person, str(form.get("name", "")))
+    return go_to(request, f"/people/{person}")
+
+
+@router.post("/{person}/merge")
+async def merge(person: PersonId, request: Request, caller: Admin, service: Serving) -> Response:
+    """Give all photos to another person."""
+    into = str((await form_of(request)).get("into", ""))
+
+    def merged() -> int | None:
+        service.merge(person, into)
+        return service.person(into).number
+
+    return go_to(request, f"/people/{await service.change(caller.by, merged)}")
+
+
+@router.post("/{person}/consent")
+async def consent(person: PersonId, request: Request, caller: Enroller, service: Serving) -> Response:
+    """Note what the person agreed to, and the last day."""
+    form = await form_of(request)
+    note, until = (str(form.get(field, "")).strip() for field in ("note", "until"))
+    await service.change(caller.by, service.set_consent, person, note, until)
+    return go_to(request, f"/people/{person}")
+
+
+@router.post("/{person}/photos")
+async def add_photos(person: PersonId, request: Request, caller: Enroller, service: Serving) -> Response:
+    """Enroll more photos."""
+    sent = await posted(request)
+    return _told(request, caller, await service.change(caller.by, service.enroll, person, sent.photos))
+
+
+@router.get("/{person}/remove")
+async def ask_to_remove(person: PersonId, request: Request, caller: Admin, service: Serving) -> Response:
+    """Say what a removal takes out and what it proves."""
+    plan = await service.ask(service.plan_removal, person)
+    return respond(request, caller, "remove.html", here="people", number=person, plan=plan.removal, photo=None)
+
+
+@router.post("/{person}/remove")
+async def remove(person: PersonId, request: Request, caller: Admin, service: Serving) -> Response:
+    """Remove the person, and show that nothing is left."""
+    proof = await service.change(caller.by, service.remove_and_prove, person)
+    return respond(request, caller, "removed.html", here="people", proof=proof)
+
+
+@router.get("/{person}/photos/{photo}/remove")
+async def ask_to_remove_photo(
+    person: PersonId, photo: PhotoId, request: Request, caller: Admin, service: Serving
+) -> Response:
+    """Say which photo would go, and whether the person goes with it."""
+    plan = await service.ask(service.plan_removal, person, photo)
+    return respond(request, caller, "remove.html", here="people", number=person, plan=plan.removal, photo=photo)
+
+
+@router.post("/{person}/photos/{photo}/remove")
+async def remove_photo(person: PersonId, photo: PhotoId, request: Request, caller: Admin, service: Serving) -> Response:
+    """Remove one photo; the last one takes the person along."""
+
+    def removed() -> Any:
+        whole = service.plan_removal(person, photo).removal.whole
+        return service.remove_and_prove(person) if whole else service.remove(person, photo)
+
+    done = await service.change(caller.by, removed)
+    if hasattr(done, "traces"):
+        return respond(request, caller, "removed.html", here="people", proof=done)
+    return go_to(request, f"/people/{person}")
+
+
+def _told(request: Request, caller: Caller, done: Enrolling) -> Response:
+    """Say what became of each photo; go to the person if all went well."""
+    failed = [result for result in done.results if result.status == "failed"]
+    if done.person is not None and not failed and not any(result.reason for result in done.results):
+        return go_to(request, f"/people/{done.person.number}")
+    lines = [(printable(each.path), each.status, in_page(each)) for each in done.results]
+    counts = {status: sum(each.status == status for each in done.results) for status in ("added", "skipped", "failed")}
+    status = 200 if done.person is not None else 422
+    return respond(
+        request, caller, "enrolled.html", status=status, here="people", person=done.person, lines=lines, counts=counts
+    )
+
+
+def _grid(service: Service, part: str, most: int) -> dict[str, Any]:
+    people, faces = service.people(part), enrolled.first_crops(service.gallery.store)
+    shown = [_in_grid(person, faces) for person in people[:most]]
+    more = min(len(people), most + AT_ONCE) if len(people) > most else 0
+    keeps = enrolled.keeps_pictures(service.gallery.store)
+    return {"people": shown, "found": len(people), "more": more, "q": part, "keeps_crops": keeps}
+
+
+def _in_grid(person: PersonSummary, faces: dict[int, int]) -> ShownPerson:
+    face = crop_path(person.number, faces.get(person.number or 0))
+    return ShownPerson(person.number, person.name, person.templates, face)
+
+
+def _person(service: Service, number: int) -> dict[str, Any]:
+    store, person = service.gallery.store, service.person(number)
+    doubtful = {doubt.photo.photo_hash: doubt.reason for doubt in doubts(service.gallery, [person.name])}
+    kept = enrolled.kept_crops(store, number)
+    photos = [
+        ShownPhoto(
+            each,
+            each.source.replace("\\", "/").rpartition("/")[2].removeprefix("memory: "),
+            crop_path(number, each.number if each.number in kept else None),
+            doubtful.get(each.photo_hash),
+        )
+        for each in service.photos(number)
+    ]
+    face = next((photo.face for photo in photos if photo.face), None)
+    said = {"vetoes": len(vetoes.vetoes(store, number)), "apart": vetoes.apart(store, person.name)}
+    return {"person": person, "face": face, "photos": photos, **said}

@@ -1,0 +1,40 @@
+"""Signing in with a key, where the server has keys, and out."""
+
+from fastapi import APIRouter, Request, Response
+
+from facerec.server.access import Reader
+from facerec.server.pages.view import PageRoute, Viewing, give_cookie, go_to, respond
+from facerec.server.posted import form_of
+from facerec.server.problems import ProblemError
+from facerec.server.sessions import COOKIE
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/sign-in")
+async def show(request: Request) -> Response:
+    """The form for a key."""
+    return respond(request, None, "sign_in.html", said="")
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, view: Viewing) -> Response:
+    """Begin a session for whoever has a key. The key itself is not kept."""
+    access = request.app.state.access
+    try:
+        key = access.key_of(str((await form_of(request)).get("key", "")).strip())
+    except ProblemError:
+        return respond(request, None, "sign_in.html", status=401, said=view.t("sign_in.wrong"))
+    answer = go_to(request, "/")
+    give_cookie(request, answer, access.sessions.begin(None if access.keys is None else key.name))
+    return answer
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, caller: Reader) -> Response:
+    """End the session."""
+    if caller.session is not None:
+        request.app.state.access.sessions.end(caller.session)
+    answer = go_to(request, "/sign-in")
+    answer.delete_cookie(COOKIE)
+    return answer
