@@ -1,18 +1,23 @@
 """Who asks, and what they may: by a key, by a session of the page, or from this machine where no key is needed."""
 
 import hmac
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
+from facerec.errors import ConfigError
 from facerec.server.keys import Key, Keys
 from facerec.server.posted import form_of
 from facerec.server.problems import ProblemError
 from facerec.server.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, Session, Sessions
+
+log = logging.getLogger(__name__)
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 LOCAL = Key("local", "admin", "")  # who uses a server without keys
@@ -46,7 +51,8 @@ class Access:
 
     def key_of(self, text: str) -> Key:
         """The key with this text; ProblemError (401) if there is none."""
-        key = self.keys.find(text) if self.keys is not None else LOCAL
+        with _readable():
+            key = self.keys.find(text) if self.keys is not None else LOCAL
         if key is None:
             raise _unknown("no such key; it may be revoked")
         return key
@@ -68,7 +74,8 @@ class Access:
 
     def _key_of_session(self, session: Session) -> Key:
         """The key that opened a session. A revoked key ends it."""
-        key = LOCAL if session.key is None else (self.keys.all() if self.keys else {}).get(session.key)
+        with _readable():
+            key = LOCAL if session.key is None else (self.keys.all() if self.keys else {}).get(session.key)
         if key is None:
             self.sessions.end(session)
             raise _unknown("the key of this session is revoked")
@@ -121,6 +128,16 @@ class Rates:
             wait = str(int((1 - left) / a_second) + 1)
             detail = f"the key '{key.name}' may make {key.per_minute} requests a minute; wait {wait} s"
             raise ProblemError(429, "rate", detail, {"Retry-After": wait})
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Answer 503 where the file of keys cannot be read any more. Where it lies, and what is wrong, is for the log."""
+    try:
+        yield
+    except ConfigError as error:
+        log.error("%s", error)
+        raise ProblemError(503, "keys", "the server's keys cannot be read; its log says why") from error
 
 
 def _unknown(detail: str) -> ProblemError:
