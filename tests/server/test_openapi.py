@@ -31,7 +31,7 @@ CHECKS = [
 ]
 
 SETTINGS = settings(
-    max_examples=10,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     database=None,
@@ -108,6 +108,8 @@ def test_whatever_is_sent_the_answer_is_as_described(
     for found in schema.get_all_operations():
         operation = found.ok()
         assert operation is not None
+        if mode is GenerationMode.NEGATIVE and not (operation.body or any(operation.iter_parameters())):
+            continue  # nothing can be unfit
 
         @SETTINGS
         @given(case=operation.as_strategy(generation_mode=mode))

@@ -1,0 +1,73 @@
+"""People and photos by their numbers, which stay theirs; and keys of a server in the log."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy_gallery import opened, template
+
+from facerec.errors import GalleryError, UnknownPersonError
+from facerec.gallery import backup, enrolled, erasure, vetoes
+from facerec.gallery.audit_log import made_by
+from facerec.gallery.gallery import Gallery
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    """Ann (1) with two photos, Bob (2) with one."""
+    with opened(tmp_path / "gallery") as gallery:
+        for name, number in (("Ann", 0), ("Ann", 1), ("Bob", 2)):
+            gallery.add(name, template(number))
+        yield gallery
+
+
+def test_a_number_holds_whatever_the_name_is(gallery: Gallery) -> None:
+    store = gallery.store
+    assert [(person.name, person.number) for person in gallery.people()] == [("Ann", 1), ("Bob", 2)]
+    enrolled.rename(store, 1, "Zoe")
+    assert enrolled.person(store, 1).name == enrolled.name_of(store, 1) == "Zoe"
+    enrolled.set_consent(store, 1, "signed", "2030-01-01")
+    assert enrolled.person(store, "Zoe") == enrolled.person(store, 1)
+    assert enrolled.consent(store, 1) == ("signed", "2030-01-01")
+    assert vetoes.set_apart(store, 1, 2)
+    assert vetoes.forget_apart(store, 1, "Bob")
+    assert enrolled.merge(store, 2, 1) == 1
+    with pytest.raises(UnknownPersonError, match="nobody with the number 2 is enrolled any more"):
+        enrolled.person(store, 2)
+    assert erasure.remove(store, 1).person == "Zoe"
+    gallery.add("Zoe", template(9))
+    assert enrolled.person(store, "Zoe").number == 3
+
+
+def test_a_photo_is_removed_by_its_number(gallery: Gallery) -> None:
+    numbers = [photo.number for photo in gallery.show("Ann")]
+    assert numbers == [1, 2]
+    with pytest.raises(GalleryError, match="Ann has no photo with the number 3"):
+        erasure.remove(gallery.store, 1, 3)
+    assert [photo.number for photo in erasure.remove(gallery.store, 1, 1).photos] == [1]
+    assert [photo.number for photo in gallery.show("Ann")] == [2]
+
+
+def test_the_log_names_the_key_in_its_block_and_thread_alone(gallery: Gallery) -> None:
+    with made_by("phone"):
+        gallery.rename("Ann", "Anna")
+        other = threading.Thread(target=gallery.rename, args=("Bob", "Rob"))
+        other.start()
+        other.join()
+    gallery.rename("Anna", "Ann")
+    entries, _ = gallery.log()
+    assert [entry.facts for entry in entries[-3:]] == [{"by": "phone"}, {}, {}]
+    assert gallery.check().problems == ()
+
+
+def test_a_gallery_that_stays_open_is_copied_once_a_change(gallery: Gallery) -> None:
+    gallery.store.keep_copy()
+    (copy,) = backup.list_copies(gallery.folder)
+    assert (copy.people, copy.templates) == (2, 3)
+    first = (gallery.folder / "gallery.db.backup").stat().st_mtime_ns
+    gallery.store.keep_copy()
+    assert (gallery.folder / "gallery.db.backup").stat().st_mtime_ns == first, "nothing changed"
+    gallery.add("Cleo", template(5))
+    gallery.store.keep_copy()
+    assert backup.list_copies(gallery.folder)[0].people == 3
