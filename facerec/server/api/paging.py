@@ -13,7 +13,7 @@ from facerec.server.problems import ProblemError
 T = TypeVar("T")
 K = TypeVar("K", str, int)
 
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="What the page before has as next")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most")]
 
 
