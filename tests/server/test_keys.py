@@ -45,7 +45,9 @@ def test_each_scope_does_what_it_may(locked: httpx.Client, keys: dict[str, Any])
     for needed, requests in REQUESTS.items():
         for method, path in requests:
             for scope in scopes:
-                body = {"json": {}} if method in ("PATCH", "PUT") else {"content": png(0)} if method == "POST" else {}
+                body: dict[str, Any] = {"PATCH": {"json": {}}, "PUT": {"json": {}}, "POST": {"content": png(0)}}.get(
+                    method, {}
+                )
                 headers = keys[scope] | (PNG if method == "POST" else {})
                 status = locked.request(method, path, headers=headers, **body).status_code
                 may = scopes.index(scope) >= scopes.index(needed)
