@@ -25,6 +25,7 @@ EXTRAS = {
     "uvicorn": "serve",
     "pillow_heif": "heic",
     "pillow_jxl": "jxl",
+    "av": "video",
 }
 """The extra of pyproject.toml that brings each of these libraries, by the name under which they are imported."""
 

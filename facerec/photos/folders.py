@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -134,6 +134,21 @@ def find_photos(folder: Path) -> list[Path]:
     return found
 
 
+def find_files(folder: Path) -> list[Path]:
+    """All files in `folder` and below that are no system's, sorted; `find_photos` says which links are followed.
+
+    Nothing is logged. Raises DataError if `folder` is no readable folder.
+    """
+    walk = _Walk(lambda path: True)
+    folders, files = walk.top(folder)
+    return sorted([*files, *(path for name in folders for path in walk.below(folder / name))])
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file has a photo's ending or begins like a photo."""
+    return _has_ending(path.name) or holds_photo(path)
+
+
 def identity_folders(folder: Path) -> dict[str, list[Path]]:
     """Each sub-folder's name, in order, and the photos in it and below, which may be none.
 
@@ -169,9 +184,10 @@ def no_people(folder: Path, loose: int, remedy: str = "give the folder above, or
 
 
 class _Walk:
-    """One walk through a folder: finds the photos, and notes what it passes over."""
+    """One walk through a folder: finds the photos, or other files that are wanted, and notes what it passes over."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[Path], bool] = is_photo) -> None:
+        self._wanted = wanted
         self._system: list[Path] = []
         self._others: list[Path] = []
 
@@ -210,7 +226,7 @@ class _Walk:
 
     def _photos(self, folder: Path, names: list[str]) -> list[Path]:
         paths = [folder / name for name in self._own(folder, names, _SYSTEM_FILE)]
-        photos = [path for path in paths if _has_ending(path.name) or holds_photo(path) or _is_lost(path)]
+        photos = [path for path in paths if self._wanted(path) or _is_lost(path)]
         self._others += sorted(set(paths) - set(photos))
         return photos
 

@@ -1,0 +1,109 @@
+"""What can be watched, by its name: a webcam, a stream, a folder or a video file; and which files are videos.
+
+Nothing is decoded here, so nothing heavy is imported.
+"""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from facerec.errors import ConfigError, ImageError
+from facerec.extras import require
+from facerec.photos.photo_files import holds_photo, opened
+
+VIDEO_EXTENSIONS = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf", ".flv"),
+        *(".f4v", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".ogv", ".ogm", ".dv", ".mxf"),
+    )
+)
+"""The endings by which a video is known, in upper or lower case, unless it begins like a photo."""
+
+EVERY = 0.2
+"""Seconds between two pictures of a video that are looked at, unless asked otherwise."""
+
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "srt", "tcp")
+
+_VIDEO = re.compile(
+    rb".{4}(?:ftyp|moov|mdat|wide|free|skip)|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|\0\0\x01\xba"
+    rb"|0&\xb2u\x8ef\xcf\x11|OggS",  # ASF; Ogg
+    re.DOTALL,
+)
+_LONGEST_START = 12  # bytes that _VIDEO looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is watched. kind: "webcam", "stream", "folder" or "file".
+
+    address: what is opened. name: what messages and answers call it; passwords in addresses are left out.
+    """
+
+    kind: str
+    address: str
+    name: str
+
+
+def source_of(given: str) -> Source:
+    """The source that a text names: a number is a webcam, unless there is a file of this name."""
+    if _scheme(given) in STREAM_SCHEMES:
+        return Source("stream", given, without_password(given))
+    if given.isascii() and given.isdigit() and not os.path.lexists(given):
+        return Source("webcam", given, f"webcam {int(given)}")
+    return Source("folder" if os.path.isdir(given) else "file", given, given)
+
+
+def require_source(given: str) -> None:
+    """Raise ConfigError or ImageError for a source that is not there, or that nothing on this machine can read."""
+    if not given:
+        raise ConfigError("an empty name; give a video file, the number of a webcam, an address or a folder")
+    source = source_of(given)
+    if source.kind == "webcam":
+        _require_webcam(source)
+    elif source.kind == "file":
+        with opened(Path(given)):
+            pass
+    if source.kind != "folder":
+        require_library()
+
+
+def _require_webcam(source: Source) -> None:
+    if not sys.platform.startswith("linux"):
+        raise ConfigError("webcams are read on Linux only; give the address of a stream")
+    device = Path(f"/dev/video{int(source.address)}")
+    if not device.exists():
+        raise ImageError(f"{source.name}: there is no {device}; check its number")
+
+
+def require_library() -> None:
+    """Raise MissingExtraError unless PyAV is installed, which reads and writes videos."""
+    require("av", "reading videos")
+
+
+def without_password(address: str) -> str:
+    """A stream's address without the user's name and password."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video: by its beginning, or by its ending where that does not tell. Photos come first."""
+    if holds_photo(path):
+        return False
+    return path.suffix.lower() in VIDEO_EXTENSIONS or _holds_video(path)
+
+
+def _holds_video(path: Path) -> bool:
+    try:
+        with opened(path) as file:
+            return _VIDEO.match(file.read(_LONGEST_START)) is not None
+    except (ImageError, OSError):  # whoever reads it will report the error
+        return False
+
+
+def _scheme(given: str) -> str:
+    found = re.match(r"([a-z]+)://", given, re.IGNORECASE)
+    return found.group(1).lower() if found else ""
