@@ -4,6 +4,7 @@ Coordinates are pixel indices: (0, 0) is the centre of the photo's upper left pi
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import PIL.Image
 from PIL.Image import Resampling
 
 from facerec.faces.alignment import align
+from facerec.faces.detector import Detector
 from facerec.faces.found import NOTHING, Found
 from facerec.faces.main_face import SURE, main_first
 from facerec.faces.settings import DetectorSettings
@@ -49,6 +51,9 @@ class LookingDetector:
     second_look = SecondLook()
     """MTCNN clamps its windows to the photo, which squeezes a face at the border and moves its landmarks."""
 
+    turns = True
+    """Whether photos are looked at turned at all (`upright`)."""
+
     surer = 10.0
     """How many times less doubt there must be about a turned photo's surest face: see `needed_if_turned`."""
 
@@ -66,7 +71,7 @@ class LookingDetector:
         """
         small = [shrunk(image, self.settings.max_side) for image in images]
         found = [(0, faces) for faces in self.look(small)]
-        unsure = [i for i, (_, faces) in enumerate(found) if faces.surest() < SURE]
+        unsure = [i for i, (_, faces) in enumerate(found) if self.turns and faces.surest() < SURE]
         for i, turned in zip(unsure, self.look_turned([small[i] for i in unsure]), strict=True):
             if turned[1].surest() >= needed_if_turned(found[i][1].surest(), self.surer):
                 found[i] = turned
@@ -120,6 +125,19 @@ class LookingDetector:
             for box, points, score in zip(found.boxes, found.points, found.scores, strict=True)
         ]
         return main_first(faces, image.shape)
+
+
+def upright(detector: Detector) -> Detector:
+    """A detector like this one for pictures that are known to be upright, as those of a video: it turns none.
+
+    Looking at pictures without a face four times would take most of the time. Detectors of other kinds stay as they
+    are.
+    """
+    if not isinstance(detector, LookingDetector):
+        return detector
+    alike = copy(detector)
+    alike.turns = False
+    return alike
 
 
 def needed_if_turned(upright: float, surer: float = LookingDetector.surer) -> float:
