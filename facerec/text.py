@@ -31,6 +31,14 @@ def how_many(number: int, of: str, several: str = "") -> str:
     return f"{number} {of if number == 1 else several or f'{of}s'}"
 
 
+def clock(seconds: float) -> str:
+    """Return a time of a video as hours, minutes and seconds: "0:07.4", "1:02:07.4"."""
+    tenths = round(10 * seconds)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{tenths / 10:04.1f}"
+
+
 def main_of_several(faces: int, use: str) -> tuple[str, ...]:
     """Return the remark that only the main face of a photo is used; nothing if it has one. use: as in "is compared"."""
     return (f"has {faces} faces; the main one {use}",) if faces > 1 else ()

@@ -12,8 +12,9 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, ImageError
+from facerec.photos.video_files import is_video, require_library
 from facerec.recognition import answers
-from facerec.text import UNKNOWN, printable
+from facerec.text import UNKNOWN, clock, printable
 
 if TYPE_CHECKING:
     from facerec.recognition.identify import Identification
@@ -23,6 +24,15 @@ DIFFERENT = 1  # exit code of `verify`, which is a test as `cmp` is
 TOP = 5  # candidates listed per face, unless --top says otherwise
 
 
+fpir_option = everyday_option(
+    "--fpir",
+    setting="fpir",
+    type=common.RATE,
+    metavar="R",
+    help="Use the threshold for this FPIR, the share of strangers who may be taken for somebody (0.01 is 1 %).",
+)
+
+
 @common.command()
 @click.argument("photos", nargs=-1, required=True, type=path_types.PATH)
 @click.option(
@@ -30,19 +40,14 @@ TOP = 5  # candidates listed per face, unless --top says otherwise
     help=f"How many candidates --explain and --json list per face  [default: {TOP}]",
 )  # fmt: skip
 @common.threshold_option
-@everyday_option(
-    "--fpir",
-    setting="fpir",
-    type=common.RATE,
-    metavar="R",
-    help="Use the threshold for this FPIR, the share of strangers who may be taken for somebody (0.01 is 1 %).",
-)
+@fpir_option
 @click.option(
     "--save-annotated",
     "pictures",
     type=path_types.PATH,
     metavar="DIR",
-    help="Write copies of the photos to this folder, with every face framed and named. No file is overwritten.",
+    help="Write copies of the photos and videos to this folder, with every face framed and named. No file is "
+    "overwritten.",
 )
 @common.explain_option
 @detector_options.face_options
@@ -64,16 +69,18 @@ def identify(
     """Say who is in each photo, face by face.
 
     A face is given the name of the nearest person enrolled, or "unknown" if nobody is near enough. A folder stands for
-    all photos in it.
+    all photos in it. A video has one answer for each face that is followed through it; facerec watch answers while it
+    runs.
 
     \b
     facerec identify party.jpg
+    facerec identify party.mp4
     facerec identify party.jpg --explain
     facerec identify --json inbox/ > answers.jsonl
     facerec identify party.jpg --save-annotated named/
     """
     if threshold is not None:
-        fpir = _give_way(fpir)
+        fpir = give_way(fpir)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
     paths, empty = common.expand_photos(photos)
@@ -82,10 +89,12 @@ def identify(
     if (errors := path_types.unopened(paths)) or not paths:
         _tell_unopened(paths, errors, as_json)
         common.finish(len(errors) + len(empty), 0)
+    if any(is_video(path) for path in photos if not path.is_dir()):
+        require_library()
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
-    from facerec.recognition.identify import annotate, measured_threshold, open_gallery
-    from facerec.recognition.identify import identify as identify_photos
+    from facerec.recognition.identify import measured_threshold, open_gallery
+    from facerec.recognition.live import identify_files
 
     _ready(pictures, gallery_folder, photos)
     embedder = load_embedder(model)
@@ -93,13 +102,12 @@ def identify(
         size = embedder.card.input_size
         detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
         limit = choose_threshold(threshold, measured_threshold(gallery, fpir), embedder.card.name)
-        results = identify_photos(gallery, paths, detector, embedder, limit, top or TOP)
-        results = results if pictures is None else annotate(results, pictures)
+        results = identify_files(gallery, paths, detector, embedder, limit, top or TOP, pictures)
         shown = show_progress(results, "Identifying", len(paths), lambda face: face.position == 0)
         if as_json:
             counts = _tell(shown, lambda result: common.emit(answers.identified(result, limit, top or TOP)))
         else:
-            counts = _tell(shown, lambda result: _show(result, (top or TOP) if explain else 0))
+            counts = _tell(shown, lambda result: show_answer(result, (top or TOP) if explain else 0))
     faces_seen = counts["known"] + counts["unknown"]
     common.summarise(len(paths), counts, as_json, faces_seen)
     common.finish(counts["failed"] + len(empty), faces_seen)
@@ -114,7 +122,7 @@ def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json
     common.summarise(len(photos), {"known": 0, "unknown": 0, "failed": len(errors)}, as_json, 0)
 
 
-def _give_way(fpir: float | None) -> None:
+def give_way(fpir: float | None) -> None:
     """Let --threshold override the rate in the user's settings. Raises ConfigError if --fpir was typed as well."""
     if fpir is not None and click.get_current_context().get_parameter_source("fpir") is ParameterSource.COMMANDLINE:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
@@ -144,13 +152,13 @@ def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification],
     return counts
 
 
-def _show(result: "Identification", candidates: int) -> None:
+def show_answer(result: "Identification", candidates: int) -> None:
     """Print a line for a face. candidates: how many to list below it, together with the reason; 0: print neither."""
     face, decision = result.face, result.decision
     if face is None or decision is None:
         return
     common.tell_remarks(result.path, () if result.position else result.remarks)
-    click.echo(f"{_where(result)}: {_styled(decision.person)}")
+    click.echo(f"{_where(result)}: {styled(decision.person)}")
     box = ", ".join(f"{side:.0f}" for side in face.box)
     common.detail(f"{_where(result)}: found with confidence {face.confidence:.3f} at {box}")
     if candidates:
@@ -162,13 +170,15 @@ def _show(result: "Identification", candidates: int) -> None:
             click.echo(f"    poor photo: {problem}")
 
 
-def _styled(person: str | None) -> str:
+def styled(person: str | None) -> str:
     return click.style(UNKNOWN, fg="yellow") if person is None else click.style(printable(person), fg="green")
 
 
 def _where(result: "Identification") -> str:
-    """Return the name of a face: its photo, and its number there unless it is the main face."""
-    return common.one_line(result.path) + (f" (face {result.position + 1})" if result.position else "")
+    """Return the name of a face: its photo, and its number there unless it is the main face; when, in a video."""
+    details = [f"face {result.position + 1}"] if result.position or result.seconds else []
+    details += [" to ".join(map(clock, result.seconds))] if result.seconds else []
+    return common.one_line(result.path) + (f" ({', '.join(details)})" if details else "")
 
 
 @common.command()

@@ -35,6 +35,7 @@ COMMANDS = {
     "show-features": ("show_features:show_features", "Draw what a stage of a network sees in a photo."),
     "train": ("train:train", "Fine-tune a network on your photos."),
     "verify": ("identify:verify", "Say whether two photos show the same person."),
+    "watch": ("watch:watch", "Say who is in a video while it runs."),
 }  # fmt: skip
 """Each command's module and name in it, and the first sentence of its help."""
 

@@ -15,6 +15,7 @@ from facerec.models.names import NAMES
 from facerec.models.places import model_path, require_layers
 from facerec.photos.folders import require_folder
 from facerec.photos.photo_files import opened
+from facerec.photos.video_files import require_source
 from facerec.text import printable
 
 
@@ -36,9 +37,9 @@ class FilePath(click.Path):
 
 
 class ModelName(click.ParamType):
-    """What names a model. It is returned as it is typed.
+    """What names a model, or something else that is not always a path. It is returned as it is typed.
 
-    check: raises a FacerecError where there is no such model. others: names that need no check.
+    check: raises a FacerecError where there is no such thing. others: names that need no check.
     """
 
     name = "text"
@@ -96,3 +97,4 @@ GALLERY = FilePath(require_gallery)
 MODEL = ModelName(model_path)
 MODEL_OR_BACKBONE = ModelName(model_path, NAMES)
 LAYERS = ModelName(require_layers)
+SOURCE = ModelName(require_source)

@@ -57,7 +57,7 @@ def embed_batches(
     """As `embed_photos`, for each of the batches, which may be empty."""
     for batch in faces_in_batches(batches, detector):
         kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces, _ in batch]
-        vectors = _embed([face for faces in kept for face in faces], embedder)
+        vectors = embed_faces([face for faces in kept for face in faces], embedder)
         rows = np.split(vectors, np.cumsum([len(faces) for faces in kept])[:-1])
         yield [_photo(found, used, own) for found, used, own in zip(batch, kept, rows[: len(batch)], strict=True)]
 
@@ -67,7 +67,8 @@ def _photo(found: PhotoFaces, used: Sequence[Face], vectors: Vectors) -> Photo:
     return Photo(found.path, tuple(used), vectors, _trouble(*found), others, found.remarks)
 
 
-def _embed(faces: Sequence[Face], embedder: Embedder) -> Vectors:
+def embed_faces(faces: Sequence[Face], embedder: Embedder) -> Vectors:
+    """(N, D) unit float32: the vectors of N faces, which may be none."""
     size = embedder.card.input_size
     crops = np.stack([face.crop for face in faces]) if faces else np.zeros((0, size, size, 3), np.uint8)
     return embedder.embed(crops)

@@ -18,21 +18,27 @@ Json = dict[str, Any]
 
 
 def identified(result: "Identification", threshold: "Threshold", top: int) -> Json:
-    """One face of a photo and who it is, or a photo without a face. top: how many candidates are listed at most."""
+    """One face of a photo and who it is, or a photo without a face. top: how many candidates are listed at most.
+
+    Of a video, one face that is followed, with `seconds`: from when to when it was seen. Its decision may be null.
+    """
     face, decision = result.face, result.decision
     kind = "no_face" if isinstance(result.error, NoFaceError) else "error"
-    line = unanswered(result.path, kind, str(result.error), threshold)
+    line = unanswered(result.path, kind if result.error else None, result.reason, threshold)
     line["quality"] = None if result.quality is None else result.quality.to_json()
-    if face is not None and decision is not None:
-        line |= {"face": result.position, **_where(face)}
-        line |= {"detection_confidence": round(face.confidence, 4), "person": decision.person}
+    if result.seconds is not None:
+        line["seconds"] = [round(each, 3) for each in result.seconds]
+    if face is not None:
+        line |= {"face": result.position, **_where(face), "detection_confidence": round(face.confidence, 4)}
+    if decision is not None:
+        line |= {"person": decision.person}
         line |= {"decision": "match" if decision.person is not None else "unknown", "distance": decision.distance}
         line |= {"margin": decision.margin, "reason": decision.reason, "probability": decision.probability}
         line["candidates"] = [{"person": c.person, "distance": c.distance} for c in decision.candidates[:top]]
     return line | remarks(result.remarks)
 
 
-def unanswered(photo: Path, decision: str, reason: str, threshold: "Threshold | None") -> Json:
+def unanswered(photo: Path, decision: str | None, reason: str, threshold: "Threshold | None") -> Json:
     """A photo without a usable face: null where there is no value. decision: "no_face" or "error"."""
     line: Json = {"image": str(photo), "face": None, "box": None, "detection_confidence": None}
     line |= {"decision": decision, "person": None, "distance": None}

@@ -29,7 +29,8 @@ class Identification(Brief):
     """One face of a photo and who it is; for a photo without a usable face, `face` is None and `error` says why.
 
     position: the face's number in the photo; 0 is the main face. face: with its vector. quality: the face's.
-    remarks: the photo's, as `types.Photo` has them.
+    remarks: the photo's, as `types.Photo` has them. Of a video, it is somebody followed through it (`live`): face is
+    their best one, position their number, seconds from when to when they were seen; None for a photo.
 
     >>> import facerec
     >>> with facerec.Recogniser("club", create=True) as club:
@@ -46,6 +47,7 @@ class Identification(Brief):
     error: FacerecError | None = None
     quality: Quality | None = None
     remarks: tuple[str, ...] = ()
+    seconds: tuple[float, float] | None = None
 
     @property
     def person(self) -> str | None:
@@ -59,8 +61,8 @@ class Identification(Brief):
 
     @property
     def reason(self) -> str:
-        """One sentence: why this person or nobody, or why the photo cannot be used."""
-        return str(self.error) if self.decision is None else self.decision.reason
+        """One sentence: why this person or nobody, or why the photo cannot be used; "" while there is no answer yet."""
+        return str(self.error or "") if self.decision is None else self.decision.reason
 
     def __str__(self) -> str:
         if self.error is not None:

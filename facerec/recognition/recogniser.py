@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 import numpy as np
@@ -28,8 +29,11 @@ from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import FaceModel, load
 from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, are_several, photo_of, photos_of
+from facerec.photos.streams import frames_of
+from facerec.photos.video_files import EVERY, source_of
 from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, detector_for, identify, open_gallery, verify
+from facerec.recognition.live import TrackEvent, Watcher, watch
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import Alike, OneReason, for_one_reason, review
 from facerec.settings import path_setting, require_whole
@@ -233,6 +237,19 @@ class Recogniser:
         require_whole(top, "top", 1)
         limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
         return identify(self.gallery, photos_of(photos), self._model.detector, self._model.embedder, limit, top)
+
+    def watch(self, source: str | Path, *, every_seconds: float = EVERY, top: int = 5) -> Iterator[TrackEvent]:
+        """Who appears, is identified and leaves in a video, as it happens (`live.TrackEvent`).
+
+        source: a video file, the number of a webcam ("0") or the address of a stream (rtsp://, http://), which go on
+        until the iterator is closed. every_seconds: between two pictures that are looked at. top: as for `identify`.
+        Needs the extra `video`. Raises ImageError for a source that cannot be read, ConfigError for another `top`.
+        """
+        require_whole(top, "top", 1)
+        limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
+        where = source_of(str(source))
+        parts = (self.gallery, self._model.detector, self._model.embedder, limit, Path(where.name), top)
+        return watch(frames_of(where, Event(), every_seconds), Watcher(*parts))
 
     def verify(self, photo: PhotoInput, other: PhotoInput) -> Verification:
         """Whether the main faces of two photos are one person's, by the threshold on the model's card.

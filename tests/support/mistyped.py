@@ -19,7 +19,7 @@ from facerec.cli.path_types import PATH, FilePath, ModelName
 
 HEAVY = {"numpy", "PIL", "torch", "faiss", "openvino", "sklearn", "scipy", "matplotlib"}
 MISSING = "no/such"
-OUTPUTS = {"output", "report", "sheet", "pictures"}
+OUTPUTS = {"output", "report", "sheet", "pictures", "video"}
 UNCHECKED = {("gallery", "remove", "photo")}  # the file may be gone, its old path names the photo
 
 
@@ -38,7 +38,7 @@ def valid(folder: Path) -> dict[tuple[str, ...], list[str]]:
         ("gallery", "not-same"): [file, "Ann"], ("gallery", "remove"): ["Ann"], ("gallery", "rename"): ["Ann", "Bob"],
         ("gallery", "show"): ["Ann"], ("identify",): [file], ("search",): [file, "--in", here],
         ("show-features",): [file, "--layer", "x", "--output", file], ("train",): [here, "--output", here],
-        ("verify",): [file, file],
+        ("verify",): [file, file], ("watch",): [here],
     }  # fmt: skip
 
 
@@ -63,7 +63,9 @@ def mistyped(folder: Path) -> Iterator[list[str]]:
             new_gallery = each.name == "gallery_folder" and each.type is PATH
             if (*path, each.name) in UNCHECKED or each.name in OUTPUTS or new_gallery:
                 continue
-            if isinstance(each, click.Argument) and (isinstance(each.type, FilePath) or each.name == "what"):
+            if isinstance(each, click.Argument) and (
+                isinstance(each.type, FilePath | ModelName) or each.name == "what"
+            ):
                 if path == ("gallery", "export"):
                     continue  # a file to write
                 at = arguments.index(each)

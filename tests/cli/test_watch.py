@@ -1,0 +1,219 @@
+"""`facerec watch` and `facerec identify` of videos: what they print, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch_free
+import toy_fixtures
+import toy_model
+from running import ROOT, json_lines, run
+from toy_model import NAMES
+from toy_stream import Server, send
+from toy_video import write_video
+
+from facerec.photos.video import VideoFile
+
+gallery = toy_fixtures.three_people
+ANN, BOB, STRANGER = 0, 1, 9
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Two seconds of Ann, then two of a stranger, as aligned crops."""
+    return write_film(tmp_path / "film.mp4")
+
+
+def write_film(path: Path, **facts: Any) -> Path:
+    people = (person for person in (ANN, STRANGER) for _ in range(20))
+    return write_video(path, (toy_model.crop(person, n % 5) for n, person in enumerate(people)), **facts)
+
+
+def watch(gallery: Path, toy: Path, *arguments: object) -> Any:
+    return run("watch", *arguments, "--aligned", "--model", toy, gallery=gallery)
+
+
+def test_what_happens_as_json(gallery: Path, toy: Path, film: Path) -> None:
+    result = watch(gallery, toy, film, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = json_lines(result)
+    assert [(line["event"], line["at"], line["track"], line["person"]) for line in lines] == [
+        ("appeared", 0.0, 0, None),
+        ("identified", 0.4, 0, NAMES[ANN]),
+        ("appeared", 2.0, 1, None),
+        ("identified", 2.4, 1, None),
+        ("left", 3.8, 0, NAMES[ANN]),
+        ("left", 3.8, 1, None),
+    ]
+    assert [line["decision"] for line in lines] == [None, "match", None, "unknown", "match", "unknown"]
+    assert [line["seconds"] for line in lines if line["event"] == "left"] == [[0.0, 1.8], [2.0, 3.8]]
+    assert {line["image"] for line in lines} == {str(film)}
+    assert {line["time"] for line in lines} == {None}, "only what is live has a time of the day"
+    (photo,) = json_lines(run("identify", film, "--aligned", "--json", "--model", toy, gallery=gallery))[:1]
+    assert [list(line) for line in lines] == [["event", "time", "at", "track", *photo]] * 6
+
+
+def test_what_happens_in_words(gallery: Path, toy: Path, film: Path) -> None:
+    result = watch(gallery, toy, film, "--explain", "--every-seconds", "0.5")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("    ")] == [
+        "0:00.0 face 1: appeared",
+        "0:01.0 face 1: Ann Lee",
+        "0:02.0 face 2: appeared",
+        "0:03.0 face 2: unknown",
+        "0:03.5 face 1: left, Ann Lee",
+        "0:03.5 face 2: left, unknown",
+        "2 faces: 1 known, 1 unknown",
+    ]
+    assert lines[2].startswith("    Ann Lee at 0.0")
+    assert lines[2].endswith("; the mean of 3 faces")
+
+
+def test_identify_takes_videos(gallery: Path, crops: Path, toy: Path, film: Path) -> None:
+    options = ["--aligned", "--model", toy]
+    lines = json_lines(run("identify", crops / "ann.png", film, *options, "--json", gallery=gallery))
+    assert [(line["image"], line["face"], line["person"]) for line in lines] == [
+        (str(crops / "ann.png"), 0, NAMES[ANN]), (str(film), 0, NAMES[ANN]), (str(film), 1, None)
+    ]  # fmt: skip
+    assert [line.get("seconds") for line in lines] == [None, [0.0, 1.8], [2.0, 3.8]]
+    assert {key for line in lines[1:] for key in line} - set(lines[0]) == {"seconds"}
+    told = run("identify", film, *options, gallery=gallery).stdout.splitlines()
+    assert told == [f"{film} (face 1, 0:00.0 to 0:01.8): Ann Lee", f"{film} (face 2, 0:02.0 to 0:03.8): unknown"]
+
+
+def test_the_annotated_video(gallery: Path, toy: Path, film: Path, tmp_path: Path) -> None:
+    named = tmp_path / "named.mp4"
+    assert watch(gallery, toy, film, "--save-annotated", named, "--quiet").exit_code == 0
+    assert len(list(VideoFile(named).frames())) == 20
+    result = watch(gallery, toy, film, "--save-annotated", named)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"{named}: is there already" in result.stderr
+
+
+BAD = {
+    "no file": ("nothing.mp4", "nothing.mp4: no such file; check the name"),
+    "no video": ("text.mp4", "text.mp4: not a video facerec reads, or damaged"),
+    "a photo": ("photo.png", "photo.png: not a video facerec reads"),
+    "no webcam": ("77", "webcam 77: there is no /dev/video77"),
+    "no server": ("http://ann:secret@127.0.0.1:9/door", "http://127.0.0.1:9/door: cannot be opened"),
+    "an empty name": ("", "an empty name; give a video file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_source_is_one_clear_line(
+    kind: str, gallery: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.mp4").write_text("no video", "utf-8")
+    toy_model.save_crop(Path("photo.png"), 0, 0)
+    source, words = BAD[kind]
+    result = watch(gallery, toy, source)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert "secret" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_no_video_to_be_annotated(gallery: Path, toy: Path, tmp_path: Path) -> None:
+    result = watch(gallery, toy, tmp_path, "--save-annotated", tmp_path / "a.mp4")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "leave out --save-annotated" in result.stderr
+
+
+def test_without_the_extra(gallery: Path, toy: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    for command in ("watch", "identify"):
+        result = run(command, film, "--model", toy, gallery=gallery)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert "reading videos needs av: pip install" in result.stderr
+        assert "[video]'" in result.stderr
+
+
+# ------------------------------------------------------------------------------------------- what goes on and on
+
+WITHOUT_TORCH = "import sys; sys.modules.update(dict.fromkeys({}, None)); from facerec.cli.main import main; main()"
+
+
+@pytest.fixture
+def started(gallery: Path, toy: Path) -> Iterator[Any]:
+    """started(source): a process, without torch, that watches it; standard output as JSON lines."""
+    made: list[subprocess.Popen[str]] = []
+
+    def start(source: object) -> subprocess.Popen[str]:
+        code = WITHOUT_TORCH.format(torch_free.LIBRARIES)
+        words = ["watch", str(source), "--json", "--aligned", "--model", str(toy), "--gallery", str(gallery)]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command, pipe = [sys.executable, "-c", code, *words], subprocess.PIPE
+        made.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe, text=True))
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.kill()
+        process.communicate()
+
+
+def next_line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    return json.loads(line)
+
+
+def test_a_folder_that_fills_up(started: Any, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    first = toy_model.save_crop(inbox / "first.png", BOB, 5)
+    process = started(inbox)
+    assert next_line(process)["image"] == str(first)
+    half, whole = inbox / "second.png", toy_model.save_crop(tmp_path / "whole.png", ANN, 5).read_bytes()
+    half.write_bytes(whole[:50])
+    write_film(tmp_path / "film.mp4").rename(inbox / "film.mp4")
+    half.write_bytes(whole)
+    lines = sorted((next_line(process) for _ in range(3)), key=lambda line: line["image"])
+    assert [(Path(line["image"]).name, line["person"]) for line in lines] == [
+        ("film.mp4", NAMES[ANN]), ("film.mp4", None), ("second.png", NAMES[ANN])
+    ]  # fmt: skip
+    assert {line["event"] for line in lines} == {"identified"}
+    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in lines)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_a_stream_with_what_was_found(started: Any, tmp_path: Path) -> None:
+    stream = write_film(tmp_path / "film.ts", rate=25, codec="mpeg2video", gop_size=1).read_bytes()
+    done = threading.Event()
+
+    def send_slowly(request: Any, number: int) -> None:
+        send(request, b"")
+        while not done.wait(0.3):
+            try:
+                request.wfile.write(stream[: len(stream) // 3])  # Ann alone
+            except OSError:
+                return
+
+    server = Server(send_slowly)
+    process = started(server.address)
+    try:
+        while next_line(process)["event"] != "identified":
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        done.set()
+        server.close()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (process.returncode, err) == (0, "")
+    assert (lines[-1]["event"], lines[-1]["person"]) == ("left", NAMES[ANN])
+    assert lines[-1]["image"] == server.address.replace("ann:secret@", "")
