@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from facerec.gallery.audit_log import facerec_version
 from facerec.server import pages
 from facerec.server.access import Access
-from facerec.server.api import PREFIX, gallery, people, photos, questions
+from facerec.server.api import PREFIX, gallery, people, photos, questions, review
 from facerec.server.metrics import Metrics
 from facerec.server.problems import MEDIA_TYPE, Problem, add_handlers
 from facerec.server.safety import Guard
@@ -53,7 +53,7 @@ def make_app(service: Service, settings: ServerSettings) -> FastAPI:
     app.state.service, app.state.settings = service, settings
     app.state.access, app.state.metrics = Access(settings.keys), Metrics()
     add_handlers(app)
-    for resource in (questions, people, photos, gallery):
+    for resource in (questions, people, photos, gallery, review):
         app.include_router(resource.router, prefix=PREFIX, responses=PROBLEM)
     pages.add_pages(app, service)
     return app

@@ -86,14 +86,11 @@ def problem_of(request: Request, error: Exception) -> Problem:
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """The answer that tells of an error: a document, or for a browser what `app.state.show_problem` makes of it."""
+    """The answer that tells of an error."""
     problem = problem_of(request, error)
     headers = dict(getattr(error, "headers", None) or {}) | (RETRY_AFTER if isinstance(error, BusyError) else {})
     if problem.status >= 500 and not isinstance(error, BusyError):
         log.error("request %s: %s", problem.request_id, error)
-    show = getattr(request.app.state, "show_problem", None)
-    if show is not None and not request.url.path.startswith("/api/"):
-        return show(request, problem, headers)
     return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import toy_model
 from running import json_lines, run
-from toy_server import PNG, enroll, form, png
+from toy_server import PNG, enroll, form, png, serving, toy_service
 
 from facerec.errors import ImageError
+from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.server.pool import Together
 from facerec.server.service import Service
 from facerec.types import Image
@@ -136,6 +137,22 @@ def test_health_and_metrics(client: httpx.Client) -> None:
     assert 'facerec_requests_total{method="GET",route="none",status="404"} 1' in lines
     assert "facerec_photos_total 1" in lines
     assert "facerec_requests_inside 0" in lines
+
+
+def test_what_waits_for_a_person(tmp_path: Path, embedder: OpenVINOEmbedder) -> None:
+    with serving(toy_service(tmp_path / "gallery", embedder, keep_unknown=7)) as client:
+        enroll(client, "Ann", png(0))
+        enroll(client, "Anna", png(0, 1))
+        answers(client, png(5), png(5, 1), png(6))
+        found = client.get("/review").json()
+        assert sorted(map(len, found["groups"])) == [1, 2]
+        assert [pair["ids"] for pair in found["alike"]] in ([[1, 2]], [[2, 1]])
+        face = found["groups"][0][0]
+        assert face["source"].startswith("memory: ")
+        assert client.get(f"/review/faces/{face['id']}/crop").content.startswith(b"\x89PNG")
+        assert client.delete("/review/faces").json() == {"forgotten": 3}
+        assert client.get("/review").json()["groups"] == []
+        assert client.get(f"/review/faces/{face['id']}/crop").status_code == 404
 
 
 # --------------------------------------------------------------------------------------------------------- Together

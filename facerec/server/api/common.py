@@ -9,6 +9,7 @@ from facerec.server.service import Service
 
 PersonId = Annotated[int, Path(ge=1, le=2**62, description="The person's id")]
 PhotoId = Annotated[int, Path(ge=1, le=2**62, description="The photo's id")]
+FaceId = Annotated[int, Path(ge=1, le=2**62, description="The kept face's id")]
 _FILE = {"type": "string", "format": "binary"}
 
 

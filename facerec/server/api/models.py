@@ -190,6 +190,59 @@ class NotSame(_Model):
     until: str | None
 
 
+class KeptFace(_Model):
+    """An unknown face that is kept until a day (UTC). claimed: the name as which it was held back."""
+
+    id: int
+    source: str
+    box: list[float]
+    quality: float
+    seen: str
+    until: str
+    claimed: str | None
+
+
+class Suggestion(_Model):
+    """A kept face and the person whom it is most like. within: whether that is within the threshold."""
+
+    face: KeptFace
+    nearest: Candidate
+    within: bool
+
+
+class LookAlikes(_Model):
+    """Two people who may be one."""
+
+    people: list[str]
+    ids: list[int | None]
+    distance: float
+
+
+class Doubt(_Model):
+    """An enrolled photo that may be of somebody else."""
+
+    person: str
+    person_id: int | None
+    photo_id: int | None
+    reason: str
+
+
+class Waiting(_Model):
+    """What waits for a person. groups: unknown faces, by person, as far as they look alike."""
+
+    near: list[Suggestion]
+    held_back: list[Suggestion]
+    groups: list[list[KeptFace]]
+    alike: list[LookAlikes]
+    doubts: list[Doubt]
+
+
+class Forgotten(_Model):
+    """How many faces were forgotten."""
+
+    forgotten: int
+
+
 class Calibration(_Model):
     """The threshold and what sets it. Where nobody is enrolled, it is the model's, and the rest is null."""
 

@@ -3,10 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from facerec.server.access import Reader
-from facerec.server.pages.view import PageRoute, Viewing, give_cookie, go_to, respond
-from facerec.server.posted import form_of
+from facerec.server.pages.view import PageRoute, Viewing, go_to, respond
 from facerec.server.problems import ProblemError
-from facerec.server.sessions import COOKIE
+from facerec.server.sessions import COOKIE, give_cookie
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -22,7 +21,8 @@ async def sign_in(request: Request, view: Viewing) -> Response:
     """Begin a session for whoever has a key. The key itself is not kept."""
     access = request.app.state.access
     try:
-        key = access.key_of(str((await form_of(request)).get("key", "")).strip())
+        form = await request.form(max_files=0, max_fields=2, max_part_size=1000)  # of somebody who is not known yet
+        key = access.key_of(str(form.get("key", "")).strip())
     except ProblemError:
         return respond(request, None, "sign_in.html", status=401, said=view.t("sign_in.wrong"))
     answer = go_to(request, "/")

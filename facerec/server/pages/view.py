@@ -20,7 +20,7 @@ from facerec.server.pages.faces import FaceForms
 from facerec.server.pages.texts import Texts
 from facerec.server.problems import problem_of
 from facerec.server.service import Service
-from facerec.server.sessions import COOKIE, SECONDS, Session
+from facerec.server.sessions import COOKIE, give_cookie
 
 HERE = Path(__file__).parent
 MENU = (
@@ -102,12 +102,6 @@ def respond(
     if session is not None:
         give_cookie(request, answer, session)
     return answer
-
-
-def give_cookie(request: Request, answer: Response, session: Session) -> None:
-    """Let a browser keep its session, out of every script's reach."""
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, session.token, max_age=SECONDS, httponly=True, samesite="lax", secure=secure)
 
 
 def go_to(request: Request, path: str) -> Response:
