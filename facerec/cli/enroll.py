@@ -16,7 +16,7 @@ from facerec.cli.offers import people
 from facerec.cli.progress import show_progress
 from facerec.errors import DataError, FacerecError
 from facerec.gallery.names import clean_name
-from facerec.photos.folders import find_photos, no_people, people_and_loose
+from facerec.photos.folders import ByPerson, by_person, find_photos, no_people
 from facerec.recognition import answers
 from facerec.text import how_many, printable
 
@@ -85,10 +85,6 @@ def enroll(
     facerec enroll people/ --keep-crops
     """
     people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
-    for _, failure in failures:
-        common.warn(failure)
-    if not people:
-        common.finish(len(failures), 0)
     from facerec.gallery import maintenance
     from facerec.inference.loading import load_embedder
     from facerec.recognition.enroll import enroll as enroll_photos
@@ -162,38 +158,53 @@ def _tell_of_many(gallery: "Gallery", results: "list[Enrollment]") -> None:
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
-    """Return the photos of each person, and each path that gave no photo, with a message."""
+    """Return the photos of each person, and each path that gave no photo, with a message, which is printed.
+
+    Ends the command if there are no photos at all.
+    """
     people: dict[str, list[Path]] = defaultdict(list)
     failures = []
     for path in paths:
         try:
-            own, loose = _people_at(path) if name is None else ({name: _photos_at(path)}, [])
-            for person, photos in own.items():
+            found = _people_at(path) if name is None else ByPerson({name: _photos_at(path)}, [], {})
+            for person, photos in found.people.items():
                 people[person] += photos
-                if not photos:
-                    failures.append((path / person, f"{common.one_line(path / person)}: no photos here; add some"))
-            failures += [
-                (photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder")
-                for photo in loose
-            ]
+            failures += _failures(path, found)
         except FacerecError as error:
             failures.append((path, str(error)))
+    for _, failure in failures:
+        common.warn(failure)
+    if not any(people.values()):
+        common.finish(len(failures), 0)
     return {person: photos for person, photos in people.items() if photos}, failures
 
 
-def _people_at(path: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+def _failures(path: Path, found: ByPerson) -> Iterator[Failure]:
+    """Yield what cannot be enrolled of a folder of people."""
+    for person, photos in found.people.items():
+        if not photos:
+            yield path / person, f"{common.one_line(path / person)}: no photos here; add some"
+    for photo in found.loose:
+        yield photo, f"{common.one_line(photo)}: whose photo is it? Move it into a person's folder"
+    for person, inside in found.nested.items():
+        each, name = shlex.quote(common.one_line(inside.folder)), shlex.quote(printable(person))
+        one = f"`facerec enroll {shlex.quote(common.one_line(path / person))} --name {name}` if all are {person}"
+        yield path / person, f"{inside}; `facerec enroll {each}` if each is a person, {one}"
+
+
+def _people_at(path: Path) -> ByPerson:
     """Return the people of a folder, and the photos in nobody's folder. Raises DataError where there are no people."""
     if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
         raise DataError(
             f"{common.one_line(path)}: whose photo is it? Give --name, or a folder with one folder per person"
         )
-    people, loose = people_and_loose(path)
-    if not any(people.values()):
+    found = by_person(path)
+    if not any(found.people.values()) and not found.nested:
         name = shlex.quote(Path(os.path.abspath(path)).name.replace("_", " "))  # a link's own name
         raise no_people(
-            path, len(loose), f"to enroll one person give --name {name}, to enroll several give the folder above"
+            path, len(found.loose), f"to enroll one person give --name {name}, to enroll several give the folder above"
         )
-    return people, loose
+    return found
 
 
 def _photos_at(path: Path) -> list[Path]:

@@ -9,12 +9,13 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from facerec.errors import ConfigError, DataError, ImageError
+from facerec.photos.nested import PeopleInside, nested_people
 from facerec.photos.photo_files import EXTENSIONS, holds_photo, opened
 from facerec.text import how_many, printable
 
@@ -153,27 +154,51 @@ def identity_folders(folder: Path) -> dict[str, list[Path]]:
     """Each sub-folder's name, in order, and the photos in it and below, which may be none.
 
     What counts as a photo, and which links are followed, `find_photos` says. Raises DataError if `folder` cannot be
-    read, or no sub-folder has a photo.
+    read, no sub-folder has a photo, or one may be of several people (`nested_people`).
     """
-    people, loose, left_out = _by_person(folder)
-    if not any(people.values()):
+    found, left_out = _by_person(folder)
+    if found.nested:
+        raise _nested(list(found.nested.values()))
+    if not any(found.people.values()):
         _tell(left_out)
-        raise no_people(folder, len(loose))
-    _tell(left_out._replace(loose=tuple(loose)))
-    return people
+        raise no_people(folder, len(found.loose))
+    _tell(left_out._replace(loose=tuple(found.loose)))
+    return found.people
 
 
-def people_and_loose(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
-    """As `identity_folders`, with the photos directly in the folder; there may be none of either."""
-    people, loose, left_out = _by_person(folder)
+class ByPerson(NamedTuple):
+    """A folder's photos by person.
+
+    people: each sub-folder's name and photos, as `identity_folders` has them. loose: the photos directly in the folder.
+    nested: each sub-folder that may be of several people, who are not among `people`.
+    """
+
+    people: dict[str, list[Path]]
+    loose: list[Path]
+    nested: dict[str, PeopleInside]
+
+
+def by_person(folder: Path) -> ByPerson:
+    """The photos in a folder by person; there may be none. Raises DataError if `folder` cannot be read."""
+    found, left_out = _by_person(folder)
     _tell(left_out)
-    return people, loose
+    return found
 
 
-def _by_person(folder: Path) -> tuple[dict[str, list[Path]], list[Path], LeftOut]:
+def _by_person(folder: Path) -> tuple[ByPerson, LeftOut]:
     walk = _Walk()
     folders, loose = walk.top(folder)
-    return {name: walk.below(folder / name) for name in folders}, loose, walk.left_out
+    people = {name: walk.below(folder / name) for name in folders}
+    nested = nested_people(folder, people)
+    return ByPerson({name: own for name, own in people.items() if name not in nested}, loose, nested), walk.left_out
+
+
+def _nested(nested: Sequence[PeopleInside]) -> DataError:
+    more = f" ({len(nested) - 1} more like it)" if nested[1:] else ""
+    return DataError(
+        f"{nested[0]}{more}; give {printable(nested[0].folder)} if each of them is a person's, or put one person's "
+        "photos into one folder"
+    )
 
 
 def no_people(folder: Path, loose: int, remedy: str = "give the folder above, or make one per person") -> DataError:

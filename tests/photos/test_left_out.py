@@ -11,7 +11,7 @@ from toy_images import scene
 
 import facerec
 from facerec.errors import ImageError
-from facerec.photos.folders import find_photos, identity_folders, people_and_loose
+from facerec.photos.folders import by_person, find_photos, identity_folders
 from facerec.photos.reading import read_image
 
 SYSTEM_FOLDERS = [
@@ -166,7 +166,7 @@ def test_links_that_lead_nowhere_are_listed(people: Path, caplog: pytest.LogCapt
         (people / "Ann" / name).symlink_to("nowhere")
     ann = [people / "Ann" / "1.jpg", deep]
     assert find_photos(people) == sorted([*ann, gone, loose])
-    assert people_and_loose(people) == ({"Ann": ann, "J. Blair": [gone]}, [loose])
+    assert by_person(people) == ({"Ann": ann, "J. Blair": [gone]}, [loose], {})
     assert identity_folders(people) == {"Ann": ann, "J. Blair": [gone]}
     assert all("file that is no photo" not in message for message in caplog.messages)
     with pytest.raises(ImageError, match=r"J\. Blair: no such file"):
