@@ -47,6 +47,9 @@ SYSTEM_FILES = (
 )
 """Patterns of files that systems and programs make, in lower case."""
 
+HIDDEN_FOLDERS = (".trash*", ".recycle*", ".thumb*", ".@*", ".appledouble", ".picasaoriginals", ".stversions")
+"""Patterns of hidden folders into which links are not followed. Others hold photos that are meant: .git/annex."""
+
 OWN = ".facerec-"  # begins the names of files that facerec makes in folders; they are passed over in silence
 
 
@@ -256,8 +259,9 @@ class _Walk:
         return photos
 
     def _own(self, folder: Path, names: list[str], system: re.Pattern[str]) -> list[str]:
-        """The names that are not a system's."""
-        own = [name for name in names if not system.fullmatch(name.lower())]
+        """The names that are not a system's, and no links to what is."""
+        named = [name for name in names if not system.fullmatch(name.lower())]
+        own = [name for name in named if not _leads_to_system(folder / name)]
         self._system += sorted(folder / name for name in set(names) - set(own) if not name.startswith(OWN))
         return own
 
@@ -272,6 +276,20 @@ def _pattern(globs: Iterable[str]) -> re.Pattern[str]:
 
 
 _SYSTEM_FOLDER, _SYSTEM_FILE = _pattern(SYSTEM_FOLDERS), _pattern(SYSTEM_FILES)
+_NOT_LINKED = _pattern([*HIDDEN_FOLDERS, *(glob for glob in SYSTEM_FOLDERS if glob != ".*")])
+
+
+def _leads_to_system(path: Path) -> bool:
+    """Whether it is a link into a folder that systems make, such as to a thumbnail in @eaDir, or to such a file.
+
+    What is above the link does not count: all of somebody's photos may lie in a share called @home.
+    """
+    if not path.is_symlink():
+        return False
+    home, target = os.path.realpath(path.parent), os.path.realpath(path)
+    beyond = Path(os.path.relpath(target, os.path.commonpath([home, target]))).parts
+    file = _SYSTEM_FILE.fullmatch(beyond[-1].lower()) if beyond and not beyond[-1].startswith(".") else None
+    return file is not None or any(_NOT_LINKED.fullmatch(name.lower()) for name in beyond)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

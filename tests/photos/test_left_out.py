@@ -78,6 +78,30 @@ def test_system_folders_are_passed_over_at_every_depth_and_read_when_named(peopl
         assert find_photos(photo.parent) == find_photos(photo.parents[1]) == [photo]
 
 
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", ".Trash-1000", ".thumbnails", "Previews.lrdata", "lost+found"])
+def test_links_into_system_folders_are_passed_over(people: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    for place in (people.parent / "far", people):
+        photo = _photo(place / name / "Bob" / "1.jpg")
+        (people / f"Bob in {place.name}").symlink_to(photo.parent)
+        (people / "Ann" / f"more in {place.name}").symlink_to(photo.parent)
+        (people / "Ann" / f"{place.name}.jpg").symlink_to(photo)
+    for walk in (find_photos, lambda folder: identity_folders(folder)["Ann"]):
+        caplog.clear()
+        assert walk(people) == [people / "Ann" / "1.jpg"]
+        assert "passed over 7 system files and folders" in caplog.messages[0]
+    assert list(identity_folders(people)) == ["Ann"]
+
+
+def test_other_links_are_followed_though_a_name_above_or_in_them_is_a_systems(tmp_path: Path) -> None:
+    people = tmp_path / "@home" / "people"
+    for place in ("@home/people/Ann/1.jpg", "@home/far/2.jpg", "far/.git/annex/3.jpg", "far/.album/4.jpg"):
+        _photo(tmp_path / place)
+    for number, place in ((2, "@home/far"), (3, "far/.git/annex"), (4, "far/.album")):
+        (people / "Ann" / f"{number}.jpg").symlink_to(tmp_path / place / f"{number}.jpg")
+    (people / "Ann" / "thumb.jpg").symlink_to(_photo(tmp_path / "far" / "SYNOPHOTO_THUMB_M.jpg"))
+    assert [path.name for path in find_photos(people)] == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+
+
 @pytest.mark.parametrize("name", SYSTEM_FILES)
 def test_system_files_are_passed_over(people: Path, name: str) -> None:
     _photo(people / "Ann" / name)
