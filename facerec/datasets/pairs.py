@@ -1,7 +1,7 @@
 """Pairs files, which list photos to compare: LFW's `pairs.txt` and CSV."""
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facerec.datasets.text_files import csv_records, read_lines
 from facerec.errors import DataError
-from facerec.text import same_form
+from facerec.text import printable, same_form
 
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
@@ -59,6 +59,22 @@ def read_pairs(path: Path) -> Pairs:
 def person_of(photo: str) -> str:
     """Return the person a photo shows: its folder, or the photo's own name if it is in none."""
     return photo.rpartition("/")[0] or photo
+
+
+def require_two_photos(pairs: Pairs, paths: Mapping[str, Path], file: Path) -> None:
+    """Raise DataError if two names of a pair are one photo's, or two pairs are of the same photos under other names.
+
+    paths: where the photos are. file: the pairs file.
+    """
+    first: dict[frozenset[Path], tuple[str, str]] = {}
+    for pair in zip(pairs.a, pairs.b, strict=True):
+        photos, said = frozenset(paths[name] for name in pair), " and ".join(map(printable, pair))
+        if len(photos) == 1:
+            raise DataError(f"{file}: {said} are one photo, {printable(paths[pair[0]])}; name two photos")
+        if (other := first.setdefault(photos, pair)) != pair:
+            raise DataError(
+                f"{file}: {said} are the same photos as {' and '.join(map(printable, other))}; leave one out"
+            )
 
 
 def _is_number(text: str) -> bool:

@@ -74,7 +74,8 @@ class Failures:
         absent: photos known to be missing -> the message. Raises DataError if not all photos can be returned, unless
         `skip_missing`; also if none is left.
         """
-        wanted, absent = list(dict.fromkeys(paths)), absent or {}
+        absent = absent or {}
+        wanted = [path for path in dict.fromkeys(paths) if path not in absent]
         self.photos += len(wanted) + len(absent)
         for path, message in absent.items():
             self._leave_out(path, self.missing, message)

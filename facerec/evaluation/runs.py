@@ -17,7 +17,7 @@ from typing import Any
 
 from facerec.datasets.attributes import Attribute, read_attribute
 from facerec.datasets.groups import Groups, read_groups
-from facerec.datasets.pairs import Pairs, person_of, read_pairs
+from facerec.datasets.pairs import Pairs, person_of, read_pairs, require_two_photos
 from facerec.datasets.photo_names import locate, say_endings
 from facerec.decision.posterior import Posterior, posterior
 from facerec.errors import DataError
@@ -118,9 +118,10 @@ def verification(
         raise DataError(f"{printable(images)}: not a folder; give the folder the pairs' photos are in")
     members = _groups(groups, pairs.photos, map(person_of, pairs.photos), settings)
     _prepare(settings)
-    paths = locate(pairs.photos, images)
+    paths, unclear = locate(pairs.photos, images)
+    require_two_photos(pairs, paths, pairs_file)
     failures = Failures(settings.skip_missing)
-    readable = failures.readable(paths.values())
+    readable = failures.readable(paths.values(), unclear)
     embedder, detector = _embedder(settings)
     began = time.monotonic()
     embedded = _embedded(readable, detector, embedder, failures, settings)

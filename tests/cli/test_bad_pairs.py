@@ -41,3 +41,26 @@ def test_pairs_or_images_that_are_not_there(good: Path, toy: Path, tmp_path: Pat
     refused(evaluate(good.parent, path), "1 of 2 photos is missing", good.parent / "none.png", "--skip-missing")
     nothing = evaluate(tmp_path / "gone", path)
     refused(nothing, tmp_path / "gone", "give a readable folder")
+
+
+ALIKE = {
+    "a photo against itself": ("good.png,good.PNG,1", ["good.png and good.PNG are one photo", "name two photos"]),
+    "a pair twice": (
+        "good.png,other.jpeg,0\ngood.PNG,other.JPG,0",
+        ["good.PNG and other.JPG are the same photos as good.png and other.jpeg; leave one out"],
+    ),
+    "an unclear name": (
+        "good.png,two.JPG,0",
+        ["1 of 2 photos is missing", "two.jpeg or two.jpg may be meant (name one of them)", "--skip-missing"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_names_that_differ_in_spelling(kind: str, good: Path, toy: Path, tmp_path: Path) -> None:
+    for name in ("good.png", "other.jpeg", "two.jpg", "two.jpeg"):
+        written(tmp_path / name, good.read_bytes())
+    rows, words = ALIKE[kind]
+    path = written(tmp_path / "pairs.csv", f"a,b,same\n{rows}\n".encode())
+    files = ["--images", tmp_path, "--pairs", path]
+    refused(run("evaluate", "verification", *files, "--aligned", "--model", toy), *words)

@@ -29,9 +29,54 @@ def test_what_may_be_one_of_several_photos_is_none_of_them(tmp_path: Path) -> No
     assert names_of(["a/1.png"], ["a/1.jpg", "a/1.bmp"]) == {}, "it may be either"
     for name in ("1.png", "1.webp", "2.png"):
         (tmp_path / name).touch()
-    assert locate(["1.jpg"], tmp_path) == {"1.jpg": tmp_path / "1.jpg"}
+    assert locate(["1.jpg"], tmp_path).paths == {"1.jpg": tmp_path / "1.jpg"}
     named = {name: tmp_path / name for name in ("2.jpg", "2.png")}
-    assert locate(named, tmp_path) == named, "a pair of both would be of one photo with itself"
+    assert locate(named, tmp_path).paths == named, "a pair of both would be of one photo with itself"
+
+
+SPELLINGS = {  # photos that are there, names in the file -> the photo of each name
+    "another spelling": (["a.jpeg"], {"a.JPG": "a.jpeg"}),
+    "two spellings of one": (["a.jpg"], {"a.jpg": "a.jpg", "a.JPG": "a.jpg", "a.JPEG": "a.jpg"}),
+    "two spellings of none": (["a.jpeg"], {"a.jpg": "a.jpeg", "a.JPG": "a.jpeg"}),
+    "two spellings of another ending": (["a.png"], {"a.jpg": "a.png", "a.JPG": "a.png"}),
+    "a spelling before another ending": (["a.jpeg", "a.png", "a.webp"], {"a.JPG": "a.jpeg"}),
+    "a spelling of the other of two": (["a.jpeg", "a.png"], {"a.JPG": "a.jpeg", "a.PNG": "a.png"}),
+    "a crop": (["a.jpeg.png"], {"a.JPG": "a.jpeg.png"}),
+    "case": (["IMG_1.JPG"], {"img_1.jpg": "IMG_1.JPG"}),
+    "case last": (["IMG_1.JPG", "img_1.png"], {"img_1.jpg": "img_1.png"}),
+}
+UNCLEAR = {  # photos that are there, names in the file -> what is said of each
+    "spellings": (["a.jpg", "a.jpeg"], {"a.JPG": "x/a.jpeg or x/a.jpg may be meant (name one of them)"}),
+    "endings": (["a.png", "a.webp"], {"a.jpg": "x/a.png or x/a.webp may be meant (name one of them)"}),
+    "cases": (["IMG.png", "Img.png"], {"img.jpg": "x/IMG.png or x/Img.png may be meant (name one of them)"}),
+    "names": (["a.png"], dict.fromkeys(["a.bmp", "a.jpg"], "x/a.png may be meant by x/a.bmp or x/a.jpg (name it)")),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_the_one_photo_that_a_name_may_mean_is_found(kind: str, tmp_path: Path) -> None:
+    photos, expected = SPELLINGS[kind]
+    for photo in photos:
+        (tmp_path / photo).touch()
+    paths, unclear = locate(expected, tmp_path)
+    assert ({name: path.name for name, path in paths.items()}, unclear) == (expected, {})
+    if len(expected) == 1:
+        ((name, photo),) = expected.items()
+        assert names_of(photos, [name]) == {photo: name}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_what_a_name_may_mean_is_said(kind: str, tmp_path: Path) -> None:
+    photos, expected = UNCLEAR[kind]
+    (tmp_path / "x").mkdir()
+    for photo in photos:
+        (tmp_path / "x" / photo).touch()
+    paths, unclear = locate([f"x/{name}" for name in expected], tmp_path)
+    assert paths == {f"x/{name}": tmp_path / "x" / name for name in expected}
+    assert unclear == {
+        tmp_path / "x" / name: f"{tmp_path / 'x' / name}: no such file, and {said}" for name, said in expected.items()
+    }
+    assert names_of(photos, expected) == {}
 
 
 def test_photos_are_located_below_a_folder(tmp_path: Path) -> None:
@@ -39,7 +84,7 @@ def test_photos_are_located_below_a_folder(tmp_path: Path) -> None:
     for name in ("1.png", "2.jpg", "3.txt"):
         (tmp_path / "a" / name).touch()
     names = ["a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg"]
-    assert locate(names, tmp_path) == dict(
+    assert locate(names, tmp_path).paths == dict(
         zip(names, [tmp_path / name for name in ("a/1.png", "a/2.jpg", "a/3.jpg", "b/1.jpg")], strict=True)
     )
 
