@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facerec.cli import common, path_types
+from facerec.cli.asking import asked
 from facerec.cli.gallery_encryption import decrypt, encrypt
 from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
@@ -17,6 +18,7 @@ from facerec.text import how_many, printable
 
 if TYPE_CHECKING:  # slow to import
     from facerec.gallery import archive
+    from facerec.gallery.archive_file import Archive
     from facerec.gallery.store import Store
 
 
@@ -276,6 +278,8 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
     """Enroll the people in a file of `facerec gallery export`.
 
     Both galleries must use the same model. Photos that were removed from this gallery are not enrolled without --again.
+    If a new name is another spelling of somebody's, you are asked whether they are one person. Without an answer, or a
+    terminal, the person is left out.
 
     \b
     facerec gallery import club.npz --gallery other
@@ -286,7 +290,7 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
 
     content = read_archive(file)
     with Store.open(gallery_folder, create=True) as store:
-        done = archive.import_archive(store, content, again)
+        done = archive.import_archive(store, content, again, {} if as_json else _one_person(store, content))
     for person in done.people:
         for conflict in person.conflicts:
             common.warn(conflict)
@@ -301,6 +305,18 @@ def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) 
     elif not common.is_quiet():
         _tell_what_came_along(done, total["vetoes"], content.fpir)
     common.finish(total["conflicts"], 1)
+
+
+def _one_person(store: "Store", content: "Archive") -> dict[str, bool]:
+    """Ask at the terminal of new people whose name is another spelling of somebody's whether they are that person."""
+    from facerec.gallery import archive
+
+    twins = archive.other_spellings(store, content) if common.at_terminal() else {}
+    kind = "the same person? [y/n, Enter: leave them out]"
+    answers = {
+        name: asked(f"'{name}' is a spelling of '{other}', who is enrolled: {kind}") for name, other in twins.items()
+    }
+    return {name: answer for name, answer in answers.items() if answer is not None}
 
 
 def _tell_what_came_along(done: "archive.Import", vetoes: int, fpir: float | None) -> None:

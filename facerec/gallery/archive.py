@@ -1,16 +1,17 @@
 """Export and import: the people of a gallery in one file (see `archive_file`), for another gallery."""
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, ForeignDetectorError, ForeignModelError, GalleryError
 from facerec.gallery.archive_file import Archive, Person, write_archive
-from facerec.gallery.audit_log import record
+from facerec.gallery.audit_log import record, utc_now
 from facerec.gallery.cut_by import adopt_detector, detector_of
+from facerec.gallery.enrolled import spellings
 from facerec.gallery.integrity import broken_vetoes, require_undamaged
 from facerec.gallery.model import write_model
 from facerec.gallery.names import clean_name
@@ -138,23 +139,68 @@ def _require_fit(name: str, where: Path) -> None:
         raise GalleryError(f"{where}: {error} (`facerec gallery rename`)") from error
 
 
-def import_archive(store: Store, archive: Archive, again: bool = False) -> Import:
+def other_spellings(store: Store, archive: Archive) -> dict[str, str]:
+    """Return the people of an archive who are not enrolled, though another spelling of the name is -> that spelling.
+
+    Not if the archive says that the two are two people.
+    """
+    with store.read() as db:
+        return _other_spellings(db, archive)
+
+
+def _other_spellings(db: sqlite3.Connection, archive: Archive) -> dict[str, str]:
+    new = [person.name for person in archive.people if id_of(db, person.name) is None]
+    two = {frozenset((one, other)) for one, other, _ in archive.apart}
+    found = spellings(db, new)
+    left = {name: [other for other in found[name] if frozenset((name, other)) not in two] for name in new}
+    return {name: others[0] for name, others in left.items() if others}
+
+
+def import_archive(
+    store: Store, archive: Archive, again: bool = False, one: Mapping[str, bool] | None = None
+) -> Import:
     """Enroll the people of an archive in one transaction; return what was done with each.
 
     A photo that the same person already has is skipped. A photo enrolled as somebody else is a conflict and is left
     out. So is a face that is enrolled as the person in the one and vetoed for them in the other, gallery or archive.
-    Photos that were removed from the gallery are left out, too, unless `again`. A consent
-    that differs is a conflict, and the gallery's own stays. An empty gallery adopts the archive's model, and its target
-    rate unless it was given one. ForeignModelError if the gallery has photos of another model, ForeignDetectorError if
-    another detector cut its crops.
+    Photos that were removed from the gallery are left out, too, unless `again`. Of the `other_spellings`, `one` says
+    which are one person with the other; those of whom it says nothing are left out. A consent that differs is a
+    conflict, and the gallery's own stays. An empty gallery adopts the archive's model, and its target rate unless it
+    was given one. ForeignModelError if the gallery has photos of another model, ForeignDetectorError if another
+    detector cut its crops.
     """
     with store.write() as db:
         taken = _take_target(db, archive.fpir)
         _take_model(db, archive, store.folder)
         _take_detector(db, archive, store.folder)
-        imported = tuple(_merge_person(db, person, again) for person in archive.people)
+        archive, held_back = _settled(archive, _other_spellings(db, archive), one or {})
+        imported = (*(_merge_person(db, person, again) for person in archive.people), *held_back)
         apart = sum(_set_apart(db, *pair) for pair in archive.apart)
         return Import(imported, apart, scalar(db, "SELECT fpir FROM gallery"), taken)
+
+
+def _settled(archive: Archive, twins: Mapping[str, str], one: Mapping[str, bool]) -> tuple[Archive, list[Imported]]:
+    """The archive with everybody under the name they get, without those of whom nobody said who they are; and these.
+
+    twins: `other_spellings`. one: which of them are one person with the other.
+    """
+    unclear = {name: other for name, other in twins.items() if name not in one}
+    names = {name: other for name, other in twins.items() if one.get(name)}
+    people = [
+        replace(each, name=names.get(each.name, each.name)) for each in archive.people if each.name not in unclear
+    ]
+    two = [(name, other, utc_now()) for name, other in twins.items() if one.get(name) is False]
+    apart = [(names.get(first, first), names.get(second, second), made) for first, second, made in archive.apart]
+    held_back = [_held_back(each, unclear[each.name]) for each in archive.people if each.name in unclear]
+    return replace(archive, people=tuple(people), apart=(*apart, *two)), held_back
+
+
+def _held_back(person: Person, other: str) -> Imported:
+    said = (
+        f"'{person.name}' is a spelling of '{other}', who is enrolled, so held back; give '{other}' the same name if "
+        "they are one person, or one that differs more if they are two (`facerec gallery rename`), and import again"
+    )
+    return Imported(person.name, 0, 0, 0, len(person.templates), (said,))
 
 
 def _take_target(db: sqlite3.Connection, fpir: float | None) -> bool:

@@ -3,6 +3,11 @@
 Every function takes a person by their name or by their number.
 """
 
+import shlex
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +29,7 @@ from facerec.gallery.queries import (
 )
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store, Who
+from facerec.text import name_key, printable, same_name
 from facerec.types import Image
 
 
@@ -108,7 +114,8 @@ def name_of(store: Store, name: Who) -> str:
 def rename(store: Store, old: Who, new: str) -> None:
     """Give a person another name.
 
-    GalleryError if somebody else has that name or it is unfit; UnknownPersonError if nobody is called `old`.
+    GalleryError if the name is unfit, or somebody else has it or another spelling of it (`same_name`) and the two were
+    not said to be two people; UnknownPersonError if nobody is called `old`.
     """
     name = clean_name(new)
     with store.write() as db:
@@ -118,8 +125,51 @@ def rename(store: Store, old: Who, new: str) -> None:
                 f"{store.folder}: '{name}' is enrolled already (`facerec gallery merge` makes one of the two); "
                 "choose another name"
             )
+        _require_no_spelling(db, person, name, store.folder)
         db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person))
         record(db, "renamed", person)
+
+
+def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: Path) -> None:
+    """Raise GalleryError if somebody else has another spelling of a name. Two who were said to be two may have both."""
+    own = scalar(db, "SELECT name FROM people WHERE id = ?", person)
+    apart = vetoes.pairs_by_name(db)
+    for other in spellings(db, [name])[name]:
+        if other != own and frozenset((other, own)) not in apart:
+            merged, two = (shlex.join(map(printable, both)) for both in (_fewer_first(db, own, other), (own, other)))
+            raise GalleryError(
+                f"{where}: '{name}' is a spelling of '{other}', who is enrolled; if they are one person, `facerec "
+                f"gallery merge {merged}` makes one of the two; if they are two, first say so: `facerec gallery "
+                f"not-same --people {two}`"
+            )
+
+
+def spellings(db: sqlite3.Connection, names: Collection[str]) -> dict[str, list[str]]:
+    """Return who is enrolled under another spelling (`same_name`) of each of these names, sorted."""
+    keys: dict[str, list[str]] = {name_key(name): [] for name in names}
+    for (name,) in db.execute("SELECT name FROM people ORDER BY name"):
+        if (key := name_key(name)) in keys:
+            keys[key].append(name)
+    return {
+        name: [other for other in keys[name_key(name)] if other != name and same_name(other, name)] for name in names
+    }
+
+
+def fewer_first(store: Store, one: str, other: str) -> tuple[str, str]:
+    """Return two people's names, first who has fewer photos; of equally many, who has the photo enrolled first.
+
+    It is the order of `PeopleIndex.alike`. UnknownPersonError if nobody has one of the names.
+    """
+    with store.read() as db:
+        for name in (one, other):
+            store.person(db, name)
+        return _fewer_first(db, one, other)
+
+
+def _fewer_first(db: sqlite3.Connection, one: str, other: str) -> tuple[str, str]:
+    query = "SELECT count(*), min(id) FROM templates WHERE person = ?"
+    fewer, more = sorted((one, other), key=lambda name: db.execute(query, (id_of(db, name),)).fetchone())
+    return fewer, more
 
 
 def merge(store: Store, source: Who, target: Who) -> int:

@@ -15,7 +15,7 @@ A program works with a `Gallery`. Other functions work on its `store`; they are 
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -382,9 +382,9 @@ class Gallery:
         """Write everybody, with their vectors, to a new file; see `archive.export`."""
         return archive.export(self.store, path)
 
-    def import_archive(self, content: Archive, *, again: bool = False) -> Import:
+    def import_archive(self, content: Archive, *, again: bool = False, one: Mapping[str, bool] | None = None) -> Import:
         """Enroll the people of an archive that `archive_file.read_archive` read; see `archive.import_archive`."""
-        return archive.import_archive(self.store, content, again)
+        return archive.import_archive(self.store, content, again, one)
 
 
 def _require_unit(vectors: Vectors, dimension: int, where: str) -> None:

@@ -35,12 +35,12 @@ def test_nothing_is_lost_and_nothing_half_done(tmp_path: Path) -> None:
 def test_an_import_that_is_done_by_halves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = archive.import_archive
 
-    def person_by_person(store: Store, content: Archive, again: bool) -> Import:
+    def person_by_person(store: Store, content: Archive, *choices: Any) -> Import:
         *first, last = (dataclasses.replace(content, people=(person,)) for person in content.people)
         for part in first:
-            whole(store, part, again)
+            whole(store, part, *choices)
             time.sleep(0.02)
-        return whole(store, last, again)
+        return whole(store, last, *choices)
 
     monkeypatch.setattr(archive, "import_archive", person_by_person)
     monkeypatch.setattr(kills, "OPERATIONS", {name: kills.OPERATIONS[name] for name in ("import", "expire")})
