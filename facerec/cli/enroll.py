@@ -270,11 +270,19 @@ def _print_summary(gallery: "Gallery", found: "Review") -> None:
             f"A face within the distance {threshold.distance:.3f} of a person is taken for them ({threshold.source})."
         )
     lines = [f"{common.one_line(path)} may be of somebody else: {reason}" for path, reason in found.misplaced]
-    for pair in found.alike:
-        names = f"{shlex.quote(pair.person)} {shlex.quote(pair.other)}"
-        remedy = f"`facerec gallery merge {names}`, or if they are two `facerec gallery not-same --people {names}`"
-        lines.append(f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: {remedy}")
+    lines += _of_alike(found)
     for line in lines[:SHOWN]:
         click.echo(line)
     if len(lines) > SHOWN:
         click.echo(f"... and {len(lines) - SHOWN} more; --json lists all of them")
+
+
+def _of_alike(found: "Review") -> Iterator[str]:
+    """Yield a line for each two people who may be one. Nobody is to be merged into two others: the nearest counts."""
+    gone: set[str] = set()
+    for pair in found.alike:
+        names = f"{shlex.quote(pair.person)} {shlex.quote(pair.other)}"
+        two = f"if they are two `facerec gallery not-same --people {names}`"
+        remedy = two if pair.person in gone else f"`facerec gallery merge {names}`, or {two}"
+        yield f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: {remedy}"
+        gone.add(pair.person)

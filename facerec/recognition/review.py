@@ -2,14 +2,16 @@
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from facerec.decision.decide import far_from_own, misplaced
+from facerec.gallery.enrolled import fewer_first
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.vetoes import apart
 from facerec.recognition.enroll import Enrollment, taking_out
 from facerec.text import Brief, printable
 from facerec.types import Threshold
@@ -108,8 +110,8 @@ def for_one_reason(gallery: Gallery, results: Sequence[Enrollment]) -> tuple[One
     people: dict[str, list[Enrollment]] = defaultdict(list)
     for result in results:
         people[result.person].append(result)
-    found = ((person, len(own), _most(own)) for person, own in people.items())
-    return tuple(_one_reason(gallery, person, count, alike) for person, count, alike in found if alike)
+    found, advice = ((person, len(own), _most(own)) for person, own in people.items()), _Advice(gallery, people)
+    return tuple(_one_reason(advice, person, count, alike) for person, count, alike in found if alike)
 
 
 def _most(own: Sequence[Enrollment]) -> list[Enrollment]:
@@ -120,7 +122,7 @@ def _most(own: Sequence[Enrollment]) -> list[Enrollment]:
     return [result for result in own if result.for_all == reason]
 
 
-def _one_reason(gallery: Gallery, person: str, count: int, alike: Sequence[Enrollment]) -> OneReason:
+def _one_reason(advice: "_Advice", person: str, count: int, alike: Sequence[Enrollment]) -> OneReason:
     """Say why some photos failed. count: how many photos of the person there are, these among them."""
     owner, paths = alike[0].owner, tuple(result.path for result in alike)
     one, several = ("is", "are") if owner else ("was", "were")
@@ -129,13 +131,37 @@ def _one_reason(gallery: Gallery, person: str, count: int, alike: Sequence[Enrol
     else:
         photos = f"{f'all {count}' if len(alike) == count else f'{len(alike)} of {count}'} photos {several}"
     wrong = f"; if that is wrong, {taking_out(owner, paths[0])}" if owner and len(paths) == 1 else ""
-    remedy = f"; if they are one person, {_united(gallery, owner, person)}{wrong}" if owner else ""
+    remedy = f"; {advice.on_two(owner, person)}{wrong}" if owner else ""
     return OneReason(person, paths, f"{printable(person)}: {photos} {alike[0].for_all}{remedy}")
 
 
-def _united(gallery: Gallery, old: str, new: str) -> str:
-    """Say how somebody enrolled gets a new name, which others of their photos may have by now."""
-    names = f"{shlex.quote(printable(old))} {shlex.quote(printable(new))}"
-    if new in gallery:
-        return f"`facerec gallery merge {names}` makes one of the two"
-    return f"`facerec gallery rename {names}` gives the new name"
+class _Advice:
+    """What to do about photos that two people have: whoever follows all lines of a run moves nobody to and fro.
+
+    given: the people whose photos this run was given.
+    """
+
+    def __init__(self, gallery: Gallery, given: Collection[str]) -> None:
+        self._gallery, self._given = gallery, given
+        self._moves: dict[str, str] = {}  # who gets another name -> the command
+
+    def on_two(self, old: str, new: str) -> str:
+        """What to do if `old`, who is enrolled, and `new`, who need not be, have the same photos."""
+        if new in self._gallery and old in apart(self._gallery.store, new):
+            return "they were said to be two people: leave these photos out of one folder"
+        return f"if they are one person, {self._made_one(old, new)}"
+
+    def _made_one(self, old: str, new: str) -> str:
+        if new in self._gallery:
+            gone, kept = fewer_first(self._gallery.store, old, new)
+            done = f"`facerec gallery merge {_in_shell(gone, kept)}` makes one of the two"
+        elif old in self._given:
+            return "give the two folders one name"  # a new name would be that of the other folder at the next run
+        else:
+            gone, done = old, f"`facerec gallery rename {_in_shell(old, new)}` gives the new name"
+        said = self._moves.setdefault(gone, done)
+        return done if said == done else "enroll this folder again after that"
+
+
+def _in_shell(*names: str) -> str:
+    return " ".join(shlex.quote(printable(name)) for name in names)

@@ -143,14 +143,68 @@ def test_a_renamed_folder_with_a_stray_photo_is_one_line_and_the_strays(
     results = enrolled({"Al Sharpton": [*own, stray, *([photo(ANN, 7)] if new else [])]})
     (one,) = for_one_reason(gallery, results)
     assert one.photos == tuple(own)
-    remedy = "merge Al 'Al Sharpton'` makes one of the two" if new else "rename Al 'Al Sharpton'` gives the new name"
+    remedy = "merge 'Al Sharpton' Al` makes one of the two" if new else "rename Al 'Al Sharpton'` gives the new name"
     said = f"6 of {8 if new else 7} photos are enrolled as Al; if they are one person, `facerec gallery {remedy}"
     assert one.reason == f"Al Sharpton: {said}"
-    act = gallery.merge if new else gallery.rename
-    act("Al", "Al Sharpton")
-    again = enrolled({"Al Sharpton": [*own, stray]})
-    assert statuses(again) == [("Al Sharpton", "skipped")] * 6 + [("Al Sharpton", "failed")]
+    name = "Al" if new else "Al Sharpton"
+    if new:
+        gallery.merge("Al Sharpton", "Al")
+    else:
+        gallery.rename("Al", "Al Sharpton")
+    again = enrolled({name: [*own, stray]})
+    assert statuses(again) == [(name, "skipped")] * 6 + [(name, "failed")]
     assert again[-1].reason.endswith(f"if that is wrong, `facerec gallery remove Alan --photo {stray}`")
+
+
+def _remedies(gallery: Gallery, results) -> dict[str, str]:
+    """What is said after "enrolled as X; " of each person whose photos failed for one reason."""
+    return {one.person: one.reason.partition("; ")[2] for one in for_one_reason(gallery, results)}
+
+
+@pytest.mark.parametrize("more", ["Ann", "Anna", None])
+def test_two_people_who_have_each_others_photos_are_merged_one_way(
+    more: str | None, gallery: Gallery, enrolled, photo
+) -> None:
+    own = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Anna": [photo(ANN, 2), photo(ANN, 3)]}
+    enrolled(own | ({more: [*own[more], photo(ANN, 4)]} if more else {}), force=True)
+    both = enrolled({"Ann": own["Anna"], "Anna": own["Ann"]}, force=True)
+    gone, kept = ("Anna", "Ann") if more == "Ann" else ("Ann", "Anna")
+    remedy = f"if they are one person, `facerec gallery merge {gone} {kept}` makes one of the two"
+    assert _remedies(gallery, both) == {"Ann": remedy, "Anna": remedy}
+    gallery.set_apart("Ann", "Anna")
+    remedy = "they were said to be two people: leave these photos out of one folder"
+    assert _remedies(gallery, both) == {"Ann": remedy, "Anna": remedy}
+
+
+def test_nobody_gets_two_new_names_in_one_run(gallery: Gallery, enrolled, photo) -> None:
+    own = [photo(ANN, 0), photo(ANN, 1)]
+    copies = [Path(shutil.copy(path, path.with_stem(f"{path.stem} copy"))) for path in own]
+    enrolled(
+        {"Ann": own, "Bea": [photo(BOB, n) for n in range(3)], "Bee": [photo(BOB, n) for n in range(3, 6)]}, force=True
+    )
+    assert _remedies(gallery, enrolled({"Anna": own, "Anne": copies})) == {
+        "Anna": "if they are one person, `facerec gallery rename Ann Anna` gives the new name",
+        "Anne": "if they are one person, enroll this folder again after that",
+    }
+    assert _remedies(gallery, enrolled({"Bea": own, "Bee": copies})) == {
+        "Bea": "if they are one person, `facerec gallery merge Ann Bea` makes one of the two",
+        "Bee": "if they are one person, enroll this folder again after that",
+    }
+    given = {"Ann": own, "Anna": copies}
+    assert _remedies(gallery, enrolled(given)) == {"Anna": "if they are one person, give the two folders one name"}
+
+
+def test_nobody_is_to_be_merged_into_two_others(toy: Path, tmp_path: Path) -> None:
+    for name, numbers in {"Ann": (0,), "Anna": (1, 2), "Anne": (3, 4, 5)}.items():
+        for number in numbers:
+            toy_model.save_crop(tmp_path / "people" / name / f"{number}.png", ANN, number)
+    arguments = ["enroll", tmp_path / "people", "--aligned", "--force", "--model", toy]
+    lines = [line for line in run(*arguments, gallery=tmp_path / "g").stdout.splitlines() if "look like one" in line]
+    merged = [line.split("gallery merge ")[1].split("`")[0].split() for line in lines if "gallery merge" in line]
+    assert len(lines) == 3
+    assert sorted(gone for gone, _ in merged) == ["Ann", "Anna"]
+    assert ["Anna", "Anne"] in merged
+    assert all("gallery not-same --people" in line for line in lines)
 
 
 def test_the_stray_of_a_renamed_folder_has_a_line_on_the_command_line(toy: Path, tmp_path: Path) -> None:
@@ -228,7 +282,7 @@ def test_at_a_terminal_it_is_asked_who_is_meant(toy: Path, tmp_path: Path, monke
         assert apart(gallery.store, "lee ann") == ["Ann Lee"], "nor are they listed as alike"
     assert "look like one person" not in result.stdout
     again = run(*command, gallery=tmp_path / "b")
-    remedy = "if they are one person, `facerec gallery rename 'Ann Lee' ann_lee` gives the new name"
+    remedy = "if they are one person, give the two folders one name"
     assert (again.exit_code, again.stderr) == (1, f"ann_lee: all 2 photos are enrolled as Ann Lee; {remedy}\n")
     *_, summary = json_lines(run(*command, "--json", gallery=tmp_path / "c", typed="y\ny\n"))
     assert (summary["added"], summary["failed"]) == (2, 3), "with --json nobody is asked"
