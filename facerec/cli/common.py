@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -46,8 +46,9 @@ class Failure(click.ClickException):
     exit_code = NOTHING_DONE
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line."""
-        click.secho(f"Error: {self.format_message()}", file=file, fg="red", err=True, color=self.show_color)
+        """Print the line, if it can be printed: the exit code tells the rest."""
+        with suppress(OSError):
+            click.secho(f"Error: {self.format_message()}", file=file, fg="red", err=True, color=self.show_color)
 
 
 class FacerecCommand(click.Command):
@@ -67,7 +68,7 @@ class FacerecCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options, and the user's settings. Raises Failure for errors of that file, and for mistyped paths."""
-        with _errors_in_one_line():
+        with errors_in_one_line():
             if not ctx.resilient_parsing and "--help" not in args:
                 require_extra(self.needs, ctx.command_path)
             return super().parse_args(ctx, args)
@@ -78,12 +79,12 @@ class FacerecCommand(click.Command):
         if is_verbose():
             ctx.with_resource(telling_more(ctx))
         let_ask(functools.cache(_ask_passphrase) if at_terminal() else None)
-        with _errors_in_one_line(), told_at_the_end(remark), named(ctx.command_path):
+        with errors_in_one_line(), told_at_the_end(remark), named(ctx.command_path):
             return super().invoke(ctx)
 
 
 @contextmanager
-def _errors_in_one_line() -> Iterator[None]:
+def errors_in_one_line() -> Iterator[None]:
     """Raise Failure for errors of the library and of files."""
     try:
         yield

@@ -5,6 +5,9 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -43,6 +46,16 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options, as --help, which is printed at once."""
+        with _errors_in_one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Those of `common` tell their errors themselves; groups, as of `facerec gallery`, do not."""
+        with _errors_in_one_line():
+            return super().invoke(ctx)
+
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Also say where the user's settings stand."""
         from facerec.cli.user_settings import settings_file
@@ -69,6 +82,18 @@ class LazyGroup(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         return getattr(importlib.import_module(f"facerec.cli.{module}"), name)
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Raise click's exceptions for errors of the system, such as an output on a full disk; see `common`."""
+    try:
+        yield
+    except (OSError, KeyboardInterrupt):
+        from facerec.cli.common import errors_in_one_line
+
+        with errors_in_one_line():
+            raise
 
 
 @click.group(cls=LazyGroup)

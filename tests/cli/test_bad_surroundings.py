@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -107,13 +108,23 @@ def test_a_full_disk(gallery: Path, toy: Path, tmp_path: Path) -> None:
     assert enroll(gallery, toy, other, "--name", "Bob").exit_code == 0
 
 
-def test_an_output_on_a_full_disk() -> None:
+ANSWERS = [["completion", "bash"], ["--help"], ["--version"], ["gallery", "--help"], ["gallery", "list", "--help"]]
+
+
+def _run_with(words: list[str], stdout: Any, stderr: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "facerec.cli.main", *words]
+    return subprocess.run(command, cwd=ROOT, text=True, stdout=stdout, stderr=stderr)
+
+
+@pytest.mark.parametrize("words", ANSWERS, ids=" ".join)
+def test_an_output_on_a_full_disk(words: list[str]) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    command = [sys.executable, "-m", "facerec.cli.main", "completion", "bash"]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (2, "Error: the output: No space left on device\n")
+        done = _run_with(words, stdout=full)
+        assert (done.returncode, done.stderr) == (2, "Error: the output: No space left on device\n")
+        if words == ANSWERS[0]:
+            assert _run_with(words, stdout=full, stderr=full).returncode == 2, "nor can it be said"
 
 
 def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
@@ -128,12 +139,12 @@ def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
     assert process.returncode in (0, 141)
 
 
-def test_a_reader_that_has_gone_is_no_answer() -> None:
+@pytest.mark.parametrize("words", ANSWERS[:2], ids=" ".join)
+def test_a_reader_that_has_gone_is_no_answer(words: list[str]) -> None:
     """`verify` answers by its exit code, so what ends a command early must not look like "different people"."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "facerec.cli.main", "completion", "bash"]
-    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    done = _run_with(words, stdout=write)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 
