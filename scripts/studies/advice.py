@@ -90,9 +90,7 @@ def advice_for(row: Row, photos: PhotoSet) -> Advice:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
-    made.add_argument("--data", type=Path, required=True)
-    return made
+    return study_parser(__doc__, data=True)
 
 
 def main() -> None:

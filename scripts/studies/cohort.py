@@ -71,9 +71,8 @@ def corrected(cohort: Vectors, low: Vectors, sharp: Vectors) -> Vectors:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     return made
 
 

@@ -11,7 +11,6 @@ are farther than FARTHEST and so count as no crops.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -51,9 +50,7 @@ def distances(images: list[Image], detector: MTCNNDetector) -> list[float]:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
-    made.add_argument("--data", type=Path, required=True)
-    return made
+    return study_parser(__doc__, data=True)
 
 
 def main() -> None:

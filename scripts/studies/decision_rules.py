@@ -15,7 +15,6 @@ quarter of the runner-up's distance off the best. A cohort stranger is never amo
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +89,8 @@ def run(gallery: Rows, probes: Rows, cohort: Vectors, of_cohort: Floats) -> dict
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     made.add_argument("--enrolled-people", type=int, default=40)
     return made
 

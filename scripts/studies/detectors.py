@@ -153,9 +153,8 @@ def on_black(crop: Image) -> Image:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     made.add_argument("--cache", type=Path, metavar="DIR", help="keep what was found there, for the next run")
     return made
 

@@ -102,9 +102,8 @@ def turned_heads(data: Path, embedder: Embedder, limit: float, file: Path | None
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     return made
 
 

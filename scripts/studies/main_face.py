@@ -74,8 +74,7 @@ def draw(image: Image, old: Face, new: Face, file: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
-    made.add_argument("--data", type=Path, required=True)
+    made = study_parser(__doc__, data=True)
     made.add_argument("--pictures", type=Path, help="a folder for pictures of the photos whose main face changed")
     return made
 

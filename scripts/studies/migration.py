@@ -50,10 +50,9 @@ def with_strangers(model: Path, folder: Path, data: Path) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("old")
     made.add_argument("new", type=Path, help="FILE.onnx with its card")
-    made.add_argument("--data", type=Path, required=True)
     return made
 
 

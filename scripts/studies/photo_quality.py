@@ -226,9 +226,8 @@ def print_limits(name: str, values: Floats, missed: Missed, usual: Missed) -> No
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     made.add_argument("--kept", type=Path)
     return made
 

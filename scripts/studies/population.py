@@ -89,9 +89,8 @@ def rates(rows: Rows, size: int, seed: int, cohort: Vectors) -> list[float]:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("model")
-    made.add_argument("--data", type=Path, required=True)
     made.add_argument("--cache", type=Path)
     return made
 

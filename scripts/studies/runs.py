@@ -75,9 +75,8 @@ def percent(value: float, replicates: Floats, of: Counted | None = None) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    made.add_argument("--data", type=Path, required=True)
     return made
 
 

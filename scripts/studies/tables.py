@@ -14,11 +14,13 @@ from facerec.metrics.intervals import Tally, bounded
 from facerec.types import Floats
 
 
-def study_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that shows the study's docstring as help and takes `--csv`."""
+def study_parser(description: str | None, *, data: bool = False) -> argparse.ArgumentParser:
+    """A parser that shows the study's docstring as help and takes `--csv`; and `--data` for a study that needs them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     several = "a study of several tables writes FILE-PART.csv for each"
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help=f"write the table there as well; {several}")
+    if data:
+        parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the research data")
     return parser
 
 

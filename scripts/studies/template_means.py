@@ -93,9 +93,8 @@ def nearest_template(gallery: Rows, probes: Rows) -> Searches:
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
+    made = study_parser(__doc__, data=True)
     made.add_argument("models", nargs="+", metavar="MODEL")
-    made.add_argument("--data", type=Path, required=True)
     return made
 
 

@@ -16,7 +16,6 @@ it turns (wrongly).
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -99,9 +98,7 @@ def counts(images: list[Image], detector: MTCNNDetector, expected: int | None) -
 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
-    made = study_parser(__doc__)
-    made.add_argument("--data", type=Path, required=True)
-    return made
+    return study_parser(__doc__, data=True)
 
 
 def main() -> None:
