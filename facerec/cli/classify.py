@@ -1,14 +1,12 @@
 """`facerec classify`."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facerec.cli import common, detector_options, path_types
-from facerec.errors import ImageError
 from facerec.text import printable
 
 if TYPE_CHECKING:
@@ -42,12 +40,7 @@ def classify(
     facerec classify --json --top 3 inbox/ --model models/flowers > answers.jsonl
     facerec classify party.jpg --attribute --model models/mine
     """
-    paths, empty = common.expand_photos(photos)
-    for line in empty:
-        common.warn(line)
-    if (errors := path_types.unopened(paths)) or not paths:
-        _tell_unopened(paths, errors, as_json)
-        common.finish(len(errors) + len(empty), 0)
+    paths, empty = common.photos_to_open(photos, {}, as_json, _failed)
     from facerec.inference.loading import load_classifier
     from facerec.inference.pipeline import classify as classify_photos
 
@@ -65,16 +58,7 @@ def classify(
             click.echo(_as_text(result, likeliest[: top or 1]))
     failed = photos_read.failed
     common.summarise(len(paths), {**dict(counts.most_common()), "failed": failed}, as_json)
-    common.finish(failed + len(empty), len(paths) - failed)
-
-
-def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json: bool) -> None:
-    """Tell of pictures, not one of which can be opened."""
-    for photo, error in zip(photos, errors, strict=True):
-        common.warn(str(error))
-        if as_json:
-            common.emit(_line(photo, {}) | {"error": str(error)})
-    common.summarise(len(photos), {"failed": len(errors)}, as_json)
+    common.finish(failed + empty, len(paths) - failed)
 
 
 def _likeliest(result: "Classification", classes: list[str]) -> list[tuple[str, float]]:
@@ -92,6 +76,10 @@ def _as_text(result: "Classification", likeliest: list[tuple[str, float]]) -> st
 def _as_json(result: "Classification", probabilities: dict[str, float]) -> dict[str, Any]:
     line = _line(result.path, probabilities) | common.remarks_json(result.remarks)
     return line if result.error is None else line | {"error": str(result.error)}
+
+
+def _failed(photo: Path, error: str) -> dict[str, Any]:
+    return _line(photo, {}) | {"error": error}
 
 
 def _line(photo: Path, probabilities: dict[str, float]) -> dict[str, Any]:

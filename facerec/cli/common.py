@@ -18,7 +18,7 @@ from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import some
-from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath
+from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath, unopened
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # imported when needed
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+Line = Callable[[Path, str], dict[str, Any]]
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
 INTERRUPTED, READER_GONE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what shells say of a program that they end
@@ -211,6 +212,28 @@ def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
         if not found:
             empty.append(f"{one_line(path)}: no photos in this folder; give another")
     return paths, empty
+
+
+def photos_to_open(
+    photos: Iterable[Path], counts: Mapping[str, int], as_json: bool, line: Line | None = None, faces: int | None = None
+) -> tuple[list[Path], int]:
+    """Replace folders by the photos in them. Returns the photos, and how many paths have none, each with a line.
+
+    Ends the command if not one photo can be opened, before anything heavy is loaded. counts, faces: for its summary.
+    line: the JSON of a photo that failed, and why. Without it, --json does not end here: its lines say more later.
+    """
+    paths, empty = expand_photos(photos)
+    for message in empty:
+        warn(message)
+    errors = unopened(paths) if line or not as_json else []
+    if paths and not errors:
+        return paths, len(empty)
+    for photo, error in zip(paths, errors, strict=True):
+        warn(str(error))
+        if as_json and line:
+            emit(line(photo, str(error)))
+    summarise(len(paths), {**counts, "failed": len(errors)}, as_json, faces)
+    raise click.exceptions.Exit(NOTHING_DONE)
 
 
 def emit(value: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
-from facerec.errors import ConfigError, DataError, ImageError
+from facerec.errors import ConfigError, DataError
 from facerec.photos.video_files import is_video, require_library
 from facerec.recognition import answers
 from facerec.text import UNKNOWN, clock, printable
@@ -83,12 +83,7 @@ def identify(
         fpir = give_way(fpir)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
-    paths, empty = common.expand_photos(photos)
-    for line in empty:
-        common.warn(line)
-    if (errors := path_types.unopened(paths)) or not paths:
-        _tell_unopened(paths, errors, as_json)
-        common.finish(len(errors) + len(empty), 0)
+    paths, empty = common.photos_to_open(photos, {"known": 0, "unknown": 0}, as_json, faces=0)
     if any(is_video(path) for path in photos if not path.is_dir()):
         require_library()
     from facerec.decision.decide import choose_threshold
@@ -110,16 +105,7 @@ def identify(
             counts = _tell(shown, lambda result: show_answer(result, (top or TOP) if explain else 0))
     faces_seen = counts["known"] + counts["unknown"]
     common.summarise(len(paths), counts, as_json, faces_seen)
-    common.finish(counts["failed"] + len(empty), faces_seen)
-
-
-def _tell_unopened(photos: Sequence[Path], errors: Sequence[ImageError], as_json: bool) -> None:
-    """Tell of photos, not one of which can be opened."""
-    for photo, error in zip(photos, errors, strict=True):
-        common.warn(str(error))
-        if as_json:
-            common.emit(answers.unanswered(photo, "error", str(error), None))
-    common.summarise(len(photos), {"known": 0, "unknown": 0, "failed": len(errors)}, as_json, 0)
+    common.finish(counts["failed"] + empty, faces_seen)
 
 
 def give_way(fpir: float | None) -> None:
