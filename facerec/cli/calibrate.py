@@ -16,7 +16,6 @@ from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.decision.calibration import Calibration
-    from facerec.faces.detector import Detector
     from facerec.gallery.gallery import Gallery
     from facerec.inference.embedder import Embedder
     from facerec.types import Threshold, Vectors
@@ -74,15 +73,11 @@ def calibrate(
         before = _Before(gallery)
         _require_people_and_strangers(gallery, folder, fpir)
         if folder is not None:
-            size = embedder.card.input_size
-            detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
-            vectors, failed = _strangers_in(folder, detector, embedder)
-            _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
+            vectors, failed = _strangers_in(folder, gallery, embedder, faces)
         elif no_strangers:
             vectors = np.zeros((0, embedder.card.embedding_dim), np.float32)
         if fpir is not None or vectors is not None:
-            source = "" if folder is None else str(folder.resolve())
-            gallery.set_calibration(fpir, strangers=vectors, source=source)
+            gallery.set_calibration(fpir, strangers=vectors, source=str(folder.resolve()) if folder else "")
         found, changed = gallery.calibration(), before.differs(gallery, folder is not None)
     if found is None and no_strangers:
         common.say({"threshold": None, "strangers": 0}, _GONE, as_json)
@@ -170,8 +165,13 @@ class _Before:
         return shlex.join(words)
 
 
-def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> tuple["Vectors", int]:
-    """Return the vectors of all faces in a folder of photos, and how many photos cannot be used."""
+def _strangers_in(
+    folder: Path, gallery: "Gallery", embedder: "Embedder", faces: dict[str, Any]
+) -> tuple["Vectors", int]:
+    """Return the vectors of all faces in a folder of photos, and how many photos cannot be used.
+
+    faces: the options that say how faces are found.
+    """
     import numpy as np
 
     from facerec.inference.pipeline import embed_photos
@@ -183,10 +183,12 @@ def _strangers_in(folder: Path, detector: "Detector", embedder: "Embedder") -> t
     paths = without_copies(given)
     if copies := len(given) - len(paths):
         common.remark(f"{how_many(copies, 'copy', 'copies')} of other photos, byte for byte, left out")
+    detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size, gallery=gallery)
     photos = common.Watched(embed_photos(paths, detector, embedder), "Embedding", len(paths))
     vectors = np.concatenate([photo.vectors for photo in photos])
     if photos.failed == len(paths):
         raise DataError(f"{common.one_line(folder)}: not one of the {len(paths)} photos has a usable face")
+    _remark_on_enrolled(gallery, vectors, embedder.card.default_threshold)
     return vectors, photos.failed
 
 

@@ -25,6 +25,7 @@ from facerec.training.settings import LOSSES, TrainSettings
 
 if TYPE_CHECKING:  # slow to import
     from facerec.models.card import ModelCard
+    from facerec.training.plan import TrainPlan
     from facerec.training.train import Progress
 
 T = TypeVar("T")
@@ -131,9 +132,6 @@ def train(
     """
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings, chosen = _settings(given, config, output if resume else None)
-    from facerec.datasets.photo_sets import read_photos
-    from facerec.datasets.splits import split_people
-    from facerec.training.fit import align_photos
     from facerec.training.plan import plan_run
     from facerec.training.train import train as fine_tune
 
@@ -143,19 +141,34 @@ def train(
         logging.getLogger(fine_tune.__module__).setLevel(logging.INFO)  # prints a line on stderr after every epoch
     failures: list[str] = []
     if plan.settings.mode == "metric" and not aligned:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
-        split_people(read_photos(folder.resolve()), splits, plan.settings.seed)  # raises before the crops are made
         looks = {"detector": detector, "min_face_size": min_face_size, "min_confidence": min_confidence}
-        finder = detector_options.make_detector(False, **looks, crop_size=128)
-        folder, plan, failures = align_photos(folder, output, plan, finder, _bar)
-        for failure in failures:
-            common.warn(failure)
+        folder, plan, failures = _aligned(folder, output, plan, looks, splits)
     with _Bar() as bar:
         card = fine_tune(folder, output, plan, resume=resume, watch=bar)
     if _is_first():
         _report(output, card, as_json)
     common.finish(len(failures), 1)
+
+
+def _aligned(
+    folder: Path, output: Path, plan: "TrainPlan", looks: dict[str, Any], splits: Path | None
+) -> tuple[Path, "TrainPlan", list[str]]:
+    """As `align_photos`, with a line for each photo without a crop. looks: the detector's options.
+
+    Raises ConfigError where several processes would make the crops, DataError before they are made for nothing.
+    """
+    from facerec.datasets.photo_sets import read_photos
+    from facerec.datasets.splits import split_people
+    from facerec.training.fit import align_photos
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
+    split_people(read_photos(folder.resolve()), splits, plan.settings.seed)
+    finder = detector_options.make_detector(False, **looks, crop_size=128)
+    folder, plan, failures = align_photos(folder, output, plan, finder, _bar)
+    for failure in failures:
+        common.warn(failure)
+    return folder, plan, failures
 
 
 def _is_first() -> bool:

@@ -123,10 +123,7 @@ def migrate(
             taken[step.taken_from or ""] += 1
             yield step
         gone = [t for t in waiting if t.id in lost]
-        report = Report(
-            False, change.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
-            _losses(change, gone), old_detector=change.detector, new_detector=model.detector or change.detector,
-        )  # fmt: skip
+        report = _report(change, model, taken, reused, gone)
         if gone and not (leave_out or dry_run):
             yield report
             return
@@ -137,13 +134,25 @@ def migrate(
         people = change.now_and_then(model, revision, len(gone))
         if people is None:
             continue
-        report = replace(report, before=search_itself(people[0]), after=search_itself(people[1]))
-        report = replace(report, strangers_dropped=change.given_strangers())
+        before, after = map(search_itself, people)
         vetoes, dropped = vetoed.anew()
-        report = replace(report, vetoes=len(vetoes), vetoes_dropped=dropped)
+        report = replace(
+            report, before=before, after=after, strangers_dropped=change.given_strangers(), vetoes=len(vetoes),
+            vetoes_dropped=dropped,
+        )  # fmt: skip
         if dry_run or change.finish(model, revision, [t.id for t in gone], vetoes):
             yield replace(report, migrated=not dry_run)
             return
+
+
+def _report(
+    change: ModelChange, model: NextModel, taken: Counter[str], reused: int, gone: Sequence[Outstanding]
+) -> Report:
+    """What is known before the gallery is changed. taken: from where. gone: what cannot be embedded."""
+    return Report(
+        False, change.model_name, model.name, model.fingerprint, taken["crop"], taken["photo"], reused,
+        _losses(change, gone), old_detector=change.detector, new_detector=model.detector or change.detector,
+    )  # fmt: skip
 
 
 def _new_detector(change: ModelChange, name: str | None) -> str | None:
