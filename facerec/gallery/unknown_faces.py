@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from facerec.errors import ConfigError, DamagedGalleryError, GalleryError
+from facerec.gallery import audit_log
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
 from facerec.gallery.integrity import broken_unknown_faces
@@ -19,7 +20,7 @@ from facerec.gallery.queries import owner_of
 from facerec.gallery.removed import was_removed
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store
-from facerec.gallery.unknown_rows import KeptFace, delete_unknown, insert_unknown, numbers_of, read_unknown
+from facerec.gallery.unknown_rows import KeptFace, delete_unknown, insert_unknown, numbers_of, past, read_unknown
 from facerec.photos.crops import decode_png
 from facerec.types import Image, Template
 from facerec.vectors import vector_fault
@@ -42,7 +43,8 @@ def keep(
     """Keep faces of one photo, each with its crop; return how many are new.
 
     photo: SHA-256 (hex) of the whole photo. A face that is kept already stays as it is. A face is left out that is
-    enrolled, or was removed. until: see `last_day`. claimed: the enrolled person as whom the faces were held back;
+    enrolled, or was removed. Faces whose last day is over are forgotten, and the oldest if there are more than `most`.
+    until: see `last_day`. claimed: the enrolled person as whom the faces were held back;
     UnknownPersonError if nobody has the name. GalleryError for a vector that does not fit the gallery's model.
     """
     with store.write() as db:
@@ -50,10 +52,9 @@ def keep(
         kept = sum(insert_unknown(db, photo, face, until, person) for face in faces if _may_be_kept(db, photo, face))
         if kept:
             record(db, "unknown faces kept", faces=kept)
-        crowded = scalar(db, "SELECT count(*) FROM unknown_faces") > most
-        if crowded:
-            _forget(store, db, numbers_of(db, newest=most - most // 4))
-    if crowded:
+        too_many = numbers_of(db, newest=most - most // 4) if len(numbers_of(db)) > most else []
+        gone = _forget(store, db, {*too_many, *past(db, audit_log.utc_now()[:10])})
+    if gone:
         wipe(store.database)
     return kept
 

@@ -1,6 +1,7 @@
 """Faces of nobody are kept for some days, and then, or when they must, they leave every file of the gallery."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from facerec.gallery.unknown_faces import crop_of, forget, keep, kept_faces, las
 from facerec.photos.crops import encode_png
 from facerec.types import Image, Template
 
-PHOTO, DAY = "ab" * 32, "2031-12-30"
+PHOTO, TODAY, DAY = "ab" * 32, datetime.now(UTC).date().isoformat(), "2031-12-30"
 
 
 def crop(number: int) -> Image:
@@ -31,6 +32,12 @@ def face(number: int, of: np.ndarray | None = None) -> Template:
     """An unknown face with a crop and a source of its own."""
     row = vector(number) if of is None else of
     return replace(template(number), source=f"visitor {number}.jpg", crop=crop(number), vector=row)
+
+
+def last_day_was(gallery: Gallery, number: int, day: str) -> None:
+    """Let a face have been kept until this day."""
+    with gallery.store.write() as db:
+        db.execute("UPDATE unknown_faces SET until = ? WHERE photo_hash = ?", (day, face(number).photo_hash))
 
 
 def left_of(folder: Path, *faces: Template) -> list[str]:
@@ -83,10 +90,10 @@ def test_nobody_is_kept_who_is_enrolled_or_was_removed(gallery: Gallery) -> None
     assert kept_faces(gallery.store) == []
 
 
-@pytest.mark.parametrize("how", ["all", "one by one", "expire", "crops", "crowded"])
+@pytest.mark.parametrize("how", ["all", "one by one", "expire", "crops", "crowded", "over"])
 def test_forgotten_means_out_of_every_file(gallery: Gallery, how: str) -> None:
     folder, faces = gallery.folder, [face(number) for number in range(10, 14)]
-    keep(gallery.store, PHOTO, faces, "2020-01-01")
+    keep(gallery.store, PHOTO, faces, DAY if how == "crowded" else TODAY)
     gallery.close()
     with opened(folder) as gallery:
         assert len(left_of(folder, *faces)) == 16, "the search for bytes finds them while they are there"
@@ -95,11 +102,15 @@ def test_forgotten_means_out_of_every_file(gallery: Gallery, how: str) -> None:
         elif how == "one by one":
             assert [forget(gallery.store, [each.number]) for each in kept_faces(gallery.store)] == [1] * 4
         elif how == "expire":
-            assert (unknown_past(gallery.store, "2020-01-01"), unknown_past(gallery.store)) == (0, 4)
-            assert expire(gallery.store) == []
+            assert (unknown_past(gallery.store), unknown_past(gallery.store, "2999-01-01")) == (0, 4)
+            assert expire(gallery.store, "2999-01-01") == []
         elif how == "crops":
             keep_crops(gallery.store, True)
             keep_crops(gallery.store, False)
+        elif how == "over":
+            for number in range(10, 14):
+                last_day_was(gallery, number, "2020-01-01")
+            assert keep(gallery.store, "cd" * 32, [face(30)], DAY) == 1
         else:
             assert keep(gallery.store, "cd" * 32, [face(number) for number in range(30, 34)], DAY, most=5) == 4
             assert len(kept_faces(gallery.store)) == 4, (
@@ -144,8 +155,8 @@ def test_a_face_that_was_held_back_goes_with_whom_it_was_to_be(gallery: Gallery)
 
 
 def test_expire_tells_of_them(gallery: Gallery) -> None:
-    keep(gallery.store, PHOTO, [face(10)], "2020-01-01")
-    keep(gallery.store, PHOTO, [face(11)], DAY)
+    keep(gallery.store, PHOTO, [face(10), face(11)], DAY)
+    last_day_was(gallery, 10, "2020-01-01")
     gallery.close()
     (line,) = json_lines(run("gallery", "expire", "--dry-run", "--json", gallery=gallery.folder))
     assert line == {"unknown_faces": 1, "removed": False}
