@@ -11,23 +11,19 @@ from facerec.photos.memory import AnyPhoto, read_photo
 from facerec.types import Box, Image
 
 LARGEST = 1280  # pixels of the longer side of a photo as it is shown
-WIDE = 1000  # units of the drawing over a photo, whatever its pixels
+ROOM = (640, 600)  # units that a photo with its frames fills, one way or the other: pixels on a wide screen
 _BAR, _FAR = 400, 2.5  # units of a bar, and the distance at its end
-_ABOVE = 60  # units above a face that its name needs
+_LINE = 26  # units above a face that its name needs
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A photo as it is shown. width, height: of the upright photo, in pixels. uri: of a JPEG that may be smaller."""
+    """A photo as it is shown. uri: of a JPEG. width, height: of the drawing, in units. scale: units per pixel."""
 
     uri: str
-    width: int
-    height: int
-
-    @property
-    def tall(self) -> int:
-        """The height of the drawing over it, which is WIDE wide."""
-        return round(WIDE * self.height / self.width)
+    width: float
+    height: float
+    scale: float
 
 
 def preview(photo: AnyPhoto) -> Preview:
@@ -38,7 +34,9 @@ def preview(photo: AnyPhoto) -> Preview:
     image.thumbnail((LARGEST, LARGEST))
     data = io.BytesIO()
     image.save(data, "JPEG", quality=85)
-    return Preview(f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}", width, height)
+    scale = min(ROOM[0] / width, ROOM[1] / height)
+    uri = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return Preview(uri, round(width * scale, 1), round(height * scale, 1), scale)
 
 
 def crop_uri(crop: Image) -> str:
@@ -61,13 +59,11 @@ class Frame:
 
 def frame(box: Box, shown: Preview) -> Frame:
     """The frame of a face; its name is above it, or below where there is no room, and never beyond the right edge."""
-    scale = WIDE / shown.width
-    x1, y1, x2, y2 = (side * scale for side in box)
-    x1, y1, x2, y2 = max(x1, 2), max(y1, 2), min(x2, WIDE - 2), min(y2, shown.tall - 2)
-    left = (x1 + x2) / 2 < 0.6 * WIDE
-    below = y1 < _ABOVE
-    text_y = y2 + 0.75 * _ABOVE if below else y1 - 14
+    x1, y1, x2, y2 = (side * shown.scale for side in box)
+    x1, y1, x2, y2 = max(x1, 2), max(y1, 2), min(x2, shown.width - 2), min(y2, shown.height - 2)
+    left, below = (x1 + x2) / 2 < 0.6 * shown.width, y1 < _LINE
     w, h, text_x, anchor = max(x2 - x1, 1), max(y2 - y1, 1), x1 if left else x2, "start" if left else "end"
+    text_y = y2 + 0.8 * _LINE if below else y1 - 0.3 * _LINE
     return Frame(round(x1, 1), round(y1, 1), round(w, 1), round(h, 1), round(text_x, 1), round(text_y, 1), anchor)
 
 

@@ -152,8 +152,8 @@ def size(count: int) -> str:
 
 
 def exact_percent(share: float) -> str:
-    """A share near 1 as a percentage with one decimal: 99.9 %. It is never rounded up to 100 %."""
-    return f"{min(int(1000 * share) / 10, 100.0):.1f} %"
+    """A share near 1 as a percentage with one decimal: 99.9 %."""
+    return f"{100 * share:.1f} %"
 
 
 def percent(share: float) -> str:
