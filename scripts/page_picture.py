@@ -25,7 +25,7 @@ from facerec.server.settings import ServerSettings
 
 SAMPLES = Path(__file__).resolve().parents[1] / "gallery"
 ANSWERED = ("strangers/eileen_collins_astronaut.jpg", "held_back/barack_obama_blue_room_2010.jpg")  # the last is on top
-VIEW, SHOWN, QUALITY = {"width": 1180, "height": 760}, (944, 608), 78  # pixels of the browser, and of the picture
+VIEW, SHOWN, QUALITY = {"width": 1120, "height": 860}, (896, 688), 75  # pixels of the browser, and of the picture
 
 
 @contextmanager
@@ -55,9 +55,8 @@ def picture(address: str) -> bytes:
         page = browser.new_page(viewport=VIEW)  # type: ignore[arg-type]
         page.goto(address)
         page.locator("#photos").set_input_files([SAMPLES / name for name in ANSWERED])
-        page.wait_for_function(f"document.querySelectorAll('article.photo').length === {len(ANSWERED)}")
-        page.evaluate("document.querySelector('article.photo').scrollIntoView(); window.scrollBy(0, -40)")
-        page.mouse.move(0, 0)
+        page.locator("article.photo").nth(len(ANSWERED) - 1).wait_for()
+        page.evaluate("window.scrollTo(0, 0)")
         return page.screenshot()
 
 
