@@ -4,7 +4,6 @@ The views are those of `augmentation`, from the same draws, but for rounding: a 
 most. On a CPU it all runs as well; there `augmentation` is faster.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,11 +22,9 @@ from facerec.datasets.batches import Batch
 from facerec.datasets.drawn import SEEN_SIZE, STORED_SIZE, Disturbance, Mixing, Move
 from facerec.errors import ConfigError
 
-log = logging.getLogger(__name__)
-
 CROP_BYTES = 3 * STORED_SIZE**2
 ROOM = 0.7  # share of the free memory that crops may take; the rest is for the network
-NEARLY_WHOLE = 1e-3  # what float32 may lack of a whole number before it is cut off
+NEARLY_WHOLE = 5e-3  # what float32 may lack of a whole number before it is cut off
 
 Draws = tuple[Batch, list[Move], list[Disturbance], Mixing | None]
 
