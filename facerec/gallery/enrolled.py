@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import GalleryError
+from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import vetoes
 from facerec.gallery.audit_log import record
-from facerec.gallery.integrity import require_undamaged
+from facerec.gallery.integrity import broken_vectors
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
     PersonSummary,
@@ -27,7 +27,7 @@ from facerec.gallery.queries import (
     summaries,
     write_consent,
 )
-from facerec.gallery.schema import scalar, version_of
+from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store, Who
 from facerec.text import name_key, printable, same_name
 from facerec.types import Image
@@ -58,7 +58,9 @@ def templates(store: Store, name: Who) -> list[tuple[StoredTemplate, NDArray[np.
     """
     with store.read() as db:
         person = store.person(db, name)
-        require_undamaged(db, store.folder)
+        broken = f"SELECT count(*) FROM templates WHERE person = ? AND {damaged(db, 'photo_hash', 'vector')}"
+        if scalar(db, broken, person):
+            raise DamagedGalleryError(f"{store.folder}: {broken_vectors(db)[0]}")
         vectors = db.execute("SELECT vector FROM templates WHERE person = ? ORDER BY id", (person,)).fetchall()
         own = [np.frombuffer(blob, "<f4") for (blob,) in vectors]
         return list(zip(photos_of(db, person), own, strict=True))

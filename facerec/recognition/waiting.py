@@ -23,9 +23,10 @@ from facerec.inference.embedder import Embedder
 from facerec.recognition.enroll import Enrollment
 from facerec.recognition.review import Alike, misplaced_reasons
 from facerec.text import Brief
-from facerec.types import Candidate
+from facerec.types import Candidate, Threshold
 
 NEAR = 5.0
+_PEOPLE = 200  # whose photos are compared with everybody at a time, to limit memory
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -118,6 +119,12 @@ def doubts(gallery: Gallery, names: Iterable[str]) -> list[Doubt]:
     """The photos of these people that are likely to be of somebody else, person by person."""
     if (limit := gallery.threshold) is None:
         return []
+    names = list(names)
+    some = [names[start : start + _PEOPLE] for start in range(0, len(names), _PEOPLE)]
+    return [doubt for each in some for doubt in _doubts(gallery, each, limit)]
+
+
+def _doubts(gallery: Gallery, names: Sequence[str], limit: Threshold) -> list[Doubt]:
     stored = [(name, *each) for name in names for each in enrolled.templates(gallery.store, name)]
     added = [Enrollment(Path(photo.source), name, "added", "", vector=vector) for name, photo, vector in stored]
     reasons = misplaced_reasons(gallery, added, limit)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import toy_model
+from killing import everything_in
 from running import json_lines, run
 from toy_damage import rows
 from toy_migration import ByHand, fill, require_of, run_all
@@ -15,13 +16,14 @@ from facerec.gallery import vetoes
 from facerec.gallery.database import connect
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
+from facerec.gallery.unknown_faces import keep
 from facerec.inference.embedder import Embedder
 from facerec.photos.crops import encode_png
 from facerec.photos.reading import read_image
 from facerec.recognition.identify import open_gallery
 from facerec.recognition.migrate import migrate, open_model_change
 from facerec.recognition.not_same import not_same
-from facerec.types import Threshold
+from facerec.types import Template, Threshold
 
 ANYTHING = Threshold(4.0, "a test")
 
@@ -143,3 +145,16 @@ def test_the_command(tmp_path: Path) -> None:
     assert (result.exit_code, line["migrated"], line["vetoes"]) == (1, True, 1)
     assert [(each["person"], each["image"]) for each in line["vetoes_dropped"]] == [("Ann", str(photos[0]))]
     assert "is forgotten; " in result.stderr
+
+
+def test_unknown_faces_are_forgotten_before_the_rollback_copy_is_made(folder: Path, old: ByHand, new: ByHand) -> None:
+    vector = old.embed(toy_model.crop(9, 0)[None])[0]
+    face = Template("9" * 64, "visitor.jpg", (0, 0, 112, 112), 1.0, vector, toy_model.crop(9, 0))
+    with open_gallery(folder, old) as gallery:
+        assert keep(gallery.store, "8" * 64, [face], "2031-12-30") == 1
+    assert vector.tobytes() in everything_in(folder)
+    _, report = run_all(folder, new)
+    assert report.migrated
+    assert (folder / "gallery.db.rollback").exists()
+    assert vector.tobytes() not in everything_in(folder)
+    assert b"visitor.jpg" not in everything_in(folder)

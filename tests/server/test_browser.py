@@ -1,5 +1,6 @@
 """The page in a real browser: a person enrolls people, corrects mistakes, and removes somebody, who is then gone."""
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,24 @@ def test_a_person_does_it_all(browser: Browser, photos_of, small_samples: Path, 
         assert OBAMA.encode() not in everything_in(tmp_path / "gallery")
         assert findings(page) == []
         shot(page, "removed")
+
+
+def test_photos_are_dropped_and_pasted(browser: Browser, small_samples: Path, tmp_path: Path) -> None:
+    photo = base64.b64encode((small_samples / "strangers" / "eileen_collins_astronaut.jpg").read_bytes()).decode()
+    make = """([kind, where, photo]) => {
+        const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], `${kind}.jpg`, {type: "image/jpeg"}));
+        const event = new Event(kind, {bubbles: true, cancelable: true});
+        event.dataTransfer = event.clipboardData = data;
+        document.querySelector(where).dispatchEvent(event);
+    }"""
+    with page_of(browser, tmp_path / "gallery") as page:
+        page.goto("/")
+        for number, (kind, where) in enumerate([("drop", "#drop"), ("paste", "body")], 1):
+            page.evaluate(make, [kind, where, photo])
+            expect(page.locator("article.photo")).to_have_count(number)
+            expect(page.locator("article.photo").first).to_contain_text(f"{kind}.jpg: 1 face")
 
 
 def test_review_by_the_keyboard(browser: Browser, photos_of, small_samples: Path, tmp_path: Path, shot) -> None:

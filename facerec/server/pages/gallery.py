@@ -1,5 +1,7 @@
 """The pages of the gallery as a whole: its threshold, its log, and what is running here."""
 
+import platform
+from importlib import metadata
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,7 +12,7 @@ from facerec.server.access import Admin, Reader
 from facerec.server.api import PREFIX
 from facerec.server.api.common import Serving
 from facerec.server.pages.plot import plot_of
-from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, percent, respond
+from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, go_to, is_part, percent, respond
 from facerec.server.posted import form_of
 from facerec.server.problems import ProblemError
 from facerec.server.service import Service
@@ -96,10 +98,20 @@ def _facts(service: Service, view: View) -> list[tuple[str, str]]:
         ("name", card.name),
         ("fingerprint", card.fingerprint),
         ("trained", card.source),
+        ("measured", _measured(view, card.results)),
         ("threshold", "" if limit is None else f"{limit.distance:.3f}, {limit.source}"),
         ("licence", card.licence),
         ("gallery", str(store.folder)),
         ("people", f"{len(store)}"),
         ("encrypted", view.t("about.yes" if store.database.encrypted else "about.no")),
+        ("runtime", f"Python {platform.python_version()}, OpenVINO {metadata.version('openvino')}"),
     ]
     return [(view.t(f"about.{key}"), said) for key, said in facts if said]
+
+
+def _measured(view: View, results: dict[str, Any]) -> str:
+    """What the model's card says of its accuracy; "" if it says nothing."""
+    lfw = results.get("lfw", {})
+    if "accuracy_mean" not in lfw:
+        return ""
+    return view.t("about.lfw", accuracy=exact_percent(lfw["accuracy_mean"]), pairs=f"{lfw['pairs']:,}")
