@@ -3,8 +3,8 @@
     .venv/bin/python scripts/default_model/pack_faces.py ../runs/wide wide.tar.gz --quality 35
     mkdir -p RUNS/wide && tar -xzf wide.tar.gz -C RUNS/wide                       # there
 
-The file holds what the links lead to. --quality stores the crops anew as WebP of this quality, from 1 to 100, which
-makes the file smaller; without it they stay as they are.
+The file holds what the links lead to. --quality stores the crops anew: 128 pixels a side, as training scales them, in
+WebP of this quality, from 1 to 100. That makes the file smaller; without it they stay as they are.
 """
 
 import argparse
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import PIL.Image
 
+from facerec.datasets.drawn import STORED_SIZE
+from facerec.photos.crops import aligned_crop
 from facerec.photos.reading import read_image
 
 
@@ -22,7 +24,7 @@ def packed(path: Path, quality: int | None) -> bytes:
     if quality is None or path.suffix != ".webp":
         return path.read_bytes()
     content = io.BytesIO()
-    PIL.Image.fromarray(read_image(path)).save(content, "WEBP", quality=quality, method=6)
+    PIL.Image.fromarray(aligned_crop(read_image(path), STORED_SIZE)).save(content, "WEBP", quality=quality, method=6)
     return content.getvalue()
 
 
