@@ -40,12 +40,18 @@ class DeviceViews:
         places = {path: i for i, path in enumerate(dict.fromkeys(paths))}  # a photo may be shown several times
         require_room(len(places), device)
         self._views, self._device = views, device
+        crops = np.empty((len(places), STORED_SIZE, STORED_SIZE, 3), np.uint8)
+
+        def read(path: Path) -> int:
+            crop, row = read_crop(path), places[path]
+            if crop is None:
+                return -1
+            crops[row] = crop
+            return row
+
         with ThreadPoolExecutor(READ_AHEAD) as pool:
-            read = list(pool.map(read_crop, places))
-        usable = np.array([crop is not None for crop in read])
-        rows = np.where(usable, np.cumsum(usable) - 1, -1)
-        self._rows = rows[[places[path] for path in paths]]  # (N,) of `_crops`, or -1
-        crops = np.stack([crop for crop in read if crop is not None]) if usable.any() else _no_crops()
+            rows = dict(zip(places, pool.map(read, places), strict=True))
+        self._rows = np.array([rows[path] for path in paths])  # (N,) of `_crops`, or -1
         self._crops = torch.from_numpy(crops).permute(0, 3, 1, 2).to(device)
 
     def batches(self, batches: Sequence[Batch], epoch: int) -> Iterator[Pixels]:
@@ -169,7 +175,3 @@ def _blur_filter(blur: float, side: int) -> NDArray[np.float32]:
 
 def _numbers(values: object, device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32)).to(device, non_blocking=True)
-
-
-def _no_crops() -> NDArray[np.uint8]:
-    return np.zeros((0, STORED_SIZE, STORED_SIZE, 3), np.uint8)

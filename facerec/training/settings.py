@@ -106,7 +106,7 @@ class TrainSettings:
     unlabelled: str = setting(
         "",
         "A folder of more photos, of anybody. They come beside the others in every batch, and only the teacher says "
-        "what they show: needs a teacher that is run.",
+        "what they show. Needs a `teacher` that is run, or an .npz that holds these photos, too.",
     )
     unlabelled_share: float = setting(0.25, "Share of a batch that is `unlabelled`, above 0 and below 1.")
 
