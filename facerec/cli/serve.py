@@ -67,9 +67,10 @@ def serve(
     settings = ServerSettings(host, port, allowed, keys)
     from facerec.faces.settings import DetectorSettings
     from facerec.server.app import make_app
-    from facerec.server.running import serve_forever
+    from facerec.server.running import return_memory, serve_forever
     from facerec.server.service import Service
 
+    return_memory()
     with Service.open(gallery_folder, model, DetectorSettings(**looks), keep_unknown) as service:
 
         def tell(address: str) -> None:

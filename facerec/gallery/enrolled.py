@@ -5,7 +5,7 @@ Every function takes a person by their name or by their number.
 
 import shlex
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,13 @@ def crop(store: Store, name: Who, photo: int) -> bytes | None:
     with store.read() as db:
         query = "SELECT png FROM crops JOIN templates ON template = id WHERE (person, id) = (?, ?)"
         return scalar(db, query, store.person(db, name), photo) if version_of(db) > 3 else None
+
+
+def numbers(store: Store, names: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of some people by their names, as the gallery stores them; without those who are not there."""
+    with store.read() as db:
+        found = ((name, id_of(db, name)) for name in set(names))
+        return {name: number for name, number in found if number is not None}
 
 
 def name_of(store: Store, name: Who) -> str:

@@ -1,6 +1,7 @@
 """Running the app in uvicorn, with limits for clients that connect and then do nothing."""
 
 import asyncio
+import ctypes
 import signal
 import socket
 from collections.abc import Callable
@@ -17,6 +18,7 @@ CONNECTIONS = 256  # at a time, idle ones among them
 HEAD_SECONDS = 10.0  # within which the head of a request must have arrived; `safety` limits its body
 HEAD_BYTES = 16_384
 GRACE = 20  # seconds that requests have to end when the server is stopped
+_M_MMAP_THRESHOLD, _LARGE = -3, 1_000_000  # mallopt's parameter, and its value in bytes
 
 
 class Patient(H11Protocol):
@@ -61,6 +63,16 @@ def serve_forever(app: FastAPI, settings: ServerSettings, tell: Callable[[str], 
         name = f"[{settings.host}]" if ":" in settings.host else settings.host
         tell(f"http://{name}:{bound.getsockname()[1]}/")
         server_of(app).run([bound])
+
+
+def return_memory() -> None:
+    """Have large blocks go back to the system as soon as they are freed (glibc; elsewhere nothing happens).
+
+    By default glibc keeps freed blocks of up to 32 MB, for each of several threads. With photos of all sizes in many
+    threads, most of it lies between blocks in use and is never used again: a server grew to twice its size.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def listening(settings: ServerSettings) -> socket.socket:

@@ -6,7 +6,7 @@ Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
     await service.change(caller.by, service.rename, 7, "Ann Lee")
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
@@ -183,6 +183,10 @@ class Service:
     def numbers(self) -> dict[str, int]:
         """Everybody's number, by name."""
         return {person.name: person.number for person in self.gallery.people() if person.number is not None}
+
+    def numbers_of(self, names: Iterable[str]) -> dict[str, int]:
+        """The numbers of some people, by name: much quicker than `numbers` where many are enrolled."""
+        return enrolled.numbers(self.gallery.store, names)
 
     def log(self) -> tuple[list[LogEntry], str]:
         """The audit log, oldest entry first, and its head hash."""

@@ -1,7 +1,10 @@
 """Servers as processes: killed, two on one gallery, and one of the shipped model, without torch."""
 
 import hashlib
+import platform
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import toy_server
-from running import json_lines, run
+from running import ROOT, json_lines, run
 from toy_server import PNG, enroll, form, png, process
 
 from facerec.gallery.gallery import Gallery
@@ -115,6 +118,33 @@ def test_a_photo_without_a_face_is_no_person(real: tuple[Path, httpx.Client]) ->
     assert (answer["decision"], "no face found" in answer["reason"]) == ("no_face", True)
     refused = client.post("/people", data={"name": "Nobody"}, files=form(png(0)))
     assert (refused.status_code, "no face found" in refused.json()["detail"]) == (422, True)
+
+
+HOLES = """
+import sys
+import numpy as np
+from facerec.server.running import return_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+if sys.argv[1:]:
+    return_memory()
+np.ones(30_000_000, np.uint8)  # from now on glibc takes blocks of this size from its heap
+before, large, kept = resident(), [], []
+for _ in range(60):
+    large.append(np.ones(2_000_000, np.uint8))
+    kept.append(np.ones(50_000, np.uint8))  # lies behind it
+del large
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_large_blocks_go_back_to_the_system() -> None:
+    def grown(*arguments: str) -> int:
+        words = [sys.executable, "-c", HOLES, *arguments]
+        return int(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert grown("return") < 30_000_000 < 90_000_000 < grown()
 
 
 def test_serve_says_in_one_line_why_it_cannot(tmp_path: Path, folder: Path) -> None:

@@ -31,8 +31,10 @@ async def identify(
     photos = (await posted(request)).photos
 
     def found() -> list[dict[str, Any]]:
-        limit, numbers = service.threshold(threshold, fpir), service.numbers()
+        limit = service.threshold(threshold, fpir)
         lines = [answers.identified(each, limit, top) for each in service.identify(photos, limit, top)]
+        named = [each["person"] for line in lines for each in (line, *line["candidates"]) if each["person"]]
+        numbers = service.numbers_of(named)
         return [_with_ids(line, numbers) for line in lines]
 
     return {"answers": await service.ask(found)}
