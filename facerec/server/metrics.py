@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -15,7 +16,7 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Take note of an answer. route: the path with its parameters' names, so that there are few."""
-        self._requests[method, route, status] += 1
+        self._requests[method if method in METHODS else "other", route, status] += 1
         self._seconds[route] += seconds  # type: ignore[assignment]  # a Counter of floats
 
     def text(self, inside: int, bound: int) -> str:

@@ -107,7 +107,7 @@ class _Body:
         self._size = 0
         self._whole = False
         length = request.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._most:
+        if not length.isdecimal() or len(length) > 12 or int(length) > self._most:
             raise self._too_large()
 
     async def receive(self) -> Message:

@@ -202,6 +202,31 @@ def test_a_bad_body_is_a_problem_in_one_line(shared: Client, body: str) -> None:
     assert shared.get("/log").json() == before
 
 
+def test_mangled_forms_get_an_answer(shared: Client) -> None:
+    random = np.random.default_rng(0)
+    request = shared.build_request("POST", "/identify", files=form(png(0), png(1)))
+    whole, kinds = request.read(), set()
+    for _ in range(60):
+        start, length = (int(number) for number in random.integers(0, (len(whole), 40)))
+        middle = (b"", b"\r\n", b"--", b'"', random.bytes(length), whole[start : start + length])[random.integers(6)]
+        body = whole[:start] + middle + whole[start + length :]
+        answer = shared.post("/identify", content=body, headers={"Content-Type": request.headers["Content-Type"]})
+        assert answer.status_code in (200, 400, 422), answer.text
+        kinds.add(answer.status_code)
+    assert kinds >= {200, 400}
+    assert shared.get("/health").status_code == 200
+
+
+def test_a_metric_has_few_names(shared: Client) -> None:
+    for number in range(5):
+        assert shared.request(f"X{number}", "/people").status_code == 405
+        assert shared.get(f"/people/{1000 + number}").status_code == 404
+    lines = shared.get("/metrics").text
+    assert 'method="other"' in lines
+    assert "X3" not in lines
+    assert "1003" not in lines
+
+
 def flip(content: bytes, random: np.random.Generator) -> bytes:
     """The content with a byte in fifty changed."""
     changed = np.frombuffer(content, np.uint8).copy()
