@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartParser
 
@@ -52,8 +53,8 @@ async def posted(request: Request) -> Posted:
     photos = tuple(_photo(content, name, number) for number, (content, name) in enumerate(contents, 1))
     if not any(photo.content for photo in photos):
         raise ProblemError(400, "no-photo", f"no photo came; send image/..., or a form with the field `{FIELD}`")
-    for photo in photos:
-        require_pixels(photo, _settings(request).photo_pixels)
+    for photo in photos:  # in a thread, as it waits for photos that are being decoded
+        await run_in_threadpool(require_pixels, photo, _settings(request).photo_pixels)
     request.app.state.metrics.photos += len(photos)
     return Posted(photos, fields)
 

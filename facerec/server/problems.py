@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457), with the same one line that the command line prints."""
 
 import logging
+import os
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -79,7 +80,8 @@ def problem_of(request: Request, error: Exception) -> Problem:
     if isinstance(error, ProblemError):
         kind, more = error.kind, error.more
     if hasattr(request.app.state, "service"):  # where the gallery lies is nobody's business
-        detail = detail.replace(f"{request.app.state.service.gallery.folder}: ", "")
+        folder = request.app.state.service.gallery.folder
+        detail = detail.replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
     title, request_id = HTTPStatus(status).phrase, getattr(request.state, "request_id", "")
     document = {"type": f"urn:facerec:{kind}", "title": title, "status": status, "detail": detail}
     return Problem.model_validate(document | {"request_id": request_id} | more)

@@ -83,11 +83,19 @@ def require_own_host(request: Request, settings: ServerSettings) -> None:
         detail = f"the server does not answer for {host!a:.80}; name it by `allowed_host`"
         raise ProblemError(400, "foreign-host", detail)
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _authority(origin) != host.lower():
         raise ProblemError(403, "foreign-origin", f"a page of {origin!a:.80} may not use this server")
     elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")  # or another port of this machine
     if elsewhere and (request.method != "GET" or request.headers.get("sec-fetch-mode") != "navigate"):
         raise ProblemError(403, "foreign-origin", "a page of another site may not use this server")
+
+
+def _authority(origin: str) -> str:
+    """The `name:port` of an Origin; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

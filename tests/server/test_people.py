@@ -21,7 +21,9 @@ def test_a_person_comes_changes_and_goes(client: httpx.Client) -> None:
     gone = client.delete("/people/1").json()
     assert plan == gone | {"dry_run": True}
     assert (gone["removed"], gone["templates"], gone["person_removed"], gone["remains"]) == ("Anna", 2, True, False)
-    assert client.get("/people/1").status_code == 404
+    missing = client.get("/people/1")
+    assert (missing.status_code, missing.json()["type"]) == (404, "urn:facerec:unknown-person")
+    assert missing.json()["detail"] == "nobody with the number 1 is enrolled any more", "not where the gallery lies"
     assert client.get("/people").json() == {"people": [], "next": None}
 
 

@@ -55,7 +55,7 @@ def test_this_machine_s_names_are_answered(shared: Client) -> None:
         assert shared.get("/people", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://[", ""])
 def test_another_site_s_page_may_not_use_it(shared: Client, origin: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         refused = shared.request(method, "/people/1", headers={"Origin": origin})
