@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -357,7 +358,10 @@ def test_an_error_of_facerec_s_own_is_a_problem_without_a_word_of_it(
         assert "content-security-policy" in broken.headers
 
 
-def test_no_photo_is_kept_but_those_that_are_enrolled(client: httpx.Client, service: Service, tmp_path: Path) -> None:
+def test_no_photo_is_kept_but_those_that_are_enrolled(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda _: pytest.fail("a photo in a file"))
     enroll(client, "Ann", png(0))
     held: Image = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     before = {path: path.stat().st_size for path in tmp_path.rglob("*")}
