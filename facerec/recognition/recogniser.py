@@ -25,6 +25,7 @@ from facerec.decision.decide import Verification, choose_pair_threshold, choose_
 from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
+from facerec.gallery.names import require_text
 from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import FaceModel, load
 from facerec.photos.folders import identity_folders
@@ -181,7 +182,7 @@ class Recogniser:
         hash. The person goes with their last photo. Returns how many photos went. Raises UnknownPersonError where
         nobody has the name, GalleryError where the photo is none of theirs.
         """
-        return self.gallery.remove(name, None if photo is None else photo_of(photo))
+        return self.gallery.remove(require_text(name), None if photo is None else photo_of(photo))
 
     def not_same(self, photo: PhotoInput, name: str) -> NotSame:
         """Remember that a face is not this person: it, and faces like it, are never again identified as them.
@@ -199,7 +200,7 @@ class Recogniser:
 
         UnknownPersonError where nobody has one of the names, GalleryError where both name the same person.
         """
-        return self.gallery.set_apart(one, other)
+        return self.gallery.set_apart(require_text(one), require_text(other))
 
     def calibrate(self, fpir: float | None = None, strangers: Iterable[PhotoInput] | None = None) -> Calibration | None:
         """Set the gallery's target and its strangers, and return the threshold they lead to.
