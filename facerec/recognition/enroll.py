@@ -36,7 +36,7 @@ class Enrollment(Brief):
     status: "added", "skipped" (the gallery holds the photo already) or "failed"; reason: why, in words. quality: of the
     main face; None where no face was looked at. vector: (D,) unit float32 of a photo that was added, else None.
     for_all: the reason in words that can hold for most photos of a person (`review.for_one_reason`); "" if none can.
-    held_back: the face of a photo that was held back, with its vector. owner: who else is enrolled with this photo.
+    held_back: the template of a photo that was held back. owner: who else is enrolled with this photo.
     same_as: who is enrolled under another spelling of the name and has this face, `same_distance` away; the photo is
     held back for that.
     remarks: what is odd about the photo, as `types.Photo` has it.
@@ -59,7 +59,7 @@ class Enrollment(Brief):
     owner: str | None = None
     same_as: str | None = None
     same_distance: float | None = None
-    held_back: Face | None = None
+    held_back: Template | None = None
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.status}, {self.person}{f' ({self.reason})' if self.reason else ''}"
@@ -234,7 +234,7 @@ class _Admission:
             fault = _several(photo)
         elif not self._force and (doubts := quality.faults or _held_back(self._limit, new.person, candidates)):
             fault = f"{'; '.join(doubts)}; `force` enrolls it"
-            held = None if quality.faults else replace(photo.faces[0], vector=photo.vectors[0])
+            held = None if quality.faults else _template(new, photo)
         elif not self._force and (twin := self._twin(new.person)):
             fault = f"held back: {_alike(new.person, twin)}"
         if not fault:
@@ -300,12 +300,15 @@ def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str 
     return Enrollment(path, person, "failed", f"{printable(path)}: {reason}", for_all=reason)
 
 
+def _template(new: _NewPhoto, photo: Photo) -> Template:
+    face = photo.faces[0]
+    return Template(new.digest, source_of(new.photo), face.box, face.confidence, photo.vectors[0], face.crop)
+
+
 def _added(gallery: Gallery, new: _NewPhoto, photo: Photo) -> bool:
     """Whether the photo is in the gallery by this call; another process may have enrolled it a moment ago."""
-    face, source = photo.faces[0], source_of(new.photo)
-    template = Template(new.digest, source, face.box, face.confidence, photo.vectors[0], face.crop)
     try:
-        return gallery.add(new.person, template)
+        return gallery.add(new.person, _template(new, photo))
     except GalleryError:
         if gallery.find_photo(new.digest) is None:
             raise

@@ -72,12 +72,12 @@ def keep_unknown(gallery: Gallery, photo: AnyPhoto, found: Sequence[Identificati
     return unknown_faces.keep(gallery.store, hash_photo(photo), faces, until) if faces else 0
 
 
-def keep_held_back(gallery: Gallery, photo: AnyPhoto, result: Enrollment, until: str) -> int:
+def keep_held_back(gallery: Gallery, result: Enrollment, until: str) -> int:
     """Keep the face of a photo that `enroll` held back from an enrolled person; return how many are new: 0 or 1."""
     if result.held_back is None or result.person not in gallery:
         return 0
-    seen = SeenFace(hash_photo(photo), source_of(photo), True, result.held_back)
-    return unknown_faces.keep(gallery.store, seen.photo, [seen.template()], until, result.person)
+    face = result.held_back
+    return unknown_faces.keep(gallery.store, face.photo_hash, [face], until, result.person)
 
 
 def enroll_seen(

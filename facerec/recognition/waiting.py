@@ -52,9 +52,9 @@ class Doubt(Brief):
 class Waiting(Brief):
     """All that waits.
 
-    held_back: faces that were to be enrolled as `face.claimed`, and who is most like them now. near: near misses among
-    the unknown faces, the nearest first. groups: the other unknown faces, grouped by person: the largest group first.
-    alike: pairs of people who may be one. doubts: enrolled photos.
+    held_back: faces that were to be enrolled as `face.claimed`, and who is most like them now, if anybody is left.
+    near: near misses among the unknown faces, the nearest first. groups: the other unknown faces, grouped by person:
+    the largest group first. alike: pairs of people who may be one. doubts: enrolled photos.
     """
 
     held_back: tuple[Suggestion, ...]
@@ -72,14 +72,16 @@ class Waiting(Brief):
 def waiting(gallery: Gallery, embedder: Embedder) -> Waiting:
     """Collect all that waits. Time grows with the square of the people enrolled, and of the faces kept."""
     kept = kept_faces(gallery.store)
-    claimed, others = [face for face in kept if face.claimed], [face for face in kept if not face.claimed]
+    held = _held_back(gallery, [face for face in kept if face.claimed])
+    settled = {each.face.number for each in held}
+    others = [face for face in kept if face.number not in settled]
     suggested = suggestions(gallery, others)
     near = sorted((each for each in suggested if each is not None), key=lambda each: each.distance)
     rest = [face for face, each in zip(others, suggested, strict=True) if each is None]
     limit, names = gallery.threshold, gallery.names()
     alike = [] if limit is None else [Alike(*pair) for pair in gallery.alike(names, limit.distance)]
     return Waiting(
-        tuple(_held_back(gallery, claimed)), tuple(near), tuple(grouped(rest, embedder)), tuple(alike),
+        tuple(held), tuple(near), tuple(grouped(rest, embedder)), tuple(alike),
         tuple(doubts(gallery, names)),
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.photos.crops import encode_png
-from facerec.photos.memory import AnyPhoto, path_of
+from facerec.photos.memory import AnyPhoto
 from facerec.recognition import answers
 from facerec.recognition.answers import Json
 from facerec.recognition.enroll import Enrollment, enroll
@@ -249,22 +249,22 @@ class Service:
         name = enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
         rules = {"several": several, "force": force, "again": again}
         results = tuple(enroll(self.gallery, {name: photos}, self.detector, self.embedder, **rules))
-        self._keep_held_back(photos, results)
+        self._keep_held_back(results)
         owners = [result.person for result in results if result.status != "failed"]
         person = enrolled.person(self.gallery.store, owners[0]) if owners else None
         return Enrolling(results, review(self.gallery, results), person)
 
-    def _keep_held_back(self, photos: Sequence[AnyPhoto], results: Sequence[Enrollment]) -> None:
+    def _keep_held_back(self, results: Sequence[Enrollment]) -> None:
         """Keep the photos that were held back until somebody decides, if the server keeps unknown faces."""
-        if self.keep_unknown is None:
-            return
-        by_path = {path_of(photo): photo for photo in photos}
-        for result in results:
-            keep_held_back(self.gallery, by_path[result.path], result, unknown_faces.last_day(self.keep_unknown))
+        if self.keep_unknown is not None:
+            for result in results:
+                keep_held_back(self.gallery, result, unknown_faces.last_day(self.keep_unknown))
 
     def enroll_seen(self, who: str, seen: SeenFace, *, force: bool = False, again: bool = False) -> Enrollment:
         """Enroll one face that was seen; see `seen_face.enroll_seen`."""
-        return enroll_seen(self.gallery, who, seen, force=force, again=again)
+        result = enroll_seen(self.gallery, who, seen, force=force, again=again)
+        self._keep_held_back([result])
+        return result
 
     def rename(self, who: Who, name: str) -> None:
         """Give a person another name."""

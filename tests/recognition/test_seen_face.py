@@ -112,7 +112,7 @@ def test_a_face_that_is_nearer_to_somebody_else_is_held_back_and_kept(
     wrong = photo(1, 2)
     (result,) = enroll(gallery, {"Ann": [wrong]}, AlignedDetector(), embedder)
     assert (result.status, "held back: nearer to Bob" in result.reason) == ("failed", True)
-    assert keep_held_back(gallery, wrong, result, DAY) == 1
+    assert keep_held_back(gallery, result, DAY) == 1
     (kept,) = kept_faces(gallery.store)
     assert (kept.claimed, kept.photo_hash, kept.source) == ("Ann", photo_hash(wrong), str(wrong.resolve()))
     crop = crop_in(gallery, kept)

@@ -96,6 +96,10 @@ def test_a_face_that_was_held_back_names_both(people: Gallery, model: ByHand) ->
     people.veto("Bob", replace(face(of(1, model, 3), 60), crop=None))
     (held,) = waiting(people, model).held_back
     assert held.person != "Bob"
+    for name in ("Ann", "Cy"):
+        people.veto(name, replace(face(of(1, model, 3), 60), crop=None))
+    found = waiting(people, model)
+    assert (found.held_back, len(found.groups)) == ((), 1), "it still waits, as a face of nobody"
 
 
 def test_people_who_look_like_one_wait_until_they_are_said_to_be_two(people: Gallery, model: ByHand) -> None:

@@ -226,6 +226,10 @@ def test_a_photo_that_was_held_back_waits(tmp_path: Path, embedder: OpenVINOEmbe
         numbers = field(page, "numbers")
         site.post("/review/faces", numbers=numbers, one=str(ann), other=str(bob), do="enroll")
         assert "3 photos" in site.get(f"/people/{bob}").text
+        site.post(f"/people/{ann}/photos", form(png(1, 3)))
+        numbers = field(site.get("/review").text, "numbers")
+        site.post("/review/faces", numbers=numbers, one=str(ann), other=str(bob), do="claimed")
+        assert "3 photos" in site.get(f"/people/{ann}").text
 
 
 def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:

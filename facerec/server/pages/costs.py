@@ -8,6 +8,7 @@ from facerec.gallery.gallery import Gallery
 from facerec.gallery.queries import generation_of
 
 Found = tuple[Distances, tuple[Point, ...]]
+_State = tuple[str, tuple[int, ...]]
 
 
 class Costs:
@@ -15,13 +16,12 @@ class Costs:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery, self._lock = gallery, Lock()
-        self._known: tuple[str, tuple[float, ...], Found] | None = None
+        self._known: tuple[_State, tuple[float, ...], Found] | None = None
 
     def at(self, rates: tuple[float, ...]) -> Found | None:
         """The points for some rates of strangers; None where nobody is enrolled or no strangers are known."""
         with self._lock:
-            with self._gallery.store.read() as db:
-                state = generation_of(db)
+            state = _state(self._gallery)
             if self._known is None or self._known[:2] != (state, rates):
                 if not len(self._gallery):
                     return None
@@ -34,3 +34,9 @@ class Costs:
         made = [self._gallery.calibration(min(max(rate, 1e-6), 0.5)) for rate in rates]
         low, high = (0.0 if each is None else each.distance for each in made)
         return low, high
+
+
+def _state(gallery: Gallery) -> _State:
+    """A value that is the same only while the people and the strangers are."""
+    with gallery.store.read() as db:
+        return generation_of(db), tuple(checksum for (checksum,) in db.execute("SELECT checksum FROM strangers"))

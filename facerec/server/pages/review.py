@@ -28,7 +28,8 @@ SHOWN = 12  # faces of a group
 class Case:
     """One decision. kind: near, held, alike or group. faces: addresses of pictures, each with its words.
 
-    say: the question. numbers: of the kept faces. one, other: numbers of people, 0 where there are none.
+    say: the question. numbers: of the kept faces. one, other: numbers of people, 0 where there are none. person: the
+    name of who is suggested. claimed: as whom the face was held back.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Case:
     one: int = 0
     other: int = 0
     person: str = ""
+    claimed: str = ""
 
 
 @router.get("")
@@ -60,7 +62,7 @@ async def crop(number: int, caller: Reader, service: Serving) -> Response:
 async def settle_faces(request: Request, caller: Enroller, service: Serving, view: Viewing) -> Response:
     """Say whose kept faces are: somebody's, not somebody's, or forgotten."""
     form = await form_of(request)
-    work = {"enroll": _enroll, "not": _not_them, "forget": _forget}.get(str(form.get("do")))
+    work = {"enroll": _enroll, "claimed": _enroll, "not": _not_them, "forget": _forget}.get(str(form.get("do")))
     if work is None:
         raise ProblemError(422, "invalid", "say what to do with the faces")
     return await _settled(request, caller, service, view, work, form)
@@ -138,7 +140,7 @@ class _Show:
         say = self._t("review.held_case", claimed=claimed, person=each.person, distance=far)
         faces = (self._new(each.face), self._of(claimed), self._of(each.person))
         numbers = self._number(claimed), self._number(each.person)
-        return Case("held", say, faces, str(each.face.number), *numbers, person=each.person)
+        return Case("held", say, faces, str(each.face.number), *numbers, person=each.person, claimed=claimed)
 
     def alike(self, one: str, other: str, distance: float) -> Case:
         """Two people who may be one."""
@@ -208,9 +210,9 @@ class ProblemFacesError(FacerecError):
 
 
 def _name(service: Service, form: FormData) -> str:
-    """The name that was typed, or that of the person who was suggested."""
+    """The name that was typed, or that of the person who was suggested, or as whom the face was held back."""
     name = str(form.get("name", "")).strip()
-    return name or service.person(_people(form)[-1]).name
+    return name or service.person(_people(form)[0 if form.get("do") == "claimed" else -1]).name
 
 
 def _numbers(form: FormData) -> list[int]:
