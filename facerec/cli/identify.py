@@ -1,5 +1,6 @@
 """`facerec identify` and `facerec verify`."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -79,19 +80,16 @@ def identify(
     facerec identify --json inbox/ > answers.jsonl
     facerec identify party.jpg --save-annotated named/
     """
-    if threshold is not None:
-        fpir = give_way(fpir)
+    fpir = give_way(fpir, threshold)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
     paths, empty = common.photos_to_open(photos, {"known": 0, "unknown": 0}, as_json, faces=0)
-    if any(is_video(path) for path in photos if not path.is_dir()):
-        require_library()
+    _ready(pictures, gallery_folder, photos)
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
     from facerec.recognition.identify import measured_threshold, open_gallery
     from facerec.recognition.live import identify_files
 
-    _ready(pictures, gallery_folder, photos)
     embedder = load_embedder(model)
     with open_gallery(gallery_folder, embedder) as gallery:
         size = embedder.card.input_size
@@ -108,14 +106,22 @@ def identify(
     common.finish(counts["failed"] + empty, faces_seen)
 
 
-def give_way(fpir: float | None) -> None:
+def give_way(fpir: float | None, threshold: float | None) -> float | None:
     """Let --threshold override the rate in the user's settings. Raises ConfigError if --fpir was typed as well."""
+    if threshold is None:
+        return fpir
     if fpir is not None and click.get_current_context().get_parameter_source("fpir") is ParameterSource.COMMANDLINE:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
+    return None
 
 
 def _ready(pictures: Path | None, gallery_folder: Path, photos: Sequence[Path]) -> None:
-    """Make the folder for annotated pictures, before the work begins. photos: the paths given, folders among them."""
+    """Make the folder for annotated pictures, and require what reads videos, before the work begins.
+
+    photos: the paths given, folders among them.
+    """
+    if any(is_video(path) for path in photos if not os.path.isdir(path)):
+        require_library()
     if pictures is None:
         return
     from facerec.gallery.archive import require_elsewhere

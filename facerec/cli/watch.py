@@ -74,8 +74,7 @@ def watch(
     facerec watch inbox/
     """
     stopped = _stop_on_signals()
-    if threshold is not None:
-        fpir = give_way(fpir)
+    fpir = give_way(fpir, threshold)
     where = source_of(source)
     if video is not None and where.kind == "folder":
         raise ConfigError(f"{common.one_line(video)}: a folder is no video; leave out `save_annotated`")
@@ -89,8 +88,7 @@ def watch(
         writer = None if video is None else opened.enter_context(_writer(video, gallery_folder))
         embedder = load_embedder(model)
         gallery = opened.enter_context(open_gallery(gallery_folder, embedder))
-        size = embedder.card.input_size
-        detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
+        detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size, gallery=gallery)
         limit = choose_threshold(threshold, measured_threshold(gallery, fpir), embedder.card.name)
         parts, show = (gallery, detector, embedder, limit), _Shower(limit, as_json, explain, where)
         if where.kind == "folder":
