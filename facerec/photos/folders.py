@@ -199,7 +199,7 @@ def _by_person(folder: Path) -> tuple[ByPerson, LeftOut]:
 def _nested(nested: Sequence[PeopleInside]) -> DataError:
     more = f" ({len(nested) - 1} more like it)" if nested[1:] else ""
     return DataError(
-        f"{nested[0]}{more}; give {printable(nested[0].folder)} if each of them is a person's, or put one person's "
+        f"{nested[0]}{more}; give {printable(nested[0].folder)} if each is one person's (or a class), else put their "
         "photos into one folder"
     )
 

@@ -59,8 +59,8 @@ def test_a_folder_of_several_people_is_refused(kind: str, tmp_path: Path) -> Non
         identity_folders(tmp_path)
     place = tmp_path / folder
     assert str(caught.value) == (
-        f"{place}: holds several folders with photos ({names}), which may be several people's; give {place} if each of "
-        "them is a person's, or put one person's photos into one folder"
+        f"{place}: holds several folders with photos ({names}), which may be several people's; give {place} if each "
+        "is one person's (or a class), else put their photos into one folder"
     )
     found = by_person(tmp_path)
     assert (list(found.people), list(found.nested)) == (["Cy"], [folder.split("/")[0]])
