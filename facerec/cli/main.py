@@ -34,7 +34,7 @@ COMMANDS = {
     "identify": ("identify:identify", "Say who is in each photo, face by face."),
     "models": ("models:models", "List the backbones and strategies, and show a model's card."),
     "search": ("albums:search", "Find similar faces in a folder of photos."),
-    "serve": ("serve:serve", "Serve the gallery over HTTP: a page and an API."),
+    "serve": ("serve:serve", "Serve the gallery over HTTP: an API for programs, and a page for people."),
     "show-features": ("show_features:show_features", "Draw what a stage of a network sees in a photo."),
     "train": ("train:train", "Fine-tune a network on your photos."),
     "verify": ("identify:verify", "Say whether two photos show the same person."),
