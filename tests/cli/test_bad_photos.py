@@ -101,10 +101,12 @@ def test_a_bad_photo_beside_good_ones(kind: str, good: Path, gallery: Path, toy:
     refused(run("verify", good, bad, "--aligned", "--model", toy), bad.name, word)
 
 
-def test_nothing_but_bad_photos(gallery: Path, toy: Path, tmp_path: Path) -> None:
+def test_nothing_but_bad_photos(good: Path, gallery: Path, toy: Path, tmp_path: Path) -> None:
     result = identify(gallery, toy, tmp_path / "none.jpg")
     assert complaint(result, 2).startswith(str(tmp_path / "none.jpg"))
     assert [answer["decision"] for answer in json_lines(result)] == ["error"]
+    thresholds = [json_lines(each)[0]["threshold"] for each in (result, identify(gallery, toy, good))]
+    assert thresholds[0] == thresholds[1] is not None
     assert "none.jpg" in complaint(enroll(gallery, toy, tmp_path / "none.jpg", "--name", "Bob"), 2)
 
 
