@@ -3,6 +3,7 @@
 import logging
 import os
 from http import HTTPStatus
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -79,12 +80,16 @@ def problem_of(request: Request, error: Exception) -> Problem:
         status, kind, detail = error.status_code, _words(HTTPStatus(error.status_code).phrase), error.detail
     if isinstance(error, ProblemError):
         kind, more = error.kind, error.more
-    if hasattr(request.app.state, "service"):  # where the gallery lies is nobody's business
-        folder = request.app.state.service.gallery.folder
-        detail = detail.replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
+    if hasattr(request.app.state, "service"):
+        detail = without_folder(detail, request.app.state.service.gallery.folder)
     title, request_id = HTTPStatus(status).phrase, getattr(request.state, "request_id", "")
     document = {"type": f"urn:facerec:{kind}", "title": title, "status": status, "detail": detail}
     return Problem.model_validate(document | {"request_id": request_id} | more)
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """A message about a gallery, without the folder: where it lies is nobody's business."""
+    return text.replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
 
 
 def problem_response(request: Request, error: Exception) -> Response:

@@ -142,6 +142,22 @@ def test_photos_are_dropped_and_pasted(browser: Browser, small_samples: Path, tm
             expect(page.locator("article.photo").first).to_contain_text(f"{kind}.jpg: 1 face")
 
 
+def test_a_rate_is_chosen_by_what_it_costs(browser: Browser, photos_of, tmp_path: Path) -> None:
+    with page_of(browser, tmp_path / "gallery") as page:
+        for person in (HOPPER, OBAMA):
+            enroll(page, person, photos_of(person))
+        page.goto("/threshold")
+        expect(page.locator("#cost")).to_contain_text("At 1 % the threshold is")
+        before = page.locator("#cost strong").inner_text()
+        page.get_by_label("Strangers taken for somebody").press("ArrowRight")
+        expect(page.locator("#cost")).to_contain_text("At 2 % the threshold is")
+        expect(page.locator("#cost")).to_contain_text("0 of 2 photos of members would be missed")
+        page.get_by_role("button", name="Use this rate").click()
+        expect(page.locator("tr", has_text="in use")).to_contain_text("2 %")
+        after = page.locator("#cost strong").inner_text()
+        assert float(before.split()[-1].rstrip(".")) < float(after.split()[-1].rstrip("."))
+
+
 def test_review_by_the_keyboard(browser: Browser, photos_of, small_samples: Path, tmp_path: Path, shot) -> None:
     strangers = [small_samples / "strangers" / "eileen_collins_astronaut.jpg", *photos_of(BIDEN)]
     with page_of(browser, tmp_path / "gallery", keep_unknown=30) as page:

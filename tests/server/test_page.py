@@ -26,7 +26,7 @@ TEXTS = HERE / "texts.toml"
 class Site:
     """A browser without a screen: it keeps cookies, and sends the token that it was given."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: Any) -> None:
         self.client, self.root = client, str(client.base_url.copy_with(path="/")).rstrip("/")
 
     def get(self, path: str, part: bool = False) -> httpx.Response:
@@ -157,6 +157,16 @@ def test_a_person_is_renamed_merged_and_removed(site: Site) -> None:
     counts = re.findall(r'<th scope="row">([^<]+)</th><td class="number">(\d+)</td><td class="number">(\d+)', shown)
     assert {kind for kind, _, _ in counts} >= {"vectors of faces", "hashes of photos", "the name", "the consent note"}
     assert all(int(before) and not int(after) for _, before, after in counts)
+
+
+def test_a_message_tells_no_path(site: Site) -> None:
+    ann = add(site, "Ann", png(0))
+    add(site, "Bob", png(1))
+    taken = site.post(f"/people/{ann}/name", name="Bob")
+    assert taken.status_code == 409
+    assert "&#39;Bob&#39; is enrolled already" in taken.text
+    folder = str(site.client.app.state.service.gallery.folder)
+    assert not any(folder in text for text in (taken.text, site.get("/about").text))
 
 
 def test_one_photo_is_removed_and_the_last_one_takes_the_person_along(site: Site) -> None:

@@ -101,7 +101,7 @@ def _facts(service: Service, view: View) -> list[tuple[str, str]]:
         ("measured", _measured(view, card.results)),
         ("threshold", "" if limit is None else f"{limit.distance:.3f}, {limit.source}"),
         ("licence", card.licence),
-        ("gallery", str(store.folder)),
+        ("gallery", store.folder.name),
         ("people", f"{len(store)}"),
         ("encrypted", view.t("about.yes" if store.database.encrypted else "about.no")),
         ("runtime", f"Python {platform.python_version()}, OpenVINO {metadata.version('openvino')}"),

@@ -131,7 +131,7 @@ def _enroll(service: Service, view: View, form: FormData) -> dict[str, Any]:
     try:
         done = service.enroll_seen(name, seen, force=bool(form.get("force")), again=bool(form.get("again")))
     except GalleryError as error:  # an unfit name
-        return _again(service, view, seen, str(error), bad=True, typed=name)
+        return _again(service, view, seen, view.told(error), bad=True, typed=name)
     if done.status == "added":
         return _again(service, view, seen, view.t("identify.enrolled", person=done.person))
     if done.status == "skipped":
@@ -147,7 +147,7 @@ def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
     try:
         service.gallery.veto(name, seen.template())
     except GalleryError as error:  # enrolled with this photo
-        return _again(service, view, seen, str(error), bad=True)
+        return _again(service, view, seen, view.told(error), bad=True)
     return _again(service, view, seen, view.t("identify.said_not", person=name))
 
 

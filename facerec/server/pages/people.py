@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from facerec.gallery import enrolled, maintenance, vetoes
+from facerec.gallery.proof import Proof
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.recognition.waiting import doubts
 from facerec.server.access import Admin, Caller, Enroller, Reader
@@ -13,7 +14,7 @@ from facerec.server.api.common import PersonId, PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.view import PageRoute, Viewing, go_to, is_part, respond
 from facerec.server.posted import form_of, posted
-from facerec.server.service import Enrolling, Service
+from facerec.server.service import Enrolling, Removed, Service
 from facerec.text import printable
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/people")
@@ -45,6 +46,11 @@ class ShownPhoto:
 def crop_path(person: int | None, photo: int | None) -> str | None:
     """The address of the crop of a photo; None if there is none."""
     return None if photo is None else f"/api/v1/people/{person}/photos/{photo}/crop"
+
+
+def photo_name(photo: StoredTemplate) -> str:
+    """What a photo was called, without the folder that it was in."""
+    return photo.source.replace("\\", "/").rpartition("/")[2].removeprefix("memory: ")
 
 
 @router.get("")
@@ -154,12 +160,12 @@ async def ask_to_remove_photo(
 async def remove_photo(person: PersonId, photo: PhotoId, request: Request, caller: Admin, service: Serving) -> Response:
     """Remove one photo; the last one takes the person along."""
 
-    def removed() -> Any:
+    def removed() -> Proof | Removed:
         whole = service.plan_removal(person, photo).removal.whole
         return service.remove_and_prove(person) if whole else service.remove(person, photo)
 
     done = await service.change(caller.by, removed)
-    if hasattr(done, "traces"):
+    if isinstance(done, Proof):
         return respond(request, caller, "removed.html", here="people", proof=done)
     return go_to(request, f"/people/{person}")
 
@@ -197,7 +203,7 @@ def _person(service: Service, number: int) -> dict[str, Any]:
     photos = [
         ShownPhoto(
             each,
-            each.source.replace("\\", "/").rpartition("/")[2].removeprefix("memory: "),
+            photo_name(each),
             crop_path(number, each.number if each.number in kept else None),
             doubtful.get(each.photo_hash),
         )

@@ -14,7 +14,7 @@ from facerec.recognition.waiting import Suggestion, Waiting
 from facerec.server.access import Admin, Caller, Enroller, Reader
 from facerec.server.api.common import Serving
 from facerec.server.pages.identify import in_page
-from facerec.server.pages.people import crop_path
+from facerec.server.pages.people import crop_path, photo_name
 from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, respond
 from facerec.server.posted import form_of
 from facerec.server.problems import ProblemError
@@ -89,7 +89,7 @@ async def _settled(
     try:
         said, bad = await service.change(caller.by, work, service, view, form), False
     except FacerecError as error:
-        said, bad = str(error), True
+        said, bad = view.told(error), True
     if is_part(request):
         return respond(request, caller, "said.html", said=said, bad=bad)
     values = await service.ask(_cases, service, view)
@@ -110,7 +110,7 @@ def _cases(service: Service, view: View) -> dict[str, Any]:
         "alike": [show.alike(each.person, each.other, each.distance) for each in found.alike],
         "groups": [show.group(each) for each in found.groups],
     }
-    doubts = [(numbers.get(each.person), each) for each in found.doubts]
+    doubts = [(numbers.get(each.person), photo_name(each.photo), each) for each in found.doubts]
     return {"cases": cases, "doubts": doubts, "nothing": not found.count, "unknown": _unknown(found)}
 
 

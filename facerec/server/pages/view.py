@@ -18,7 +18,7 @@ from facerec.server.access import LOCAL, Caller
 from facerec.server.pages.costs import Costs
 from facerec.server.pages.faces import FaceForms
 from facerec.server.pages.texts import Texts
-from facerec.server.problems import problem_of
+from facerec.server.problems import problem_of, without_folder
 from facerec.server.service import Service
 from facerec.server.sessions import COOKIE, give_cookie
 
@@ -71,6 +71,10 @@ class View:
         if not is_part(request):
             context.setdefault("kept", unknown_faces.how_many_kept(self.service.gallery.store))
         return self._templates.get_template(template).render(context)
+
+    def told(self, error: FacerecError) -> str:
+        """What a page says of an error."""
+        return without_folder(str(error), self.service.gallery.folder)
 
     def names(self) -> list[str]:
         """Names to choose from where one is typed."""
