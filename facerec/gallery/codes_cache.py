@@ -1,17 +1,18 @@
 """The codes by which many people are searched, kept in a file beside the database (`search.shortlist_file`)."""
 
 import hashlib
-import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
 from facerec.gallery.layout import codes_of
 from facerec.gallery.queries import generation_of
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store
+from facerec.search.index import Ids
 from facerec.search.people import PeopleIndex, keys_of
 from facerec.search.shortlist import KeptCodes
 from facerec.search.shortlist_file import keep_only, load_codes, save_codes
@@ -32,17 +33,19 @@ def give_codes(store: Store, people: PeopleIndex, fingerprint: str, generation: 
     made = len(people.names) if kept is None else people.adopt(kept)
     if not stamp or made < _WORTH_KEEPING * len(people.names) or (codes := people.kept_codes()) is None:
         return
-    with suppress(GalleryError), store.write() as db:
+    with suppress(GalleryError), store.database.hold() as db:
         # The lock is held, so codes of people who are being removed cannot be written after their removal.
         if generation_of(db) == generation:
             save_codes(path, stamp, codes)
 
 
-def wipe_codes(db: sqlite3.Connection, path: Path) -> None:
-    """Overwrite the codes of everybody in the file who is no longer in the database. path: the database's."""
+def wipe_codes(path: Path, ids: Ids, persons: NDArray[np.int64]) -> None:
+    """Overwrite the codes of everybody in the file who is no longer in the database.
+
+    path: the database's. ids, persons: (N,) those of the templates in it (`queries.owners_by_number`).
+    """
     if codes_of(path).is_file():
-        rows = np.array(db.execute("SELECT id, person FROM templates").fetchall(), np.int64).reshape(-1, 2)
-        keep_only(codes_of(path), keys_of(rows[:, 0], np.unique(rows[:, 1], return_inverse=True)[1]))
+        keep_only(codes_of(path), keys_of(ids, np.unique(persons, return_inverse=True)[1]))
 
 
 def _stamp(store: Store, fingerprint: str, dimension: int) -> str | None:

@@ -111,14 +111,20 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction: all of it is on disk when the block ends, none of it if the block raises."""
-        if not self.writable:  # refuse here: a read-only old format lacks tables, and SQLite would report those
-            raise GalleryError(f"{self.path}: {_MEANINGS['SQLITE_READONLY'][1]}")
+        self._require_writable()
         with self._transaction("IMMEDIATE") as db:
             before = audit_log.last_number(db)
             yield db
             logged = audit_log.last_number(db) != before
         if logged:
             self.copy_due = True
+
+    @contextmanager
+    def hold(self) -> Iterator[sqlite3.Connection]:
+        """Hold the lock of `write`, to change files beside the database; read as in `glance`."""
+        self._require_writable()
+        with self._transaction("IMMEDIATE", check=False) as db:
+            yield db
 
     @contextmanager
     def _transaction(self, kind: str, check: bool = True) -> Iterator[sqlite3.Connection]:
@@ -129,6 +135,10 @@ class Database:
             with self._db:
                 self._db.execute(f"BEGIN {kind}")
                 yield self._db
+
+    def _require_writable(self) -> None:
+        if not self.writable:  # refuse here: a read-only old format lacks tables, and SQLite would report those
+            raise GalleryError(f"{self.path}: {_MEANINGS['SQLITE_READONLY'][1]}")
 
     def _require_open(self) -> None:
         if self._closed:

@@ -1,6 +1,6 @@
 """Removing people, or single photos of theirs, from a gallery, so that no file in its folder holds any of their data.
 
-One transaction deletes the rows, the search index and every copy. Then the database is rewritten.
+One transaction deletes the rows and every copy, and overwrites what the caches hold. Then the database is rewritten.
 """
 
 import sqlite3
@@ -11,9 +11,16 @@ from datetime import UTC, datetime
 from facerec.files import unlink
 from facerec.gallery.audit_log import record
 from facerec.gallery.codes_cache import wipe_codes
-from facerec.gallery.layout import caches_of, codes_of, copies_of, drafts_of
+from facerec.gallery.layout import caches_of, codes_of, copies_of, drafts_of, people_of
 from facerec.gallery.leftovers import pending, wipe
-from facerec.gallery.queries import PersonSummary, StoredTemplate, photos_of, summaries
+from facerec.gallery.queries import (
+    PersonSummary,
+    StoredTemplate,
+    generation_of,
+    owners_by_number,
+    photos_of,
+    summaries,
+)
 from facerec.gallery.removed import note_photo_removed, note_removed
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store, Who
@@ -55,12 +62,12 @@ def remove(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Remo
     UnknownPersonError if nobody is called `name`; GalleryError if no photo of theirs is meant, or more than one.
     """
     with store.write() as db:
-        removal = _planned(store, db, name, photo)
+        removal, before = _planned(store, db, name, photo), generation_of(db)
         if photo is None:
             note_removed(db, [each.photo_hash for each in removal.photos])
         else:  # the photo may be somebody else's
             note_photo_removed(db, removal.photos[0].photo_hash, store.person(db, removal.person), removal.person)
-        _forget(store, db, removal, "removed")
+        purge(store, db, _forget(store, db, removal, "removed"), before)
     wipe(store.database)
     return removal
 
@@ -86,13 +93,15 @@ def expire(store: Store, today: str | None = None) -> list[PersonSummary]:
     The unknown faces that `unknown_past` counts are forgotten with them.
     """
     with store.write() as db:
-        gone = _past(db, today)
+        gone, before, entry = _past(db, today), generation_of(db), 0
         if forgotten := delete_unknown(db, past(db, _day(today))):
-            purge(store, db, record(db, "unknown faces expired", faces=forgotten))
+            entry = record(db, "unknown faces expired", faces=forgotten)
         for person in gone:
             removal = _planned(store, db, person.name, None)
             note_removed(db, [photo.photo_hash for photo in removal.photos])
-            _forget(store, db, removal, "expired")
+            entry = _forget(store, db, removal, "expired")
+        if entry:
+            purge(store, db, entry, before)
     wipe(store.database)
     return gone
 
@@ -103,17 +112,20 @@ def data_may_remain(store: Store) -> bool:
         return bool(pending(db))
 
 
-def purge(store: Store, db: sqlite3.Connection, entry: int) -> None:
-    """Delete every file beside the database that may hold the data being removed. entry: the removal's log number.
+def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") -> None:
+    """Wipe whatever is being removed from every file beside the database. entry: the removal's number in the log.
 
-    The files are deleted before the commit, so that no copy can bring back somebody whose removal is committed. The
-    file of codes stays; only the codes of those who go are overwritten.
+    before: the generation with the templates that were deleted, if any were. The copies are deleted; in the files of
+    people and codes, only what belongs to those who go is overwritten. It is done before the commit, so that nothing
+    can bring back somebody whose removal is committed.
     """
     db.execute("UPDATE traces SET removal = ?", (entry,))
-    path = store.database.path
-    caches = [cache for cache in caches_of(path) if cache != codes_of(path)]
-    unlink([*caches, *drafts_of(path), *copies_of(path)])
-    wipe_codes(db, path)
+    path, after = store.database.path, generation_of(db)
+    changed_in_place = (people_of(path), codes_of(path))
+    unlink([*(file for file in caches_of(path) if file not in changed_in_place), *drafts_of(path), *copies_of(path)])
+    ids, persons = owners_by_number(db)
+    store.people_file.forget(before or after, after, ids)
+    wipe_codes(path, ids, persons)
 
 
 def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | int | None) -> Removal:
@@ -132,8 +144,8 @@ def _vetoes(db: sqlite3.Connection, person: int, photos: Iterable[StoredTemplate
     return len({number for found in rows for (number,) in found})
 
 
-def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str) -> None:
-    """Delete the rows, and every file beside the database. action: what the log calls it."""
+def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str) -> int:
+    """Delete the rows; return the number of the removal in the log. action: what the log calls it."""
     person, hashes = store.person(db, removal.person), [photo.photo_hash for photo in removal.photos]
     if (strangers := forget_strangers(db, hashes)) is not None:
         record(db, "strangers set", strangers=strangers)
@@ -144,7 +156,7 @@ def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str)
     else:
         db.executemany("DELETE FROM templates WHERE photo_hash = ?", [(digest,) for digest in hashes])
         action = f"photo {action}"
-    purge(store, db, record(db, action, person, templates=len(hashes)))
+    return record(db, action, person, templates=len(hashes))
 
 
 def _past(db: sqlite3.Connection, today: str | None) -> list[PersonSummary]:

@@ -15,16 +15,14 @@ A program works with a `Gallery`. Other functions work on its `store`; they are 
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
-
-import numpy as np
 
 from facerec.decision.calibration import Calibration, require_rate
 from facerec.decision.population import calibrate_people
 from facerec.errors import GalleryError
-from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, vetoes
+from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, people_cache, vetoes
 from facerec.gallery.archive import Import
 from facerec.gallery.archive_file import Archive
 from facerec.gallery.audit_log import LogEntry, record
@@ -33,6 +31,7 @@ from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
 from facerec.gallery.names import clean_name
 from facerec.gallery.people_cache import PeopleCache
+from facerec.gallery.people_changes import enrollment
 from facerec.gallery.queries import PersonSummary, StoredTemplate, generation_of, id_of, insert_template, owner_of
 from facerec.gallery.removed import removed_for
 from facerec.gallery.schema import scalar
@@ -156,10 +155,10 @@ class Gallery:
         between 0 and 1.
         """
         with self.store.lock:
-            return self._calibration(self._bound(), fpir)
+            return self._bound().ask(lambda people: self._calibration(people, self._bound(), fpir))
 
-    def _calibration(self, cache: PeopleCache, fpir: float | None) -> Calibration | None:
-        people, generation = cache.current(), cache.generation
+    def _calibration(self, people: PeopleIndex, cache: PeopleCache, fpir: float | None) -> Calibration | None:
+        generation = cache.generation
         with self.store.glance() as db:
             cohort, given = (read_strangers(db, people.dimension, kind) for kind in ("cohort", "given"))
             if not people.names or all(rows is None or not len(rows) for rows in (cohort, given)):
@@ -225,19 +224,17 @@ class Gallery:
     def add_all(self, photos: Iterable[tuple[str, Template]]) -> list[bool]:
         """Enroll photos, each a person's name and a template, in one transaction: if one is refused, none is enrolled.
 
-        Returns what `add` returns for each, once all of them are on disk. Raises what `add` raises. Many photos at once
-        take much less time than one after the other.
+        Returns what `add` returns for each, once all of them are on disk. Raises what `add` raises. It takes much less
+        time than one after the other.
         """
         named, cache = [(clean_name(person), template) for person, template in photos], self._bound()
         with self.store.lock:
             with self.store.write() as db:
                 dimension, before = dimension_of(db, self.folder, cache.fingerprint), generation_of(db)
                 numbers = [self._insert(db, name, template, dimension) for name, template in named]
-                after = generation_of(db)
-            added = [(number, *each) for number, each in zip(numbers, named, strict=True) if number is not None]
-            if added:  # the photos are now on disk, so memory may follow
-                ids, names, templates = zip(*added, strict=True)
-                cache.add(before, after, np.array(ids), names, np.stack([each.vector for each in templates]))
+                change = enrollment(generation_of(db), named, numbers)
+                people_cache.append(self.store, before, change)
+            cache.add(before, change)  # the photos are now on disk, so memory may follow
         return [number is not None for number in numbers]
 
     def _insert(self, db: sqlite3.Connection, name: str, template: Template, dimension: int) -> int | None:
@@ -268,9 +265,8 @@ class Gallery:
         (`decide.is_struck`) is marked and does not count: `top` others are returned besides.
         """
         with self.store.lock:
-            people, vetoed = self._current(vectors)
-            found = people.nearest(vectors, top + len(vetoed))
-            return [nearest_left(each, top) for each in vetoed.judge(vectors, found, people)]
+            found = self._ask(vectors, lambda people, vetoed: people.nearest(vectors, top + len(vetoed)))
+            return [nearest_left(each, top) for each in found]
 
     def nearest_and_named(self, vectors: Vectors, names: Sequence[str]) -> list[list[Candidate]]:
         """Return, for each of (N, D) unit float32 rows, the nearest person and the person named for that row.
@@ -280,8 +276,7 @@ class Gallery:
         returned besides; the nearest person is one who is not struck.
         """
         with self.store.lock:
-            people, vetoed = self._current(vectors)
-            found = vetoed.judge(vectors, people.nearest_and_named(vectors, names, 1 + len(vetoed)), people)
+            found = self._ask(vectors, lambda people, vetoed: people.nearest_and_named(vectors, names, 1 + len(vetoed)))
             return [nearest_left(each, 1, name) for each, name in zip(found, names, strict=True)]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
@@ -290,7 +285,8 @@ class Gallery:
         See `PeopleIndex.alike`. People who were said to be two are left out.
         """
         with self.store.lock:
-            found, apart = self._bound().current().alike(names, limit), self._bound().apart()
+            cache, asked = self._bound(), set(names)
+            found, apart = cache.ask(lambda people: people.alike(asked, limit)), cache.apart()
             return [pair for pair in found if frozenset(pair[:2]) not in apart]
 
     def far_from_own(self, names: Iterable[str], limit: float) -> list[tuple[str, Vectors, float]]:
@@ -299,31 +295,36 @@ class Gallery:
         See `PeopleIndex.far_from_own`.
         """
         with self.store.lock:
-            return self._bound().current().far_from_own(names, limit)
+            asked = list(names)
+            return self._bound().ask(lambda people: people.far_from_own(asked, limit))
 
-    def _current(self, vectors: Vectors) -> tuple[PeopleIndex, VetoedFaces]:
-        """Return the people and the vetoed faces; GalleryError if the vectors to be searched are no unit rows."""
+    def _ask(
+        self, vectors: Vectors, search: Callable[[PeopleIndex, VetoedFaces], list[list[Candidate]]]
+    ) -> list[list[Candidate]]:
+        """Search everybody, and judge what is found by the vetoes; GalleryError if the vectors are no unit rows."""
         cache = self._bound()
-        people = cache.current()
-        _require_unit(vectors, people.dimension, str(self.folder))
-        return people, cache.vetoed
+
+        def judged(people: PeopleIndex) -> list[list[Candidate]]:
+            _require_unit(vectors, people.dimension, str(self.folder))
+            return cache.vetoed.judge(vectors, search(people, cache.vetoed), people)
+
+        return cache.ask(judged)
 
     @property
     def searched(self) -> int:
         """How many people a search looks through: all of them, counted in memory."""
         with self.store.lock:
-            return len(self._bound().current().names)
+            return self._bound().ask(lambda people: len(people.names))
 
     def names(self) -> list[str]:
         """Return everybody's name, in the order in which they were enrolled."""
         with self.store.lock:
-            return list(self._bound().current().names)
+            return self._bound().ask(lambda people: list(people.names))
 
     def mean_templates(self) -> tuple[tuple[str, ...], Vectors]:
         """Return everybody's name and their mean templates, (P, D) unit float32 rows in the same order."""
         with self.store.lock:
-            people = self._bound().current()
-            return tuple(people.names), people.means.copy()
+            return self._bound().ask(lambda people: (tuple(people.names), people.means.copy()))
 
     # ------------------------------------------------------------------------------------------------ who is in it
 
@@ -350,7 +351,7 @@ class Gallery:
     def veto(self, name: str, face: Template) -> bool:
         """Remember that a face is not this person; see `vetoes.add`. GalleryError as for `add` for an unfit vector."""
         with self.store.lock:
-            self._current(face.vector[None])
+            self._ask(face.vector[None], lambda *_: [[]])  # only to refuse what cannot be searched
             return vetoes.add(self.store, name, face)
 
     def set_apart(self, one: str, other: str) -> bool:

@@ -1,7 +1,7 @@
 """The files of a gallery's folder, by name.
 
     gallery.db                     the truth (with -wal and -shm beside it while it is open)
-    people.cache                   a cache: the people and their vectors, for searching
+    people.cache                   a cache: the people and their vectors, for searching; changed in place
     index.faiss                    what older versions had instead of people.cache
     codes.cache                    a cache: short codes of many people, for searching; removals change it in place
     calibration.cache              a cache: the distances that the last calibration found

@@ -13,7 +13,9 @@ import numpy as np
 from facerec.errors import GalleryError
 from facerec.files import unlink
 from facerec.gallery.database import Database, connect, explained
-from facerec.gallery.layout import copies_of, drafts_of, salt_of
+from facerec.gallery.layout import copies_of, drafts_of, people_of, salt_of
+from facerec.gallery.people_file import PeopleFile
+from facerec.gallery.queries import generation_of
 from facerec.gallery.schema import scalar, version_of
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ def finish(database: Database) -> None:
     """Finish what killed processes left undone, if the gallery may be written."""
     drop_drafts(database)
     if database.writable:
+        _cut_people(database)
         wipe(database)
 
 
@@ -35,6 +38,16 @@ def drop_drafts(database: Database) -> list[Path]:
         unlink(drafts_of(path))
         return []
     return drafts_of(path)
+
+
+def _cut_people(database: Database) -> None:
+    """Take off the end of the people's file that a killed process wrote before a commit that never came."""
+    file = PeopleFile(people_of(database.path))
+    with database.glance() as db:
+        astray = file.stamp not in (None, generation_of(db))
+    if astray:
+        with suppress(GalleryError), database.hold() as db:  # another process may just have been about to commit
+            file.cut_after(generation_of(db))
 
 
 def wipe(database: Database) -> None:

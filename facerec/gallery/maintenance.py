@@ -16,11 +16,13 @@ from facerec.gallery.integrity import (
     broken_vetoes,
     faults,
 )
-from facerec.gallery.layout import caches_of, codes_of
+from facerec.gallery.layout import caches_of, codes_of, people_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
 from facerec.gallery.queries import count_rows, generation_of, keeps_crops, owners_of_all
 from facerec.gallery.schema import scalar
 from facerec.gallery.store import Store
+from facerec.search.people import PeopleIndex
+from facerec.search.rows import DamagedRowsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,19 @@ def _broken_index(store: Store, db: sqlite3.Connection) -> list[str]:
     if store.database.encrypted:
         caches = [path for path in caches_of(store.database.path) if path.exists()]
         return [f"{path}: not encrypted, as the gallery is; delete it" for path in caches]
-    kept = people_cache.from_file(store, generation_of(db))
+    kept = _kept(store, generation_of(db))
     if kept is None:
         return []  # the next search makes it again
     stored, owners = dict(db.execute("SELECT id, vector FROM templates ORDER BY id")), owners_of_all(db)[1]
     vectors = b"".join(stored.values())
     if (list(stored), owners, vectors) == (kept.ids.tolist(), kept.owners(), kept.vectors.tobytes()):
         return []
-    return [f"{store.people_path}: not the people of the database; run `facerec gallery rebuild`"]
+    return [f"{people_of(store.database.path)}: not the people of the database; run `facerec gallery rebuild`"]
+
+
+def _kept(store: Store, generation: str) -> PeopleIndex | None:
+    kept = people_cache.from_file(store, generation)
+    try:
+        return kept and kept.in_memory()
+    except DamagedRowsError:
+        return None

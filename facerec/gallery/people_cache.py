@@ -2,13 +2,14 @@
 
 The database names its state by a generation, a random text that every change visible to a search replaces. The people
 in memory and the file carry the generation they were read at. With another generation they are brought up to
-date or made again before use.
+date or made again before use. Whoever enrolls or removes somebody changes the file, too, in the same transaction.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,23 +20,25 @@ from facerec.gallery.codes_cache import give_codes
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.layout import older_index_of
 from facerec.gallery.model import dimension_of
-from facerec.gallery.people_file import load_people, save_people
+from facerec.gallery.people_changes import Change, apply
 from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
 from facerec.gallery.vetoed_faces import State, VetoedFaces, state_of
 from facerec.gallery.vetoes import pairs_by_name
-from facerec.search.index import Ids
 from facerec.search.people import PeopleIndex
+from facerec.search.rows import DamagedRowsError
 from facerec.search.standing import StandingSearch
 from facerec.types import Vectors
+
+Answer = TypeVar("Answer")
 
 
 class PeopleCache:
     """The people of a gallery, kept in memory and brought up to date when the gallery changed.
 
-    Hold the store's lock while you use the result of `current`: the next call changes it in place. fingerprint: the
+    Hold the store's lock while you use the people: the next call of `ask` changes them in place. fingerprint: the
     model's. generation: the state of the database at which the people in memory were read. vetoed: the faces that were
-    said not to be them, at the last call of `current`.
+    said not to be them, at the last call of `ask`.
     """
 
     def __init__(self, store: Store, fingerprint: str) -> None:
@@ -46,49 +49,75 @@ class PeopleCache:
         self.vetoed = VetoedFaces(("", 0, 0), {})
         self._people: PeopleIndex | None = None
         self._coded: PeopleIndex | None = None  # the people who were given their codes last
+        self._damaged = False  # whether the file was found to be
         self._search: StandingSearch | None = None
 
-    def current(self) -> PeopleIndex:
-        """Return everybody at the database's present generation, reading only what is new; bring `vetoed` up to date.
+    def ask(self, question: Callable[[PeopleIndex], Answer]) -> Answer:
+        """Return the answer of everybody at the database's present generation; bring `vetoed` up to date, too.
 
-        ForeignModelError if another process has given the gallery another model.
+        Only what is new is read. Where the file turns out to be damaged, everybody is read from the database, and the
+        question is asked again. ForeignModelError if another process has given the gallery another model.
         """
+        try:
+            return question(self._current())
+        except DamagedRowsError:
+            self._people, self._coded, self._damaged = None, None, True
+            return question(self._current())
+
+    def _current(self) -> PeopleIndex:
         with self._store.glance() as db:
             people = self._at_hand(db)
         people = self._read() if people is None else people
         if people is not self._coded:
-            known, self._coded = self._coded and self._coded.kept_codes(), people
+            known = self._coded and self._coded.kept_codes()
             give_codes(self._store, people, self.fingerprint, self.generation, known)
+            self._coded = people
+            if self._store.people_file.is_long:
+                self._save(people)
         return people
 
     def _at_hand(self, db: sqlite3.Connection) -> PeopleIndex | None:
         """Everybody at the present generation, if memory or the file has them; None where `vetoed` must be read."""
         generation, state = self._state_of(db)
+        self._catch_up(generation)
         if self.vetoed.state != state:
             if state[1]:
                 return None  # the vetoes name people
             self.vetoed = VetoedFaces(state, {})
-        if self._people is None:
-            self._people, self.generation = from_file(self._store, generation), generation
         return self._people if self.generation == generation else None
+
+    def _catch_up(self, generation: str) -> None:
+        """Bring the people in memory to this generation by the file, if it can tell."""
+        if self._people is None and not self._damaged:
+            self._people, self.generation = from_file(self._store, generation), generation
+        elif self._people is not None and self.generation != generation and not self._store.database.encrypted:
+            changes = self._store.people_file.changes(self.generation, generation)
+            if changes is not None:
+                people, self._people = self._people, None  # not to be used if Ctrl-C leaves the change half made
+                apply(changes, people)
+                self._people, self.generation = people, generation
 
     def _read(self) -> PeopleIndex:
         """Everybody at the present generation, with what the database has anew."""
-        known, store = self._people, self._store
+        store = self._store
         with store.read() as db:
             generation, state = self._state_of(db)
             if self.vetoed.state != state:
                 self.vetoed = VetoedFaces.read(db, store.folder, state)
+            self._catch_up(generation)
+            known = self._people
             if known is not None and self.generation == generation:
                 return known
-            cached = from_file(store, generation) if known is None else None
             self._people = None  # not to be used if Ctrl-C leaves the change below half made
-            people = cached or _refreshed(db, store.folder, known or PeopleIndex.nobody(self._dimension(db)))
+            people = _refreshed(db, store.folder, known or PeopleIndex.nobody(self._dimension(db)))
         self._people, self.generation = people, generation
-        if known is None and cached is None:
-            with suppress(GalleryError):  # without the cache the next opening is slower, but not wrong
-                save(store, people, generation)
+        if known is None:
+            self._save(people)
         return people
+
+    def _save(self, people: PeopleIndex) -> None:
+        with suppress(GalleryError):  # without the file the next opening is slower, but not wrong
+            save(self._store, people, self.generation)
 
     def _state_of(self, db: sqlite3.Connection) -> tuple[str, State]:
         """The database's generation, and the state of its vetoes."""
@@ -101,7 +130,7 @@ class PeopleCache:
     def apart(self) -> set[frozenset[str]]:
         """Return the pairs of people who were said to be two, by the names of the people in memory."""
         while True:
-            self.current()
+            self.ask(lambda _: None)
             with self._store.read() as db:
                 if generation_of(db) == self.generation:
                     return pairs_by_name(db)
@@ -112,17 +141,16 @@ class PeopleCache:
             self._search = load_search(self._store)
         return self._search
 
-    def add(self, before: str, after: str, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
-        """Add templates that were just enrolled to the people in memory; the arguments are those of `PeopleIndex.add`.
+    def add(self, before: str, change: Change) -> None:
+        """Add templates that were just enrolled to the people in memory. before: the generation before the change.
 
-        before, after: the generations around the transaction that enrolled them. ids: their numbers in the database.
-        Does nothing if the people in memory are not of the generation `before`; `current` then reads what is new.
+        Does nothing if the people in memory are not of that generation; `ask` then reads what is new.
         """
-        people, self._people = self._people, None  # not to be used if Ctrl-C leaves the change half made
-        if people is not None and self.generation == before:
-            people.add(ids, owners, vectors)
-            self.generation = after
-        self._people = people
+        if self._people is not None and self.generation == before:
+            people, self._people = self._people, None  # not to be used if Ctrl-C leaves the change half made
+            with suppress(DamagedRowsError):  # `ask` then reads everybody anew
+                people.add(change.ids, change.owners, change.vectors)
+                self._people, self.generation = people, change.stamp
 
 
 def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> PeopleIndex:
@@ -131,18 +159,25 @@ def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> Peopl
 
 
 def save(store: Store, people: PeopleIndex, generation: str) -> None:
-    """Write the people's file if the gallery still is at this generation. An encrypted gallery keeps no such file."""
+    """Write the people's file if the gallery still is at this generation. An encrypted gallery has no such file."""
     if store.database.encrypted:
         return
-    with store.write() as db:  # the lock is held, so vectors being removed cannot be written after their removal
+    with store.database.hold() as db:  # so vectors being removed cannot be written after their removal
         if generation_of(db) == generation:
-            save_people(store.people_path, generation, people)
+            store.people_file.save(generation, people)
             unlink([older_index_of(store.database.path)])
 
 
+def append(store: Store, before: str, change: Change) -> None:
+    """Add to the people's file what the caller's transaction changes. before: the generation at its beginning."""
+    if len(change.ids) and not store.database.encrypted:
+        with suppress(OSError):  # without it the next opening is slower, but not wrong
+            store.people_file.append(before, change)
+
+
 def from_file(store: Store, generation: str) -> PeopleIndex | None:
-    """Everybody as the people's file has them; None if it is of another generation. An encrypted gallery has none."""
-    return None if store.database.encrypted else load_people(store.people_path, generation)
+    """Everybody as the people's file has them; None if it does not hold this generation."""
+    return None if store.database.encrypted else store.people_file.load(generation)
 
 
 def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> PeopleIndex:

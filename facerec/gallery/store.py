@@ -15,6 +15,7 @@ from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import Database
 from facerec.gallery.layout import database_of, people_of
 from facerec.gallery.names import require_text
+from facerec.gallery.people_file import PeopleFile
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
 from facerec.text import printable, same_form
@@ -28,15 +29,15 @@ Who = str | int
 class Store:
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
 
-    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. people_path: the
-    file for searching, which may not exist. lock: while a thread holds it, other threads can neither read nor write.
+    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. people_file: everybody,
+    ready to be searched. lock: while a thread holds it, other threads can neither read nor write.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Use `Store.open`."""
         self.folder = folder
         self.database = database
-        self.people_path = people_of(database.path)
+        self.people_file = PeopleFile(people_of(database.path))
         self.lock = database.lock
 
     @classmethod

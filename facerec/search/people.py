@@ -1,6 +1,5 @@
 """People and their vectors, and the search for the nearest people."""
 
-import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, nearest_rows
 from facerec.search.leave_one_out import far_from_own, own_distances
+from facerec.search.rows import Marks, Rows, marks_of
 from facerec.search.shortlist import LEAST, LENGTH, KeptCodes, Keys, Shortlist, nearest_listed
 from facerec.types import Candidate, Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, unit_means
 
 Places = NDArray[np.intp]
-Marks = NDArray[np.uint64]
 _BLOCK = 64  # people compared with everybody at once
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -28,7 +27,7 @@ class PeopleIndex:
 
     With the mean, fewer people are missed than with the nearest of the vectors (scripts/studies/template_means.py), and
     a person with many photos is not nearer to strangers than a person with one. People are in the order of their lowest
-    id. `add` changes the index in place; it updates only the means of the people who get vectors.
+    id. `add` and `remove` change the index in place; they update only the means of the people who get or lose vectors.
 
     The search compares with everybody. Among LEAST people or more, it compares with a shortlist (`shortlist`); it finds
     the same person nearest in all but a few of a thousand searches.
@@ -39,28 +38,37 @@ class PeopleIndex:
         place = {name: place for place, name in enumerate(dict.fromkeys(owners))}
         places = np.array([place[owner] for owner in owners], np.intp)
         rows = np.ascontiguousarray(vectors, np.float32)
-        self._hold(list(place), ids, places, rows, unit_means(rows, places))
+        self._hold(list(place), ids, places, Rows(rows), Rows(unit_means(rows, places)))
 
-    def _hold(self, names: list[str], ids: Ids, places: Places, vectors: Vectors, means: Vectors) -> None:
+    def _hold(self, names: list[str], ids: Ids, places: Places, vectors: Rows, means: Rows) -> None:
         self.names = names
         self._ids, self._places = GrowingArray(ids), GrowingArray(places)
-        self._vectors, self._means = GrowingArray(vectors), GrowingArray(means)
+        self._vectors, self._means = vectors, means
         self._shortlist: Shortlist | None = None
+        self._known_places: dict[str, int] | None = None  # everybody's place in `names`, once it was asked for
 
     @classmethod
-    def restored(cls, names: list[str], ids: Ids, places: Places, vectors: Vectors, means: Vectors) -> Self:
+    def restored(cls, names: list[str], ids: Ids, places: Places, vectors: Rows, means: Rows) -> Self:
         """Return an index of what another index's properties of these names gave. Nothing is computed or copied.
 
-        The arrays must be writable: `add` changes `means` in place.
+        If `vectors` or `means` are mapped from a file, whatever needs them may raise DamagedRowsError.
         """
         made = cls.__new__(cls)
         made._hold(names, ids, places, vectors, means)
         return made
 
-    @functools.cached_property
+    def in_memory(self) -> Self:
+        """Read all vectors and means that are mapped from a file, now; DamagedRowsError if one is damaged."""
+        self._vectors.all()
+        self._means.all()
+        return self
+
+    @property
     def _place(self) -> dict[str, int]:
         """Everybody's place in `names`."""
-        return {name: place for place, name in enumerate(self.names)}
+        if self._known_places is None:
+            self._known_places = {name: place for place, name in enumerate(self.names)}
+        return self._known_places
 
     @classmethod
     def nobody(cls, dimension: int) -> Self:
@@ -70,7 +78,7 @@ class PeopleIndex:
     @property
     def dimension(self) -> int:
         """D, the length of a vector."""
-        return self.vectors.shape[1]
+        return self._vectors.dimension
 
     @property
     def ids(self) -> Ids:
@@ -80,7 +88,7 @@ class PeopleIndex:
     @property
     def vectors(self) -> Vectors:
         """(T, D) unit rows, in the order of `ids`."""
-        return self._vectors.rows
+        return self._vectors.all()
 
     @property
     def places(self) -> Places:
@@ -90,7 +98,7 @@ class PeopleIndex:
     @property
     def means(self) -> Vectors:
         """(P, D) the unit mean of each person, in the order of `names`."""
-        return self._means.rows
+        return self._means.all()
 
     @property
     def first(self) -> Places:
@@ -108,34 +116,58 @@ class PeopleIndex:
 
     def vectors_of(self, name: str) -> Vectors:
         """Return the (T, D) unit rows of one person."""
-        return self.vectors[self.places == self._place[name]]
+        return self._vectors[np.flatnonzero(self.places == self._place[name])]
 
     def add(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
         """Add (N, D) unit rows in place. ids: (N,), ascending and larger than all ids in the index."""
-        assert not len(ids) or not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
-        known = len(self.names)
+        if not len(ids):
+            return
+        assert not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
+        known, place = len(self.names), self._place
         for owner in owners:
-            if self._place.setdefault(owner, len(self.names)) == len(self.names):
+            if place.setdefault(owner, len(self.names)) == len(self.names):
                 self.names.append(owner)
-        places = np.array([self._place[owner] for owner in owners], np.intp)
+        places = np.array([place[owner] for owner in owners], np.intp)
         self._ids.append(ids)
         self._places.append(places)
         self._vectors.append(vectors)
-        self._means.append(np.empty((len(self.names) - known, self.dimension), np.float32))
         changed = np.unique(places)
         old = changed[changed < known]
         self._set_means(changed, start=0 if len(old) else len(self.ids) - len(ids))
         if self._shortlist is not None:
-            self._shortlist.replace(old, self.means[old])
-            self._shortlist.add(self.means[known:])
+            self._shortlist.replace(old, self._means[old])
+            self._shortlist.add(self._means[np.arange(known, len(self.names))])
+
+    def remove(self, ids: Ids) -> None:
+        """Take the vectors of these (N,) ids out, in place, and people with their last one. Others' ids are ignored."""
+        stay = np.flatnonzero(~np.isin(self.ids, ids))
+        if len(stay) == len(self.ids):
+            return
+        fewer = np.unique(np.delete(self.places, stay))  # who loses some
+        left, first, places = np.unique(self.places[stay], return_index=True, return_inverse=True)
+        order = np.argsort(first)  # their lowest id may be another one now
+        self._known_places, self._shortlist, shortlist = None, None, self._shortlist
+        self.names = [self.names[place] for place in left[order]]
+        self._ids, self._places = GrowingArray(self.ids[stay]), GrowingArray(np.argsort(order)[places])
+        self._vectors.keep(stay)
+        self._means.keep(left[order])
+        changed = np.flatnonzero(np.isin(left[order], fewer))
+        self._set_means(changed, start=0)
+        if shortlist is not None and self.is_large:
+            shortlist = Shortlist(shortlist.codebook, shortlist.codes[left[order]])
+            shortlist.replace(changed, self._means[changed])
+            self._shortlist = shortlist
 
     def _set_means(self, changed: Places, start: int) -> None:
         """Compute these people's means from all of their vectors, so that no rounding errors accumulate.
 
-        start: none of their vectors are before this row.
+        changed: ascending; people at the end may have no mean yet. start: none of their vectors are before this row.
         """
         mine = start + np.flatnonzero(np.isin(self.places[start:], changed))
-        self.means[changed] = unit_means(self.vectors[mine], np.searchsorted(changed, self.places[mine]))
+        means = unit_means(self._vectors[mine], np.searchsorted(changed, self.places[mine]))
+        old = changed < len(self._means)
+        self._means.put(changed[old], means[old])
+        self._means.append(means[~old])
 
     def nearest(self, vectors: Vectors, top: int) -> list[list[Candidate]]:
         """Return for each of (N, D) rows the `top` >= 1 nearest people, nearest first.
@@ -162,7 +194,7 @@ class PeopleIndex:
         """
         if (shortlist := self._shortlisted()) is None:
             return nearest_rows(vectors, self.means, k)
-        return nearest_listed(vectors, self.means, shortlist.nearest(vectors, k + LENGTH), k)
+        return nearest_listed(vectors, self._means, shortlist.nearest(vectors, k + LENGTH), k)
 
     def _shortlisted(self) -> Shortlist | None:
         """Return the shortlist, made now if it is missing; None among few people."""
@@ -178,7 +210,7 @@ class PeopleIndex:
     def adopt(self, kept: KeptCodes) -> int:
         """Make the shortlist from codes that were kept; return how many people had none and got one."""
         codes, known = kept.of(keys_of(self.ids, self.places))
-        codes[~known] = kept.codebook.encode(self.means[~known])
+        codes[~known] = kept.codebook.encode(self._means[np.flatnonzero(~known)])
         self._shortlist = Shortlist(kept.codebook, codes)
         return int((~known).sum())
 
@@ -207,7 +239,7 @@ class PeopleIndex:
         """
         searched = [self._place[name] for name in names if name in self._place]
         mine = np.flatnonzero(np.isin(self.places, searched))
-        vectors, places = self.vectors[mine], self.places[mine]
+        vectors, places = self._vectors[mine], self.places[mine]
         far, own = far_from_own(vectors, places, limit), own_distances(vectors, places)
         return [(self.names[places[row]], vectors[row], float(own[row])) for row in np.flatnonzero(far)]
 
@@ -221,7 +253,7 @@ class PeopleIndex:
         blocks = [searched[i : i + _BLOCK] for i in range(0, len(searched), _BLOCK)]
         pairs = np.concatenate([np.empty((0, 2), np.intp), *(self._pairs_within(some, limit) for some in blocks)])
         first, second = np.unique(np.sort(pairs), axis=0).T
-        distances, counts = paired_distances(self.means[first], self.means[second]), np.bincount(self.places)
+        distances, counts = paired_distances(self._means[first], self._means[second]), np.bincount(self.places)
         turned = counts[first] > counts[second]
         fewer, more = np.where(turned, second, first), np.where(turned, first, second)
         order = np.argsort(distances, kind="stable")
@@ -230,7 +262,7 @@ class PeopleIndex:
 
     def _pairs_within(self, places: Places, limit: float) -> Places:
         """Return (N, 2): the place of one of these people, and that of somebody else at most `limit` away."""
-        near = squared_distances(self.means[places], self.means) <= limit
+        near = squared_distances(self._means[places], self.means) <= limit
         near[np.arange(len(places)), places] = False
         rows, others = np.nonzero(near)
         return np.stack([places[rows], others], axis=1)
@@ -240,8 +272,8 @@ class PeopleIndex:
 
         Each distance is computed alone, so two people with the same mean get exactly the same distance.
         """
-        enrolled = [place for place in places if place >= 0]
-        distances = paired_distances(self.means[enrolled], vector)
+        enrolled = np.array([place for place in places if place >= 0], np.intp)
+        distances = paired_distances(self._means[enrolled], vector)
         candidates = [Candidate(self.names[p], float(d)) for p, d in zip(enrolled, distances, strict=True)]
         return sorted(candidates, key=lambda candidate: candidate.distance)
 
@@ -266,13 +298,6 @@ def _mixed(ids: Ids) -> Keys:
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(33))
-
-
-def marks_of(rows: Vectors) -> Marks:
-    """Return (N,) 64-bit hashes of the bytes of (N, D) float32 rows, the same in every process."""
-    odd = np.random.default_rng(0).integers(0, 2**63, rows.shape[1], np.uint64) * 2 + 1
-    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32)
-    return np.einsum("nd,d->n", bits, odd, dtype=np.uint64, casting="safe")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

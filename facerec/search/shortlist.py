@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, faiss, in_order
+from facerec.search.rows import Rows
 from facerec.types import Vectors
 from facerec.vectors import paired_distances
 
@@ -90,11 +91,12 @@ class KeptCodes:
     def of(self, keys: Keys) -> tuple[Codes, NDArray[np.bool_]]:
         """Return the (N, B) codes of N keys, and (N,) which of them there are; the other codes are meaningless."""
         codes, known = np.zeros((len(keys), self.codes.shape[1]), np.uint8), np.zeros(len(keys), np.bool_)
-        if len(self.keys):
-            order = np.argsort(self.keys)
-            at = order[np.minimum(np.searchsorted(self.keys, keys, sorter=order), len(order) - 1)]
-            known = self.keys[at] == keys
-            codes[known] = self.codes[at[known]]
+        count = min(len(keys), len(self.keys))
+        np.equal(keys[:count], self.keys[:count], out=known[:count])  # most are where they were
+        codes[:count] = self.codes[:count]
+        if len(others := np.flatnonzero(~known)):
+            _, found, at = np.intersect1d(keys[others], self.keys, return_indices=True)
+            codes[others[found]], known[others[found]] = self.codes[at], True
         return codes, known
 
 
@@ -143,7 +145,7 @@ class Shortlist:
         return self._fast.search(np.ascontiguousarray(vectors @ self.codebook.axes), count)[1]
 
 
-def nearest_listed(vectors: Vectors, rows: Vectors, listed: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
+def nearest_listed(vectors: Vectors, rows: Vectors | Rows, listed: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
     """Return distances and row numbers, both (N, k), as `nearest_rows` does, of the rows listed for each vector.
 
     listed: (N, L) numbers of rows; -1 is none. L >= k.
@@ -156,12 +158,14 @@ def nearest_listed(vectors: Vectors, rows: Vectors, listed: Ids, k: int) -> tupl
     return distances, numbers
 
 
-def _ranked(vector: NDArray[np.float32], rows: Vectors, numbers: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
+def _ranked(vector: NDArray[np.float32], rows: Vectors | Rows, numbers: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
     """Return distances and numbers of the `k` nearest of these rows."""
+    some = rows[numbers]
     if len(numbers) > k:
-        alike = rows[numbers] @ vector
-        numbers = numbers[alike >= np.partition(alike, -k)[-k] - _ROUNDING]  # with all that may be equally near
-    distances, numbers = in_order(paired_distances(rows[numbers], vector), numbers)
+        alike = some @ vector
+        near = alike >= np.partition(alike, -k)[-k] - _ROUNDING  # with all that may be equally near
+        some, numbers = some[near], numbers[near]
+    distances, numbers = in_order(paired_distances(some, vector), numbers)
     return distances[:k], numbers[:k]
 
 

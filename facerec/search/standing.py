@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from facerec.search.cache_file import read_cache, write_cache
 from facerec.search.leave_one_out import nearest_others
-from facerec.search.people import Marks, PeopleIndex, Places, marks_of
+from facerec.search.people import PeopleIndex, Places
+from facerec.search.rows import Marks, marks_of
 from facerec.types import Vectors
 
 MAGIC = "facerec-search-1"

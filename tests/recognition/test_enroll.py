@@ -244,12 +244,12 @@ def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
 def test_one_photo_more_reads_no_table_as_a_whole(gallery: Gallery, embedder: OpenVINOEmbedder, photo) -> None:
     people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)], "Cy": [photo(CY, 0)]}
     enrolling, db, asked = enroll(gallery, people, AlignedDetector(), embedder), gallery.store.database._db, []
-    first, searched = next(enrolling), gallery._bound().current()
+    first, searched = next(enrolling), gallery._bound().ask(lambda people: people)
     db.set_trace_callback(asked.append)
     rest = list(enrolling)
     db.set_trace_callback(None)
     assert [result.status for result in (first, *rest)] == ["added"] * 4
-    assert gallery._bound().current() is searched, "brought up to date in place"
+    assert gallery._bound().ask(lambda people: people) is searched, "brought up to date in place"
     assert searched.names == ["Ann", "Bob", "Cy"]
     queries = [sql for sql in asked if sql.lstrip().startswith("SELECT")]
     plans = [step for sql in queries for *_, step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from oracles import nearest_people_by_loop, unit_mean_by_loop
 from toy_vectors import lattice, units
 
-from facerec.search.people import PeopleIndex, marks_of
+from facerec.search import people as people_module
+from facerec.search.people import PeopleIndex
+from facerec.search.rows import Rows, marks_of
+from facerec.search.shortlist import Codebook
 
 TOLERANCE = 4e-6
+BOOK = Codebook.learn(units(2, 40, 8))
 OWNERS = st.lists(st.sampled_from("abcde"), max_size=40)
 
 
@@ -62,6 +66,36 @@ def test_people_added_in_steps_are_those_of_an_index_made_at_once(owners: list[s
     for mean, same, vectors in zip(index.means, whole.means, vectors_of(whole).values(), strict=True):
         np.testing.assert_allclose(mean, unit_mean_by_loop(vectors), atol=TOLERANCE)
         np.testing.assert_allclose(mean, same, atol=TOLERANCE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(owners=OWNERS, data=st.data(), least=st.sampled_from([3, 1000]))
+def test_whoever_is_left_is_found_as_if_the_others_had_never_been_there(
+    owners: list[str], data: st.DataObject, least: int
+) -> None:
+    """Also by the shortlist, in rows that seem to lie in a file, and when people are added afterwards."""
+    whole = made_at_once([*owners, "a", "f"])
+    here = data.draw(st.integers(0, len(owners)))
+    index = PeopleIndex(whole.ids[:here], owners[:here], whole.vectors[:here])
+    if data.draw(st.booleans()):
+        rows = (Rows(each, marks_of(each)) for each in (index.vectors, index.means))
+        index = PeopleIndex.restored(index.names, index.ids, index.places, *rows)
+    gone = np.array(sorted(data.draw(st.sets(st.sampled_from([*whole.ids.tolist(), 999])))), np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people_module, "LEAST", least)
+        patch.setattr(Codebook, "learn", lambda _: BOOK)
+        index.nearest_places(units(1, 3, 8), 1)
+        index.remove(gone)
+        left = np.flatnonzero(~np.isin(whole.ids, gone))
+        new = left[left >= here]
+        index.add(whole.ids[new], [whole.owners()[row] for row in new], whole.vectors[new])
+        expected = PeopleIndex(whole.ids[left], [whole.owners()[row] for row in left], whole.vectors[left])
+        assert index.names == expected.names
+        for part in ("ids", "places", "vectors", "lowest_ids"):
+            np.testing.assert_array_equal(getattr(index, part), getattr(expected, part))
+        np.testing.assert_allclose(index.means, expected.means, atol=TOLERANCE)
+        found, wanted = (each.nearest(units(1, 5, 8), 3) for each in (index, expected))
+    assert [[c.person for c in row] for row in found] == [[c.person for c in row] for row in wanted]
 
 
 def test_a_mean_does_not_drift_however_often_it_is_made_again() -> None:
