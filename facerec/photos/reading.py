@@ -1,10 +1,11 @@
 """Photos from disk: path -> (H, W, 3) uint8 RGB, upright and of limited size."""
 
+import ctypes
 import importlib
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -34,6 +35,8 @@ HALVED = 6400
 The smallest faces that are looked for have 100 pixels in such a photo. Halving a face of 100 pixels moves its vector by
 0.01 (squared distance; a threshold is about 1), one of 62 pixels by 0.09, so smaller photos are not halved.
 """
+
+_LARGE = 20_000_000  # pixels, of which Pillow holds 80 MB until they are converted
 
 _ALONE = threading.Lock()
 """Held while Pillow decodes. Its warnings, and libtiff's on stderr, are silenced for the whole process, which two
@@ -89,6 +92,8 @@ def decode(path: Path, file: BinaryIO, may_halve: bool = False) -> Reading:
     with _alone():
         image = _identify(path, file)
         require_size(path, image.height, image.width)
+        if image.width * image.height >= _LARGE:
+            _give_back_memory()
         remarks = choose_frame(image, MAX_PIXELS)
         scale = 2 if may_halve and max(image.size) >= HALVED else 1
         try:
@@ -122,6 +127,15 @@ def _alone() -> Iterator[None]:
     with _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _give_back_memory() -> None:
+    """Have the C library return what is free to the system: after the work on a large photo, 100 MB and more are.
+
+    Only glibc can do that.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _drafted(image: PIL.Image.Image) -> bool:

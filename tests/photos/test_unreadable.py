@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import os
+import platform
 import re
 import struct
 import warnings
@@ -224,6 +225,21 @@ def test_photo_hash(tmp_path: Path) -> None:
     assert photo_hash(tmp_path / "a") == hashlib.sha256(b"some bytes").hexdigest()
     with pytest.raises(ImageError, match="no such file"):
         photo_hash(tmp_path / "b")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back when asked")
+def test_a_large_photo_is_decoded_once_memory_was_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PIL.Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    held = [b"x" * 65_536 for _ in range(3200)]  # 200 MB of small blocks
+    pin = held[-1]
+    del held
+    used = []
+    for large in (1201, 1200):  # pixels
+        monkeypatch.setattr(reading, "_LARGE", large)
+        read_image(tmp_path / "a.png")
+        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+    assert used[0] - used[1] > 150e6
+    assert len(pin) == 65_536
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
