@@ -23,6 +23,7 @@ from facerec.gallery.audit_log import LogEntry, made_by
 from facerec.gallery.erasure import Removal
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
+from facerec.gallery.names import clean_day, clean_note
 from facerec.gallery.proof import Proof, remove_and_prove
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.gallery.store import Who
@@ -269,6 +270,19 @@ class Service:
     def rename(self, who: Who, name: str) -> None:
         """Give a person another name."""
         enrolled.rename(self.gallery.store, who, name)
+
+    def edit(self, who: Who, name: str | None, note: str | None, until: str | None) -> None:
+        """Rename a person and note their consent and last day: all of it, or nothing where a value is unfit.
+
+        None leaves a value as it is. UnknownPersonError for somebody who is not there.
+        """
+        enrolled.name_of(self.gallery.store, who)
+        clean_note(note or "")
+        clean_day(until or "")
+        if name is not None:
+            self.rename(who, name)
+        if (note, until) != (None, None):
+            self.set_consent(who, note, until)
 
     def merge(self, who: Who, into: Who) -> int:
         """Give all photos of a person to another; how many."""

@@ -81,6 +81,16 @@ def test_a_name_that_is_taken_or_unfit_is_refused(client: httpx.Client) -> None:
     assert client.get("/people/1").json()["name"] == "Ann"
 
 
+def test_a_change_is_made_as_a_whole_or_not(client: httpx.Client) -> None:
+    for person, name in enumerate(("Ann", "Bob")):
+        enroll(client, name, png(person))
+    before = client.get("/people/1").json()
+    assert client.patch("/people/1", json={"name": "Anna", "until": "tomorrow"}).status_code == 409
+    assert client.patch("/people/1", json={"name": "Bob", "until": "2030-01-01"}).status_code == 409
+    assert client.patch("/people/1", json={"name": "Anna", "merge_into": 2}).status_code == 422
+    assert client.patch("/people/1", json={}).json() == client.get("/people/1").json() == before
+
+
 def test_photos_and_crops_of_a_person(client: httpx.Client) -> None:
     enroll(client, "Ann", png(0), png(0, 1))
     enroll(client, "Bob", png(1))

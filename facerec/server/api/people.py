@@ -83,19 +83,14 @@ def show(person: PersonId, caller: Reader, service: Serving) -> dict[str, Any]:
 @router.patch("/{person}", response_model=Person)
 async def change(person: PersonId, what: PersonChange, caller: Enroller, service: Serving) -> dict[str, Any]:
     """Rename a person, note their consent and last day, or merge them into another, who is the answer then."""
-    if what.merge_into is not None:
-        caller.require("admin")
-
-    def changed() -> dict[str, Any]:
-        if what.consent is not None or what.until is not None:
-            service.set_consent(person, what.consent, what.until)
-        if what.name is not None:
-            service.rename(person, what.name)
-        if what.merge_into is not None:
-            service.merge(person, what.merge_into)
-        return person_json(service.person(person if what.merge_into is None else what.merge_into))
-
-    return await service.change(caller.by, changed)
+    if what.merge_into is None:
+        await service.change(caller.by, service.edit, person, what.name, what.consent, what.until)
+        return person_json(await service.ask(service.person, person))
+    caller.require("admin")
+    if len(what.model_fields_set) > 1:
+        raise ProblemError(422, "invalid", "a merge stands alone; change the rest by another request")
+    await service.change(caller.by, service.merge, person, what.merge_into)
+    return person_json(await service.ask(service.person, what.merge_into))
 
 
 @router.delete("/{person}", response_model=Removal)
