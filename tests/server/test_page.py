@@ -242,6 +242,17 @@ def test_a_photo_that_was_held_back_waits(tmp_path: Path, embedder: OpenVINOEmbe
         assert "3 photos" in site.get(f"/people/{ann}").text
 
 
+@pytest.mark.parametrize("number", ["", "0", "-1", "9" * 18, "9" * 30, "9" * 5000, "x", "٣"])
+def test_odd_numbers_in_forms_name_nobody(site: Site, number: str) -> None:
+    face = field(face_in(site, png(0)), "face")
+    assert site.post("/faces", face=face, person=number, do="not").status_code == 404
+    for do in ("enroll", "not", "claimed"):
+        answer = site.post("/review/faces", numbers=number, one=number, other=number, do=do)
+        assert answer.status_code in {200, 404}
+    assert site.post("/review/people", one=number, other=number, do="merge").status_code in {200, 422}
+    assert site.get(f"/review/faces/{number}.png").status_code in {404, 422}
+
+
 def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:
     ann = add(site, "Ann", png(0))
     add(site, "Cy", png(2))

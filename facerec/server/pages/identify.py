@@ -16,7 +16,7 @@ from facerec.recognition.seen_face import SeenFace, seen_faces
 from facerec.server.access import Enroller, Reader
 from facerec.server.api.common import Serving
 from facerec.server.pages.pictures import Bar, Frame, Preview, bar, crop_uri, frame, preview
-from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, respond
+from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, number_in, respond
 from facerec.server.posted import form_of, posted
 from facerec.server.service import Service
 from facerec.text import printable
@@ -142,8 +142,8 @@ def _enroll(service: Service, view: View, form: FormData) -> dict[str, Any]:
 
 
 def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
-    seen, number = view.faces.read(str(form.get("face", ""))), str(form.get("person", ""))
-    name = service.person(int(number) if number.isdecimal() else 0).name
+    seen = view.faces.read(str(form.get("face", "")))
+    name = service.person(number_in(form.get("person"))).name
     try:
         service.gallery.veto(name, seen.template())
     except GalleryError as error:  # enrolled with this photo

@@ -12,10 +12,10 @@ from facerec.gallery import enrolled
 from facerec.gallery.unknown_rows import KeptFace
 from facerec.recognition.waiting import Suggestion, Waiting
 from facerec.server.access import Admin, Caller, Enroller, Reader
-from facerec.server.api.common import Serving
+from facerec.server.api.common import PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.people import crop_path, photo_name
-from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, respond
+from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, number_in, respond
 from facerec.server.posted import form_of
 from facerec.server.problems import ProblemError
 from facerec.server.service import Service
@@ -50,7 +50,7 @@ async def show(request: Request, caller: Reader, service: Serving, view: Viewing
 
 
 @router.get("/faces/{number}.png")
-async def crop(number: int, caller: Reader, service: Serving) -> Response:
+async def crop(number: PhotoId, caller: Reader, service: Serving) -> Response:
     """The picture of a kept face."""
     png = await service.ask(service.unknown_crop, number)
     if png is None:
@@ -193,14 +193,14 @@ def _forget(service: Service, view: View, form: FormData) -> str:
 
 
 def _merge(service: Service, view: View, form: FormData) -> str:
-    one, other = _people(form)
+    one, other = _pair(form)
     names = service.person(one).name, service.person(other).name
     service.merge(one, other)
     return view.t("review.done_merged", one=names[0], other=names[1])
 
 
 def _apart(service: Service, view: View, form: FormData) -> str:
-    one, other = _people(form)
+    one, other = _pair(form)
     service.set_apart(one, other)
     return view.t("review.done_apart")
 
@@ -209,21 +209,25 @@ class ProblemFacesError(FacerecError):
     """Kept faces that were not enrolled."""
 
 
+def _pair(form: FormData) -> tuple[int, int]:
+    """The numbers of the two people in a form; ProblemError if there are not two."""
+    if len(found := _people(form)) != 2:
+        raise ProblemError(422, "invalid", "say which two people are meant")
+    return found[0], found[1]
+
+
 def _name(service: Service, form: FormData) -> str:
     """The name that was typed, or that of the person who was suggested, or as whom the face was held back."""
     name = str(form.get("name", "")).strip()
-    return name or service.person(_people(form)[0 if form.get("do") == "claimed" else -1]).name
+    people = _people(form) or [0]
+    return name or service.person(people[0 if form.get("do") == "claimed" else -1]).name
 
 
 def _numbers(form: FormData) -> list[int]:
     """The numbers of kept faces in a form."""
-    return _whole(str(form.get("numbers", "")).split(","))
+    return [number for text in str(form.get("numbers", "")).split(",") if (number := number_in(text))]
 
 
 def _people(form: FormData) -> list[int]:
     """The numbers of people in a form."""
-    return _whole([str(form.get(field, "")) for field in ("one", "other")])
-
-
-def _whole(texts: Sequence[str]) -> list[int]:
-    return [int(text) for text in texts if text.isdecimal() and int(text)]
+    return [number for field in ("one", "other") if (number := number_in(form.get(field)))]

@@ -142,6 +142,12 @@ def trouble(request: Request, error: Exception) -> Response:
     return respond(request, caller, template, status=problem.status, said=problem.detail, bad=True)
 
 
+def number_in(text: object) -> int:
+    """The number that a form's field holds; 0, which nobody and nothing has, for whatever is none."""
+    held = str(text)
+    return int(held) if held.isdecimal() and len(held) <= 18 else 0  # SQLite's numbers have 64 bits
+
+
 def initials(name: str) -> str:
     """The first letters of a name's first and last word."""
     words = name.split()
