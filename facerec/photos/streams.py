@@ -38,7 +38,10 @@ def frames_of(source: Source, stopped: threading.Event, every: float = 0.0) -> G
     Raises ImageError as `VideoFile.frames` and `LiveFrames` do.
     """
     if source.kind == "file":
-        yield from takewhile(lambda _: not stopped.is_set(), VideoFile(Path(source.address)).frames(every))
+        video = VideoFile(Path(source.address))
+        yield from takewhile(lambda _: not stopped.is_set(), video.frames(every))
+        for remark in video.remarks:
+            log.warning("%s: %s", printable(source.name), remark)
         return
     frames = LiveFrames(source, stopped, every)
     try:

@@ -94,7 +94,7 @@ class Pictures:
                 yield Frame(self.seconds, self._upright(decoded))
 
     def _decoded(self) -> "Iterator[VideoFrame]":
-        """What FFmpeg makes of each packet. A damaged end is one more damaged part."""
+        """The sound pictures. A damaged end is one more damaged part."""
         from av.error import FFmpegError, InvalidDataError
 
         packets = self._container.demux(self._stream)
@@ -106,9 +106,12 @@ class Pictures:
             if packet is None:
                 return
             try:
-                yield from packet.decode()
+                frames = packet.decode()
             except FFmpegError:
-                self.damaged += 1
+                frames, self.damaged = [], self.damaged + 1
+            sound = [frame for frame in frames if not frame.is_corrupt]
+            self.damaged += len(frames) - len(sound)
+            yield from sound
 
     def _time(self, frame: "VideoFrame") -> float:
         """Seconds since the first picture; never less than before, whatever the file says."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from toy_rtsp import Camera
 from toy_stream import Answer, Server, send
 from toy_video import number_of, picture, write_video
 
@@ -54,6 +55,20 @@ def test_a_stream_that_drops_is_joined_again(
     assert "joined again" in said
     assert "secret" not in said
     assert "ann" not in said
+
+
+def test_a_camera_that_hangs_up_is_joined_again(stream: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    camera, numbers = Camera(stream), []
+    with closing(LiveFrames(source_of(camera.address), threading.Event(), pause=0.01)) as frames:
+        for frame in frames:
+            numbers.append(number_of(frame.image))
+            if camera.played > 2:
+                break
+    camera.close()
+    assert set(numbers) <= set(range(60))
+    assert len(numbers) >= 2
+    assert "joined again" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_recording_is_read_to_its_end_and_no_picture_twice(serve: Callable[[Answer], Server], tmp_path: Path) -> None:
