@@ -5,12 +5,10 @@ motion second. A face continues a track
 
 - if it matches the track's mean vector by the threshold for pairs, and is where the track can be by now;
 - or, wherever it is, if it matches far more closely (ALIKE): somebody reappears, or the camera cuts to another view.
-  Then it may be in another place, but never another person;
-- or if it is too poor to be compared (blurred, turned away), and overlaps the track's box and no other's. Its vector
-  is then not used.
 
-So a face that is like nobody begins a new track, even in the very place of another: two people who cross keep their
-tracks, and a cut from one person to another ends one track and begins the next.
+A face that is like no track begins a new one, even in the very place of another: two people who cross keep their
+tracks, and a cut from one person to another ends one track and begins the next. Only a face that is too poor to be
+compared (blurred, turned away), in a place where a track is, belongs to none.
 """
 
 from collections.abc import Sequence
@@ -31,7 +29,7 @@ ALIKE = 0.75
 REACH, SPEED = 1.0, 3.0
 """How far from the expected place a face can be, in its sides: at once, and for each second since it was seen."""
 OVERLAP = 0.3
-"""The least intersection over union at which a poor face continues a track."""
+"""The intersection over union from which a face is in the place of a track."""
 MOTION = 0.1
 """What a distance of one side from the expected place weighs, as squared distance of vectors."""
 PATIENCE = 2.0
@@ -101,16 +99,15 @@ class Track(Brief):
         """(4,) the box where it would be by now."""
         return self.box + np.tile(self.speed * (seconds - self.last), 2)
 
-    def go_on(self, seen: Sighting, best: int, used: bool) -> None:
-        """Continue with a sighting. best: how many are kept. used: whether its vector may be among them."""
+    def go_on(self, seen: Sighting, best: int) -> None:
+        """Continue with a sighting. best: how many are kept."""
         box, gap = np.array(seen.face.box), max(seen.seconds - self.last, 1e-3)
         way = _centre(box) - _centre(self.box)
         jumped = np.hypot(*way) > _reach(gap) * _side(self.box)  # to another place, or in another view
         self.speed = np.zeros(2) if jumped else (self.speed + way / gap) / 2
         self.box, self.last, self.seen = box, seen.seconds, self.seen + 1
-        if used:
-            ranked = sorted([*self.best, seen], key=lambda each: each.worth, reverse=True)
-            self.best = [ranked[0], *map(_without_crop, ranked[1:best])]
+        ranked = sorted([*self.best, seen], key=lambda each: each.worth, reverse=True)
+        self.best = [ranked[0], *map(_without_crop, ranked[1:best])]
 
 
 class Tracker:
@@ -126,7 +123,7 @@ class Tracker:
     def look(self, seconds: float, faces: Sequence[Face], vectors: Vectors) -> tuple[list[Track | None], list[Track]]:
         """Continue with the faces of the next picture and their (N, D) unit vectors.
 
-        Returns the track of each face, None for one that may be of several; and the believed tracks that have ended.
+        Returns the track of each face, None for one that belongs to none; and the believed tracks that have ended.
         """
         patience = max(PATIENCE, MISSED * (self._looks[1] - self._looks[0]))
         ended = self._part_from([track for track in self._tracks if seconds - track.last > patience])
@@ -154,50 +151,43 @@ class Tracker:
         self._tracks = [track for track in self._tracks if id(track) not in gone]
         return sorted((track for track in tracks if track.number >= 0), key=lambda track: track.number)
 
-    def _placed(self, seen: Sighting, track: Track | None, used: bool) -> Track | None:
-        """The track of a sighting, which goes on or is new; None for a poor face that `used` says is not to be used."""
+    def _placed(self, seen: Sighting, track: Track | None, covers: bool) -> Track | None:
+        """The track of a sighting: the one that it continues, or a new one. covers: whether it is where a track is."""
         if track is not None:
-            track.go_on(seen, self._best, used)
-        elif used:
+            track.go_on(seen, self._best)
+        elif not (covers and seen.quality.faults):
             track = Track(seen.seconds, seen.seconds, np.array(seen.face.box), [seen])
             self._tracks.append(track)
         return track
 
     def _matches(self, seen: Sequence[Sighting]) -> tuple[list[Track | None], list[bool]]:
-        """For each sighting the track that it continues, if any; and whether its vector may be used."""
+        """For each sighting the track that it continues, if any; and whether it is in the place of a track."""
         from scipy.optimize import linear_sum_assignment  # here, because few commands need it
 
         if not seen or not self._tracks:
-            return [None] * len(seen), [True] * len(seen)
-        costs, alike, overlaps = self._compared(seen)
-        rows, columns = linear_sum_assignment(costs)
-        chosen = {
-            int(row): int(column) for row, column in zip(rows, columns, strict=True) if costs[row, column] < _NEVER
-        }
+            return [None] * len(seen), [False] * len(seen)
+        costs, overlaps = self._compared(seen)
+        pairs = zip(*map(np.ndarray.tolist, linear_sum_assignment(costs)), strict=True)
+        chosen = {row: column for row, column in pairs if costs[row, column] < _NEVER}
         tracks = [self._tracks[chosen[i]] if i in chosen else None for i in range(len(seen))]
-        hidden = [bool(each.quality.faults) and overlaps[i].any() for i, each in enumerate(seen)]
-        return tracks, [bool(alike[i, chosen[i]]) if i in chosen else not hidden[i] for i in range(len(seen))]
+        return tracks, [bool((row >= OVERLAP).any()) for row in overlaps]
 
-    def _compared(self, seen: Sequence[Sighting]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
-        """(N, T) each: what it costs that a sighting continues a track; whether it is like it; whether they overlap."""
+    def _compared(self, seen: Sequence[Sighting]) -> tuple[Floats, Floats]:
+        """(N, T) each: what it costs that a sighting continues a track; and the overlap of their boxes."""
         now = seen[0].seconds
-        expected = np.stack([track.expected(now) for track in self._tracks])
-        boxes = np.array([each.face.box for each in seen])
-        distances = squared_distances(
-            np.stack([each.vector for each in seen]), np.stack([track.mean for track in self._tracks])
-        ).astype(np.float64)
+        expected = np.stack([track.expected(now) for track in self._tracks]).astype(np.float32)
+        boxes = np.array([each.face.box for each in seen], np.float32)
+        means = np.stack([track.mean for track in self._tracks])
+        distances = squared_distances(np.stack([each.vector for each in seen]), means).astype(np.float64)
         sides = np.array([_side(track.box) for track in self._tracks])
         ways = np.linalg.norm(_centre(boxes)[:, None] - _centre(expected)[None], axis=2) / sides
         near = ways <= _reach(np.array([now - track.last for track in self._tracks]))
-        overlaps = np.stack([iou(box, expected.astype(np.float32)) for box in boxes.astype(np.float32)]) >= OVERLAP
         alike = (distances <= ALIKE * self._same) | (near & (distances <= self._same))
-        poor = np.array([bool(each.quality.faults) for each in seen])
-        hidden = overlaps & (poor & (overlaps.sum(1) == 1))[:, None]
-        costs = np.where(alike | hidden, distances + MOTION * np.minimum(ways, 4), _NEVER)
-        return costs, alike, overlaps
+        costs = np.where(alike, distances + MOTION * np.minimum(ways, 4), _NEVER)
+        return costs, np.stack([iou(box, expected) for box in boxes]).astype(np.float64)
 
 
-def _centre(boxes: Floats) -> Floats:
+def _centre(boxes: Any) -> Any:
     """(..., 2) the centres of (..., 4) boxes."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 

@@ -102,18 +102,13 @@ def test_where_pictures_are_far_apart_a_track_lasts_longer(tracker: Tracker) -> 
     assert look(tracker, 3600.0, (200, BOB))[1] != [], "the stream was away for an hour"
 
 
-def test_a_poor_face_goes_on_where_one_track_is_and_its_vector_is_not_used(tracker: Tracker) -> None:
-    look(tracker, 0, (200, ANN))
-    assert numbers(look(tracker, 0.2, (210, BOB), confidence=POOR)[0]) == [0]
-    (track,) = tracker.end()
-    assert track.last == 0.2
-    np.testing.assert_allclose(track.mean, ANN, atol=1e-6)
-
-
-def test_a_poor_face_where_two_tracks_are_belongs_to_neither(tracker: Tracker) -> None:
+def test_a_poor_face_like_nobody_belongs_to_none_where_a_track_is(tracker: Tracker) -> None:
     look(tracker, 0, (200, ANN), (260, BOB))
-    assert numbers(look(tracker, 0.2, (230, CY), confidence=POOR)[0]) == [None]
-    assert [track.last for track in tracker.end()] == [0, 0]
+    assert numbers(look(tracker, 0.2, (230, CY), (900, CY), confidence=POOR)[0]) == [None, -1]
+    assert numbers(look(tracker, 0.4, (205, like(ANN, 0.9, -BOB)), confidence=POOR)[0]) == [0], "poor, but like her"
+    ann, bob = tracker.end()
+    assert (ann.last, bob.last) == (0.4, 0)
+    np.testing.assert_allclose(ann.mean, ANN, atol=1e-6)
 
 
 def test_one_doubtful_face_is_not_believed_and_two_are(tracker: Tracker) -> None:
