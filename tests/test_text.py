@@ -3,10 +3,11 @@
 import unicodedata
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.text import how_many, name_key, printable, same_name
+from facerec.text import clock, how_many, name_key, printable, same_name
 
 
 @settings(deadline=None)
@@ -56,3 +57,11 @@ def test_spellings_of_a_name_are_one_and_other_names_are_others() -> None:
 def test_every_name_is_its_own_spelling(name: str) -> None:
     assert same_name(name, name)
     assert name_key(name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00.0"), (7.44, "0:07.4"), (59.96, "1:00.0"), (3727.4, "1:02:07.4"), (36000, "10:00:00.0")],
+)
+def test_times_of_a_video(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown

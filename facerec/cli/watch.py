@@ -14,6 +14,7 @@ import click
 
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.identify import TOP, fpir_option, give_way, show_answer, styled
+from facerec.cli.offers import some
 from facerec.errors import ConfigError, ImageError
 from facerec.photos.video_files import EVERY, Source, source_of
 from facerec.recognition import answers
@@ -33,7 +34,7 @@ _Parts = tuple["Gallery", "Detector", "Embedder", "Threshold"]
 
 
 @common.command()
-@click.argument("source", type=path_types.SOURCE)
+@click.argument("source", type=path_types.SOURCE, shell_complete=some((), or_file=True))
 @click.option(
     "--every-seconds", "every", type=click.FloatRange(min=0), default=EVERY, show_default=True, metavar="S",
     help="Look at a picture every so many seconds; 0: at every picture, as far as the machine is fast enough.",

@@ -74,9 +74,7 @@ class Watcher:
             track.candidates = candidates
         left = [event for track in ended for event in self._left(track)]
         events = [*left, *(event for track in seen for event in self._told(track, track.seen >= ENOUGH))]
-        self.shown = {
-            face.box: self._name_of(track) for face, track in zip(faces, found, strict=True) if track is not None
-        }
+        self.shown = {face.box: self._name_of(track) for face, track in zip(faces, found, strict=True) if track in seen}
         return events
 
     def end(self) -> list[TrackEvent]:
@@ -128,11 +126,12 @@ class Watcher:
     def _event(self, kind: str, track: Track) -> TrackEvent:
         best, decision = track.best[0], self._answers[track.number]
         span = (track.first, track.last)
-        answer = Identification(self._name, track.number, best.face, decision, None, best.quality, seconds=span)
+        face = replace(best.face, vector=best.vector)
+        answer = Identification(self._name, track.number, face, decision, None, best.quality, seconds=span)
         return TrackEvent(kind, self._seconds, answer)
 
-    def _name_of(self, track: Track) -> str | None:
-        decision = self._answers.get(track.number)
+    def _name_of(self, track: Track | None) -> str | None:
+        decision = None if track is None else self._answers[track.number]
         return None if decision is None else decision.person
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch_free
 import toy_fixtures
@@ -20,7 +21,9 @@ from toy_model import NAMES
 from toy_stream import Server, send
 from toy_video import write_video
 
+from facerec.photos.reading import read_image
 from facerec.photos.video import VideoFile
+from facerec.types import Image
 
 gallery = toy_fixtures.three_people
 ANN, BOB, STRANGER = 0, 1, 9
@@ -76,6 +79,25 @@ def test_what_happens_in_words(gallery: Path, toy: Path, film: Path) -> None:
     ]
     assert lines[2].startswith("    Ann Lee at 0.0")
     assert lines[2].endswith("; the mean of 3 faces")
+
+
+def test_people_in_a_video_by_the_shipped_model(small_samples: Path, tmp_path: Path) -> None:
+    """One photo, then another: each moves across the picture, and MTCNN finds its face."""
+    enrolled = run("enroll", small_samples / "people", "--quiet", gallery=tmp_path / "g")
+    assert enrolled.exit_code == 0
+    photos = [next((small_samples / folder).glob("*.jpg")) for folder in ("held_back", "strangers")]
+    film = write_video(tmp_path / "film.mp4", (moved(photo, step) for photo in photos for step in range(10)))
+    result = run("watch", film, "--json", gallery=tmp_path / "g")
+    left = [line for line in json_lines(result) if line["event"] == "left"]
+    assert [(line["person"], line["seconds"]) for line in left] == [("Barack Obama", [0.0, 0.8]), (None, [1.0, 1.8])]
+
+
+def moved(photo: Path, step: int) -> Image:
+    """A photo in a picture of 320 x 320 pixels, a little farther right in each step."""
+    image, picture = read_image(photo), np.zeros((320, 320, 3), np.uint8)
+    room = picture[: len(image), 3 * step : 3 * step + image.shape[1]]
+    room[:] = image[:, : room.shape[1]]
+    return picture
 
 
 def test_identify_takes_videos(gallery: Path, crops: Path, toy: Path, film: Path) -> None:

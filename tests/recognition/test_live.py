@@ -10,7 +10,7 @@ import toy_model
 from toy_model import NAMES
 from toy_video import Scripted, blank_frames, face_at, picture, write_video
 
-from facerec.errors import ImageError, NoFaceError
+from facerec.errors import ConfigError, ImageError, NoFaceError
 from facerec.faces.detector import AlignedDetector
 from facerec.faces.looking import upright
 from facerec.faces.mtcnn import MTCNNDetector
@@ -21,6 +21,7 @@ from facerec.photos.video import VideoFile
 from facerec.photos.video_writing import VideoWriter
 from facerec.recognition.identify import Identification
 from facerec.recognition.live import ENOUGH, TrackEvent, Watcher, identify_files, identify_video, mean_distance, watch
+from facerec.recognition.recogniser import Recogniser
 from facerec.recognition.tracks import PATIENCE, Track
 from facerec.types import Face, Threshold
 from facerec.vectors import squared_distances, unit_rows
@@ -198,6 +199,19 @@ def test_videos_among_photos_keep_their_place(
     assert isinstance(found[4].error, ImageError)
     assert sorted(path.name for path in (tmp_path / "named").iterdir()) == ["0-7.jpg", "1-7.jpg", "film.mp4"]
     assert len(list(VideoFile(tmp_path / "named" / "film.mp4").frames())) == 30, "the pictures that were looked at"
+
+
+def test_a_recogniser_watches(known: Gallery, film: Path, toy: Path) -> None:
+    folder = known.folder
+    known.close()
+    with Recogniser(folder, model=toy, detector=AlignedDetector()) as club:
+        events = list(club.watch(film, every_seconds=0.5))
+        with pytest.raises(ConfigError, match="a folder is no video"):
+            club.watch(film.parent)
+        with pytest.raises(ImageError, match="no such file"):
+            club.watch("gone.mp4")
+    assert [each.answer.person for each in events if each.kind == "left"] == [NAMES[ANN], None, NAMES[BOB]]
+    np.testing.assert_allclose(np.linalg.norm(events[0].answer.face.vector), 1, atol=1e-5)  # type: ignore[union-attr, arg-type]
 
 
 def test_a_video_without_a_face(known: Gallery, embedder: OpenVINOEmbedder, tmp_path: Path) -> None:
