@@ -44,7 +44,7 @@ def _cut_people(database: Database) -> None:
     """Take off the end of the people's file that a killed process wrote before a commit that never came."""
     file = PeopleFile(people_of(database.path))
     with database.glance() as db:
-        astray = file.stamp not in (None, generation_of(db))
+        astray = file.goes_beyond(generation_of(db))
     if astray:
         with suppress(GalleryError), database.hold() as db:  # another process may just have been about to commit
             file.cut_after(generation_of(db))

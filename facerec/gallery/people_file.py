@@ -33,8 +33,8 @@ from facerec.types import Vectors
 
 _KIND = "facerec-people-2"
 _HEAD = 4096  # bytes, so that the arrays lie on their boundaries
-_LONG = 1 << 20  # bytes of changes; fewer are soon read
-_SHARE = 0.125  # of the file
+_LONG = 1 << 20  # bytes of changes, which are soon read
+_SHARE = 32  # the changes may also be as long as this part of the rest
 
 
 class _Head(NamedTuple):
@@ -121,16 +121,19 @@ class PeopleFile:
         self.path = path
 
     @property
-    def stamp(self) -> str | None:
-        """That of the last change; None if the file is missing or damaged at its head."""
-        head = self._head()
-        return head and head.stamp
-
-    @property
     def is_long(self) -> bool:
         """Whether it holds so many changes that it should be saved anew."""
-        head = self._head()
-        return head is not None and head.end - head.changes_at > max(_LONG, _SHARE * head.changes_at)
+        with suppress(OSError), self.path.open("rb") as file:
+            head = _Head.read(file)
+            return head is not None and head.end - head.changes_at > max(_LONG, head.changes_at // _SHARE)
+        return False
+
+    def goes_beyond(self, stamp: str) -> bool:
+        """Whether it holds the state of this stamp, and changes after it."""
+        with suppress(OSError), self.path.open("rb") as file:
+            head = _Head.read(file)
+            return head is not None and head.stamp != stamp and _end_of(file, head, stamp) is not None
+        return False
 
     def save(self, stamp: str, people: PeopleIndex) -> None:
         """Make it hold these people, all or nothing, for its owner alone. GalleryError if it cannot be written.
@@ -215,11 +218,6 @@ class PeopleFile:
         with self.path.open("r+b") as file:
             if (head := _Head.read(file)) is not None and (end := _end_of(file, head, stamp)) is not None:
                 _write(file, head, end, b"", stamp)
-
-    def _head(self) -> _Head | None:
-        with suppress(OSError), self.path.open("rb") as file:
-            return _Head.read(file)
-        return None
 
 
 def _rows(file: BinaryIO, start: int, count: int, dimension: int) -> Vectors:
