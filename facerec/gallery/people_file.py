@@ -267,15 +267,10 @@ def _forget(file: BinaryIO, before: str, after: str, left: Ids) -> bool:
         return False
     if (listed := _List.read(file, head)) is None:
         return False
-    ids, places = listed.ids, listed.places
+    ids, stay = listed.ids, _among(listed.ids, left)
     before_that = np.concatenate([ids[:0], *(change.removed for change in changes)])
-    stay = _among(ids, left)
     gone = np.flatnonzero(~stay & ~np.isin(ids, before_that))
-    theirs = np.unique(places[gone])
-    _blank(file, _HEAD, gone, 4 * head.dimension)
-    _blank(file, head.means_at, theirs, 4 * head.dimension)
-    nameless = theirs[np.bincount(places[stay], minlength=head.people)[theirs] == 0]
-    listed = listed._replace(names=_blank_names(file, head, listed.names, nameless))
+    listed = _blanked(file, head, listed, gone, stay)
     added = np.concatenate([ids[:0], *(change.ids for change in changes)])
     removed = np.concatenate([ids[gone], added[~_among(added, left)]])
     if before == after and not len(removed):
@@ -292,11 +287,27 @@ def _among(ids: Ids, others: Ids) -> NDArray[np.bool_]:
     return np.append(others, -1)[at] == ids
 
 
-def _blank(file: BinaryIO, start: int, numbers: NDArray[np.integer], size: int) -> None:
-    """Overwrite the rows of these numbers with zeros."""
+def _blanked(file: BinaryIO, head: _Head, listed: _List, gone: NDArray[np.intp], stay: NDArray[np.bool_]) -> _List:
+    """Overwrite the vectors at the rows `gone`, the means of their people, and the names of people of whom none stays.
+
+    stay: of each row, whether it does. Returns the list as it is then.
+    """
+    theirs = np.unique(listed.places[gone])
+    _blank(file, _HEAD, gone, 4 * head.dimension)
+    _blank(file, head.means_at, theirs, 4 * head.dimension)
+    marked = np.concatenate([gone, head.templates + theirs])
+    _blank(file, head.names_at - 8 * len(listed.marks), marked, 8, b"\xff")
+    marks = listed.marks.copy()
+    marks[marked] = np.uint64(2**64 - 1)
+    nameless = theirs[np.bincount(listed.places[stay], minlength=head.people)[theirs] == 0]
+    return listed._replace(marks=marks, names=_blank_names(file, head, listed.names, nameless))
+
+
+def _blank(file: BinaryIO, start: int, numbers: NDArray[np.integer], size: int, byte: bytes = b"\0") -> None:
+    """Overwrite the rows of these numbers with the same byte."""
     for number in numbers.tolist():
         file.seek(start + number * size)
-        file.write(bytes(size))
+        file.write(byte * size)
 
 
 def _blank_names(file: BinaryIO, head: _Head, names: bytes, places: NDArray[np.integer]) -> bytes:

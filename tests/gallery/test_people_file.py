@@ -22,7 +22,7 @@ from facerec.gallery.people_changes import addition, apply
 from facerec.gallery.people_file import PeopleFile
 from facerec.search import people as people_module
 from facerec.search.people import PeopleIndex
-from facerec.search.rows import DamagedRowsError
+from facerec.search.rows import DamagedRowsError, marks_of
 
 folder = toy_fixtures.not_made_yet
 PEOPLE, HEAD, ROW = 60, 4096, 4 * DIMENSION
@@ -75,7 +75,8 @@ def test_the_file_follows_every_change(tmp_path: Path, data: st.DataObject, leas
                 names = {here.pop(number) for number in gone} - set(here.values())
                 file.forget(before, after, np.array(list(here), np.int64))
                 content = file.path.read_bytes()
-                assert not [number for number in gone if vector(number).tobytes() in content]
+                rows = [vector(number)[None] for number in gone]
+                assert not [row for row in rows if row.tobytes() in content or marks_of(row).tobytes() in content]
                 assert not [name for name in names if name.encode() in content]
             states.append(after)
             require_same(file.load(after), expected())
@@ -112,7 +113,8 @@ def test_one_person_less_overwrites_theirs(file: PeopleFile) -> None:
     file.forget("0", "1", np.delete(np.arange(1, PEOPLE + 1), [5, 45]))
     after = file.path.read_bytes()
     rows = [(HEAD + row * ROW, ROW) for row in (5, 45, PEOPLE + 5)]
-    for start, size in (*rows, (before.index(b"Person 5"), 8)):
+    marks = before.index(b"Person 0") - 8 * (PEOPLE + 40)
+    for start, size in (*rows, (before.index(b"Person 5"), 8), *((marks + 8 * n, 8) for n in (5, 45, PEOPLE + 5))):
         before = before[:start] + after[start : start + size] + before[start + size :]
     assert after[HEAD : len(before)] == before[HEAD:]
     assert not any(any(after[start : start + size]) for start, size in rows)
