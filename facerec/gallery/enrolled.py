@@ -155,10 +155,13 @@ def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: 
 
 def spellings(db: sqlite3.Connection, names: Collection[str]) -> dict[str, list[str]]:
     """Return who is enrolled under another spelling (`same_name`) of each of these names, sorted."""
+    everybody = [name for (name,) in db.execute("SELECT name FROM people ORDER BY name")] if names else []
+    if not everybody:  # comparing many names takes seconds
+        return {name: [] for name in names}
     keys: dict[str, list[str]] = {name_key(name): [] for name in names}
-    for (name,) in db.execute("SELECT name FROM people ORDER BY name"):
-        if (key := name_key(name)) in keys:
-            keys[key].append(name)
+    for other in everybody:
+        if (key := name_key(other)) in keys:
+            keys[key].append(other)
     return {
         name: [other for other in keys[name_key(name)] if other != name and same_name(other, name)] for name in names
     }
