@@ -3,6 +3,7 @@
 import functools
 import re
 import unicodedata
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,26 +51,40 @@ def same_form(name: str) -> str:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are spellings of one: `Ann Lee`, `ann_lee`, `LEE, Ánn` and `AnnLee`, but not `Ann` and `Nan`.
+    """Whether two names are spellings of one: `Ann Lee`, `ann_lee`, `LEE, Ánn` and `AnnLee`, but not `Lena` and `Neal`.
 
     They may differ in case, accents, blanks, punctuation and the order of words; ä and ae are a.
     """
-    if name_key(one) != name_key(other):
-        return False
-    words = _words(one), _words(other)
-    return max(map(len, words)) > 1 or words[0] == words[1]
+    return not written(one).isdisjoint(written(other))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def written(name: str) -> frozenset[str]:
+    """Return a name's words without case, accents and blanks, in each order, then its numbers in their own order.
+
+    Two names have one of these in common if and only if they are spellings of one. Of a name of more than four words,
+    the orders are its own and that of the alphabet. A name of neither letters nor digits is as it stands.
+    """
+    words, numbers = _parts(name)
+    orders = permutations(words) if len(words) <= 4 else (words, sorted(words))
+    return frozenset(" ".join(filter(None, ["".join(order), *numbers])) or name for order in orders)
 
 
 @functools.lru_cache(maxsize=1 << 16)  # the names of a gallery are compared again and again
 def name_key(name: str) -> str:
-    """Return a text that is the same for all spellings of a name (`same_name`), and for few other names.
+    """Return a text that is the same for all spellings of a name (`same_name`), and for few other names: to look up.
 
     It is made of the name's letters, in the order of the alphabet, and of its numbers as they stand: these tell people
     apart. A name of neither letters nor digits is its own key.
     """
+    words, numbers = _parts(name)
+    return " ".join(filter(None, ["".join(sorted("".join(words))), *numbers])) or name
+
+
+def _parts(name: str) -> tuple[list[str], list[str]]:
+    """Return the words of a name, and its numbers."""
     words = _words(name)
-    letters = sorted("".join(word for word in words if not word.isdecimal()))
-    return " ".join(filter(None, ["".join(letters), *(word for word in words if word.isdecimal())])) or name
+    return [word for word in words if not word.isdecimal()], [word for word in words if word.isdecimal()]
 
 
 _WORDS = re.compile(r"[^\W\d_]+|\d+")

@@ -40,7 +40,9 @@ SPELLINGS = [
     ["Ann McDonald", "Mc Donald, Ann"],
     ["Łukasz Ørsted", "Lukasz Oersted"],
     ["İbrahim", "ibrahim"],
-    ["王 小明", "小明王"],
+    ["王 小明", "小明王"], ["王明小"],
+    ["Arnold Lee", "lee_arnold"], ["Ronald Lee", "Lee, Rónald"], ["Amy Lin"], ["May Lin"], ["Lee, Anrold"],
+    ["Ana Maria de la Cruz", "de la CRUZ, Ana Maria"], ["Ana Maira de la Cruz"],
     ["Person 12", "person-12"],
     ["Maria"], ["Amira"], ["Ann"], ["Anna Lee"], ["Person 1 2"], ["10-1"], ["1-10"], ["Ann Lee 2"], ["☺"], ["☹"],
 ]  # fmt: skip
@@ -57,6 +59,11 @@ def test_spellings_of_a_name_are_one_and_other_names_are_others() -> None:
 def test_every_name_is_its_own_spelling(name: str) -> None:
     assert same_name(name, name)
     assert name_key(name)
+
+
+def test_the_key_is_the_same_for_all_spellings() -> None:
+    for own in SPELLINGS:
+        assert len(set(map(name_key, own))) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ the gallery and never leaves it. A mark holds nothing of a face and no name. Who
 can tell that it was removed; nobody can tell from the mark what the photo is.
 
 A photo that was taken out of one person may be somebody else's. So its marks are of the hash together with that
-person's name, and with their number, which stays when they are renamed.
+person's number, which stays when they are renamed, and together with each way of writing their name (`text.written`):
+another spelling is held back, too, but not another name of the same letters. Older galleries have one mark of the
+name's letters (`text.name_key`), which still counts.
 """
 
 import hmac
@@ -14,7 +16,7 @@ from collections.abc import Iterable
 
 from facerec.gallery.audit_log import utc_now
 from facerec.gallery.schema import scalar, version_of
-from facerec.text import name_key
+from facerec.text import name_key, written
 
 
 def note_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
@@ -46,17 +48,22 @@ def note_photo_removed(db: sqlite3.Connection, photo_hash: str, person: int, nam
 
 def removed_for(db: sqlite3.Connection, photo_hash: str, name: str) -> str | None:
     """Return the day a photo was removed, with its person or from `name`; None if it may be enrolled under `name`."""
-    marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name))
+    marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name), _once_theirs(photo_hash, name))
     return next(filter(None, (was_removed(db, mark) for mark in marks)), None)
 
 
 def forget_removed_for(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
     """Forget what `removed_for` returns: the photo is enrolled under `name` again."""
-    forget_removed(db, (photo_hash, *_as_theirs(photo_hash, person, name)))
+    forget_removed(db, (photo_hash, *_as_theirs(photo_hash, person, name), _once_theirs(photo_hash, name)))
 
 
-def _as_theirs(photo_hash: str, person: int, name: str) -> tuple[str, str]:
-    return f"{photo_hash} {name_key(name)}", f"{photo_hash} #{person}"
+def _as_theirs(photo_hash: str, person: int, name: str) -> list[str]:
+    return [f"{photo_hash} #{person}", *(f"{photo_hash} = {each}" for each in written(name))]
+
+
+def _once_theirs(photo_hash: str, name: str) -> str:
+    """What older versions marked in place of each way of writing the name."""
+    return f"{photo_hash} {name_key(name)}"
 
 
 def _number_of(db: sqlite3.Connection, name: str) -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 import toy_fixtures
 from killing import everything_in
 from toy_damage import rows
-from toy_gallery import make_format_6, opened
+from toy_gallery import make_format_6, opened, template
 
 from facerec.gallery.audit_log import utc_now
 from facerec.gallery.gallery import Gallery
-from facerec.gallery.removed import forget_removed, note_removed, was_removed
+from facerec.gallery.removed import forget_removed, note_removed, removed_for, was_removed
+from facerec.text import name_key
 
 folder = toy_fixtures.few_people
 PHOTOS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
@@ -56,3 +57,33 @@ def test_an_older_gallery_has_none_and_gets_a_key(folder: Path) -> None:
             note_removed(db, PHOTOS[:1])
         assert days_of(gallery) == [utc_now()[:10], None, None]
     assert rows(folder, "SELECT length(key) FROM removed_key") == [(32,)]
+
+
+NAMES = ["Arnold Lee", "lee_arnold", "ArnoldLee", "Ronald Lee", "Colin"]
+
+
+def held_for(gallery: Gallery) -> list[str]:
+    """Return the names as which the photo is not enrolled unasked."""
+    with gallery.store.read() as db:
+        return [name for name in NAMES if removed_for(db, template(0).photo_hash, name)]
+
+
+def test_a_photo_taken_out_of_one_person_may_be_of_another_with_the_same_letters(tmp_path: Path) -> None:
+    for name in NAMES[:3]:
+        with opened(tmp_path / name) as gallery:
+            gallery.add(name, template(0))
+            gallery.add(name, template(1))
+            gallery.remove(name, Path("photos/0.jpg"))
+            assert held_for(gallery) == NAMES[:3], "another spelling is the same name"
+            assert gallery.add(name, template(0))
+            assert held_for(gallery) == []
+
+
+def test_marks_of_older_galleries_count(tmp_path: Path) -> None:
+    """They were of the letters of a name, so that they hold back every name that has these letters."""
+    with opened(tmp_path) as gallery:
+        with gallery.store.write() as db:
+            note_removed(db, [f"{template(0).photo_hash} {name_key('Arnold Lee')}"])
+        assert held_for(gallery) == NAMES[:4]
+        gallery.add("Ronald Lee", template(0))
+        assert held_for(gallery) == []

@@ -52,6 +52,16 @@ def test_nobody_is_renamed_to_a_spelling_of_somebody_else(name: str, club: Path)
         assert [person.name for person in gallery.people()] == sorted(["Ann Lee", name])
 
 
+def test_another_name_of_the_same_letters_is_no_spelling(club: Path, tmp_path: Path) -> None:
+    with opened(club) as gallery:
+        gallery.rename("Bob", "Nan Lee")
+    with opened(tmp_path / "source") as gallery:
+        gallery.add("Lena Ne", template(10))
+        gallery.export(tmp_path / "other.npz")
+    assert run("gallery", "import", tmp_path / "other.npz", gallery=club).exit_code == 0
+    assert counts(club) == {"Ann Lee": 2, "Lena Ne": 1, "Nan Lee": 1}
+
+
 def test_the_own_name_may_be_spelled_otherwise(club: Path) -> None:
     with opened(club) as gallery:
         gallery.rename("Ann Lee", "ann_lee")
