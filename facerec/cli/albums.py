@@ -1,17 +1,17 @@
 """`facerec search` and `facerec cluster`: for folders of photos without names."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options, path_types
+from facerec.cli import common, detector_options, enrolled, path_types
 from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import people, some
 from facerec.errors import ConfigError, DataError
 from facerec.models.names import NAMES
 from facerec.photos.folders import find_photos
+from facerec.recognition import answers
 from facerec.text import how_many, main_of_several, printable
 
 if TYPE_CHECKING:
@@ -164,12 +164,14 @@ def cluster(
     score = None if people is None else albums.score_groups(album, grouping, people)
     _require_group(number, grouping)
     _tell_faces(album, grouping, as_json)
+    doubts: dict[str, Any] = {}
     if output is not None:
         links.write_links(album, grouping, output)
     if name is not None and number is not None:
-        failed += _enroll(album, grouping, number, name, gallery_folder, embedder, detector, as_json)
+        lost, doubts = _enroll(album, grouping, number, name, gallery_folder, embedder, detector, as_json)
+        failed += lost
     if as_json:
-        _emit_summary(album, grouping, used, score)
+        _emit_summary(album, grouping, used, score, doubts)
     else:
         _tell_summary(album, grouping, used, len(paths) - used, score, dense=method == "dbscan")
     common.finish(failed, used)
@@ -283,30 +285,29 @@ def _enroll(
     embedder: "Embedder",
     detector: "Detector",
     as_json: bool,
-) -> int:
-    """Enroll one group. Returns how many of its photos failed."""
+) -> tuple[int, dict[str, Any]]:
+    """Enroll one group. Returns how many of its photos failed, and the JSON of what a look back suggests."""
     from facerec.faces.detector import name_of
     from facerec.recognition.enroll import enroll_group
     from facerec.recognition.identify import open_gallery
+    from facerec.recognition.review import review
 
-    counts: Counter[str] = Counter()
     with open_gallery(folder, embedder, create=True) as gallery:
         gallery.bind_detector(name_of(detector))
-        for result in enroll_group(gallery, name, album, grouping, number):
-            counts[result.status] += 1
-            if result.status == "failed":
-                common.warn(result.reason)
-            if as_json:
-                line = {"image": str(result.path), "person": name, "status": result.status, "reason": result.reason}
-                common.emit(line)
+        results = enrolled.told(enroll_group(gallery, name, album, grouping, number), as_json)
+        enrolled.tell_of_many(gallery, results)
+        found = review(gallery, results)
     if not as_json:
-        told = ", ".join(f"{counts[status]} {status}" for status in ("added", "skipped", "failed"))
-        click.echo(f"{printable(name)}: {told}")
-    return counts["failed"]
+        enrolled.print_people(results)
+    if not as_json and not common.is_quiet():
+        enrolled.print_doubts(found)
+    return sum(result.status == "failed" for result in results), answers.reviewed(found)
 
 
-def _emit_summary(album: "FaceAlbum", grouping: "Grouping", photos: int, score: dict[str, Any] | None) -> None:
-    line = {
+def _emit_summary(
+    album: "FaceAlbum", grouping: "Grouping", photos: int, score: dict[str, Any] | None, doubts: dict[str, Any]
+) -> None:
+    line: dict[str, Any] = {
         "summary": True,
         "photos": photos,
         "faces": len(album),
@@ -314,7 +315,7 @@ def _emit_summary(album: "FaceAlbum", grouping: "Grouping", photos: int, score: 
         "alone": _alone(grouping),
     }
     line |= {"threshold": grouping.threshold.distance, "threshold_source": grouping.threshold.source}
-    common.emit(line if score is None else line | {"b_cubed": score})
+    common.emit(line | ({} if score is None else {"b_cubed": score}) | doubts)
 
 
 def _tell_summary(

@@ -3,14 +3,14 @@
 import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facerec.cli import common, detector_options, path_types
+from facerec.cli import common, detector_options, enrolled, path_types
 from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.cli.progress import show_progress
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Iterator[Enrollment]]
 
-SHOWN = 10  # suggestions printed; --json prints all
-STATUSES = ("added", "skipped", "failed")
 Failure = tuple[Path, str]  # a path that could not be used, and the message that says why
 
 
@@ -100,24 +98,12 @@ def enroll(
             common.emit(answers.not_tried(path, name, "failed", reason))
         rules = {"several": several, "force": force, "again": again}
         run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
-        results = _told(show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
+        results = enrolled.told(show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
         if common.at_terminal() and not as_json:
             results = _settled(gallery, results, run)
         counts = Counter(result.status for result in results) + Counter(failed=len(failures))
         _tell_end(gallery, results, counts, as_json)
     common.finish(counts["failed"], counts["added"] + counts["skipped"])
-
-
-def _told(enrolled: "Iterable[Enrollment]", as_json: bool) -> "list[Enrollment]":
-    """Print each result as it comes, except failures that `_tell_of_many` may sum up. Returns all results."""
-    results = []
-    for result in enrolled:
-        results.append(result)
-        if result.status == "failed" and not result.for_all:
-            common.warn(result.reason)
-        if as_json:
-            common.emit(answers.enrolled(result))
-    return results
 
 
 def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "list[Enrollment]":
@@ -130,7 +116,7 @@ def _settled(gallery: "Gallery", results: "list[Enrollment]", run: "Run") -> "li
         if result.same_as and result.person in names:
             people[names[result.person] if one[result.person] else result.person].append(result.path)
     distinct = [person for person in names if not one[person]]
-    settled = _told(run(people, distinct=distinct), as_json=False)
+    settled = enrolled.told(run(people, distinct=distinct), as_json=False)
     for person in distinct:
         if person in gallery:  # or none of the photos could be used
             gallery.set_apart(person, names[person])
@@ -142,19 +128,6 @@ def _same(gallery: "Gallery", result: "Enrollment") -> str:
     other = f"'{result.same_as}', enrolled with {how_many(len(gallery.show(result.same_as)), 'photo')}"
     question = f"'{result.person}' looks like {other} ({result.same_distance:.2f} apart): same person?"
     return f"{question} [y/n, Enter: leave them out]"
-
-
-def _tell_of_many(gallery: "Gallery", results: "list[Enrollment]") -> None:
-    """Print a line for each person most of whose photos failed for one reason, and one for each other failed photo."""
-    from facerec.recognition.review import for_one_reason
-
-    said = {each.person: each for each in for_one_reason(gallery, results)}
-    for each in said.values():
-        common.warn(each.reason)
-    for result in results:
-        summed_up = result.person in said and result.path in said[result.person].photos
-        if result.status == "failed" and result.for_all and not summed_up:
-            common.warn(result.reason)
 
 
 def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
@@ -220,7 +193,7 @@ def _photos_at(path: Path) -> list[Path]:
 def _emit_summary(gallery: "Gallery", counts: Counter[str], found: "Review") -> None:
     threshold = gallery.threshold
     line: dict[str, Any] = {"summary": True, "people": len(gallery), "templates": gallery.templates}
-    line |= {status: counts[status] for status in STATUSES}
+    line |= {status: counts[status] for status in enrolled.STATUSES}
     line["threshold"] = threshold.distance if threshold else None
     common.emit(line | answers.reviewed(found))
 
@@ -229,35 +202,16 @@ def _tell_end(gallery: "Gallery", results: "list[Enrollment]", counts: Counter[s
     """Print a line per person, and the summary."""
     from facerec.recognition.review import review
 
-    _tell_of_many(gallery, results)
+    enrolled.tell_of_many(gallery, results)
     found = review(gallery, results)
     if as_json:
         _emit_summary(gallery, counts, found)
         return
-    _print_people(results)
+    enrolled.print_people(results)
     if len({result.person for result in results}) > 1:  # the line of one person says it all
-        common.summarise(len(results), {status: counts[status] for status in STATUSES}, as_json)
+        common.summarise(len(results), {status: counts[status] for status in enrolled.STATUSES}, as_json)
     if not common.is_quiet():
         _print_summary(gallery, found)
-
-
-def _print_people(results: "list[Enrollment]") -> None:
-    """Print a line per person, and below it a line for each photo that was added with remarks."""
-    people: dict[str, list[Enrollment]] = defaultdict(list)
-    for result in results:
-        people[result.person].append(result)
-    for person, own in people.items():
-        counts = Counter(result.status for result in own)
-        said = {status: f"{counts[status]} {status}" for status in STATUSES}
-        if reasons := Counter(result.reason for result in own if result.status == "skipped"):
-            why = (reason if len(reasons) == 1 else f"{count} {reason}" for reason, count in reasons.items())
-            said["skipped"] += f" ({', '.join(why)})"
-        click.echo(f"{printable(person)}: " + ", ".join(said.values()))
-        for result in own:
-            problems = result.quality.problems if result.quality is not None else ()
-            notes = [note for note in (result.reason, *result.remarks, *problems) if note]
-            if result.status == "added" and notes and not common.is_quiet():
-                click.echo(f"    {common.one_line(result.path)}: {'; '.join(notes)}")
 
 
 def _print_summary(gallery: "Gallery", found: "Review") -> None:
@@ -269,20 +223,4 @@ def _print_summary(gallery: "Gallery", found: "Review") -> None:
         click.echo(
             f"A face within the distance {threshold.distance:.3f} of a person is taken for them ({threshold.source})."
         )
-    lines = [f"{common.one_line(path)} may be of somebody else: {reason}" for path, reason in found.misplaced]
-    lines += _of_alike(found)
-    for line in lines[:SHOWN]:
-        click.echo(line)
-    if len(lines) > SHOWN:
-        click.echo(f"... and {len(lines) - SHOWN} more; --json lists all of them")
-
-
-def _of_alike(found: "Review") -> Iterator[str]:
-    """Yield a line for each two people who may be one. Nobody is to be merged into two others: the nearest counts."""
-    gone: set[str] = set()
-    for pair in found.alike:
-        names = f"{shlex.quote(pair.person)} {shlex.quote(pair.other)}"
-        two = f"if they are two `facerec gallery not-same --people {names}`"
-        remedy = two if pair.person in gone else f"`facerec gallery merge {names}`, or {two}"
-        yield f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: {remedy}"
-        gone.add(pair.person)
+    enrolled.print_doubts(found)

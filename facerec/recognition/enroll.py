@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.albums.album import FaceAlbum
+from facerec.albums.album import AlbumFace, FaceAlbum
 from facerec.albums.clustering import Grouping
-from facerec.decision.decide import look_alike, misplaced, nearest_and_own, vetoed
+from facerec.decision.decide import look_alike, misplaced
 from facerec.errors import ConfigError, FacerecError, GalleryError, ImageError
 from facerec.faces.detector import Detector
 from facerec.faces.quality import Quality, measure
@@ -320,35 +320,41 @@ def enroll_group(
 ) -> Iterator[Enrollment]:
     """Enroll the faces of one group, each by its own box and vector, as one person; `person` is a `clean_name`.
 
-    As in `enroll`, photos that were removed fail, and so do those of a new person whose name and face are like
-    somebody's, and a face that matches one that was said not to be this person.
+    The rules are those of `enroll`, except that a face may be poor: an album does not hold its points.
     """
     chosen = np.flatnonzero(grouping.labels == number)
     twin = Spellings(gallery).twin(person, list(album.vectors[chosen]), lambda: gallery.threshold)
-    fault = f"held back: {_alike(person, twin, '`facerec enroll --force`')}" if twin else ""
     limit = _RunningThreshold(gallery)
     for i in chosen:
-        face = album.faces[i]
-        try:
-            digest = hash_photo(face.path)
-        except ImageError as error:
-            yield Enrollment(face.path, person, "failed", str(error))
-            continue
-        known = _known(gallery, person, face.path, digest)
-        if known := known or _removed(gallery, person, face.path, digest, "`facerec enroll --again`"):
-            yield known
-        elif fault:
-            yield Enrollment(face.path, person, "failed", f"{printable(face.path)}: {fault}", for_all=fault)
-        elif reason := _said_not_to_be(gallery, limit, person, album.vectors[i]):
-            yield Enrollment(face.path, person, "failed", f"{printable(face.path)}: held back: {reason}")
-        else:
-            gallery.add(person, Template(digest, source_of(face.path), face.box, face.confidence, album.vectors[i]))
-            limit.count_photo()
-            yield Enrollment(face.path, person, "added", "")
+        yield _of_group(gallery, limit, person, album.faces[i], album.vectors[i], twin)
 
 
-def _said_not_to_be(gallery: Gallery, limit: _RunningThreshold, person: str, vector: NDArray[np.float32]) -> str | None:
-    """Why a face should not be enrolled as a person: it matches one that was said not to be them."""
-    own = nearest_and_own(person, gallery.nearest_and_named(vector[None], [person])[0])[1]
-    threshold = limit.current() if own is not None and own.veto is not None else None
-    return None if own is None or threshold is None else vetoed(own, threshold)
+def _of_group(
+    gallery: Gallery,
+    limit: _RunningThreshold,
+    person: str,
+    face: AlbumFace,
+    vector: NDArray[np.float32],
+    twin: Candidate | None,
+) -> Enrollment:
+    """Enroll one face of a group, or say why not. twin: who is enrolled under another spelling and has such a face."""
+    path = face.path
+    try:
+        digest = hash_photo(path)
+    except ImageError as error:
+        return Enrollment(path, person, "failed", str(error))
+    known = _known(gallery, person, path, digest) or _removed(gallery, person, path, digest, "`facerec enroll --again`")
+    if known:
+        return known
+    if twin:
+        fault = f"held back: {_alike(person, twin, '`facerec enroll --force`')}"
+        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}", for_all=fault)
+    candidates = gallery.nearest_and_named(vector[None], [person])[0]
+    if doubts := _held_back(limit, person, candidates):
+        cut_out = " once it is cut out" if face.position else ""  # of a whole photo, the main face is enrolled
+        fault = f"{'; '.join(doubts)}; `facerec enroll --force` enrolls it{cut_out}"
+        return Enrollment(path, person, "failed", f"{printable(path)}: {fault}")
+    notes = "; ".join(_resembles(limit, person, candidates))
+    gallery.add(person, Template(digest, source_of(path), face.box, face.confidence, vector))
+    limit.count_photo()
+    return Enrollment(path, person, "added", notes, vector=vector)

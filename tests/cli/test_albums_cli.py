@@ -205,7 +205,7 @@ def test_cluster_enrolls_a_group(album: Path, crops: Path, toy: Path, tmp_path: 
     lines = [line for line in json_lines(result) if "status" in line]
     assert result.exit_code == 0
     assert lines == [
-        {"image": str(album / name), "person": "Bob  Ray", "status": "added", "reason": ""}
+        {"image": str(album / name), "person": "Bob  Ray", "status": "added", "reason": "", "quality": None}
         for name in ("1.png", "x/5.png")
     ]
     found = toy_run(toy, "identify", album, crops / "ann.png", "--json", gallery=tmp_path / "gallery")
@@ -213,7 +213,7 @@ def test_cluster_enrolls_a_group(album: Path, crops: Path, toy: Path, tmp_path: 
     assert people == ["Bob  Ray", None, None, None, "Bob  Ray", None, None]
     again = toy_run(toy, *enroll[:-1], gallery=tmp_path / "gallery")
     assert again.exit_code == 0
-    assert "Bob  Ray: 0 added, 2 skipped, 0 failed" in again.stdout
+    assert "Bob  Ray: 0 added, 2 skipped (enrolled already), 0 failed" in again.stdout
 
 
 def test_cluster_enrolls_nobody_twice(album: Path, toy: Path, tmp_path: Path) -> None:

@@ -303,14 +303,37 @@ def test_without_an_answer_the_photos_are_held_back_and_the_others_enrolled(
     assert {line["person"]: line["templates"] for line in listed} == {"Ann Lee": 2, "Bob": 1}
 
 
+def group(root: Path, toy: Path, person: int, *numbers: int) -> tuple[object, ...]:
+    """Make an album of one person; return the command that enrolls its only group."""
+    album = folder(root / f"album {person} {numbers}", ".", person, *numbers)
+    return ("cluster", album, "--aligned", "--model", toy, "--enroll", "1", "--name")
+
+
 def test_groups_of_an_album_go_by_the_same_rules(toy: Path, tmp_path: Path) -> None:
     people = folder(tmp_path / "people", "Ann Lee", ANN, 0)
     run("enroll", people, "--aligned", "--model", toy, gallery=tmp_path / "g")
-    album = folder(tmp_path / "album", ".", ANN, 1, 2)
-    command = ("cluster", album, "--aligned", "--model", toy, "--enroll", "1")
-    held_back = run(*command, "--name", "ann_lee", gallery=tmp_path / "g")
-    assert held_back.stderr.count("held back: name and face are like Ann Lee's") == 2
-    assert run(*command, "--name", "Ann Lee", gallery=tmp_path / "g").exit_code == 0
+    command = group(tmp_path, toy, ANN, 1, 2)
+    held_back = run(*command, "ann_lee", gallery=tmp_path / "g")
+    assert "ann_lee: all 2 photos were held back: name and face are like Ann Lee's" in held_back.stderr
+    assert run(*command, "Ann Lee", gallery=tmp_path / "g").exit_code == 0
+    owned = run(*command, "Cy", gallery=tmp_path / "g")
+    assert owned.stderr.count("\n") == 1, "a line for all photos of one owner"
+    assert "Cy: all 2 photos are enrolled as Ann Lee; if they are one person, `facerec gallery rename" in owned.stderr
     run("gallery", "remove", "Ann Lee", gallery=tmp_path / "g")
-    removed = run(*command, "--name", "Ann Lee", gallery=tmp_path / "g")
-    assert removed.stderr.count("; `facerec enroll --again` enrolls what was removed") == 2
+    removed = run(*command, "Ann Lee", gallery=tmp_path / "g")
+    assert removed.stderr.count("; `facerec enroll --again` enrolls what was removed") == 1
+
+
+def test_a_group_under_a_wrong_name_is_held_back_or_named(toy: Path, tmp_path: Path) -> None:
+    """A mistyped number of a group gives somebody the face of another."""
+    people = folder(folder(tmp_path / "people", "Ann", ANN, 0, 3), "Bob", BOB, 0, 3, 5, 6)
+    run("enroll", people, "--aligned", "--model", toy, gallery=tmp_path / "g")
+    wrong = run(*group(tmp_path, toy, BOB, 1, 2), "Ann", gallery=tmp_path / "g")
+    assert (wrong.exit_code, wrong.stderr.count(": held back: nearer to Bob (")) == (1, 2)
+    assert wrong.stderr.count("; `facerec enroll --force` enrolls it\n") == 2
+    assert "Ann: 0 added, 0 skipped, 2 failed" in wrong.stdout
+    twice = run(*group(tmp_path, toy, BOB, 1, 2), "Cy", gallery=tmp_path / "g")
+    assert "Cy looks like Bob, at 0." in twice.stdout
+    assert ": `facerec gallery merge Cy Bob`, or if they are two `facerec gallery not-same" in twice.stdout
+    *_, summary = json_lines(run(*group(tmp_path, toy, BOB, 7, 8), "Dee", "--json", gallery=tmp_path / "g"))
+    assert ["Dee", "Bob"] in [pair["people"] for pair in summary["alike"]]
