@@ -12,6 +12,8 @@ FacerecError              one line that names the thing at fault and the remedy
     ├── ForeignModelError     the gallery holds vectors of another model
     ├── ForeignDetectorError  the gallery holds faces that another detector cut
     ├── UnknownPersonError    nobody of that name is enrolled
+    ├── ForgottenFaceError    an unknown face that is not kept any more
+    ├── UnfitValueError       a name, note or day that no gallery takes
     ├── PassphraseError       the passphrase of an encrypted gallery is missing or empty
     └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
 """
@@ -79,6 +81,14 @@ class ForeignDetectorError(GalleryError):
 
 class UnknownPersonError(GalleryError):
     """Nobody of that name is enrolled."""
+
+
+class ForgottenFaceError(GalleryError):
+    """An unknown face that is not kept any more."""
+
+
+class UnfitValueError(GalleryError):
+    """A name, note or day that no gallery takes."""
 
 
 class PassphraseError(GalleryError):

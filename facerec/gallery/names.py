@@ -3,7 +3,7 @@
 import unicodedata
 from datetime import date
 
-from facerec.errors import GalleryError
+from facerec.errors import UnfitValueError
 from facerec.text import UNKNOWN, printable, same_form
 
 MAX_NAME = 200  # characters
@@ -12,40 +12,40 @@ _WITHOUT = " without control characters or marks that change the direction of wr
 
 
 def clean_name(name: str) -> str:
-    """Return a person's name as galleries store it: stripped, NFC. GalleryError if the name is unfit."""
+    """Return a person's name as galleries store it: stripped, NFC. UnfitValueError if the name is unfit."""
     clean = same_form(require_text(name)).strip()
     if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
-        raise GalleryError(f"{clean[:40]!a} cannot be a person's name; give 1 to {MAX_NAME} characters{_WITHOUT}")
+        raise UnfitValueError(f"{clean[:40]!a} cannot be a person's name; give 1 to {MAX_NAME} characters{_WITHOUT}")
     if clean.casefold() == UNKNOWN:
-        raise GalleryError(f"{clean!a} is the answer for strangers, not a person's name; give another")
+        raise UnfitValueError(f"{clean!a} is the answer for strangers, not a person's name; give another")
     return clean
 
 
 def require_text(name: str) -> str:
-    """Return the name that a program gives; GalleryError if it is no text."""
+    """Return the name that a program gives; UnfitValueError if it is no text."""
     if not isinstance(name, str):
-        raise GalleryError(f"{name!a:.40} cannot be a person's name; give a text")
+        raise UnfitValueError(f"{name!a:.40} cannot be a person's name; give a text")
     return name
 
 
 def clean_note(note: str) -> str | None:
-    """Return a consent note as galleries store it: stripped, None if empty. GalleryError if the note is unfit."""
+    """Return a consent note as galleries store it: stripped, None if empty. UnfitValueError if the note is unfit."""
     clean = note.strip()
     if not _plain(clean) or len(clean) > MAX_NOTE:
-        raise GalleryError(
+        raise UnfitValueError(
             f"{clean[:40]!a} is not a usable note; give one line of at most {MAX_NOTE} characters{_WITHOUT}"
         )
     return clean or None
 
 
 def clean_day(day: str) -> str | None:
-    """Return a day as galleries store it: YYYY-MM-DD, None if empty. GalleryError if the text is not such a day."""
+    """Return a day as galleries store it: YYYY-MM-DD, None if empty. UnfitValueError if the text is not such a day."""
     try:
         if not day or date.fromisoformat(day).isoformat() == day:
             return day or None
     except ValueError:
         pass
-    raise GalleryError(f"{day[:40]!a} is not a day; give it as YYYY-MM-DD")
+    raise UnfitValueError(f"{day[:40]!a} is not a day; give it as YYYY-MM-DD")
 
 
 def _plain(text: str) -> bool:

@@ -17,10 +17,12 @@ from facerec.errors import (
     FacerecError,
     ForeignDetectorError,
     ForeignModelError,
+    ForgottenFaceError,
     GalleryError,
     ImageError,
     NoFaceError,
     PassphraseError,
+    UnfitValueError,
     UnknownPersonError,
 )
 from facerec.server.pool import BusyError
@@ -32,6 +34,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: tuple[tuple[type[FacerecError], int], ...] = (  # the first that fits
     (BusyError, 503),
     (UnknownPersonError, 404),
+    (ForgottenFaceError, 404),
+    (UnfitValueError, 422),
     (DamagedGalleryError, 500),
     (ForeignModelError, 500),
     (ForeignDetectorError, 500),
