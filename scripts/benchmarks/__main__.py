@@ -3,7 +3,7 @@
 scripts/bench                            every bench and what it measures
 scripts/bench NAME [--json] [OPTIONS]    runs a bench: a table, or one JSON object; `NAME --help` explains it
 
-Exit status 1: what was compared did not give the same answers.
+Exit status 1: what was compared did not give the same answers, or a limit was not kept.
 """
 
 import argparse
@@ -64,6 +64,8 @@ def main(arguments: list[str]) -> None:
         print(module.table(figures), machine_line(facts), sep="\n")
     if figures.get("same_answers") is False:
         raise SystemExit("what was compared did not give the same answers")
+    if figures.get("holds") is False:
+        raise SystemExit("a limit that this bench sets was not kept")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         large = make_large(Path(folder))
         rows = [growth(model, in_own_process(measure, options.data, model, options.photos, large)) for model in MODELS]
-    return {"photos": options.photos, "models": rows}
+    return {"photos": options.photos, "models": rows, "holds": all(row["holds"] for row in rows)}
 
 
 def table(figures: dict[str, Any]) -> str:

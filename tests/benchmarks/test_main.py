@@ -33,7 +33,9 @@ def toy(main: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     toy = ModuleType("toy")
     toy.__doc__ = "Measures a toy."
     toy.add_options = lambda parser: parser.add_argument("--answers", default="same")  # type: ignore[attr-defined]
-    toy.run = lambda options: {"ratio": 2.5, "same_answers": options.answers == "same"}  # type: ignore[attr-defined]
+    toy.run = lambda options: {  # type: ignore[attr-defined]
+        "ratio": 2.5, "same_answers": options.answers != "others", "holds": options.answers != "too large"
+    }  # fmt: skip
     toy.table = lambda figures: f"ratio {figures['ratio']}"  # type: ignore[attr-defined]
     monkeypatch.setattr(main, "bench", {"toy": toy}.__getitem__)
     return toy
@@ -81,9 +83,13 @@ def test_a_bench_gives_one_json_object(main: Any, toy: ModuleType, capsys: pytes
     assert {"cpu", "cores", "instructions", "numpy", "openvino", "facerec"} <= set(found["machine"])
 
 
-def test_other_answers_are_a_failure(main: Any, toy: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_answers_and_limits_that_were_not_kept_are_a_failure(
+    main: Any, toy: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="what was compared did not give the same answers"):
         main.main(["toy", "--answers", "others"])
+    with pytest.raises(SystemExit, match="a limit that this bench sets was not kept"):
+        main.main(["toy", "--answers", "too large"])
     assert "ratio 2.5" in capsys.readouterr().out
 
 
