@@ -5,7 +5,8 @@ Every function takes a person by their name or by their number.
 
 import shlex
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from facerec.gallery.queries import (
 )
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store, Who
-from facerec.text import name_key, printable, same_name
+from facerec.text import name_key, printable, same_form, same_name
 from facerec.types import Image
 
 
@@ -37,6 +38,28 @@ def people(store: Store) -> list[PersonSummary]:
     """Return everybody, sorted by name."""
     with store.read() as db:
         return summaries(db)
+
+
+def some(store: Store, containing: str = "", after: str = "", most: int | None = None) -> list[PersonSummary]:
+    """Return people, sorted by name, without reading the others' photos.
+
+    containing: a part of their names, in any case. after: a name; those who come after it. most: how many at most.
+    """
+    with store.read() as db:
+        chosen = islice(_named(db, same_form(containing).casefold(), after), most)
+        return [summaries(db, person)[0] for person in list(chosen)]
+
+
+def how_many(store: Store, containing: str) -> int:
+    """Return how many people's names contain a text, in any case."""
+    with store.read() as db:
+        return sum(1 for _ in _named(db, same_form(containing).casefold()))
+
+
+def _named(db: sqlite3.Connection, part: str, after: str = "") -> Iterator[int]:
+    """The numbers of the people whose names contain a text, sorted by name, from the first after a name on."""
+    rows = db.execute("SELECT id, name FROM people WHERE name > ? ORDER BY name", (after,))
+    return (number for number, name in rows if part in name.casefold())
 
 
 def person(store: Store, name: Who) -> PersonSummary:

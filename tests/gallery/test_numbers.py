@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_gallery import opened, template
@@ -71,3 +72,22 @@ def test_a_gallery_that_stays_open_is_copied_once_a_change(gallery: Gallery) -> 
     gallery.add("Cleo", template(5))
     gallery.store.keep_copy()
     assert backup.list_copies(gallery.folder)[0].people == 3
+
+
+def test_some_people_are_read_by_name(gallery: Gallery) -> None:
+    """As a list of many does it, page by page; the others' photos are not read."""
+    for number, name in enumerate(("Çelik", "anna", "Zoe"), 3):
+        gallery.add(name, template(number))
+    everybody = [person.name for person in gallery.people()]
+
+    def some(*asked: Any) -> list[str]:
+        return [person.name for person in enrolled.some(gallery.store, *asked)]
+
+    assert some() == everybody == ["Ann", "Bob", "Zoe", "anna", "Çelik"]
+    assert some("", "", 2) == everybody[:2]
+    assert some("", "Bob", 2) == everybody[2:4]
+    assert some("ANN") == ["Ann", "anna"]
+    assert some("ann", "Ann", 5) == ["anna"]
+    assert some("c\u0327") == ["Çelik"], "a combining mark is as the letter"
+    assert enrolled.some(gallery.store)[0] == enrolled.person(gallery.store, "Ann")
+    assert [enrolled.how_many(gallery.store, part) for part in ("", "ann", "x")] == [5, 2, 0]
