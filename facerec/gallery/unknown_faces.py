@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from facerec.errors import ConfigError, DamagedGalleryError, GalleryError
+from facerec.errors import ConfigError, DamagedGalleryError, ForgottenFaceError, GalleryError
 from facerec.gallery import audit_log
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
@@ -75,11 +75,22 @@ def how_many_kept(store: Store) -> int:
         return len(numbers_of(db))
 
 
-def crop_of(store: Store, number: int) -> Image | None:
-    """The crop of a kept face, (S, S, 3) uint8 RGB; None if no such face is kept. ImageError if it is damaged."""
+def kept_face(store: Store, number: int) -> tuple[KeptFace, Image]:
+    """One face that is kept, and its crop. Raises as `kept_faces` and `crop_of` do."""
+    crop = crop_of(store, number)
+    for face in kept_faces(store):
+        if face.number == number:
+            return face, crop
+    raise _forgotten(store)
+
+
+def crop_of(store: Store, number: int) -> Image:
+    """The crop of a kept face, (S, S, 3) uint8 RGB. ForgottenFaceError if none is kept, ImageError if it is damaged."""
     with store.read() as db:
         png = scalar(db, "SELECT png FROM unknown_faces WHERE id = ?", number) if version_of(db) > 8 else None
-    return None if png is None else decode_png(png)
+    if png is None:
+        raise _forgotten(store)
+    return decode_png(png)
 
 
 def forget(store: Store, numbers: Iterable[int] | None = None) -> int:
@@ -88,6 +99,10 @@ def forget(store: Store, numbers: Iterable[int] | None = None) -> int:
         gone = _forget(store, db, numbers_of(db) if numbers is None else numbers)
     wipe(store.database)
     return gone
+
+
+def _forgotten(store: Store) -> ForgottenFaceError:
+    return ForgottenFaceError(f"{store.folder}: this face is not kept any more; look again at what waits")
 
 
 def _forget(store: Store, db: sqlite3.Connection, numbers: Iterable[int]) -> int:

@@ -14,7 +14,7 @@ from typing import ParamSpec, Self, TypeVar
 import numpy as np
 
 from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold, decide_photo
-from facerec.errors import GalleryError, NoFaceError
+from facerec.errors import NoFaceError
 from facerec.faces.detector import Detector, faces_in_photos
 from facerec.faces.quality import Quality, measure
 from facerec.faces.settings import DetectorSettings
@@ -48,7 +48,6 @@ from facerec.recognition.review import Review, review
 from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face
 from facerec.recognition.waiting import Waiting, waiting
 from facerec.server.pool import Pool, SharedDetector, SharedEmbedder
-from facerec.text import same_form
 from facerec.types import Decision, Face, Threshold
 
 P = ParamSpec("P")
@@ -124,6 +123,15 @@ class Service:
 
         return await self.pool.change(signed)
 
+    async def identify_and_keep(
+        self, by: str | None, photos: Sequence[AnyPhoto], threshold: Threshold, top: int = 5
+    ) -> list[Identification]:
+        """As `identify`. If the server keeps unknown faces, that is a change, for which the log names `by`."""
+        found = await self.ask(self.identify, photos, threshold, top)
+        if self.keep_unknown is not None:
+            await self.change(by, self.keep, photos, found)
+        return found
+
     # ------------------------------------------------------------------------------------------------ questions
 
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
@@ -132,16 +140,8 @@ class Service:
         return choose_threshold(given, measured, self.embedder.card.name)
 
     def identify(self, photos: Sequence[AnyPhoto], threshold: Threshold, top: int = 5) -> list[Identification]:
-        """Every face of every photo; see `recognition.identify`. Unknown faces are kept if the server keeps them."""
-        found = list(identify(self.gallery, photos, self.detector, self.embedder, threshold, top))
-        if self.keep_unknown is not None:
-            self._keep(photos, found, unknown_faces.last_day(self.keep_unknown))
-        return found
-
-    def _keep(self, photos: Sequence[AnyPhoto], found: Sequence[Identification], until: str) -> None:
-        starts = [place for place, each in enumerate(found) if each.position == 0]
-        for photo, start, end in zip(photos, starts, [*starts[1:], len(found)], strict=True):
-            keep_unknown(self.gallery, photo, found[start:end], until)
+        """Every face of every photo; see `recognition.identify`. Nothing is kept; see `identify_and_keep`."""
+        return list(identify(self.gallery, photos, self.detector, self.embedder, threshold, top))
 
     def decide(self, seen: SeenFace) -> Decision:
         """Who a face is that was seen before, without its photo."""
@@ -164,10 +164,9 @@ class Service:
             for found in faces_in_photos(photos, self.detector, len(photos))
         ]
 
-    def people(self, containing: str = "") -> list[PersonSummary]:
-        """Everybody by name. containing: a part of the name, in any case."""
-        part = same_form(containing).casefold()
-        return [person for person in self.gallery.people() if part in person.name.casefold()]
+    def people(self, containing: str = "", after: str = "", most: int | None = None) -> list[PersonSummary]:
+        """People by name; see `enrolled.some`."""
+        return enrolled.some(self.gallery.store, containing, after, most)
 
     def person(self, who: Who) -> PersonSummary:
         """One person."""
@@ -193,6 +192,10 @@ class Service:
         """The audit log, oldest entry first, and its head hash."""
         return self.gallery.log()
 
+    def keeps_crops(self) -> bool:
+        """Whether the crops of what is enrolled are kept."""
+        return enrolled.keeps_pictures(self.gallery.store)
+
     def calibration(self) -> Json:
         """The threshold and what sets it; where nobody is enrolled, the model's, and null for the rest."""
         fpir, given, _ = self.gallery.given()
@@ -210,26 +213,29 @@ class Service:
         """What waits for a person to decide."""
         return waiting(self.gallery, self.embedder)
 
-    def unknown_face(self, number: int) -> SeenFace:
-        """A kept face; GalleryError if it is not kept any more."""
-        kept = next((face for face in unknown_faces.kept_faces(self.gallery.store) if face.number == number), None)
-        crop = unknown_faces.crop_of(self.gallery.store, number)
-        if kept is None or crop is None:
-            raise GalleryError(f"{self.gallery.folder}: this face is not kept any more; load the page again")
-        return kept_face(kept, crop)
+    def unknown_crop(self, number: int) -> bytes:
+        """The crop of a kept face as a PNG file; ForgottenFaceError if it is not kept any more."""
+        return encode_png(unknown_faces.crop_of(self.gallery.store, number))
 
-    def unknown_crop(self, number: int) -> bytes | None:
-        """The crop of a kept face as a PNG file; None if it is not kept any more."""
-        crop = unknown_faces.crop_of(self.gallery.store, number)
-        return None if crop is None else encode_png(crop)
+    def enroll_unknown(self, who: Who, numbers: Sequence[int], *, force: bool = False) -> Enrolling:
+        """Enroll kept faces as one person; see `seen_face.enroll_seen`. ForgottenFaceError if one is not kept."""
+        name, seen = self._name_of(who), self._unknown(numbers)
+        return self._enrolled([self.enroll_seen(name, each, force=force) for each in seen])
 
-    def enroll_unknown(self, who: str, number: int, *, force: bool = False) -> Enrollment:
-        """Enroll a kept face; see `seen_face.enroll_seen`."""
-        return self.enroll_seen(who, self.unknown_face(number), force=force)
+    def veto_unknown(self, who: Who, numbers: Sequence[int]) -> int:
+        """Remember that kept faces are not somebody; how many were not known. ForgottenFaceError as above."""
+        name, seen = self._name_of(who), self._unknown(numbers)
+        return sum(self.gallery.veto(name, each.template()) for each in seen)
 
-    def veto_unknown(self, who: str, number: int) -> bool:
-        """Remember that a kept face is not somebody."""
-        return self.gallery.veto(who, self.unknown_face(number).template())
+    def _unknown(self, numbers: Sequence[int]) -> list[SeenFace]:
+        return [kept_face(*unknown_faces.kept_face(self.gallery.store, number)) for number in numbers]
+
+    def keep(self, photos: Sequence[AnyPhoto], found: Sequence[Identification]) -> None:
+        """Keep the unknown faces of photos until somebody says who they are. found: what `identify` found in them."""
+        assert self.keep_unknown is not None
+        until = unknown_faces.last_day(self.keep_unknown)
+        for photo, own in zip(photos, by_photo(found), strict=True):
+            keep_unknown(self.gallery, photo, own, until)
 
     def forget_unknown(self, numbers: Sequence[int] | None = None) -> int:
         """Delete kept faces from all files; all unless their numbers are given."""
@@ -247,13 +253,20 @@ class Service:
         again: bool = False,
     ) -> Enrolling:
         """Enroll photos of one person; see `recognition.enroll`. who: a name, or the number of somebody enrolled."""
-        name = enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
         rules = {"several": several, "force": force, "again": again}
-        results = tuple(enroll(self.gallery, {name: photos}, self.detector, self.embedder, **rules))
+        people = {self._name_of(who): photos}
+        results = list(enroll(self.gallery, people, self.detector, self.embedder, **rules))
         self._keep_held_back(results)
+        return self._enrolled(results)
+
+    def _name_of(self, who: Who) -> str:
+        """A name as it is given, or that of somebody enrolled, by their number."""
+        return enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
+
+    def _enrolled(self, results: Sequence[Enrollment]) -> Enrolling:
         owners = [result.person for result in results if result.status != "failed"]
         person = enrolled.person(self.gallery.store, owners[0]) if owners else None
-        return Enrolling(results, review(self.gallery, results), person)
+        return Enrolling(tuple(results), review(self.gallery, results), person)
 
     def _keep_held_back(self, results: Sequence[Enrollment]) -> None:
         """Keep the photos that were held back until somebody decides, if the server keeps unknown faces."""
@@ -314,6 +327,14 @@ class Service:
         """Remember that two people are two."""
         return vetoes.set_apart(self.gallery.store, one, other)
 
+    def unite(self, one: Who, other: Who) -> bool:
+        """Take back that two people are two; whether it had been said."""
+        return vetoes.forget_apart(self.gallery.store, one, other)
+
+    def keep_crops(self, keep: bool) -> None:
+        """Keep the crops of what is enrolled from now on, or delete all; see `maintenance.keep_crops`."""
+        maintenance.keep_crops(self.gallery.store, keep)
+
     def set_target(self, fpir: float) -> None:
         """Set the share of strangers who may be taken for somebody; ConfigError unless it is between 0 and 1."""
         self.gallery.set_calibration(fpir)
@@ -329,6 +350,12 @@ class Service:
             raise NoFaceError("strangers: not one of the photos has a usable face; give others")
         self.gallery.set_calibration(strangers=np.concatenate(vectors), source="given to the server" if photos else "")
         return sum(map(len, vectors))
+
+
+def by_photo(found: Sequence[Identification]) -> list[Sequence[Identification]]:
+    """What `identify` found in several photos, photo by photo."""
+    starts = [place for place, each in enumerate(found) if each.position == 0]
+    return [found[start:end] for start, end in zip(starts, [*starts[1:], len(found)], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,6 @@ def left_of(folder: Path, *faces: KeptFace) -> list[str]:
     return [str(part) for part in parts if part in content]
 
 
-def crop_in(gallery: Gallery, face: KeptFace) -> Image:
-    """The crop that is kept of a face."""
-    crop = crop_of(gallery.store, face.number)
-    assert crop is not None
-    return crop
-
-
 @pytest.fixture
 def see(gallery: Gallery, embedder: OpenVINOEmbedder):
     """see(photo): its faces, and what `identify` says of them."""
@@ -115,7 +108,7 @@ def test_a_face_that_is_nearer_to_somebody_else_is_held_back_and_kept(
     assert keep_held_back(gallery, result, DAY) == 1
     (kept,) = kept_faces(gallery.store)
     assert (kept.claimed, kept.photo_hash, kept.source) == ("Ann", photo_hash(wrong), str(wrong.resolve()))
-    crop = crop_in(gallery, kept)
+    crop = crop_of(gallery.store, kept.number)
     assert enroll_seen(gallery, "Ann", kept_face(kept, crop)).status == "failed"
     assert enroll_seen(gallery, "Bob", kept_face(kept, crop)).status == "added"
     assert kept_faces(gallery.store) == [], "it is enrolled, so it is not unknown any more"
@@ -130,7 +123,7 @@ def test_only_usable_faces_of_nobody_are_kept(gallery: Gallery, see) -> None:
     assert keep_unknown(gallery, given, found, DAY) == 1, "the third is no face worth keeping"
     assert keep_unknown(gallery, given, found, DAY) == 0, "it is kept already"
     (kept,) = kept_faces(gallery.store)
-    assert np.array_equal(crop_in(gallery, kept), toy_model.crop(4, 7))
+    assert np.array_equal(crop_of(gallery.store, kept.number), toy_model.crop(4, 7))
 
 
 def test_whoever_is_enrolled_from_unknown_faces_and_removed_leaves_no_byte(
@@ -143,7 +136,7 @@ def test_whoever_is_enrolled_from_unknown_faces_and_removed_leaves_no_byte(
     kept = kept_faces(gallery.store)
     assert len(left_of(gallery.folder, *kept)) == 9, "the search for bytes finds them while they are there"
     for each in kept[:2]:
-        assert enroll_seen(gallery, "Di", kept_face(each, crop_in(gallery, each))).status == "added"
+        assert enroll_seen(gallery, "Di", kept_face(each, crop_of(gallery.store, each.number))).status == "added"
     assert [each.source for each in kept_faces(gallery.store)] == ["memory: door 0.jpg"]
     gallery.remove("Di")
     assert left_of(gallery.folder, *kept) == []

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from facerec.gallery.audit_log import facerec_version
 from facerec.server import metrics
-from facerec.server.access import Admin, Reader
+from facerec.server.access import Admin, Enroller, Reader
 from facerec.server.api.common import Serving, photos_body
-from facerec.server.api.models import Calibration, Health, Log, Target
+from facerec.server.api.models import Calibration, Crops, Health, Log, Target
 from facerec.server.api.paging import Cursor, Limit, page_of
 from facerec.server.posted import posted
 
@@ -41,6 +41,20 @@ async def forget_strangers(caller: Admin, service: Serving) -> dict[str, Any]:
     """Forget the strangers that were given: only the model's set the threshold."""
     await service.change(caller.by, service.set_strangers, ())
     return await service.ask(service.calibration)
+
+
+@router.get("/crops", response_model=Crops)
+def crops(caller: Reader, service: Serving) -> dict[str, Any]:
+    """Say whether the gallery keeps a crop of each face that is enrolled."""
+    return {"kept": service.keeps_crops()}
+
+
+@router.put("/crops", response_model=Crops)
+async def keep_crops(what: Crops, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Keep crops from now on; or delete all crops and unknown faces, which needs admin."""
+    caller.require("enroll" if what.kept else "admin")
+    await service.change(caller.by, service.keep_crops, what.kept)
+    return {"kept": what.kept}
 
 
 @router.get("/log", response_model=Log)

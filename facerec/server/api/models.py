@@ -1,8 +1,10 @@
 """The answers of the API, as OpenAPI describes them. What the command line prints, too, has the same keys there."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Number = Annotated[int, Field(ge=1, le=2**62)]
 
 
 class _Model(BaseModel):
@@ -119,7 +121,7 @@ class PersonChange(BaseModel):
     name: str | None = None
     consent: str | None = None
     until: str | None = Field(None, examples=["2027-01-31"])
-    merge_into: int | None = Field(None, description="The id of the person to whom all photos go")
+    merge_into: Number | None = Field(None, description="The id of the person to whom all photos go")
 
 
 class Enrolled(_Model):
@@ -163,6 +165,32 @@ class EnrolledPhotos(_Model):
     next: str | None
 
 
+class Trace(_Model):
+    """What was held of a person, of one kind. shared: it may be found still, as part of what stays."""
+
+    kind: str
+    pieces: int
+    before: int = Field(description="How often one of the pieces was found in the files")
+    after: int
+    shared: bool
+
+
+class Proof(_Model):
+    """What a search of all bytes of all files found of a person, before and after the removal.
+
+    encrypted: so nothing can be found, before or after. entry, hash: of the removal in the log.
+    """
+
+    nothing_left: bool
+    traces: list[Trace]
+    files: int
+    size: int
+    encrypted: bool
+    problems: list[str]
+    entry: int
+    hash: str
+
+
 class Removal(_Model):
     """What was removed. remains: whether something keeps it in the gallery's files yet (a full disk, another program).
 
@@ -175,6 +203,15 @@ class Removal(_Model):
     person_removed: bool
     remains: bool
     dry_run: bool
+    proof: Proof | None = None
+
+
+class TwoPeople(_Model):
+    """Two people, and whether they are said to be two. changed: false if that was known."""
+
+    ids: list[int]
+    two: bool
+    changed: bool
 
 
 class NotSame(_Model):
@@ -235,6 +272,51 @@ class Waiting(_Model):
     groups: list[list[KeptFace]]
     alike: list[LookAlikes]
     doubts: list[Doubt]
+
+
+class _KnownFaces(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    faces: list[Number] = Field(description="The ids of kept faces", min_length=1, max_length=1000)
+
+
+class FacesOf(_KnownFaces):
+    """Kept faces, and whose they are: the id of somebody enrolled, or a name, which may be new."""
+
+    person: Number | None = None
+    name: str | None = None
+    force: bool = Field(False, description="Also enroll faces that are nearer to somebody else")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.person is None) == (self.name is None):
+            raise ValueError("give `person` or `name`")
+        return self
+
+    @property
+    def who(self) -> str | int:
+        """The person, by their name or number."""
+        return self.name or self.person or ""
+
+
+class FacesNotOf(_KnownFaces):
+    """Kept faces, and the id of the person whose they are not."""
+
+    person: Number
+
+
+class Vetoed(_Model):
+    """How many of the faces were not known to be somebody else's."""
+
+    added: int
+
+
+class Crops(BaseModel):
+    """Whether the gallery keeps a crop of each face that is enrolled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kept: bool
 
 
 class Forgotten(_Model):

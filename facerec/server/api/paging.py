@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import Query
@@ -24,10 +24,18 @@ def page_of(
 
     items: in the order of their keys, which are texts or numbers (`kind`) and all different.
     """
-    after = None if cursor is None else _decoded(cursor, kind)
-    rest = [item for item in items if after is None or key(item) > after]
-    more = len(rest) > limit
-    return rest[:limit], _encoded(key(rest[limit - 1])) if more else None
+    after = after_of(cursor, kind)
+    return first_of([item for item in items if after is None or key(item) > after], key, limit)
+
+
+def after_of(cursor: str | None, kind: type[K]) -> K | None:
+    """The key after which a page begins; None without a cursor, at the beginning. ProblemError for a foreign cursor."""
+    return None if cursor is None else _decoded(cursor, kind)
+
+
+def first_of(rest: Sequence[T], key: Callable[[T], K], limit: int) -> tuple[list[T], str | None]:
+    """The first `limit` of what is left, and the next cursor; None if they are all."""
+    return list(rest[:limit]), _encoded(key(rest[limit - 1])) if len(rest) > limit else None
 
 
 def _encoded(key: str | int) -> str:

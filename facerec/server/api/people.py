@@ -1,15 +1,17 @@
 """The people of the gallery: enrolling, finding, changing and removing them."""
 
+import dataclasses
 from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from facerec.gallery.proof import Proof
 from facerec.recognition import answers
 from facerec.server.access import Admin, Enroller, Reader
 from facerec.server.api.common import PersonId, Serving, person_json, photos_body
-from facerec.server.api.models import Enrollment, NotSame, People, Person, PersonChange, Removal
-from facerec.server.api.paging import Cursor, Limit, page_of
+from facerec.server.api.models import Enrollment, NotSame, People, Person, PersonChange, Removal, TwoPeople
+from facerec.server.api.paging import Cursor, Limit, after_of, first_of
 from facerec.server.posted import Posted, posted
 from facerec.server.problems import ProblemError
 from facerec.server.service import Enrolling, Removed, Service
@@ -30,8 +32,9 @@ def list_people(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List everybody enrolled, by name."""
-    found, more = page_of(service.people(containing), lambda person: person.name, cursor, limit, str)
-    return {"people": [person_json(person) for person in found], "next": more}
+    found = service.people(containing, after_of(cursor, str) or "", limit + 1)
+    shown, more = first_of(found, lambda person: person.name, limit)
+    return {"people": [person_json(person) for person in shown], "next": more}
 
 
 @router.post(
@@ -62,8 +65,12 @@ async def enroll(
 async def enroll_as(
     service: Service, by: str | None, who: str | int, sent: Posted, response: Response, **rules: Any
 ) -> dict[str, Any]:
-    """Enroll photos and say what became of them. ProblemError if not one is in the gallery now."""
-    done: Enrolling = await service.change(by, service.enroll, who, sent.photos, **rules)
+    """Enroll photos and say what became of them, as `told` does."""
+    return told(await service.change(by, service.enroll, who, sent.photos, **rules), response)
+
+
+def told(done: Enrolling, response: Response) -> dict[str, Any]:
+    """What became of photos that were to be enrolled. ProblemError if not one is in the gallery now."""
     results = [answers.enrolled(result) for result in done.results]
     if done.person is None:
         clash = any(result.for_all for result in done.results)
@@ -99,15 +106,23 @@ async def remove(
     caller: Admin,
     service: Serving,
     dry_run: Annotated[bool, Query(description="Only say what would be removed")] = False,
+    prove: Annotated[bool, Query(description="Search all files for what they held, before and after")] = False,
 ) -> dict[str, Any]:
     """Remove a person, so that no file of the gallery holds anything of them."""
-    return await removed(service, caller.by, person, None, dry_run)
+    if dry_run or not prove:
+        return await removed(service, caller.by, person, None, dry_run)
+    proof: Proof = await service.change(caller.by, service.remove_and_prove, person)
+    shown = dataclasses.asdict(proof) | {"nothing_left": proof.nothing_left}
+    return _went(Removed(proof.removal, proof.remains), dry_run=False) | {"proof": shown}
 
 
 async def removed(service: Service, by: str | None, person: int, photo: int | None, dry_run: bool) -> dict[str, Any]:
     """Remove a person or a photo and say what went."""
     work = service.plan_removal if dry_run else service.remove
-    done: Removed = await service.change(by, work, person, photo)
+    return _went(await service.change(by, work, person, photo), dry_run)
+
+
+def _went(done: Removed, dry_run: bool) -> dict[str, Any]:
     what = done.removal
     line = {"removed": what.person, "templates": len(what.photos), "vetoes": what.vetoes}
     return line | {"person_removed": what.whole, "remains": done.remains, "dry_run": dry_run}
@@ -120,3 +135,17 @@ async def not_same(person: PersonId, request: Request, caller: Enroller, service
     if len(photos) != 1:
         raise ProblemError(422, "invalid", f"one photo is looked at, not {len(photos)}")
     return answers.said_not_same(await service.change(caller.by, service.not_same, person, photos[0]))
+
+
+@router.put("/{person}/not-same/{other}", response_model=TwoPeople)
+async def set_apart(person: PersonId, other: PersonId, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Remember that two people are two, who are then neither suggested as one nor merged."""
+    changed = await service.change(caller.by, service.set_apart, person, other)
+    return {"ids": [person, other], "two": True, "changed": changed}
+
+
+@router.delete("/{person}/not-same/{other}", response_model=TwoPeople)
+async def unite(person: PersonId, other: PersonId, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Take back that two people are two."""
+    changed = await service.change(caller.by, service.unite, person, other)
+    return {"ids": [person, other], "two": False, "changed": changed}

@@ -29,15 +29,12 @@ async def identify(
     if threshold is not None and fpir is not None:
         raise ProblemError(422, "invalid", "`threshold` and `fpir` both set the threshold; give one of them")
     photos = (await posted(request)).photos
-
-    def found() -> list[dict[str, Any]]:
-        limit = service.threshold(threshold, fpir)
-        lines = [answers.identified(each, limit, top) for each in service.identify(photos, limit, top)]
-        named = [each["person"] for line in lines for each in (line, *line["candidates"]) if each["person"]]
-        numbers = service.numbers_of(named)
-        return [_with_ids(line, numbers) for line in lines]
-
-    return {"answers": await service.ask(found)}
+    limit = await service.ask(service.threshold, threshold, fpir)
+    found = await service.identify_and_keep(caller.by, photos, limit, top)
+    lines = [answers.identified(each, limit, top) for each in found]
+    named = [each["person"] for line in lines for each in (line, *line["candidates"]) if each["person"]]
+    numbers = await service.ask(service.numbers_of, named)
+    return {"answers": [_with_ids(line, numbers) for line in lines]}
 
 
 @router.post("/verify", response_model=Verified, response_model_exclude_unset=True, openapi_extra=photos_body())

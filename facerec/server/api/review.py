@@ -1,15 +1,15 @@
-"""What waits for a person to decide. The decisions are made by the other requests: enrolling, merging, removing."""
+"""What waits for a person to decide, and the answers about unknown faces. People are settled in `people`."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from facerec.gallery.unknown_rows import KeptFace
 from facerec.recognition.waiting import Suggestion
-from facerec.server.access import Admin, Reader
+from facerec.server.access import Enroller, Reader
 from facerec.server.api.common import FaceId, Serving
-from facerec.server.api.models import Forgotten, Waiting
-from facerec.server.problems import ProblemError
+from facerec.server.api.models import Enrollment, FacesNotOf, FacesOf, Forgotten, Number, Vetoed, Waiting
+from facerec.server.api.people import told
 from facerec.server.service import Service
 
 router = APIRouter(prefix="/review", tags=["review"])
@@ -26,16 +26,30 @@ async def review(caller: Reader, service: Serving) -> dict[str, Any]:
 )
 def crop(face: FaceId, caller: Reader, service: Serving) -> Response:
     """Show a kept face."""
-    png = service.unknown_crop(face)
-    if png is None:
-        raise ProblemError(404, "no-face", "this face is not kept any more")
-    return Response(png, media_type="image/png")
+    return Response(service.unknown_crop(face), media_type="image/png")
+
+
+@router.post("/faces/enroll", response_model=Enrollment, response_model_exclude_unset=True, status_code=201)
+async def enroll(what: FacesOf, response: Response, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Enroll kept faces as one person. A face that is enrolled is not kept as unknown any more."""
+    done = await service.change(caller.by, service.enroll_unknown, what.who, what.faces, force=what.force)
+    return told(done, response)
+
+
+@router.post("/faces/not-same", response_model=Vetoed)
+async def not_same(what: FacesNotOf, caller: Enroller, service: Serving) -> dict[str, Any]:
+    """Remember that kept faces are not a person, who is then never suggested for them again. They are kept."""
+    return {"added": await service.change(caller.by, service.veto_unknown, what.person, what.faces)}
 
 
 @router.delete("/faces", response_model=Forgotten)
-async def forget(caller: Admin, service: Serving) -> dict[str, Any]:
-    """Forget all kept faces, in every file of the gallery."""
-    return {"forgotten": await service.change(caller.by, service.forget_unknown)}
+async def forget(
+    caller: Enroller,
+    service: Serving,
+    face: Annotated[list[Number] | None, Query(description="Only these")] = None,
+) -> dict[str, Any]:
+    """Forget kept faces, all or some, in every file of the gallery."""
+    return {"forgotten": await service.change(caller.by, service.forget_unknown, face)}
 
 
 def _waiting(service: Service) -> dict[str, Any]:

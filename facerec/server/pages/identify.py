@@ -12,13 +12,14 @@ from facerec.errors import GalleryError, ImageError
 from facerec.faces.quality import measure
 from facerec.photos.memory import MemoryPhoto
 from facerec.recognition.enroll import Enrollment
+from facerec.recognition.identify import Identification
 from facerec.recognition.seen_face import SeenFace, seen_faces
 from facerec.server.access import Enroller, Reader
 from facerec.server.api.common import Serving
 from facerec.server.pages.pictures import Bar, Frame, Preview, bar, crop_uri, frame, preview
 from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, number_in, respond
 from facerec.server.posted import form_of, posted
-from facerec.server.service import Service
+from facerec.server.service import Service, by_photo
 from facerec.text import printable
 from facerec.types import Decision
 
@@ -63,7 +64,9 @@ async def show(request: Request, caller: Reader, service: Serving, view: Viewing
 async def identify(request: Request, caller: Reader, service: Serving, view: Viewing) -> Response:
     """Photos with every face named or unknown."""
     sent = await posted(request)
-    photos = await service.ask(_look, service, view, sent.photos)
+    limit = await service.ask(service.threshold)
+    found = await service.identify_and_keep(caller.by, sent.photos, limit)
+    photos = await service.ask(_look, service, view, sent.photos, found)
     if is_part(request):
         return respond(request, caller, "photos.html", photos=photos)
     return respond(request, caller, "identify.html", here="identify", photos=photos, **await _people(service, view))
@@ -85,16 +88,18 @@ async def _people(service: Service, view: View) -> dict[str, Any]:
     return {"known_names": names, "nobody": not names}
 
 
-def _look(service: Service, view: View, photos: Sequence[MemoryPhoto]) -> list[ShownPhoto]:
-    return [_look_at(service, view, photo) for photo in photos]
+def _look(
+    service: Service, view: View, photos: Sequence[MemoryPhoto], found: Sequence[Identification]
+) -> list[ShownPhoto]:
+    numbers = service.numbers_of(each.person for each in found if each.person)
+    return [_look_at(view, photo, own, numbers) for photo, own in zip(photos, by_photo(found), strict=True)]
 
 
-def _look_at(service: Service, view: View, photo: MemoryPhoto) -> ShownPhoto:
-    found, name = service.identify([photo], service.threshold()), printable(photo.path)
-    error = found[0].error
+def _look_at(view: View, photo: MemoryPhoto, found: Sequence[Identification], numbers: dict[str, int]) -> ShownPhoto:
+    error, name = found[0].error, printable(photo.path)
     if isinstance(error, ImageError):
         return ShownPhoto(name, None, error=str(error))
-    shown, numbers = preview(photo), service.numbers()
+    shown = preview(photo)
     faces = []
     for seen, each in zip(seen_faces(photo, found), found, strict=False):
         assert each.decision is not None
@@ -155,7 +160,9 @@ def _again(
     service: Service, view: View, seen: SeenFace, said: str, *, bad: bool = False, typed: str = "", **may: bool
 ) -> dict[str, Any]:
     """The face as it is now, with what is said of the change. may: which rules the next try may break."""
-    face = _shown(view, seen, service.decide(seen), service.numbers(), typed=typed)
+    decision = service.decide(seen)
+    numbers = service.numbers_of([decision.person] if decision.person else [])
+    face = _shown(view, seen, decision, numbers, typed=typed)
     return {"face": face, "said": said, "bad": bad, "again": False, "force": False, **may}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from facerec.gallery import enrolled, maintenance, vetoes
+from facerec.gallery import enrolled, vetoes
 from facerec.gallery.proof import Proof
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.recognition.waiting import doubts
@@ -84,7 +84,7 @@ async def choose_crops(request: Request, caller: Enroller, service: Serving) -> 
     """Keep crops from now on, or never ask again."""
     answer = go_to(request, "/people")
     if (await form_of(request)).get("keep"):
-        await service.change(caller.by, maintenance.keep_crops, service.gallery.store, True)
+        await service.change(caller.by, service.keep_crops, True)
     else:
         answer.set_cookie(NO_CROPS, "1", max_age=_YEAR, httponly=True, samesite="lax")
     return answer
@@ -184,11 +184,12 @@ def _told(request: Request, caller: Caller, done: Enrolling) -> Response:
 
 
 def _grid(service: Service, part: str, most: int) -> dict[str, Any]:
-    people, faces = service.people(part), enrolled.first_crops(service.gallery.store)
-    shown = [_in_grid(person, faces) for person in people[:most]]
-    more = min(len(people), most + AT_ONCE) if len(people) > most else 0
-    keeps = enrolled.keeps_pictures(service.gallery.store)
-    return {"people": shown, "found": len(people), "more": more, "q": part, "keeps_crops": keeps}
+    store = service.gallery.store
+    found, people = enrolled.how_many(store, part), service.people(part, most=most)
+    faces = enrolled.first_crops(store)
+    shown = [_in_grid(person, faces) for person in people]
+    more = min(found, most + AT_ONCE) if found > most else 0
+    return {"people": shown, "found": found, "more": more, "q": part, "keeps_crops": service.keeps_crops()}
 
 
 def _in_grid(person: PersonSummary, faces: dict[int, int]) -> ShownPerson:

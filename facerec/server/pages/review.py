@@ -11,7 +11,7 @@ from facerec.errors import FacerecError
 from facerec.gallery import enrolled
 from facerec.gallery.unknown_rows import KeptFace
 from facerec.recognition.waiting import Suggestion, Waiting
-from facerec.server.access import Admin, Caller, Enroller, Reader
+from facerec.server.access import Caller, Enroller, Reader
 from facerec.server.api.common import PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.people import crop_path, photo_name
@@ -52,10 +52,7 @@ async def show(request: Request, caller: Reader, service: Serving, view: Viewing
 @router.get("/faces/{number}.png")
 async def crop(number: PhotoId, caller: Reader, service: Serving) -> Response:
     """The picture of a kept face."""
-    png = await service.ask(service.unknown_crop, number)
-    if png is None:
-        raise ProblemError(404, "no-face", "this face is not kept any more")
-    return Response(png, media_type="image/png")
+    return Response(await service.ask(service.unknown_crop, number), media_type="image/png")
 
 
 @router.post("/faces")
@@ -69,10 +66,12 @@ async def settle_faces(request: Request, caller: Enroller, service: Serving, vie
 
 
 @router.post("/people")
-async def settle_people(request: Request, caller: Admin, service: Serving, view: Viewing) -> Response:
-    """Say whether two people are one."""
+async def settle_people(request: Request, caller: Enroller, service: Serving, view: Viewing) -> Response:
+    """Say whether two people are one. To make one of them needs more than to say that they are two."""
     form = await form_of(request)
-    return await _settled(request, caller, service, view, _merge if form.get("do") == "merge" else _apart, form)
+    merge = form.get("do") == "merge"
+    caller.require("admin" if merge else "enroll")
+    return await _settled(request, caller, service, view, _merge if merge else _apart, form)
 
 
 @router.post("/forget")
@@ -172,19 +171,18 @@ def _enroll(service: Service, view: View, form: FormData) -> str:
     """Enroll kept faces as whoever is typed, or was suggested."""
     name, numbers = _name(service, form), _numbers(form)
     typed = bool(form.get("name"))  # else the person was shown beside the face
-    results = [service.enroll_unknown(name, number, force=not typed) for number in numbers]
-    failed = [result for result in results if result.status == "failed"]
+    done = service.enroll_unknown(name, numbers, force=not typed)
+    failed = [result for result in done.results if result.status == "failed"]
     if failed:
         raise ProblemFacesError("; ".join(dict.fromkeys(in_page(each) for each in failed)))
-    return view.t("review.done_enrolled", person=results[0].person if results else name)
+    return view.t("review.done_enrolled", person=name if done.person is None else done.person.name)
 
 
 def _not_them(service: Service, view: View, form: FormData) -> str:
     """Remember that kept faces are not some people."""
     names = [service.person(number).name for number in _people(form)]
-    for number in _numbers(form):
-        for name in names:
-            service.veto_unknown(name, number)
+    for name in names:
+        service.veto_unknown(name, _numbers(form))
     return view.t("review.done_not", person=", ".join(names))
 
 

@@ -78,7 +78,7 @@ class View:
 
     def names(self) -> list[str]:
         """Names to choose from where one is typed."""
-        return [person.name for person in self.service.people()[:NAMES]]
+        return [person.name for person in self.service.people(most=NAMES)]
 
 
 def view_of(request: Request) -> View:
