@@ -7,20 +7,18 @@ Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 
 from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold, decide_photo
-from facerec.errors import NoFaceError
+from facerec.errors import ConfigError, NoFaceError
 from facerec.faces.detector import Detector, faces_in_photos
-from facerec.faces.quality import Quality, measure
+from facerec.faces.quality import measure
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery import enrolled, erasure, maintenance, unknown_faces, vetoes
 from facerec.gallery.audit_log import LogEntry, made_by
-from facerec.gallery.erasure import Removal
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
 from facerec.gallery.names import clean_day, clean_note
@@ -44,25 +42,18 @@ from facerec.recognition.identify import (
     verify,
 )
 from facerec.recognition.not_same import NotSame, not_same
-from facerec.recognition.review import Review, review
-from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face
+from facerec.recognition.review import review
+from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face, seen_faces
 from facerec.recognition.waiting import Waiting, waiting
 from facerec.server.pool import Pool, SharedDetector, SharedEmbedder
-from facerec.types import Decision, Face, Threshold
+from facerec.server.results import Enrolling, Removed, Seen, by_photo
+from facerec.text import how_many, printable
+from facerec.types import Decision, Threshold
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 BOUND, THREADS = 32, 4  # requests that are here at a time; questions that are worked on
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolling:
-    """What came of an enrollment: of each photo, and a look back. person: who has the photos now, if anybody."""
-
-    results: tuple[Enrollment, ...]
-    review: Review
-    person: PersonSummary | None
 
 
 class Service:
@@ -155,7 +146,7 @@ class Service:
         limit = choose_pair_threshold(threshold, card.default_threshold, card.name)
         return verify(first, second, self.detector, self.embedder, limit)
 
-    def faces(self, photos: Sequence[AnyPhoto]) -> list["Seen"]:
+    def faces(self, photos: Sequence[AnyPhoto]) -> list[Seen]:
         """The faces of each photo and their quality, without asking who they are."""
         return [
             Seen(found.path, tuple((face, measure(face)) for face in found.faces), found.remarks)
@@ -249,19 +240,37 @@ class Service:
         photos: Sequence[AnyPhoto],
         *,
         several: str = "main",
+        face: int | None = None,
         force: bool = False,
         again: bool = False,
     ) -> Enrolling:
-        """Enroll photos of one person; see `recognition.enroll`. who: a name, or the number of somebody enrolled."""
+        """Enroll photos of one person; see `recognition.enroll`. who: a name, or the number of somebody enrolled.
+
+        face: which face of a single photo is meant, as `identify` counts them; see `seen_face.enroll_seen`.
+        """
+        name = self._name_of(who)
+        if face is not None:
+            seen = self._face_in(photos, face)
+            return self._enrolled([self.enroll_seen(name, seen, force=force, again=again)])
         rules = {"several": several, "force": force, "again": again}
-        people = {self._name_of(who): photos}
-        results = list(enroll(self.gallery, people, self.detector, self.embedder, **rules))
+        results = list(enroll(self.gallery, {name: photos}, self.detector, self.embedder, **rules))
         self._keep_held_back(results)
         return self._enrolled(results)
 
     def _name_of(self, who: Who) -> str:
         """A name as it is given, or that of somebody enrolled, by their number."""
         return enrolled.name_of(self.gallery.store, who) if isinstance(who, int) else who
+
+    def _face_in(self, photos: Sequence[AnyPhoto], number: int) -> SeenFace:
+        """A face of a single photo. ConfigError for several photos; ImageError or NoFaceError if it is not there."""
+        if len(photos) != 1:
+            raise ConfigError(f"`face` is for one photo, not for {len(photos)}; send them one by one")
+        found = self.identify(photos, self.threshold())
+        if found[0].error is not None:
+            raise found[0].error
+        if number >= len(found):
+            raise NoFaceError(f"{printable(found[0].path)}: shows {how_many(len(found), 'face')}; the first is face 0")
+        return seen_faces(photos[0], found)[number]
 
     def _enrolled(self, results: Sequence[Enrollment]) -> Enrolling:
         owners = [result.person for result in results if result.status != "failed"]
@@ -305,7 +314,7 @@ class Service:
         """Note what a person agreed to, and their last day; see `enrolled.set_consent`."""
         enrolled.set_consent(self.gallery.store, who, note, until)
 
-    def remove(self, who: Who, photo: int | None = None) -> "Removed":
+    def remove(self, who: Who, photo: int | None = None) -> Removed:
         """Remove a person, or one photo of theirs, from every file of the gallery."""
         removal = erasure.remove(self.gallery.store, who, photo)
         return Removed(removal, erasure.data_may_remain(self.gallery.store))
@@ -314,7 +323,7 @@ class Service:
         """Remove a person, and search the files for what is left of them."""
         return remove_and_prove(self.gallery.store, who)
 
-    def plan_removal(self, who: Who, photo: int | None = None) -> "Removed":
+    def plan_removal(self, who: Who, photo: int | None = None) -> Removed:
         """What `remove` would take out; nothing is changed."""
         return Removed(erasure.plan_removal(self.gallery.store, who, photo), remains=False)
 
@@ -350,27 +359,3 @@ class Service:
             raise NoFaceError("strangers: not one of the photos has a usable face; give others")
         self.gallery.set_calibration(strangers=np.concatenate(vectors), source="given to the server" if photos else "")
         return sum(map(len, vectors))
-
-
-def by_photo(found: Sequence[Identification]) -> list[Sequence[Identification]]:
-    """What `identify` found in several photos, photo by photo."""
-    starts = [place for place, each in enumerate(found) if each.position == 0]
-    return [found[start:end] for start, end in zip(starts, [*starts[1:], len(found)], strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The faces found in a photo, each with its quality; or why it cannot be used."""
-
-    path: Path
-    faces: tuple[tuple[Face, Quality], ...]
-    remarks: tuple[str, ...] = ()
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What a removal took out. remains: whether something prevents that it is wiped from the files yet."""
-
-    removal: Removal
-    remains: bool

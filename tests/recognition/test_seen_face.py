@@ -1,7 +1,5 @@
 """A face that was seen is enrolled, kept or refused later, when its photo is not at hand any more."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 import toy_model
 from killing import everything_in
 from look_alike import save_look_alike
+from row_detector import Row, party
 
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
@@ -20,24 +19,9 @@ from facerec.photos.memory import photo_of
 from facerec.recognition.enroll import enroll
 from facerec.recognition.identify import identify
 from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face, seen_faces
-from facerec.types import Face, Image, Threshold
+from facerec.types import Threshold
 
 LIMIT, DAY = Threshold(0.5, "a test"), "2031-12-30"
-
-
-class Row(AlignedDetector):
-    """Finds in each photo, which is a row of crops, the face in each of them."""
-
-    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        return [[self._at(image, x) for x in range(0, image.shape[1], 112)] for image in images]
-
-    def _at(self, image: Image, x: int) -> Face:
-        return replace(self._face(image[:, x : x + 112]), box=(x, 0.0, x + 112.0, 112.0))
-
-
-def party(*people: int) -> np.ndarray:
-    """A photo of made-up people in a row."""
-    return np.concatenate([toy_model.crop(person, 7) for person in people], axis=1)
 
 
 def left_of(folder: Path, *faces: KeptFace) -> list[str]:

@@ -266,6 +266,22 @@ def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:
     assert "One person or two?" not in site.get("/review").text
 
 
+def test_a_key_to_enroll_says_that_two_are_two_but_does_not_merge(tmp_path: Path, service: Service) -> None:
+    file = tmp_path / "keys.toml"
+    key = add_key(file, "helper", "enroll")
+    with serving(service, keys=Keys(file)) as client:
+        site = Site(client)
+        site.client.post(f"{site.root}/sign-in", data={"key": key})
+        add(site, "Ann", png(0))
+        site.post("/people", form(png_of(look_alike(5))), name="Bob")
+        page = site.get("/review").text
+        assert ('value="merge"' in page, 'value="apart"' in page) == (False, True)
+        one, other = field(page, "one"), field(page, "other")
+        assert site.post("/review/people", one=one, other=other, do="merge").status_code == 403
+        assert site.post("/review/people", one=one, other=other, do="apart").status_code == 200
+        assert "One person or two?" not in site.get("/review").text
+
+
 def test_the_rate_is_chosen_on_the_page(site: Site) -> None:
     for person in range(3):
         add(site, f"person {person}", png(person), png(person, 1))

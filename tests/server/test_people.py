@@ -2,7 +2,8 @@
 
 import httpx
 import pytest
-from toy_server import PNG, enroll, form, png
+from row_detector import party
+from toy_server import PNG, enroll, form, png, png_of
 
 from facerec.server.service import Service
 
@@ -53,6 +54,24 @@ def test_a_photo_of_somebody_else_is_a_conflict(client: httpx.Client) -> None:
     assert "enrolled as Ann" in refused.json()["detail"]
     assert refused.json()["results"][0]["status"] == "failed"
     assert client.get("/people", params={"containing": "bob"}).json()["people"] == []
+
+
+def test_each_face_of_a_photo_is_enrolled_as_somebody(client: httpx.Client) -> None:
+    both = png_of(party(0, 1))
+    for face, name in enumerate(("Ann", "Bob")):
+        made = client.post("/people", params={"name": name, "face": face}, content=both, headers=PNG)
+        assert (made.status_code, made.json()["person"]["name"]) == (201, name)
+    found = client.post("/identify", content=png_of(party(1, 0)), headers=PNG).json()["answers"]
+    assert [answer["person"] for answer in found] == ["Bob", "Ann"]
+    again = client.post("/people/2/photos", params={"face": 1}, content=both, headers=PNG).json()
+    assert again["skipped"] == 1
+    for photos, face, said in (
+        ((both,), 2, "shows 2 faces"),
+        ((both, both), 0, "not for 2"),
+        ((b"x",), 0, "not an image"),
+    ):
+        refused = client.post("/people/1/photos", params={"face": face}, files=form(*photos))
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True), refused.text
 
 
 def test_removed_photos_come_back_only_if_asked_for(client: httpx.Client) -> None:

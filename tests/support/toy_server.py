@@ -20,8 +20,8 @@ import httpx
 import PIL.Image
 import toy_model
 from fastapi import FastAPI
+from row_detector import Row
 
-from facerec.faces.detector import AlignedDetector
 from facerec.gallery import maintenance
 from facerec.inference.embedder import Embedder
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
@@ -38,12 +38,12 @@ PNG = {"Content-Type": "image/png"}
 
 
 class CropDetector:
-    """Takes photos for aligned crops, as the toy model's are, and has a name, as detectors of photos have."""
+    """Takes photos for aligned crops, or rows of them, as the toy model's are; named, as detectors of photos are."""
 
     name = "toy"
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
-        return AlignedDetector(112, known=True).detect(images)
+        return Row(112, known=True).detect(images)
 
 
 def toy_service(folder: Path, embedder: Embedder, **limits: int) -> Service:

@@ -14,13 +14,18 @@ from facerec.server.api.models import Enrollment, NotSame, People, Person, Perso
 from facerec.server.api.paging import Cursor, Limit, after_of, first_of
 from facerec.server.posted import Posted, posted
 from facerec.server.problems import ProblemError
-from facerec.server.service import Enrolling, Removed, Service
+from facerec.server.results import Enrolling, Removed
+from facerec.server.service import Service
 
 router = APIRouter(prefix="/people", tags=["people"])
 STATUSES = ("added", "skipped", "failed")
 Force = Annotated[bool, Query(description="Also enroll poor photos, and those that look more like somebody else")]
 Again = Annotated[bool, Query(description="Also enroll photos that were removed")]
 Several = Annotated[str, Query(pattern="^(main|refuse)$", description="What to do with a photo of several faces")]
+
+Meant = Annotated[
+    int | None, Query(ge=0, le=1000, description="Of a single photo: which face is meant, as `identify` counts them")
+]
 
 
 @router.get("", response_model=People)
@@ -51,6 +56,7 @@ async def enroll(
     service: Serving,
     name: Annotated[str | None, Query(max_length=200, description="The person's; or a field of the form")] = None,
     several: Several = "main",
+    face: Meant = None,
     force: Force = False,
     again: Again = False,
 ) -> dict[str, Any]:
@@ -59,7 +65,8 @@ async def enroll(
     who = sent.fields.get("name") or name
     if not who:
         raise ProblemError(422, "invalid", "whose photos are they? Give `name`, in the form or the address")
-    return await enroll_as(service, caller.by, who, sent, response, several=several, force=force, again=again)
+    rules = {"several": several, "face": face, "force": force, "again": again}
+    return await enroll_as(service, caller.by, who, sent, response, **rules)
 
 
 async def enroll_as(

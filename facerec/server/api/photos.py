@@ -9,7 +9,7 @@ from facerec.server.access import Admin, Enroller, Reader
 from facerec.server.api.common import PersonId, PhotoId, Serving, photos_body
 from facerec.server.api.models import EnrolledPhotos, Enrollment, Removal
 from facerec.server.api.paging import Cursor, Limit, page_of
-from facerec.server.api.people import Again, Force, Several, enroll_as, removed
+from facerec.server.api.people import Again, Force, Meant, Several, enroll_as, removed
 from facerec.server.posted import posted
 from facerec.server.problems import ProblemError
 
@@ -35,11 +35,12 @@ async def enroll(
     caller: Enroller,
     service: Serving,
     several: Several = "main",
+    face: Meant = None,
     force: Force = False,
     again: Again = False,
 ) -> dict[str, Any]:
     """Enroll more photos of a person. A photo that is enrolled already is skipped."""
-    sent, rules = await posted(request), {"several": several, "force": force, "again": again}
+    sent, rules = await posted(request), {"several": several, "face": face, "force": force, "again": again}
     return await enroll_as(service, caller.by, person, sent, response, **rules)
 
 

@@ -10,7 +10,7 @@ from facerec.server.api.common import Serving, photos_body
 from facerec.server.api.models import Answers, FoundPhotos, Verified
 from facerec.server.posted import posted
 from facerec.server.problems import ProblemError
-from facerec.server.service import Seen
+from facerec.server.results import Seen
 
 router = APIRouter(tags=["questions"])
 Distance = Annotated[float | None, Query(ge=0, le=4, description="The largest distance that is a match")]

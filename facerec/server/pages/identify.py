@@ -19,7 +19,8 @@ from facerec.server.api.common import Serving
 from facerec.server.pages.pictures import Bar, Frame, Preview, bar, crop_uri, frame, preview
 from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, number_in, respond
 from facerec.server.posted import form_of, posted
-from facerec.server.service import Service, by_photo
+from facerec.server.results import by_photo
+from facerec.server.service import Service
 from facerec.text import printable
 from facerec.types import Decision
 

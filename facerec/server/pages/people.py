@@ -14,7 +14,8 @@ from facerec.server.api.common import PersonId, PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.view import PageRoute, Viewing, go_to, is_part, respond
 from facerec.server.posted import form_of, posted
-from facerec.server.service import Enrolling, Removed, Service
+from facerec.server.results import Enrolling, Removed
+from facerec.server.service import Service
 from facerec.text import printable
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/people")
