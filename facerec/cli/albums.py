@@ -202,7 +202,7 @@ def _search_pictures(
     if threshold is not None:
         raise ConfigError("--threshold is for faces, and this model compares whole pictures; leave it out")
     reader = load_stage(model)
-    detector = detector_options.detector_for(reader, **faces)  # None; raises for --aligned
+    detector = detector_options.detector_for(reader.card, **faces)  # None; raises for --aligned
     (wanted,) = photo_features([photo], reader, detector)
     if wanted.row is None:
         raise wanted.error or DataError(f"{printable(photo)}: cannot be used; give another photo")

@@ -45,8 +45,7 @@ def classify(
     from facerec.inference.pipeline import classify as classify_photos
 
     classifier = load_classifier(model, attribute=attribute)
-    size = classifier.card.input_size
-    detector = detector_options.make_detector(**faces, crop_size=size) if classifier.of_faces else None
+    detector = detector_options.detector_for(classifier.card, **faces)
     counts: Counter[str] = Counter()
     photos_read = common.Watched(classify_photos(paths, classifier, detector), "Classifying", len(paths))
     for result in photos_read:

@@ -10,6 +10,7 @@ from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE, Detec
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.gallery.gallery import Gallery
+    from facerec.models.card import ModelCard
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,11 +68,11 @@ def make_detector(aligned: bool, *, crop_size: int, gallery: "Gallery | None" = 
     return detector_for(gallery, DetectorSettings(**looks), crop_size)
 
 
-def detector_for(reader: Any, aligned: bool, **looks: Any) -> Any:
-    """Return the detector for the reader of a stage; None for a network that reads whole pictures.
+def detector_for(card: "ModelCard", aligned: bool, **looks: Any) -> Any:
+    """Return the detector for the network of this card; None for one that reads whole pictures.
 
     Raises ConfigError if `aligned` is given for such a network.
     """
     from facerec.faces.detector import detector_for as make
 
-    return make(reader.card, aligned, DetectorSettings(**looks))
+    return make(card, aligned, DetectorSettings(**looks))

@@ -129,7 +129,7 @@ def _read(paths: list[Path], reader: "StageReader", faces: dict[str, Any]) -> "l
     """Return the features of each photo. A photo that cannot be used is a line on stderr."""
     from facerec.features.table import photo_features
 
-    detector = detector_options.detector_for(reader, **faces)
+    detector = detector_options.detector_for(reader.card, **faces)
     return [*common.Watched(photo_features(paths, reader, detector), "Reading", len(paths))]
 
 

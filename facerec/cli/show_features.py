@@ -44,8 +44,7 @@ def show_features(
     network, card, _ = load_layers(model)
     if against is not None:
         saliency_sheet.require_faces(card)
-    if card.mode == "metric":
-        detector = detector_options.make_detector(**faces, crop_size=card.input_size)
+    if detector := detector_options.detector_for(card, **faces):
         sight = saliency_sheet.look_at_face(photo, network, layer, detector, against, card.mirrored)
     else:
         sight = saliency_sheet.look_at_picture(photo, network, layer)

@@ -249,6 +249,19 @@ def test_commands_for_faces_refuse_a_classifier(model: Path, crops: Path, enroll
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["classify"], ["show-features", "--layer", "layer4", "--output", "x.png"], ["search", "--in", "{photo.parent}"]],
+    ids=lambda command: command[0],
+)
+def test_no_command_takes_aligned_for_a_model_of_pictures(command: list[str], model: Path, pictures: Path) -> None:
+    photo = next(pictures.rglob("*.png"))
+    words = [word.format(photo=photo) for word in command]
+    result = run(*words, photo, "--model", model, "--aligned")
+    assert result.exit_code == 2
+    assert "toy classes looks at whole pictures and finds no faces; leave out --aligned" in result.stderr
+
+
 def test_commands_for_classes_refuse_a_model_of_faces(tiny_model: Path, pictures: Path) -> None:
     one_refusal(run("classify", pictures, "--model", tiny_model), str(tiny_model), "facerec identify")
     result = run("evaluate", "classification", "--images", pictures, "--model", tiny_model)
