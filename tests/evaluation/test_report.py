@@ -24,6 +24,7 @@ from facerec.evaluation.report.glossary import TERMS
 from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
 from facerec.evaluation.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
 from facerec.evaluation.report.tables import Table, identification_tables, verification_tables
+from facerec.evaluation.verification import verification
 from facerec.types import Threshold
 
 HOSTILE = "<script>alert(1)</script>\n\"'><img src=x onerror=y>\x1b[31m \udcff {{ 7 * 7 }} &amp;"
@@ -164,6 +165,19 @@ def test_terms_are_lines_in_plain_words() -> None:
     for term, meaning in TERMS.items():
         assert len(meaning) < 110, term
         assert not re.search(r"\b(FMR|FNMR|FPIR|FNIR|TAR|EER|AUC|ROC|DET)\b", meaning), "terms explain no terms"
+
+
+def test_an_interval_without_width_does_not_tell_whether_anybody_erred() -> None:
+    """An AUC has none if all pairs are decided rightly, and none if all are decided wrongly."""
+    people = [f"{person}/{photo}.png" for person in "abcd" for photo in (0, 1)]
+    photos = [*zip(people[::2], people[1::2], strict=True), *zip(people, people[2:] + people[:2], strict=True)]
+    first, second = zip(*photos, strict=True)
+    same = np.array([True] * 4 + [False] * 8)
+    rows = {photo: np.eye(4, dtype=np.float32)["abcd".index(photo[0])] for photo in people}
+    for labels, auc in ((same, 1), (~same, 0)):
+        found = verification(Pairs(first, second, labels, None), rows)
+        assert (found.auc, found.ci95["auc"]) == (auc, [auc, auc])
+    assert "error" not in TERMS["95 % interval"]
 
 
 # ---------------------------------------------------------------------------------------------------- mistakes

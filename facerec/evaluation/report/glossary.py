@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 TERMS = {
-    "95 % interval": "a range that holds the true value 19 times out of 20; if it has no width, no error was seen",
+    "95 % interval": "holds the true value 19 times out of 20; without width, people differ too little to tell",
     "accuracy": "the share of right answers",
     "accuracy_mean": "the share of pairs decided rightly; the threshold is chosen on other folds if there are any",
     "accuracy_se": "the standard error of that mean over the folds",
