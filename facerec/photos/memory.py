@@ -64,7 +64,7 @@ def photos_of(given: Iterable[PhotoInput], called: str = "photo", argument: str 
     Raises ConfigError, at once, for one photo in place of several (a text would be taken letter by letter) and for
     what holds no photos; argument: what the message calls it.
     """
-    if isinstance(given, _ONE) or (isinstance(given, np.ndarray) and given.ndim < 4):
+    if _is_one(given) or (isinstance(given, np.ndarray) and given.ndim < 4):
         raise ConfigError(f"{argument}: one photo where several are expected; give a list of photos, as in [photo]")
     if not isinstance(given, Iterable):
         raise ConfigError(f"{argument}: a list of photos is expected, not {type(given).__name__}")
@@ -73,7 +73,12 @@ def photos_of(given: Iterable[PhotoInput], called: str = "photo", argument: str 
 
 def are_several(given: Any) -> bool:
     """Whether this is a list, a generator or the like, and no photo; an array's form is checked when it is read."""
-    return isinstance(given, Iterable) and not isinstance(given, _ONE | np.ndarray)
+    return isinstance(given, Iterable) and not _is_one(given) and not isinstance(given, np.ndarray)
+
+
+def _is_one(given: Any) -> bool:
+    """Whether this is one photo, or an open file, which is one in a form that is not taken."""
+    return isinstance(given, _ONE) or hasattr(given, "read")
 
 
 def read_image(photo: PhotoInput) -> Image:
@@ -102,7 +107,8 @@ def read_photo(photo: AnyPhoto, may_halve: bool = False) -> Reading:
         return reading.to_rgb(photo.path, photo.content)
     if isinstance(photo.content, np.ndarray):
         return Reading(_checked(photo.content, photo.path))
-    raise ImageError(f"{printable(photo.path)}: {type(photo.content).__name__} is no photo; give {_EXPECTED}")
+    read = " (`.read()` gives them)" if hasattr(photo.content, "read") else ""
+    raise ImageError(f"{printable(photo.path)}: {type(photo.content).__name__} is no photo; give {_EXPECTED}{read}")
 
 
 def size_of(photo: MemoryPhoto) -> tuple[int, int]:

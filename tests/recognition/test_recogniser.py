@@ -246,6 +246,8 @@ WRONG: dict[str, tuple[Callable[[Recogniser], object], str]] = {
     "no candidates": (lambda club: club.identify(toy_model.crop(0, 0), top=0), "`top` must be a whole number"),
     "top": (lambda club: club.iter_identify([], top="a"), "`top` must be a whole number of at least 1, not 'a'"),  # type: ignore[arg-type]
     "photos": (lambda club: club.identify(["a.jpg"]), "list is no photo; give several photos to iter_identify"),  # type: ignore[arg-type]
+    "open file": (lambda club: club.identify(io.BytesIO()), "BytesIO is no photo; give .*.read.* gives them"),  # type: ignore[arg-type]
+    "a file for several": (lambda club: club.iter_identify(io.BytesIO()), "one photo where several are expected"),  # type: ignore[arg-type]
     "no list": (lambda club: club.identify(iter("ab")), "str.*iterator is no photo; give several .* iter_identify"),  # type: ignore[arg-type]
     "several": (lambda club: club.iter_enroll({}, several="x"), "`several` must be main or refuse, not 'x'"),
     "face size": (lambda _: DetectorSettings(min_face_size=-5), "`min_face_size` must be a whole number of at least"),
