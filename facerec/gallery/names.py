@@ -14,11 +14,22 @@ _WITHOUT = " without control characters or marks that change the direction of wr
 def clean_name(name: str) -> str:
     """Return a person's name as galleries store it: stripped, NFC. UnfitValueError if the name is unfit."""
     clean = same_form(require_text(name)).strip()
-    if not _plain(clean) or not _visible(clean) or len(clean) > MAX_NAME:
-        raise UnfitValueError(f"{clean[:40]!a} cannot be a person's name; give 1 to {MAX_NAME} characters{_WITHOUT}")
+    if fault := _name_fault(clean):
+        raise UnfitValueError(f"{clean[:40]!a} cannot be a person's name: {fault}")
     if clean.casefold() == UNKNOWN:
         raise UnfitValueError(f"{clean!a} is the answer for strangers, not a person's name; give another")
     return clean
+
+
+def _name_fault(clean: str) -> str:
+    """Say what is wrong with a name, and what would be right; "" if nothing is."""
+    if any("\ud800" <= letter <= "\udfff" for letter in clean):  # how Python reads bytes of a folder's name
+        return "it is not UTF-8; give it in UTF-8"
+    if len(clean) > MAX_NAME:
+        return f"it has {len(clean)} characters; give at most {MAX_NAME}"
+    if not _plain(clean) or not _visible(clean):
+        return f"give 1 to {MAX_NAME} characters{_WITHOUT}"
+    return ""
 
 
 def require_text(name: str) -> str:

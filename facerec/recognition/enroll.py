@@ -134,7 +134,8 @@ def _checked(
         try:
             name, digest = clean_name(person), hash_photo(photo)
         except GalleryError as error:
-            settled.append(Enrollment(path, person, "failed", f"{printable(path)}: {error}"))
+            fault = f"not enrolled: {error} (rename the folder, or give another `name`)"
+            settled.append(Enrollment(path, person, "failed", f"{printable(path)}: {fault}", for_all=fault))
         except FacerecError as error:
             settled.append(Enrollment(path, person, "failed", str(error)))
         else:

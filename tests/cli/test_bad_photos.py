@@ -248,6 +248,28 @@ def test_a_folder_whose_name_fits_no_person(gallery: Path, toy: Path, tmp_path: 
     assert answers == {str(tmp_path / "people" / "Bob" / "1.png"): "added", str(bad): "failed"}
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (b"Unknown", "'Unknown' is the answer for strangers, not a person's name; give another"),
+        (b"J\xf6rg", "'J\\udcf6rg' cannot be a person's name: it is not UTF-8; give it in UTF-8"),
+        (b"x" * 220, "cannot be a person's name: it has 220 characters; give at most 200"),
+        (b"a\nb", "cannot be a person's name: give 1 to 200 characters without control characters"),
+    ],
+    ids=["stranger", "latin-1", "long", "two lines"],
+)
+def test_a_name_that_fits_no_person_is_one_line_for_all_photos(
+    name: bytes, why: str, gallery: Path, toy: Path, tmp_path: Path
+) -> None:
+    for number in range(3):
+        toy_model.save_crop(tmp_path / "people" / os.fsdecode(name) / f"{number}.png", 1, number)
+    result = run("enroll", tmp_path / "people", "--aligned", "--model", toy, gallery=gallery)
+    line = complaint(result, 2)
+    assert ": all 3 photos were not enrolled: " in line
+    assert why in line
+    assert line.endswith(" (rename the folder, or give another --name)\n")
+
+
 def test_a_folder_of_people_that_is_not_there(gallery: Path, toy: Path, tmp_path: Path) -> None:
     toy_model.save_crop(tmp_path / "people" / "Bob" / "1.png", 1, 0)
     result = enroll(gallery, toy, tmp_path / "nowhere", tmp_path / "people")
