@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shlex
 import unicodedata
 from itertools import permutations
 from pathlib import Path
@@ -38,6 +39,17 @@ def clock(seconds: float) -> str:
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{tenths / 10:04.1f}"
+
+
+def gallery_command(verb: str, *names: str, photo: str | None = None) -> str:
+    """Return a command of `facerec gallery` for messages: it works when it is pasted into a shell, whatever the names.
+
+    verb: with its options. photo: what --photo gets. A name that begins with a dash comes last, after `--`.
+    """
+    option = [] if photo is None else ["--photo", photo]
+    dashed = any(name.startswith("-") for name in names)
+    words = [*option, "--", *names] if dashed else [*names, *option]
+    return f"`facerec gallery {verb} {shlex.join(map(printable, words))}`"
 
 
 def main_of_several(faces: int, use: str) -> tuple[str, ...]:

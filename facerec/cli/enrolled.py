@@ -1,6 +1,5 @@
 """What became of the photos that a command enrolled, as it tells them: in lines, or as JSON."""
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ import click
 
 from facerec.cli import common
 from facerec.recognition import answers
-from facerec.text import printable
+from facerec.text import gallery_command, printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
@@ -78,8 +77,7 @@ def _of_alike(pairs: "Sequence[Alike]") -> Iterator[str]:
     """Yield a line for each two people who may be one. Nobody is to be merged into two others: the nearest counts."""
     gone: set[str] = set()
     for pair in pairs:
-        names = f"{shlex.quote(pair.person)} {shlex.quote(pair.other)}"
-        two = f"if they are two `facerec gallery not-same --people {names}`"
-        remedy = two if pair.person in gone else f"`facerec gallery merge {names}`, or {two}"
+        two = f"if they are two {gallery_command('not-same --people', pair.person, pair.other)}"
+        remedy = two if pair.person in gone else f"{gallery_command('merge', pair.person, pair.other)}, or {two}"
         yield f"{pair.person} and {pair.other} look like one person, {pair.distance:.2f} apart: {remedy}"
         gone.add(pair.person)

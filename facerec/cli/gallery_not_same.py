@@ -1,6 +1,5 @@
 """`facerec gallery not-same`."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ import click
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import photo_then_people
 from facerec.recognition import answers
-from facerec.text import how_many, printable
+from facerec.text import gallery_command, how_many, printable
 
 if TYPE_CHECKING:
     from facerec.recognition.not_same import NotSame
@@ -126,5 +125,5 @@ def _kept(found: "NotSame") -> str:
     return (
         f"The face is of nobody enrolled. The gallery keeps it only for this. It leaves with {found.person}, also when "
         f"`facerec gallery expire` removes them ({last}), or by "
-        f"`facerec gallery not-same --forget {shlex.quote(str(found.path))}`."
+        f"{gallery_command('not-same --forget', str(found.path))}."
     )

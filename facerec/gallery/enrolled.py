@@ -3,7 +3,6 @@
 Every function takes a person by their name or by their number.
 """
 
-import shlex
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -30,7 +29,7 @@ from facerec.gallery.queries import (
 )
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store, Who
-from facerec.text import name_key, printable, same_form, same_name
+from facerec.text import gallery_command, name_key, same_form, same_name
 from facerec.types import Image
 
 
@@ -168,11 +167,11 @@ def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: 
     apart = vetoes.pairs_by_name(db)
     for other in spellings(db, [name])[name]:
         if other != own and frozenset((other, own)) not in apart:
-            merged, two = (shlex.join(map(printable, both)) for both in (_fewer_first(db, own, other), (own, other)))
+            merged = gallery_command("merge", *_fewer_first(db, own, other))
+            two = gallery_command("not-same --people", own, other)
             raise GalleryError(
-                f"{where}: '{name}' is a spelling of '{other}', who is enrolled; if they are one person, `facerec "
-                f"gallery merge {merged}` makes one of the two; if they are two, first say so: `facerec gallery "
-                f"not-same --people {two}`"
+                f"{where}: '{name}' is a spelling of '{other}', who is enrolled; if they are one person, {merged} "
+                f"makes one of the two; if they are two, first say so: {two}"
             )
 
 

@@ -7,7 +7,6 @@ A vetoed face may be of somebody who never agreed to be in the gallery. So it le
 removes them, and with an enrolled photo of the same content; `forget` deletes it alone.
 """
 
-import shlex
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from facerec.gallery.store import Store, Who
 from facerec.gallery.which_photo import meant
 from facerec.photos.crops import decode_png, encode_png
 from facerec.photos.memory import AnyPhoto, path_of
+from facerec.text import gallery_command
 from facerec.types import Box, Image, Template
 
 
@@ -56,7 +56,7 @@ def add(store: Store, name: Who, face: Template) -> bool:
         if owner is not None and store.person(db, owner) == person:
             raise GalleryError(
                 f"{face.source}: enrolled as {owner}; if it is not {owner}, take it out first "
-                f"(`facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(face.source)}`)"
+                f"({gallery_command('remove', owner, photo=face.source)})"
             )
         added = insert_veto(db, person, face)
         if added:
@@ -210,7 +210,7 @@ def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path)
         names = [scalar(db, "SELECT name FROM people WHERE id = ?", person) for person in (one, other)]
         raise GalleryError(
             f"{where}: '{names[0]}' and '{names[1]}' were said to be two people; "
-            f"`facerec gallery not-same --forget --people {shlex.join(names)}` takes it back"
+            f"{gallery_command('not-same --forget --people', *names)} takes it back"
         )
 
 

@@ -1,7 +1,6 @@
 """Which of a person's photos is meant: by its content, by where it came from, or by its hash."""
 
 import re
-import shlex
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from facerec.errors import GalleryError, ImageError
 from facerec.gallery.queries import StoredTemplate, as_text, owner_of, photos_of
 from facerec.gallery.schema import scalar
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
-from facerec.text import printable
+from facerec.text import gallery_command, printable
 
 _HASH = re.compile("[0-9a-f]{6,64}")
 SHOWN = 12
@@ -32,12 +31,12 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto | int) -> S
     if len(found) == 1:
         return found[0]
     name, said = scalar(db, "SELECT name FROM people WHERE id = ?", person), printable(path_of(photo))
-    show = f"`facerec gallery show {shlex.quote(name)}`"
+    show = gallery_command("show", name)
     if found:
         hashes = ", ".join(each.photo_hash[:SHOWN] for each in found)
         raise GalleryError(f"{said}: could be any of {len(found)} photos of {name}; give one of the hashes {hashes}")
     if (owner := _owner(db, photo)) is not None:
-        remedy = f"`facerec gallery remove {shlex.quote(owner)} --photo {shlex.quote(said)}` removes it there"
+        remedy = f"{gallery_command('remove', owner, photo=said)} removes it there"
         raise GalleryError(f"{said}: this photo is enrolled as {owner}, not as {name}; {remedy}")
     raise GalleryError(f"{said}: is none of the photos of {name}; {show} lists their photos and hashes")
 

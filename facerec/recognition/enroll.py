@@ -1,6 +1,5 @@
 """Enroll photos under people's names, with a look at what may be wrong."""
 
-import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH, embed_batches
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
 from facerec.recognition.spellings import Spellings
-from facerec.text import Brief, printable
+from facerec.text import Brief, gallery_command, printable
 from facerec.types import Candidate, Face, Photo, Template, Threshold
 
 KNOWN, COPY = "enrolled already", "identical to another photo"  # why a photo is skipped
@@ -290,7 +289,7 @@ def _known(gallery: Gallery, person: str, path: Path, digest: str) -> Enrollment
 
 def taking_out(person: str, photo: Path) -> str:
     """Return the command that takes one photo of a person out of the gallery."""
-    return f"`facerec gallery remove {shlex.quote(printable(person))} --photo {shlex.quote(printable(photo))}`"
+    return gallery_command("remove", person, photo=str(photo))
 
 
 def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str = "`again`") -> Enrollment | None:

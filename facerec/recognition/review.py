@@ -1,6 +1,5 @@
 """A look back at an enrollment: who may be one person, what may be misplaced, and what failed for one reason."""
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from facerec.gallery.enrolled import fewer_first
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.vetoes import apart
 from facerec.recognition.enroll import Enrollment, taking_out
-from facerec.text import Brief, printable
+from facerec.text import Brief, gallery_command, printable
 from facerec.types import Threshold
 
 
@@ -73,8 +72,7 @@ def _misplaced(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) 
     reasons = misplaced_reasons(gallery, added, limit)
     for result in added:
         if reason := reasons.get(result):
-            person, file = (shlex.quote(printable(word)) for word in (result.person, result.path))
-            yield result.path, f"{reason}; if so, `facerec gallery remove {person} --photo {file}`"
+            yield result.path, f"{reason}; if so, {taking_out(result.person, result.path)}"
 
 
 def misplaced_reasons(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> dict[Enrollment, str]:
@@ -154,14 +152,10 @@ class _Advice:
     def _made_one(self, old: str, new: str) -> str:
         if new in self._gallery:
             gone, kept = fewer_first(self._gallery.store, old, new)
-            done = f"`facerec gallery merge {_in_shell(gone, kept)}` makes one of the two"
+            done = f"{gallery_command('merge', gone, kept)} makes one of the two"
         elif old in self._given:
             return "give the two folders one name"  # a new name would be that of the other folder at the next run
         else:
-            gone, done = old, f"`facerec gallery rename {_in_shell(old, new)}` gives the new name"
+            gone, done = old, f"{gallery_command('rename', old, new)} gives the new name"
         said = self._moves.setdefault(gone, done)
         return done if said == done else "enroll this folder again after that"
-
-
-def _in_shell(*names: str) -> str:
-    return " ".join(shlex.quote(printable(name)) for name in names)

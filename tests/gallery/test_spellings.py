@@ -1,5 +1,6 @@
 """A name that is another spelling of somebody's is neither given nor imported unasked."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,19 @@ def test_without_a_terminal_it_is_reported(club: Path, file: Path) -> None:
     assert (result.exit_code, summary["added"], summary["conflicts"]) == (1, 1, 2)
     assert [person["person"] for person in people] == ["Cy", "ann_lee"]
     assert "so held back; give 'Ann Lee' the same name if they are one person" in result.stderr
+
+
+def test_commands_advised_for_a_name_that_begins_with_a_dash_work(tmp_path: Path) -> None:
+    """Galleries may hold such names, so they are not refused."""
+    with opened(tmp_path) as gallery:
+        for number, name in enumerate(("Ann Lee", "Ann Lee", "--Bob", "--Bob", "Cy")):
+            gallery.add(name, template(number))
+        with pytest.raises(GalleryError) as caught:
+            gallery.rename("Cy", "bob")
+        _, merge, _, apart_, _ = str(caught.value).split("`")
+        with pytest.raises(GalleryError) as caught:
+            gallery.remove("Cy", Path("photos/3.jpg"))
+        _, remove, _ = str(caught.value).split("`")
+    for command in (apart_, apart_.replace("--people", "--people --forget"), remove, merge):
+        assert run(*shlex.split(command)[1:], gallery=tmp_path).exit_code == 0, command
+    assert counts(tmp_path) == {"Ann Lee": 2, "--Bob": 2}
