@@ -52,7 +52,8 @@ class Doubt(Brief):
 class Waiting(Brief):
     """All that waits.
 
-    held_back: faces that were to be enrolled as `face.claimed`, and who is most like them now, if anybody is left.
+    held_back: faces that were to be enrolled as `face.claimed`, and somebody else whom they are near now. A face that
+    was said not to be that person, or is near nobody else any more, waits as another unknown face does.
     near: near misses among the unknown faces, the nearest first. groups: the other unknown faces, grouped by person:
     the largest group first. alike: pairs of people who may be one. doubts: enrolled photos.
     """
@@ -72,12 +73,11 @@ class Waiting(Brief):
 def waiting(gallery: Gallery, embedder: Embedder) -> Waiting:
     """Collect all that waits. Time grows with the square of the people enrolled, and of the faces kept."""
     kept = kept_faces(gallery.store)
-    held = _held_back(gallery, [face for face in kept if face.claimed])
-    settled = {each.face.number for each in held}
-    others = [face for face in kept if face.number not in settled]
-    suggested = suggestions(gallery, others)
-    near = sorted((each for each in suggested if each is not None), key=lambda each: each.distance)
-    rest = [face for face, each in zip(others, suggested, strict=True) if each is None]
+    found, claims = suggestions(gallery, kept), _open_claims(gallery, kept)
+    suggested = [each for each in found if each is not None]
+    held = [each for each in suggested if claims.get(each.face.number, each.person) != each.person]
+    near = sorted((each for each in suggested if each not in held), key=lambda each: each.distance)
+    rest = [face for face, each in zip(kept, found, strict=True) if each is None]
     limit, names = gallery.threshold, gallery.names()
     alike = [] if limit is None else [Alike(*pair) for pair in gallery.alike(names, limit.distance)]
     return Waiting(
@@ -134,13 +134,15 @@ def _doubts(gallery: Gallery, names: Sequence[str], limit: Threshold) -> list[Do
     return [Doubt(name, photo, reasons[each]) for each, (name, photo, _) in found if each in reasons]
 
 
-def _held_back(gallery: Gallery, faces: Sequence[KeptFace]) -> list[Suggestion]:
-    limit, best = gallery.threshold, _nearest(gallery, faces)
-    return [
-        Suggestion(face, each.person, each.distance, limit is not None and each.distance <= limit.distance)
-        for face, each in zip(faces, best, strict=True)
-        if each is not None
-    ]
+def _open_claims(gallery: Gallery, faces: Sequence[KeptFace]) -> dict[int, str]:
+    """As whom faces were held back, by their numbers, but for those who were said not to be that person."""
+    claimed = [(face, face.claimed) for face in faces if face.claimed]
+    if not claimed:
+        return {}
+    names = [name for _, name in claimed]
+    found = gallery.nearest_and_named(np.stack([face.vector for face, _ in claimed]), names)
+    struck = [{each.person for each in candidates if is_struck(each)} for candidates in found]
+    return {face.number: name for (face, name), gone in zip(claimed, struck, strict=True) if name not in gone}
 
 
 def _nearest(gallery: Gallery, faces: Sequence[KeptFace]) -> list[Candidate | None]:

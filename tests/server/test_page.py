@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import toy_model
 from look_alike import look_alike
 from toy_server import form, png, png_of, serving, toy_service
 
@@ -240,6 +242,23 @@ def test_a_photo_that_was_held_back_waits(tmp_path: Path, embedder: OpenVINOEmbe
         numbers = field(site.get("/review").text, "numbers")
         site.post("/review/faces", numbers=numbers, one=str(ann), other=str(bob), do="claimed")
         assert "3 photos" in site.get(f"/people/{ann}").text
+
+
+def test_neither_is_remembered_of_a_photo_that_was_held_back(tmp_path: Path, embedder: OpenVINOEmbedder) -> None:
+    with serving(toy_service(tmp_path / "gallery", embedder, keep_unknown=30)) as client:
+        site = Site(client)
+        ann, _ = add(site, "Ann", png(0), png(0, 1)), add(site, "Bob", png(1), png(1, 1))
+        photo = png_of((0.7 * toy_model.crop(1, 5) + 0.3 * toy_model.crop(9, 5)).astype(np.uint8))  # like Bob
+        site.post(f"/people/{ann}/photos", form(photo))
+        page = site.get("/review").text
+        (neither,) = re.findall('name="do" value="([a-z]+)" data-key="n"', page)
+        answered = {name: field(page, name) for name in ("numbers", "one", "other")}
+        assert "not Ann, Bob" in site.post("/review/faces", do=neither, part=True, **answered).text
+        site.post("/review/forget")
+        site.post(f"/people/{ann}/photos", form(photo))
+        page = site.get("/review").text
+        assert ("To be enrolled as" in page, "Is this" in page, "1 face, seen" in page) == (False, False, True)
+        assert 'class="who nobody"' in face_in(site, photo)
 
 
 @pytest.mark.parametrize("number", ["", "0", "-1", "9" * 18, "9" * 30, "9" * 5000, "x", "٣"])
