@@ -73,32 +73,36 @@ class Access:
         return found
 
     def _key_of_session(self, session: Session) -> Key:
-        """The key that opened a session. A revoked key ends it."""
+        """The key that opened a session. A revoked key ends it, also where another one has its name by now."""
+        if session.key is None:
+            return LOCAL
         with _readable():
-            key = LOCAL if session.key is None else (self.keys.all() if self.keys else {}).get(session.key)
-        if key is None:
+            key = (self.keys.all() if self.keys else {}).get(session.key.name)
+        if key is None or key.sha256 != session.key.sha256:
             self.sessions.end(session)
             raise _unknown("the key of this session is revoked")
         return key
 
 
-async def caller_of(
+async def known_caller(
     request: Request,
     needed: SecurityScopes,
     sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
-) -> AsyncIterator[Caller]:
-    """A dependency: who makes the request, if they may do what needs these scopes.
-
-    It runs before an endpoint reads the body. A request that does more than look is let in by the pool, or gets 503.
-    """
+) -> Caller:
+    """A dependency: who makes the request, if they may do what needs these scopes."""
     caller = request.app.state.access.caller(request, sent and sent.credentials)
     for scope in needed.scopes:
         caller.require(scope)
-    if request.method in SAFE:
-        yield caller
-        return
+    return caller
+
+
+async def admitted_caller(request: Request, caller: Annotated[Caller, Depends(known_caller)]) -> AsyncIterator[Caller]:
+    """A dependency: as `known_caller`, of a request that the pool lets in, or which gets 503.
+
+    It runs before an endpoint reads the body.
+    """
     with request.app.state.service.pool.admitted():
-        if caller.session is not None:
+        if caller.session is not None and request.method not in SAFE:
             await require_csrf(request, caller.session)
         yield caller
 
@@ -144,6 +148,8 @@ def _unknown(detail: str) -> ProblemError:
     return ProblemError(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
 
-Reader = Annotated[Caller, Security(caller_of, scopes=["read"])]
-Enroller = Annotated[Caller, Security(caller_of, scopes=["enroll"])]
-Admin = Annotated[Caller, Security(caller_of, scopes=["admin"])]
+Glancer = Annotated[Caller, Security(known_caller, scopes=["read"])]
+"""Whoever may read, for what takes no time: it is answered however much the server has to do."""
+Reader = Annotated[Caller, Security(admitted_caller, scopes=["read"])]
+Enroller = Annotated[Caller, Security(admitted_caller, scopes=["enroll"])]
+Admin = Annotated[Caller, Security(admitted_caller, scopes=["admin"])]

@@ -14,9 +14,11 @@ import hashlib
 import hmac
 import re
 import secrets
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from facerec.errors import ConfigError
 from facerec.files import write_text
@@ -111,11 +113,28 @@ def add_key(path: Path, name: str, scope: str) -> str:
 
 
 def remove_key(path: Path, name: str) -> None:
-    """Take a key out of the file, and leave the rest of it as it is. ConfigError where there is no such key."""
+    """Take a key out of the file, and leave the rest of it as it is.
+
+    ConfigError where there is no such key, or it is written so that it must be taken out by hand.
+    """
+    keys = read_values(path)
     if name not in read_keys(path):
         raise ConfigError(f"{printable(path)}: there is no key '{name}'")
-    parts = re.split(r"(?m)^(?=\[)", path.read_text("utf-8"))
-    _write(path, "".join(part for part in parts if not part.startswith(f"[{name}]")))
+    head = re.compile(rf"""[ \t]*\[[ \t]*(["']?){re.escape(name)}\1[ \t]*\]""")
+    parts = re.split(r"(?m)^(?=[ \t]*\[)", path.read_text("utf-8-sig"))
+    left = "".join(part for part in parts if not head.match(part))
+    del keys[name]
+    if not _says(left, keys):
+        raise ConfigError(f"{printable(path)}: the key '{name}' holds still; take its lines out of the file by hand")
+    _write(path, left)
+
+
+def _says(text: str, keys: dict[str, Any]) -> bool:
+    """Whether a file of this text would hold just these keys."""
+    try:
+        return tomllib.loads(text) == keys
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _key(name: str, entry: _Entry, where: str) -> Key:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
+from facerec.server.keys import Key
+
 COOKIE = "facerec_session"
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"  # of a form, or of a script's request
 SECONDS, MOST = 12 * 3600, 1000  # a session lasts, and how many there may be
@@ -14,7 +16,7 @@ SECONDS, MOST = 12 * 3600, 1000  # a session lasts, and how many there may be
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser that is let in. key: the name of the key that opened it; None where none is needed.
+    """A browser that is let in. key: the key that opened it; None where none is needed.
 
     token: the cookie's value. csrf: what forms and scripts must send along to change something. until: by
     `time.monotonic`.
@@ -22,7 +24,7 @@ class Session:
 
     token: str
     csrf: str
-    key: str | None
+    key: Key | None
     until: float
 
 
@@ -38,7 +40,7 @@ class Sessions:
     def __init__(self) -> None:
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, key: str | None) -> Session:
+    def begin(self, key: Key | None) -> Session:
         """Open a session. The oldest ends if there are too many."""
         session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), key, time.monotonic() + SECONDS)
         self._open[session.token] = session

@@ -103,6 +103,36 @@ def test_what_somebody_wrote_into_the_file_stays(file: Path, keys: dict[str, Any
     assert {name: key.per_minute for name, key in read_keys(file).items()} == {"read": 600, "admin": 7, "more": 600}
 
 
+@pytest.mark.parametrize("head", ["[phone]", "[ phone ]", '["phone"]', "['phone']", "  [phone]  # ours"])
+def test_a_key_is_revoked_however_its_table_is_written(file: Path, head: str) -> None:
+    for name in ("phone", "phone-2"):
+        add_key(file, name, "read")
+    file.write_text(file.read_text("utf-8").replace("[phone]", head), "utf-8")
+    remove_key(file, "phone")
+    assert list(read_keys(file)) == ["phone-2"]
+
+
+@pytest.mark.parametrize("text", ["phone = {{ sha256 = '{0}' }}\n", "phone.sha256 = '{0}'\nphone.scope = 'read'\n"])
+def test_a_key_that_cannot_be_taken_out_is_not_said_to_be_revoked(file: Path, text: str) -> None:
+    file.write_text(before := text.format(64 * "0"), "utf-8")
+    with pytest.raises(ConfigError, match="'phone' holds still; take its lines out of the file by hand"):
+        remove_key(file, "phone")
+    assert file.read_text("utf-8") == before
+    refused = run("serve", "--keys", file, "--revoke-key", "phone")
+    assert (refused.exit_code, "is revoked" in refused.stdout) == (2, False)
+
+
+def test_a_session_does_not_pass_to_another_key_of_the_same_name(
+    locked: httpx.Client, file: Path, keys: dict[str, Any]
+) -> None:
+    root = str(locked.base_url.copy_with(path="/"))
+    opened = locked.post(f"{root}sign-in", data={"key": keys["read"]["Authorization"].removeprefix("Bearer ")})
+    assert (opened.status_code, locked.get("/people").status_code) == (303, 200)
+    remove_key(file, "read")
+    add_key(file, "read", "admin")
+    assert [locked.get(path).status_code for path in ("/people", "/log")] == [401, 401]
+
+
 DAMAGED = {
     "[a]\nscope = 'all'\nsha256 = '" + 64 * "0" + "'": "`scope` of 'a' must be",
     "[a]\nscope = 'read'": "is damaged",

@@ -339,7 +339,10 @@ def test_more_than_the_bound_is_told_to_come_again(tmp_path: Path, embedder: Ope
             time.sleep(0.01)
         refused = client.post("/identify", content=png(0), headers=PNG)
         assert (refused.status_code, kind(refused), refused.headers["retry-after"]) == (503, "busy", "1")
-        assert client.get("/health").status_code == 200
+        for path in ("/people", "/review", "/calibration", "/../../threshold", "/../../people"):
+            assert client.get(path).status_code == 503, "who only looks does not queue up either"
+        for path, status in {"/health": 200, "/metrics": 200, "/people/1/photos/1/crop": 404}.items():
+            assert client.get(path).status_code == status
         stopped.go.set()
         for thread in threads:
             thread.join()
@@ -350,7 +353,7 @@ def test_more_than_the_bound_is_told_to_come_again(tmp_path: Path, embedder: Ope
 def test_an_error_of_facerec_s_own_is_a_problem_without_a_word_of_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "people", lambda containing: 1 / 0)
+    monkeypatch.setattr(service, "people", lambda *_: 1 / 0)
     with serving(service) as client:
         broken = client.get("/people")
         assert (broken.status_code, kind(broken)) == (500, "internal")

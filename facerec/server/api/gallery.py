@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from facerec.gallery.audit_log import facerec_version
 from facerec.server import metrics
-from facerec.server.access import Admin, Enroller, Reader
+from facerec.server.access import Admin, Enroller, Glancer, Reader
 from facerec.server.api.common import Serving, photos_body
 from facerec.server.api.models import Calibration, Crops, Health, Log, Target
 from facerec.server.api.paging import Cursor, Limit, page_of
@@ -73,7 +73,7 @@ def health(service: Serving) -> dict[str, Any]:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def show_metrics(request: Request, caller: Reader, service: Serving) -> Response:
+async def show_metrics(request: Request, caller: Glancer, service: Serving) -> Response:
     """Counts for Prometheus."""
     text = request.app.state.metrics.text(service.pool.inside, service.pool.bound)
     return Response(text, media_type=metrics.MEDIA_TYPE)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from facerec.gallery.queries import StoredTemplate
-from facerec.server.access import Admin, Enroller, Reader
+from facerec.server.access import Admin, Enroller, Glancer, Reader
 from facerec.server.api.common import PersonId, PhotoId, Serving, photos_body
 from facerec.server.api.models import EnrolledPhotos, Enrollment, Removal
 from facerec.server.api.paging import Cursor, Limit, page_of
@@ -51,7 +51,7 @@ async def remove(person: PersonId, photo: PhotoId, caller: Admin, service: Servi
 
 
 @router.get("/{photo}/crop", response_class=Response, responses={200: {"content": {"image/png": {}}}})
-def crop(person: PersonId, photo: PhotoId, caller: Reader, service: Serving) -> Response:
+def crop(person: PersonId, photo: PhotoId, caller: Glancer, service: Serving) -> Response:
     """Show the aligned face of a photo, where the gallery keeps crops."""
     png = service.crop(person, photo)
     if png is None:

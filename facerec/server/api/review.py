@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from facerec.gallery.unknown_rows import KeptFace
 from facerec.recognition.waiting import Suggestion
-from facerec.server.access import Enroller, Reader
+from facerec.server.access import Enroller, Glancer, Reader
 from facerec.server.api.common import FaceId, Serving
 from facerec.server.api.models import Enrollment, FacesNotOf, FacesOf, Forgotten, Number, Vetoed, Waiting
 from facerec.server.api.people import told
@@ -24,7 +24,7 @@ async def review(caller: Reader, service: Serving) -> dict[str, Any]:
 @router.get(
     "/faces/{face}/crop", response_class=Response, responses={200: {"content": {"image/png": {}}, "description": "PNG"}}
 )
-def crop(face: FaceId, caller: Reader, service: Serving) -> Response:
+def crop(face: FaceId, caller: Glancer, service: Serving) -> Response:
     """Show a kept face."""
     return Response(service.unknown_crop(face), media_type="image/png")
 

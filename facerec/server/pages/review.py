@@ -11,7 +11,7 @@ from facerec.errors import FacerecError
 from facerec.gallery import enrolled
 from facerec.gallery.unknown_rows import KeptFace
 from facerec.recognition.waiting import Suggestion, Waiting
-from facerec.server.access import Caller, Enroller, Reader
+from facerec.server.access import Caller, Enroller, Glancer, Reader
 from facerec.server.api.common import PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.people import crop_path, photo_name
@@ -50,7 +50,7 @@ async def show(request: Request, caller: Reader, service: Serving, view: Viewing
 
 
 @router.get("/faces/{number}.png")
-async def crop(number: PhotoId, caller: Reader, service: Serving) -> Response:
+async def crop(number: PhotoId, caller: Glancer, service: Serving) -> Response:
     """The picture of a kept face."""
     return Response(await service.ask(service.unknown_crop, number), media_type="image/png")
 

@@ -26,7 +26,7 @@ async def sign_in(request: Request, view: Viewing) -> Response:
     except ProblemError:
         return respond(request, None, "sign_in.html", status=401, said=view.t("sign_in.wrong"))
     answer = go_to(request, "/")
-    give_cookie(request, answer, access.sessions.begin(None if access.keys is None else key.name))
+    give_cookie(request, answer, access.sessions.begin(None if access.keys is None else key))
     return answer
 
 
