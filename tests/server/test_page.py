@@ -92,6 +92,23 @@ def test_a_face_goes_to_the_browser_and_back(site: Site) -> None:
     assert "Ann Lee is enrolled with this face already." in again.text
 
 
+def test_a_face_keeps_its_frame_on_the_photo(site: Site) -> None:
+    """The frame is a link to what is said of the face, and is called as that is."""
+    row = png_of(np.hstack([toy_model.crop(person, 0) for person in (0, 1)]))
+    seen = site.post("/identify", form(row), part=True).text
+    frames = re.findall('<a href="#([^"]+)" class="is-unknown" aria-label="([^"]+)"', seen)
+    assert [label for _, label in frames] == ["Face 1: unknown", "Face 2: unknown"]
+    second = seen[seen.index('name="id" value="' + frames[1][0]) :]
+    sent = {"id": field(second, "id"), "face": field(second, "face")}
+    done = site.post("/faces", part=True, do="enroll", name="Ann Lee", **sent).text
+    assert f'<div class="more" id="{frames[1][0]}">' in done
+    assert 'data-who="Ann Lee" data-label="Face 2: Ann Lee"' in done
+    for odd in ("", "face-0-0", 'face-0-1"><b>', "face-0-" + "9" * 5000):
+        assert (
+            'id="face-0-1"' in site.post("/faces", part=True, do="enroll", name="Ann Lee", **{**sent, "id": odd}).text
+        )
+
+
 def test_a_face_that_the_server_did_not_write_is_refused(site: Site) -> None:
     blob = field(face_in(site, png(0)), "face")
     for changed in (blob.replace('"alone":true', '"alone":false'), "0" * 64 + blob[64:], "", "é" * 80):

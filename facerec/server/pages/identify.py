@@ -1,8 +1,10 @@
 """Identify: who is in photos, and "this is Ann" and "this is not Ann" for each face."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,11 +27,16 @@ from facerec.text import printable
 from facerec.types import Decision
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_ID = re.compile(r"face-[0-9a-f]{1,8}-[1-9][0-9]{0,4}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ShownFace:
-    """One face as a page shows it. id: in the page. blob: the face in a form. number: of the person, if it is one."""
+    """One face as a page shows it.
+
+    id: in the page; it ends with the face's number in its photo. blob: the face in a form. number: of the person, if it
+    is one.
+    """
 
     id: str
     thumb: str
@@ -42,6 +49,11 @@ class ShownFace:
     problems: tuple[str, ...]
     frame: Frame | None = None
     typed: str = ""
+
+    @property
+    def place(self) -> int:
+        """Which of the photo's faces it is, from 1."""
+        return int(self.id.rpartition("-")[2])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,9 +114,9 @@ def _look_at(view: View, photo: MemoryPhoto, found: Sequence[Identification], nu
         return ShownPhoto(name, None, error=str(error))
     shown = preview(photo)
     faces = []
-    for seen, each in zip(seen_faces(photo, found), found, strict=False):
+    for place, (seen, each) in enumerate(zip(seen_faces(photo, found), found, strict=False), 1):
         assert each.decision is not None
-        faces.append(_shown(view, seen, each.decision, numbers, shown))
+        faces.append(_shown(view, seen, each.decision, numbers, f"face-{secrets.token_hex(4)}-{place}", shown))
     return ShownPhoto(name, shown, tuple(faces), None if error is None else str(error), found[0].remarks)
 
 
@@ -113,12 +125,13 @@ def _shown(
     seen: SeenFace,
     decision: Decision,
     numbers: dict[str, int],
+    id_: str,
     shown: Preview | None = None,
     typed: str = "",
 ) -> ShownFace:
     far, sure = decision.distance, decision.probability if decision.person else None
     return ShownFace(
-        f"face-{secrets.token_hex(4)}",
+        id_,
         crop_uri(seen.face.crop),
         view.faces.write(seen),
         decision.person,
@@ -134,36 +147,52 @@ def _shown(
 
 def _enroll(service: Service, view: View, form: FormData) -> dict[str, Any]:
     seen, name = view.faces.read(str(form.get("face", ""))), str(form.get("name", ""))
+    say = partial(_again, service, view, seen, _id_in(form))
     try:
         done = service.enroll_seen(name, seen, force=bool(form.get("force")), again=bool(form.get("again")))
     except GalleryError as error:  # an unfit name
-        return _again(service, view, seen, view.told(error), bad=True, typed=name)
+        return say(view.told(error), bad=True, typed=name)
     if done.status == "added":
-        return _again(service, view, seen, view.t("identify.enrolled", person=done.person))
+        return say(view.t("identify.enrolled", person=done.person))
     if done.status == "skipped":
-        return _again(service, view, seen, view.t("identify.enrolled_already", person=done.person))
+        return say(view.t("identify.enrolled_already", person=done.person))
     removed = service.gallery.removed_on(seen.template().photo_hash, done.person) is not None
     may = {"again": removed, "force": not removed and done.owner is None}
-    return _again(service, view, seen, in_page(done), bad=True, typed=done.person, **may)
+    return say(in_page(done), bad=True, typed=done.person, **may)
 
 
 def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
     seen = view.faces.read(str(form.get("face", "")))
     name = service.person(number_in(form.get("person"))).name
+    say = partial(_again, service, view, seen, _id_in(form))
     try:
         service.gallery.veto(name, seen.template())
     except GalleryError as error:  # enrolled with this photo
-        return _again(service, view, seen, view.told(error), bad=True)
-    return _again(service, view, seen, view.t("identify.said_not", person=name))
+        return say(view.told(error), bad=True)
+    return say(view.t("identify.said_not", person=name))
+
+
+def _id_in(form: FormData) -> str:
+    """The id that a page gave to a face; a script finds the face's frame on the photo by it."""
+    found = _ID.fullmatch(str(form.get("id", "")))
+    return found[0] if found else "face-0-1"
 
 
 def _again(
-    service: Service, view: View, seen: SeenFace, said: str, *, bad: bool = False, typed: str = "", **may: bool
+    service: Service,
+    view: View,
+    seen: SeenFace,
+    id_: str,
+    said: str,
+    *,
+    bad: bool = False,
+    typed: str = "",
+    **may: bool,
 ) -> dict[str, Any]:
     """The face as it is now, with what is said of the change. may: which rules the next try may break."""
     decision = service.decide(seen)
     numbers = service.numbers_of([decision.person] if decision.person else [])
-    face = _shown(view, seen, decision, numbers, typed=typed)
+    face = _shown(view, seen, decision, numbers, id_, typed=typed)
     return {"face": face, "said": said, "bad": bad, "again": False, "force": False, **may}
 
 

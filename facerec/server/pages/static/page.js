@@ -102,6 +102,18 @@ document.addEventListener("click", (event) => {
   details.scrollIntoView({ block: "nearest" });
 });
 
+// What was said of a face changes its frame, too, and the focus stays where it was said.
+document.addEventListener("htmx:afterSettle", (event) => {
+  const seen = event.target.closest(".seen");
+  if (!seen) return;
+  seen.querySelector("summary").focus();
+  const frame = document.querySelector(`.picture a[href="#${seen.querySelector(".more").id}"]`);
+  if (!frame) return;
+  frame.setAttribute("class", seen.dataset.person ? "is-known" : "is-unknown");
+  frame.setAttribute("aria-label", seen.dataset.label);
+  frame.querySelector("text").textContent = seen.dataset.who;
+});
+
 // -------------------------------------------------------------------------------------------------------- review
 
 const keys = { y: "[data-key=y]", n: "[data-key=n]" };
