@@ -67,18 +67,22 @@ def serve(
     settings = ServerSettings(host, port, allowed, keys)
     from facerec.faces.settings import DetectorSettings
     from facerec.server.app import make_app
-    from facerec.server.running import return_memory, serve_forever
+    from facerec.server.running import listening, return_memory, serve_forever
     from facerec.server.service import Service
 
     return_memory()
-    with Service.open(gallery_folder, model, DetectorSettings(**looks), keep_unknown) as service:
+    looks_by = DetectorSettings(**looks)
+    with (
+        listening(settings) as bound,  # before a gallery is made
+        Service.open(gallery_folder, model, looks_by, keep_unknown) as service,
+    ):
 
         def tell(address: str) -> None:
             line = {"address": address, "gallery": str(gallery_folder), "people": len(service.gallery)}
             people = common.photos_of(service.gallery.templates, line["people"])
             common.say(line, f"{address} serves {people}. Ctrl-C ends it.", as_json)
 
-        serve_forever(make_app(service, settings), settings, tell)
+        serve_forever(make_app(service, settings), settings, bound, tell)
 
 
 def _change_keys(file: Path | None, new: str | None, revoked: str | None, scope: str, as_json: bool) -> None:

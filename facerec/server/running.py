@@ -53,12 +53,12 @@ class Patient(H11Protocol):
             self._due = None
 
 
-def serve_forever(app: FastAPI, settings: ServerSettings, tell: Callable[[str], None]) -> None:
+def serve_forever(app: FastAPI, settings: ServerSettings, bound: socket.socket, tell: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; requests that are here then are answered.
 
-    tell: is given the address once connections are accepted. ConfigError where the server cannot listen.
+    bound: as `listening` gives it. tell: is given the address.
     """
-    with listening(settings) as bound, suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again when all is answered
         name = f"[{settings.host}]" if ":" in settings.host else settings.host
         tell(f"http://{name}:{bound.getsockname()[1]}/")

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,11 +149,14 @@ def test_large_blocks_go_back_to_the_system() -> None:
 
 
 def test_serve_says_in_one_line_why_it_cannot(tmp_path: Path, folder: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
     for words, why in (
         (("--host", "0.0.0.0"), "--keys is needed; --new-key makes one"),
         (("--keys", tmp_path / "none"), "No such file"),
+        (("--port", taken.getsockname()[1]), "cannot listen there (Address already in use"),
     ):
         refused = run("serve", "--gallery", folder, *words)
         assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
         assert why in refused.stderr
         assert not folder.exists()
+    taken.close()

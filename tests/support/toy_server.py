@@ -121,8 +121,8 @@ def process(command: Sequence[str | Path]) -> Iterator[tuple[subprocess.Popen[st
 def main(folder: Path, model: Path) -> None:
     """Serve, as the module describes."""
     settings = ServerSettings(port=0)
-    with toy_service(folder, OpenVINOEmbedder(model)) as service:
-        serve_forever(make_app(service, settings), settings, lambda address: print(address, flush=True))
+    with listening(settings) as bound, toy_service(folder, OpenVINOEmbedder(model)) as service:
+        serve_forever(make_app(service, settings), settings, bound, lambda address: print(address, flush=True))
 
 
 if __name__ == "__main__":
