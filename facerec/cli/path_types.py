@@ -15,7 +15,7 @@ from facerec.models.names import NAMES
 from facerec.models.places import model_path, require_layers
 from facerec.photos.folders import require_folder
 from facerec.photos.photo_files import opened
-from facerec.photos.video_files import require_source
+from facerec.photos.video_files import host_of, require_source, source_of
 from facerec.text import printable
 
 
@@ -30,7 +30,9 @@ class FilePath(click.Path):
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path. Fails (exit code 2) if it is empty."""
+        """The path. Fails (exit code 2) if it is empty, or the address of a stream, which may hold a password."""
+        if source_of(str(value)).kind == "stream":
+            self.fail(f"{host_of(str(value))} is a stream, not a file; facerec watch takes streams", param, ctx)
         path: Any = super().convert(value, param, ctx) if str(value) else self.fail("an empty name", param, ctx)
         self._check(path)
         return path

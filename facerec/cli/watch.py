@@ -16,7 +16,7 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.identify import TOP, fpir_option, give_way, show_answer, styled
 from facerec.cli.offers import some
 from facerec.errors import ConfigError, ImageError
-from facerec.photos.video_files import EVERY, Source, source_of
+from facerec.photos.video_files import EVERY, Source, require_every, source_of
 from facerec.recognition import answers
 from facerec.text import clock, how_many
 
@@ -36,7 +36,7 @@ _Parts = tuple["Gallery", "Detector", "Embedder", "Threshold"]
 @common.command()
 @click.argument("source", type=path_types.SOURCE, shell_complete=some((), or_file=True))
 @click.option(
-    "--every-seconds", "every", type=click.FloatRange(min=0), default=EVERY, show_default=True, metavar="S",
+    "--every-seconds", "every", type=float, default=EVERY, show_default=True, metavar="S",
     help="Look at a picture every so many seconds; 0: at every picture, as far as the machine is fast enough.",
 )  # fmt: skip
 @common.threshold_option
@@ -74,6 +74,7 @@ def watch(
     facerec watch rtsp://door.local/stream --save-annotated door.mp4
     facerec watch inbox/
     """
+    require_every(every)
     stopped = _stop_on_signals()
     fpir = give_way(fpir, threshold)
     where = source_of(source)

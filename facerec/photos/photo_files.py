@@ -84,8 +84,8 @@ def holds_photo(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file for reading; raises ImageError for anything that prevents it."""
+def opened(path: Path, kind: str = "photo") -> Iterator[BufferedReader]:
+    """Open a file for reading; raises ImageError for anything that prevents it. kind: what it should be."""
     if not may_name_a_file(path):
         raise ImageError(f"{printable(path)}: no file has such a name; check it")
     try:
@@ -93,9 +93,9 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             os.scandir(path).close()
-            raise ImageError(f"{printable(path)}: a folder, not a photo; name the photos in it")
+            raise ImageError(f"{printable(path)}: a folder, not a {kind}; name the {kind}s in it")
         if not stat.S_ISREG(mode):
-            raise ImageError(f"{printable(path)}: not a regular file; give a photo file")
+            raise ImageError(f"{printable(path)}: not a regular file; give a file with a {kind}")
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:

@@ -54,7 +54,7 @@ class VideoFile:
         """
         import av
 
-        with opened(self.path) as file, _reported(self.path):
+        with opened(self.path, "video") as file, _reported(self.path):
             options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
             with av.open(file, "r", options=options) as container:
                 pictures = Pictures(container, str(self.path))

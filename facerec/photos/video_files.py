@@ -3,16 +3,17 @@
 Nothing is decoded here, so nothing heavy is imported.
 """
 
+import math
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from facerec.errors import ConfigError, ImageError
 from facerec.extras import require
 from facerec.photos.photo_files import holds_photo, opened
+from facerec.text import printable
 
 VIDEO_EXTENSIONS = frozenset(
     (
@@ -32,6 +33,7 @@ _VIDEO = re.compile(
     rb"|0&\xb2u\x8ef\xcf\x11|OggS",  # ASF; Ogg
     re.DOTALL,
 )
+_HOST = re.compile(r"(?:\[[\da-fA-F:.]+\]|[^\s:\[\]]+)(?::\d+)?")  # a name or number, and a port
 _LONGEST_START = 12  # bytes that _VIDEO looks at
 
 
@@ -39,7 +41,7 @@ _LONGEST_START = 12  # bytes that _VIDEO looks at
 class Source:
     """What is watched. kind: "webcam", "stream", "folder" or "file".
 
-    address: what is opened. name: what messages and answers call it; passwords in addresses are left out.
+    address: what is opened. name: what messages and answers call it; of an address only the host.
     """
 
     kind: str
@@ -50,7 +52,7 @@ class Source:
 def source_of(given: str) -> Source:
     """The source that a text names: a number is a webcam, unless there is a file of this name."""
     if _scheme(given) in STREAM_SCHEMES:
-        return Source("stream", given, without_password(given))
+        return Source("stream", given, host_of(given))
     if given.isascii() and given.isdigit() and not os.path.lexists(given):
         return Source("webcam", given, f"webcam {int(given)}")
     return Source("folder" if os.path.isdir(given) else "file", given, given)
@@ -64,10 +66,19 @@ def require_source(given: str) -> None:
     if source.kind == "webcam":
         _require_webcam(source)
     elif source.kind == "file":
-        with opened(Path(given)):
-            pass
+        if _scheme(given):
+            raise ConfigError(
+                f"{host_of(given)}: no address of a stream; streams begin with rtsp://, http:// or the like"
+            )
+        _require_video(Path(given))
     if source.kind != "folder":
         require_library()
+
+
+def require_every(seconds: float) -> None:
+    """Raise ConfigError for a time between two pictures that is no number of seconds from 0 on."""
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(f"`every_seconds` must be a number of seconds from 0 on, not {seconds:g}")
 
 
 def _require_webcam(source: Source) -> None:
@@ -78,15 +89,31 @@ def _require_webcam(source: Source) -> None:
         raise ImageError(f"{source.name}: there is no {device}; check its number")
 
 
+def _require_video(path: Path) -> None:
+    with opened(path, "video"):
+        pass
+    if holds_photo(path):
+        raise ImageError(f"{printable(path)}: a photo, not a video; `facerec identify` says who is in it")
+
+
 def require_library() -> None:
     """Raise MissingExtraError unless PyAV is installed, which reads and writes videos."""
     require("av", "reading videos")
 
 
-def without_password(address: str) -> str:
-    """A stream's address without the user's name and password."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def host_of(address: str) -> str:
+    """A stream's address as far as it holds no secret: rtsp://door.local:554/...
+
+    Cameras take passwords and keys before the host, in the path and behind it. Where a password holds a "/" of its own,
+    nobody can tell where the host begins, so it is left out, too.
+    """
+    scheme, _, rest = address.partition("://")
+    place = re.split("[/?#]", rest, maxsplit=1)[0]
+    behind = rest[len(place) :]
+    host = _HOST.fullmatch(place.rpartition("@")[2])
+    if host is None or ("@" in behind and "@" not in place):
+        return f"{scheme}://..."
+    return f"{scheme}://{host.group()}{'/...' if behind.strip('/') else behind}"
 
 
 def is_video(path: Path) -> bool:
@@ -105,5 +132,5 @@ def _holds_video(path: Path) -> bool:
 
 
 def _scheme(given: str) -> str:
-    found = re.match(r"([a-z]+)://", given, re.IGNORECASE)
+    found = re.match(r"([a-z][a-z\d+.-]*)://", given, re.IGNORECASE)
     return found.group(1).lower() if found else ""

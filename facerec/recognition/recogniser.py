@@ -31,7 +31,7 @@ from facerec.inference.face_model import FaceModel, load
 from facerec.photos.folders import identity_folders
 from facerec.photos.memory import AnyPhoto, PhotoInput, are_several, photo_of, photos_of
 from facerec.photos.streams import frames_of
-from facerec.photos.video_files import EVERY, require_source, source_of
+from facerec.photos.video_files import EVERY, require_every, require_source, source_of
 from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import Identification, detector_for, identify, open_gallery, verify
 from facerec.recognition.live import TrackEvent, Watcher, watch
@@ -245,9 +245,10 @@ class Recogniser:
         source: a video file, the number of a webcam ("0") or the address of a stream (rtsp://, http://), which go on
         until the iterator is closed. every_seconds: between two pictures that are looked at. top: as for `identify`.
         Needs the extra `video`. Raises ImageError for a source that cannot be read, ConfigError for a folder and for
-        another `top`.
+        another `top` or `every_seconds`.
         """
         require_whole(top, "top", 1)
+        require_every(every_seconds)
         limit = choose_threshold(None, self.gallery.threshold, self._model.embedder.card.name)
         require_source(str(source))
         where = source_of(str(source))

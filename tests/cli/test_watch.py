@@ -124,9 +124,11 @@ def test_the_annotated_video(gallery: Path, toy: Path, film: Path, tmp_path: Pat
 BAD = {
     "no file": ("nothing.mp4", "nothing.mp4: no such file; check the name"),
     "no video": ("text.mp4", "text.mp4: not a video facerec reads, or damaged"),
-    "a photo": ("photo.png", "photo.png: not a video facerec reads"),
+    "a photo": ("photo.png", "photo.png: a photo, not a video; `facerec identify` says who is in it"),
     "no webcam": ("77", "webcam 77: there is no /dev/video77"),
-    "no server": ("http://ann:secret@127.0.0.1:9/door", "http://127.0.0.1:9/door: cannot be opened"),
+    "no server": ("http://ann:secret@127.0.0.1:9/door", "http://127.0.0.1:9/...: cannot be opened"),
+    "no scheme of a stream": ("ftp://ann:secret@cam/secret", "ftp://cam/...: no address of a stream"),
+    "a device": ("/dev/null", "/dev/null: not a regular file; give a file with a video"),
     "an empty name": ("", "an empty name; give a video file"),
 }
 
@@ -144,6 +146,20 @@ def test_a_bad_source_is_one_clear_line(
     assert words in result.stderr
     assert "secret" not in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["watch", "film.mp4", "--every-seconds", "nan"], "--every-seconds must be a number of seconds from 0 on"),
+        (["identify", "rtsp://ann:secret@cam/secret"], "rtsp://cam/... is a stream, not a file; facerec watch takes"),
+    ],
+)
+def test_refused_before_anything_is_opened(words: list[str], said: str, gallery: Path, film: Path) -> None:
+    result = run(*words[:1], *(film if word == film.name else word for word in words[1:]), gallery=gallery)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "secret" not in result.stderr
 
 
 def test_a_folder_is_no_video_to_be_annotated(gallery: Path, toy: Path, tmp_path: Path) -> None:
@@ -238,4 +254,4 @@ def test_ctrl_c_ends_a_stream_with_what_was_found(started: Any, tmp_path: Path) 
     lines = [json.loads(line) for line in out.splitlines()]
     assert (process.returncode, err) == (0, "")
     assert (lines[-1]["event"], lines[-1]["person"]) == ("left", NAMES[ANN])
-    assert lines[-1]["image"] == server.address.replace("ann:secret@", "")
+    assert lines[-1]["image"] == server.address.replace("ann:secret@", "").replace("/door", "/...")

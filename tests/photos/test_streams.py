@@ -128,7 +128,9 @@ def test_the_event_ends_it_while_it_waits(serve: Callable[[Answer], Server]) -> 
 
 
 def test_an_address_without_a_server_is_one_clear_line() -> None:
-    with pytest.raises(ImageError, match=r"http://127\.0\.0\.1:9/door: cannot be opened \(.*check the address") as told:
+    with pytest.raises(
+        ImageError, match=r"http://127\.0\.0\.1:9/\.\.\.: cannot be opened \(.*check the address"
+    ) as told:
         next(LiveFrames(source_of("http://ann:secret@127.0.0.1:9/door"), threading.Event()))
     assert "secret" not in str(told.value)
 

@@ -1,5 +1,6 @@
 """video.py and video_files.py: pictures and their times; turned, damaged and foreign files; what is a video."""
 
+import math
 import re
 import struct
 import threading
@@ -13,11 +14,11 @@ import pytest
 import toy_model
 from toy_video import RATE, number_of, picture, write_video
 
-from facerec.errors import FacerecError, ImageError
+from facerec.errors import ConfigError, FacerecError, ImageError
 from facerec.photos import reading
 from facerec.photos.streams import frames_of
 from facerec.photos.video import VideoFile
-from facerec.photos.video_files import Source, is_video, source_of
+from facerec.photos.video_files import Source, is_video, require_every, source_of
 from facerec.photos.video_writing import VideoWriter, free_name
 
 
@@ -170,9 +171,33 @@ def test_sources_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert source_of("0") == Source("webcam", "0", "webcam 0")
     assert source_of("2024") == Source("folder", "2024", "2024")
     assert source_of("party.mp4") == Source("file", "party.mp4", "party.mp4")
-    assert source_of(secret) == Source("stream", secret, "rtsp://door.local:554/stream?channel=1")
+    assert source_of(secret) == Source("stream", secret, "rtsp://door.local:554/...")
     assert source_of("HTTP://host/v.ts").kind == "stream"
     assert source_of("file:///etc/passwd").kind == "file"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://cam/user=admin&password=SECRET&channel=1", "rtsp://cam/..."),
+        ("rtsps://10.0.0.1:7441/SECRET?enableSrtp", "rtsps://10.0.0.1:7441/..."),
+        ("http://cam?password=SECRET", "http://cam/..."),
+        ("http://cam/#SECRET", "http://cam/..."),
+        ("rtsp://ann:SECRET@[fe80::1]:554/", "rtsp://[fe80::1]:554/"),
+        ("rtsp://ann:SECRET/SECRET@cam/1", "rtsp://..."),
+        ("rtsp://ann:12/SECRET@cam/1", "rtsp://..."),
+        ("rtsp://[SECRET", "rtsp://..."),
+        ("udp://239.0.0.1:1234", "udp://239.0.0.1:1234"),
+    ],
+)
+def test_no_secret_of_an_address_is_in_its_name(address: str, shown: str) -> None:
+    assert source_of(address) == Source("stream", address, shown)
+
+
+@pytest.mark.parametrize("every", [math.nan, math.inf, -0.1])
+def test_a_time_between_pictures_is_a_number_of_seconds(every: float) -> None:
+    with pytest.raises(ConfigError, match=r"`every_seconds` must be a number of seconds from 0 on, not (nan|inf|-0.1)"):
+        require_every(every)
 
 
 # ----------------------------------------------------------------------------------------------- written ones
