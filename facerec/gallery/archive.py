@@ -1,7 +1,7 @@
 """Export and import: the people of a gallery in one file (see `archive_file`), for another gallery."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from facerec.errors import DamagedGalleryError, ForeignDetectorError, ForeignMod
 from facerec.gallery.archive_file import Archive, Person, write_archive
 from facerec.gallery.audit_log import record, utc_now
 from facerec.gallery.cut_by import adopt_detector, detector_of
-from facerec.gallery.enrolled import spellings
+from facerec.gallery.enrolled import fewer_first_in, spellings
 from facerec.gallery.integrity import broken_vetoes, require_undamaged
 from facerec.gallery.model import write_model
 from facerec.gallery.names import clean_name
@@ -29,8 +29,8 @@ from facerec.gallery.queries import (
 from facerec.gallery.removed import removed_for
 from facerec.gallery.schema import DEFAULT_FPIR, scalar, version_of
 from facerec.gallery.store import Store
-from facerec.gallery.vetoes import StoredVeto, insert_apart, insert_veto, is_vetoed, pairs, vetoes_of
-from facerec.text import how_many
+from facerec.gallery.vetoes import StoredVeto, insert_apart, insert_veto, is_vetoed, pairs, pairs_by_name, vetoes_of
+from facerec.text import gallery_command, how_many
 from facerec.types import Template, Vectors
 from facerec.vectors import vector_fault
 
@@ -174,7 +174,8 @@ def import_archive(
         _take_model(db, archive, store.folder)
         _take_detector(db, archive, store.folder)
         archive, held_back = _settled(archive, _other_spellings(db, archive), one or {})
-        imported = (*(_merge_person(db, person, again) for person in archive.people), *held_back)
+        two = pairs_by_name(db) | {frozenset((one, other)) for one, other, _ in archive.apart}
+        imported = (*(_merge_person(db, person, again, two) for person in archive.people), *held_back)
         apart = sum(_set_apart(db, *pair) for pair in archive.apart)
         return Import(imported, apart, scalar(db, "SELECT fpir FROM gallery"), taken)
 
@@ -238,8 +239,10 @@ def _take_detector(db: sqlite3.Connection, archive: Archive, where: Path) -> Non
     adopt_detector(db, where, archive.detector)
 
 
-def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Imported:
+def _merge_person(db: sqlite3.Connection, person: Person, again: bool, two: Collection[frozenset[str]]) -> Imported:
+    """Enroll one person. two: pairs of people who were said to be two, here or in the archive."""
     added, skipped, conflicts, days = 0, 0, [], []
+    owned: dict[str, list[str]] = {}  # who else has photos of the person -> these photos
     for template, enrolled in person.templates:
         owner = owner_of(db, template.photo_hash)
         if owner is None and is_vetoed(db, person.name, template):
@@ -252,11 +255,13 @@ def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Import
         elif owner == person.name:
             skipped += 1
         else:
-            conflicts.append(f"{template.source}: already enrolled as '{owner}', so not as '{person.name}'")
+            owned.setdefault(owner, []).append(template.source)
+    differences = len(conflicts) + len(days) + sum(map(len, owned.values()))
+    conflicts += [_owned(db, owner, person, photos, two) for owner, photos in owned.items()]
     if days:
         photos = f"{how_many(len(days), 'photo')} of '{person.name}' {'was' if len(days) == 1 else 'were'} removed"
         conflicts.append(f"{photos} on {max(days)}, so not enrolled; `again` enrolls what was removed")
-    vetoes, differences = 0, len(conflicts) + max(len(days) - 1, 0)
+    vetoes = 0
     if (number := id_of(db, person.name)) is not None:
         if added:
             record(db, "imported", number, templates=added)
@@ -264,6 +269,23 @@ def _merge_person(db: sqlite3.Connection, person: Person, again: bool) -> Import
         more = _merge_consent(db, number, person) + contradicted
         conflicts, differences = conflicts + more, differences + len(more)
     return Imported(person.name, added, skipped, vetoes, differences, tuple(conflicts))
+
+
+def _owned(
+    db: sqlite3.Connection, owner: str, person: Person, photos: Sequence[str], two: Collection[frozenset[str]]
+) -> str:
+    """Say that somebody else is enrolled with some of a person's photos, and what to do."""
+    name, count = person.name, len(person.templates)
+    whose = f"already enrolled as '{owner}', so not as '{name}'"
+    many = f"'{name}': {f'all {count}' if len(photos) == count else f'{len(photos)} of {count}'} photos are {whose}"
+    said = f"{photos[0]}: {whose}" if len(photos) == 1 else many
+    if frozenset((owner, name)) in two:
+        return said
+    if id_of(db, name) is None:
+        command = gallery_command("rename", owner, name)
+    else:
+        command = gallery_command("merge", *fewer_first_in(db, owner, name))
+    return f"{said}; if they are one person, {command}"
 
 
 def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[str]:

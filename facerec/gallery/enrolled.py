@@ -167,7 +167,7 @@ def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: 
     apart = vetoes.pairs_by_name(db)
     for other in spellings(db, [name])[name]:
         if other != own and frozenset((other, own)) not in apart:
-            merged = gallery_command("merge", *_fewer_first(db, own, other))
+            merged = gallery_command("merge", *fewer_first_in(db, own, other))
             two = gallery_command("not-same --people", own, other)
             raise GalleryError(
                 f"{where}: '{name}' is a spelling of '{other}', who is enrolled; if they are one person, {merged} "
@@ -197,10 +197,11 @@ def fewer_first(store: Store, one: str, other: str) -> tuple[str, str]:
     with store.read() as db:
         for name in (one, other):
             store.person(db, name)
-        return _fewer_first(db, one, other)
+        return fewer_first_in(db, one, other)
 
 
-def _fewer_first(db: sqlite3.Connection, one: str, other: str) -> tuple[str, str]:
+def fewer_first_in(db: sqlite3.Connection, one: str, other: str) -> tuple[str, str]:
+    """As `fewer_first`, for two people who are enrolled."""
     query = "SELECT count(*), min(id) FROM templates WHERE person = ?"
     fewer, more = sorted((one, other), key=lambda name: db.execute(query, (id_of(db, name),)).fetchone())
     return fewer, more

@@ -107,6 +107,11 @@ class Gallery:
             bind_model(self.store, fingerprint, name, dimension, threshold, cohort)
             self._cache = PeopleCache(self.store, fingerprint)
 
+    def bind_own_model(self) -> None:
+        """Bind the model whose vectors the gallery holds: for a process that makes none."""
+        with self.store.lock, self.store.glance() as db:
+            self._cache = PeopleCache(self.store, scalar(db, "SELECT model_fingerprint FROM gallery"))
+
     def bind_detector(self, name: str | None) -> None:
         """State which detector cuts this process's crops (`faces.detector.name_of`). Call it before `add`.
 

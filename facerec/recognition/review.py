@@ -1,7 +1,7 @@
 """A look back at an enrollment: who may be one person, what may be misplaced, and what failed for one reason."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,14 @@ def review(gallery: Gallery, results: Sequence[Enrollment]) -> Review:
     if limit is None:
         return Review((), ())
     added = [result for result in results if result.status == "added"]
-    people = dict.fromkeys(result.person for result in added)
-    alike = tuple(Alike(*pair) for pair in gallery.alike(people, limit.distance))
+    alike = alike_people(gallery, dict.fromkeys(result.person for result in added))
     return Review(alike, tuple(_misplaced(gallery, added, limit)))
+
+
+def alike_people(gallery: Gallery, names: Iterable[str]) -> tuple[Alike, ...]:
+    """Return the pairs of people who may be one, of whom at least one is in `names`, the nearest first."""
+    limit = gallery.threshold
+    return () if limit is None else tuple(Alike(*pair) for pair in gallery.alike(names, limit.distance))
 
 
 def _misplaced(gallery: Gallery, added: Sequence[Enrollment], limit: Threshold) -> Iterator[tuple[Path, str]]:

@@ -1,5 +1,6 @@
 """Export and import: everything arrives, and nothing a file says is believed."""
 
+import shlex
 import stat
 import zipfile
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from killing import photos_in
 from running import json_lines, run
 from toy_archive import parts, write
@@ -41,7 +43,7 @@ def test_everything_arrives_in_a_new_gallery(source: Path, file: Path, tmp_path:
         {"person": "Ann Lee", "added": 2, "skipped": 0, "vetoes": 0, "differences": 0, "conflicts": []},
         {"person": "Çelik 王", "added": 1, "skipped": 0, "vetoes": 0, "differences": 0, "conflicts": []},
         {"summary": True, "people": 2, "added": 3, "skipped": 0, "vetoes": 0, "conflicts": 0}
-        | {"apart": 0, "fpir": 0.01, "fpir_taken": False},
+        | {"apart": 0, "fpir": 0.01, "fpir_taken": False, "alike": []},
     ]
     with opened(source) as old, opened(tmp_path / "new") as new:
         assert photos_in(new) == photos_in(old)
@@ -86,6 +88,41 @@ def test_conflicts_are_told_and_left_as_they_are(file: Path, tmp_path: Path) -> 
         assert consent(gallery.store, "Ann Lee") == ("asked again", None)
 
 
+def test_photos_of_one_owner_are_one_line_that_names_the_remedy(file: Path, tmp_path: Path) -> None:
+    """As after a new name in the one gallery; in the second case both names are there."""
+    for where, own, command in (("renamed", [], "rename Eve 'Ann Lee'"), ("both", [7], "merge 'Ann Lee' Eve")):
+        with opened(tmp_path / where) as gallery:
+            for number in (0, 2):
+                gallery.add("Eve", template(number))
+            for number in own:
+                gallery.add("Ann Lee", template(number))
+        result = run("gallery", "import", file, gallery=tmp_path / where)
+        said = "'Ann Lee': all 2 photos are already enrolled as 'Eve', so not as 'Ann Lee'; if they are one person, "
+        assert f"{said}`facerec gallery {command}`\n" in result.stderr
+        assert result.stderr.count("already enrolled") == 1
+        assert result.exit_code == 1
+        assert run(*shlex.split(f"gallery {command}"), gallery=tmp_path / where).exit_code == 0
+    with opened(tmp_path / "two") as gallery:
+        gallery.add("Eve", template(0))
+        gallery.add("Ann Lee", template(7))
+        gallery.set_apart("Eve", "Ann Lee")
+    assert "one person" not in run("gallery", "import", file, gallery=tmp_path / "two").stderr
+
+
+def test_new_people_who_look_like_somebody_are_listed(file: Path, tmp_path: Path) -> None:
+    def imported(where: str, *options: str) -> Result:
+        with opened(tmp_path / where) as gallery:
+            for number in (10, 11, 12):
+                gallery.add("Eve", replace(template(number), vector=vector(1)))
+        return run("gallery", "import", file, *options, gallery=tmp_path / where)
+
+    said = imported("text").stdout
+    assert "Çelik 王 and Eve look like one person, 0.00 apart: `facerec gallery merge 'Çelik 王' Eve`, or if" in said
+    assert json_lines(imported("json", "--json"))[-1]["alike"][0]["people"] == ["Çelik 王", "Eve"]
+    again = run("gallery", "import", file, gallery=tmp_path / "text").stdout
+    assert "look like" not in again, "nobody is new"
+
+
 def test_a_new_gallery_takes_the_target_rate_and_another_keeps_its_own(source: Path, tmp_path: Path) -> None:
     with opened(source) as gallery:
         gallery.set_calibration(0.001)
@@ -94,7 +131,7 @@ def test_a_new_gallery_takes_the_target_rate_and_another_keeps_its_own(source: P
     def told(where: str) -> tuple[float, list[str]]:
         said = run("gallery", "import", tmp_path / "strict.npz", gallery=tmp_path / where).stdout.splitlines()
         with opened(tmp_path / where) as gallery:
-            return gallery.given()[0], said[2:]
+            return gallery.given()[0], [line for line in said[2:] if "rate" in line]
 
     assert told("new") == (0.001, ["The target rate, FPIR 0.1 %, is the file's."])
     assert told("new") == (0.001, [])

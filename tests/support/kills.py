@@ -51,6 +51,7 @@ PRELOADED = ("faiss", "openvino", "facerec.faces.mtcnn", "facerec.recognition.id
 PRELOADED += (
     "facerec.cli.enroll",
     "facerec.cli.gallery",
+    "facerec.recognition.review",
     "facerec.cli.gallery_migrate",
     "facerec.gallery.model_change",
     "facerec.evaluation.self_search",
