@@ -72,6 +72,14 @@ class Access:
             self._rates.take(found.key)
         return found
 
+    def in_session(self, request: Request) -> Caller | None:
+        """Who has the session of a request, which then counts for no rate; None without a session."""
+        session = self.sessions.find(request.cookies.get(COOKIE, ""))
+        try:
+            return None if session is None else Caller(self._key_of_session(session), session)
+        except ProblemError:  # the key is revoked, or cannot be read
+            return None
+
     def _key_of_session(self, session: Session) -> Key:
         """The key that opened a session. A revoked key ends it, also where another one has its name by now."""
         if session.key is None:

@@ -25,6 +25,7 @@ from facerec.errors import (
     UnfitValueError,
     UnknownPersonError,
 )
+from facerec.server.api import PREFIX
 from facerec.server.pool import BusyError
 
 log = logging.getLogger(__name__)
@@ -97,12 +98,22 @@ def without_folder(text: str, folder: Path) -> str:
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """The answer that tells of an error."""
+    """The answer that tells of an error: a page for a person (`app.state.error_page`), else a problem document."""
     problem = problem_of(request, error)
     headers = dict(getattr(error, "headers", None) or {}) | (RETRY_AFTER if isinstance(error, BusyError) else {})
     if problem.status >= 500 and not isinstance(error, BusyError):
         log.error("request %s: %s", problem.request_id, error)
-    return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+    if not is_for_a_person(request):
+        return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+    page: Response = request.app.state.error_page(request, problem)
+    page.headers.update(headers)
+    return page
+
+
+def is_for_a_person(request: Request) -> bool:
+    """Whether a person at a browser will see the answer: what is no request to the API, but one for a page."""
+    asked = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return getattr(request.state, "is_page", asked and not request.url.path.startswith(PREFIX))
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ FastAPI reads a body before it asks who sends it, and has no time limit, so this
 import asyncio
 import re
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facerec.server.metrics import Metrics
-from facerec.server.problems import ProblemError, problem_response
+from facerec.server.problems import ProblemError, is_for_a_person, problem_response
 from facerec.server.settings import ServerSettings
 
 REQUEST_ID = "X-Request-ID"
@@ -30,6 +31,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
+DRAINED = 10  # times the largest body is read on from a browser that sends more
 NO_STORE = "no-store"  # names and faces stay in no cache
 
 
@@ -59,9 +61,21 @@ class Guard:
             require_own_host(request, self._settings)
             body = _Body(receive, request, self._settings)
         except ProblemError as error:
+            if error.status_code == 413 and is_for_a_person(request):
+                await drain(receive, self._settings)
             await problem_response(request, error)(scope, receive, send_with_headers)
             return
         await self._app(scope, body.receive, send_with_headers)
+
+
+async def drain(receive: Receive, settings: ServerSettings) -> None:
+    """Read on and keep nothing: a browser that is still sending shows no answer. There is an end to that, too."""
+    left, more = DRAINED * settings.body_bytes, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.request_seconds):
+            while more and left > 0:
+                message = await receive()
+                left, more = left - len(message.get("body", b"")), message.get("more_body", False)
 
 
 def add_headers(message: Message, request_id: str) -> None:

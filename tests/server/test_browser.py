@@ -143,6 +143,16 @@ def test_photos_are_dropped_and_pasted(browser: Browser, small_samples: Path, tm
             page.evaluate(make, [kind, where, photo])
             expect(page.locator("article.photo")).to_have_count(number)
             expect(page.locator("article.photo").first).to_contain_text(f"{kind}.jpg: 1 face")
+        too_much = "The server takes at most 32 photos and 32 MB at a time."
+        page.locator("#photos").evaluate("(photos) => { photos.dataset.bytes = 1000; }")
+        page.evaluate(make, ["drop", "#drop", photo])
+        expect(page.locator("#state")).to_contain_text(too_much)
+        page.goto("/people")
+        photos = page.get_by_label("Photos")
+        for count, said in ((33, too_much), (32, "")):
+            photos.set_input_files([{"name": f"{n}.png", "mimeType": "image/png", "buffer": b""} for n in range(count)])
+            assert photos.evaluate("(photos) => photos.validationMessage").startswith(said)
+            assert photos.evaluate("(photos) => photos.validity.valid") == (not said)
 
 
 def test_a_rate_is_chosen_by_what_it_costs(browser: Browser, photos_of, tmp_path: Path) -> None:

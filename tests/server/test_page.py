@@ -178,6 +178,38 @@ def test_a_person_is_renamed_merged_and_removed(site: Site) -> None:
     assert all(int(before) and not int(after) for _, before, after in counts)
 
 
+def test_an_error_leads_back_and_loses_nothing_that_was_typed(site: Site) -> None:
+    ann = add(site, "Ann", png(0))
+    add(site, "Bob", png(1))
+    for referer, back in ((f"{site.root}/people/{ann}?x=1", f"/people/{ann}?x=1"), ("http://evil.example/a", "/")):
+        site.client.headers["Referer"] = referer
+        assert f'<a class="button" href="{back}">Back</a>' in site.post(f"/people/{ann}/name", name="Bob").text
+    for what, wrong, right in (("name", {"name": "Bob"}, {"name": "Al"}), ("consent", {"until": "x"}, {"note": "yes"})):
+        refused = site.post(f"/people/{ann}/{what}", part=True, **wrong)
+        assert (refused.status_code, "<html" in refused.text, "note bad" in refused.text) == (
+            422 if what == "consent" else 409, False, True,
+        )  # fmt: skip
+        assert site.post(f"/people/{ann}/{what}", part=True, **right).headers["hx-redirect"] == f"/people/{ann}"
+    assert site.get(f"/people/{ann}").text.count('hx-target="find .said"') == 3
+
+
+def test_a_browser_is_told_of_errors_by_a_page(service: Service) -> None:
+    with serving(service, body_bytes=100_000) as client:
+        site = Site(client)
+        browser = {"Accept": "text/html,application/xhtml+xml"}
+        nowhere = client.get(f"{site.root}/nope", headers=browser)
+        large = client.post(f"{site.root}/people", files=form(bytes(900_000)), headers=browser)
+        for answer, status in ((nowhere, 404), (large, 413)):
+            assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (status, "text/html")
+            assert "That did not work" in answer.text
+        assert "send fewer photos" in large.text
+        for path in (f"{site.root}/nope", "/nope"):
+            answer = client.get(path, headers=browser if path == "/nope" else {})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        for path in ("/", "/people"):
+            assert 'data-bytes="100000" data-files="32" data-too-much="The server takes at' in site.get(path).text
+
+
 def test_a_message_tells_no_path(site: Site) -> None:
     ann = add(site, "Ann", png(0))
     add(site, "Bob", png(1))
@@ -339,6 +371,7 @@ def test_whoever_has_no_key_is_sent_to_sign_in(tmp_path: Path, service: Service)
         people = site.get("/people").text
         assert "Add somebody" not in people
         assert 'href="/log"' not in people
+        assert "Sign out" in site.get("/people/99").text, "an error page has the menu, too"
         assert site.post("/people", form(png(0)), name="Ann").status_code == 403
         site.post("/sign-out")
         assert site.get("/people").headers["location"] == "/sign-in"

@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from starlette.exceptions import HTTPException
 
 from facerec.errors import FacerecError
 from facerec.gallery import unknown_faces
@@ -18,9 +17,10 @@ from facerec.server.access import LOCAL, Caller
 from facerec.server.pages.costs import Costs
 from facerec.server.pages.faces import FaceForms
 from facerec.server.pages.texts import Texts
-from facerec.server.problems import problem_of, without_folder
+from facerec.server.problems import Problem, without_folder
 from facerec.server.service import Service
-from facerec.server.sessions import COOKIE, give_cookie
+from facerec.server.sessions import give_cookie
+from facerec.server.settings import ServerSettings
 
 HERE = Path(__file__).parent
 MENU = (
@@ -47,7 +47,7 @@ class View:
     t: its texts. faces: faces on their way to the browser and back. costs: what each threshold costs.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, settings: ServerSettings) -> None:
         self.t = Texts(HERE / "texts.toml")
         self.service = service
         self.faces, self.costs = FaceForms(service.embedder, self.t("too_old")), Costs(service.gallery)
@@ -59,8 +59,12 @@ class View:
             lstrip_blocks=True,
         )
         everywhere = {"t": self.t, "menu": MENU, "htmx_config": json.dumps(_HTMX), "initials": initials}
+        too_much = self.t("too_much", photos=settings.photos, megabytes=f"{settings.body_bytes / 1e6:g}")
         self._templates.globals.update(
-            everywhere, keep_unknown=service.keep_unknown, percent=percent, size=size, exact_percent=exact_percent
+            everywhere, most_bytes=settings.body_bytes, most_photos=settings.photos, too_much=too_much
+        )
+        self._templates.globals.update(
+            keep_unknown=service.keep_unknown, percent=percent, size=size, exact_percent=exact_percent
         )
 
     def render(self, request: Request, caller: Caller | None, template: str, **values: Any) -> str:
@@ -123,23 +127,26 @@ class PageRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except (FacerecError, HTTPException, RequestValidationError) as error:
-                return trouble(request, error)
+            request.state.is_page = True
+            return await handler(request)
 
         return handle
 
 
-def trouble(request: Request, error: Exception) -> Response:
-    """Tell of an error; whoever is not known may sign in."""
-    problem = problem_of(request, error)
+def trouble(request: Request, problem: Problem) -> Response:
+    """Tell of an error, without a look at the gallery, which may be what is wrong; whoever is not known may sign in."""
     if problem.status == 401:
         return go_to(request, "/sign-in")
-    session = request.app.state.access.sessions.find(request.cookies.get(COOKIE, ""))
-    caller = Caller(LOCAL, session) if session is not None and session.key is None else None
-    template = "said.html" if is_part(request) else "trouble.html"
-    return respond(request, caller, template, status=problem.status, said=problem.detail, bad=True)
+    caller = request.app.state.access.in_session(request)
+    template, values = "said.html" if is_part(request) else "trouble.html", {"said": problem.detail, "bad": True}
+    return respond(request, caller, template, status=problem.status, kept=0, back=came_from(request), **values)
+
+
+def came_from(request: Request) -> str:
+    """The page of this server from which a request came; else the first one."""
+    found = urlsplit(request.headers.get("referer", ""))
+    own = found.netloc == request.headers.get("host")
+    return f"/{found.path.lstrip('/')}{found.query and '?'}{found.query}" if own else "/"
 
 
 def number_in(text: object) -> int:

@@ -2,26 +2,44 @@
 "use strict";
 
 const found = (id) => document.getElementById(id);
+const drop = found("drop");
+
+// -------------------------------------------------------------------------------------------------------- photos
+
+// What is said of photos that the server would not take; "" if it takes them.
+function tooMuch(input, files) {
+  const size = files.reduce((sum, file) => sum + file.size + 1000, 1000);
+  return size > input.dataset.bytes || files.length > input.dataset.files ? input.dataset.tooMuch : "";
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.type !== "file" || drop) return; // there, each photo is sent alone
+  event.target.setCustomValidity(tooMuch(event.target, [...event.target.files]));
+  event.target.reportValidity();
+});
 
 // ------------------------------------------------------------------------------------------------------ identify
 
-const drop = found("drop");
-
 async function identify(files) {
   const state = found("state");
+  let failed = "";
   for (const file of files) {
     state.textContent = state.dataset.looking;
+    if (tooMuch(found("photos"), [file])) {
+      failed = found("photos").dataset.tooMuch;
+      continue;
+    }
     const body = new FormData();
     body.append("csrf", drop.elements.csrf.value);
     body.append("photos", file, file.name);
     try {
       const answer = await fetch("/identify", { method: "POST", body, headers: { "HX-Request": "true" } });
       show(await answer.text());
-      state.textContent = "";
     } catch {
-      state.textContent = state.dataset.failed;
+      failed = state.dataset.failed;
     }
   }
+  state.textContent = failed;
 }
 
 function show(html) {
