@@ -146,10 +146,10 @@ def _tell(results: "Iterable[Identification]", tell: "Callable[[Identification],
 
 def show_answer(result: "Identification", candidates: int) -> None:
     """Print a line for a face. candidates: how many to list below it, together with the reason; 0: print neither."""
+    common.tell_remarks(result.path, () if result.position else result.remarks)
     face, decision = result.face, result.decision
     if face is None or decision is None:
         return
-    common.tell_remarks(result.path, () if result.position else result.remarks)
     click.echo(f"{_where(result)}: {styled(decision.person)}")
     box = ", ".join(f"{side:.0f}" for side in face.box)
     common.detail(f"{_where(result)}: found with confidence {face.confidence:.3f} at {box}")

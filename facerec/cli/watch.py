@@ -97,7 +97,7 @@ def watch(
             failed = _watch_folder(where, parts, stopped, show)
         else:
             watcher = Watcher(*parts, Path(where.name))
-            failed = _watch_video(frames_of(where, stopped, every), watcher, writer, show)
+            failed = _watch_video(frames_of(where, stopped, every, common.remark), watcher, writer, show)
     if not failed or show.counts.total():
         show.summarise()
     common.finish(failed, show.counts.total())

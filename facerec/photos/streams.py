@@ -7,14 +7,14 @@ never behind. A stream that drops is joined again, after 1 second, then 2, 4 and
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facerec.errors import ImageError
 from facerec.photos.photo_files import one_line
-from facerec.photos.video import Frame, Pictures, VideoFile
+from facerec.photos.video import END, Frame, Pictures, VideoFile
 from facerec.photos.video_files import Source, require_library
 from facerec.text import printable
 
@@ -29,19 +29,21 @@ LONGEST = 30.0
 """The longest time between two attempts to join a stream, in seconds."""
 _PROTOCOLS = "rtsp,rtsps,rtp,srtp,rtmp,rtmps,http,https,httpproxy,tls,tcp,udp,srt,crypto"  # not "file"
 _LOOK = 0.2  # seconds between two looks whether to stop
-_END = 1.0  # seconds that may be missing at the end of a recording
 
 
-def frames_of(source: Source, stopped: threading.Event, every: float = 0.0) -> Generator[Frame]:
+def frames_of(
+    source: Source, stopped: threading.Event, every: float = 0.0, tell: Callable[[str], None] = log.warning
+) -> Generator[Frame]:
     """The pictures of a video file, webcam or stream, at least `every` seconds apart, until `stopped` is set.
 
-    Raises ImageError as `VideoFile.frames` and `LiveFrames` do.
+    tell: is given what is odd about a video file, once it was read to its end. Raises
+    ImageError as `VideoFile.frames` and `LiveFrames` do.
     """
     if source.kind == "file":
         video = VideoFile(Path(source.address))
         yield from takewhile(lambda _: not stopped.is_set(), video.frames(every))
         for remark in video.remarks:
-            log.warning("%s: %s", printable(source.name), remark)
+            tell(f"{printable(source.name)}: {remark}")
         return
     frames = LiveFrames(source, stopped, every)
     try:
@@ -137,7 +139,7 @@ class LiveFrames(Iterator[Frame]):
                 self._keep(frame, recorded=lasts > 0)
                 if self._closed.is_set():
                     return True
-        return lasts > 0 and pictures.seconds >= lasts - _END
+        return lasts > 0 and pictures.seconds >= lasts - END
 
     def _keep(self, frame: Frame, recorded: bool) -> None:
         """Offer a picture; one of a recording waits for the one before to be taken."""

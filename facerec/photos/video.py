@@ -15,17 +15,21 @@ from facerec.errors import ImageError
 from facerec.photos.photo_files import one_line, opened
 from facerec.photos.reading import MAX_PIXELS, require_size
 from facerec.photos.video_files import require_library
-from facerec.text import how_many, printable
+from facerec.text import clock, how_many, printable
 from facerec.types import Image
 
 if TYPE_CHECKING:  # imported when needed
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 # Files from strangers: only containers of one file. Playlists make FFmpeg open other files, or addresses.
 _FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,dv,mxf,h264,hevc"
+_MICROSECONDS = 1_000_000  # in a second; containers count so
 _TOLERANCE = 1e-6  # seconds
+END = 1.0
+"""Seconds that may be missing at the end of a whole video, by what the file says about itself."""
 
 
 class Frame(NamedTuple):
@@ -49,8 +53,9 @@ class VideoFile:
     def frames(self, every: float = 0.0) -> Iterator[Frame]:
         """The pictures, at least `every` seconds apart; one at a time is held in memory.
 
-        A damaged part is passed over, with a remark. Raises ImageError (one line) for a file that cannot be read, is
-        no video, or holds not one picture that can be decoded.
+        A damaged part is passed over, with a remark; another one says if the end is missing, where the file says how
+        long it lasts. Raises ImageError (one line) for a file that cannot be read, is no video, or holds not one
+        picture that can be decoded.
         """
         import av
 
@@ -61,14 +66,16 @@ class VideoFile:
                 yield from pictures.frames(every)
         if not pictures.count:
             raise ImageError(f"{printable(self.path)}: no picture in it can be decoded; get a whole copy")
-        if pictures.damaged:
-            self.remarks = (f"{how_many(pictures.damaged, 'part')} of it damaged and passed over",)
+        odd = [f"{how_many(pictures.damaged, 'part')} of it damaged and passed over"] if pictures.damaged else []
+        odd += [f"cut off, the last {clock(missing)} is missing"] if (missing := pictures.missing) > END else []
+        self.remarks = ("; ".join(odd),) if odd else ()
 
 
 class Pictures:
     """The pictures of an open container.
 
-    count: how many were decoded. damaged: parts that were not. seconds: the time of the latest picture.
+    count: how many were decoded. damaged: parts that were not. seconds: the time of the latest picture. missing: once
+    all were taken, the seconds at the end that should be there.
     """
 
     def __init__(self, container: "InputContainer", name: str, at_once: bool = False) -> None:
@@ -81,7 +88,7 @@ class Pictures:
         self._stream.thread_type = "SLICE" if at_once else "AUTO"
         self._began: float | None = None
         self.count = self.damaged = 0
-        self.seconds = 0.0
+        self.seconds, self.missing = 0.0, (container.duration or 0) / _MICROSECONDS
 
     def frames(self, every: float = 0.0) -> Iterator[Frame]:
         """The pictures, at least `every` seconds apart."""
@@ -97,7 +104,7 @@ class Pictures:
         """The sound pictures. A damaged end is one more damaged part."""
         from av.error import FFmpegError, InvalidDataError
 
-        packets = self._container.demux(self._stream)
+        packets = self._packets()
         while True:
             try:
                 packet = next(packets, None)
@@ -112,6 +119,16 @@ class Pictures:
             sound = [frame for frame in frames if not frame.is_corrupt]
             self.damaged += len(frames) - len(sound)
             yield from sound
+
+    def _packets(self) -> "Iterator[Packet]":
+        """The packets of the video. Those of the sound are looked at, too: it may go on behind the last picture."""
+        ends = ((self._container.start_time or 0) + (self._container.duration or 0)) / _MICROSECONDS
+        for packet in self._container.demux():
+            if packet.pts is not None:
+                reached = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.missing = max(min(self.missing, ends - reached), 0.0)
+            if packet.stream.index == self._stream.index:
+                yield packet
 
     def _time(self, frame: "VideoFrame") -> float:
         """Seconds since the first picture; never less than before, whatever the file says."""

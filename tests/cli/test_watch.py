@@ -21,6 +21,7 @@ from toy_model import NAMES
 from toy_stream import Server, send
 from toy_video import write_video
 
+from facerec.photos.incoming import Incoming
 from facerec.photos.reading import read_image
 from facerec.photos.video import VideoFile
 from facerec.types import Image
@@ -110,6 +111,21 @@ def test_identify_takes_videos(gallery: Path, crops: Path, toy: Path, film: Path
     assert {key for line in lines[1:] for key in line} - set(lines[0]) == {"seconds"}
     told = run("identify", film, *options, gallery=gallery).stdout.splitlines()
     assert told == [f"{film} (face 1, 0:00.0 to 0:01.8): Ann Lee", f"{film} (face 2, 0:02.0 to 0:03.8): unknown"]
+
+
+def test_one_line_says_that_a_video_is_cut_off(gallery: Path, toy: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
+    blank = write_video(tmp_path / "blank.mkv", [np.zeros((48, 64, 3), np.uint8)] * 40)
+    blank.write_bytes(blank.read_bytes()[: blank.stat().st_size * 6 // 10])
+    for command in ("watch", "identify"):
+        result = run(command, film, "--aligned", "--model", toy, gallery=gallery)
+        assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+        assert f"{film}: cut off, the last 0:0" in result.stderr
+        assert run(command, film, "--aligned", "--model", toy, "--quiet", gallery=gallery).stderr == ""
+    result = run("identify", blank, "--model", toy, gallery=gallery)
+    assert f"{blank}: cut off, the last 0:0" in result.stderr
+    assert f"{blank}: no face found" in result.stderr
 
 
 def test_the_annotated_video(gallery: Path, toy: Path, film: Path, tmp_path: Path) -> None:
@@ -227,6 +243,26 @@ def test_a_folder_that_fills_up(started: Any, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [(["good.png"], 0), (["good.png", "bad.png"], 1), (["bad.png"], 2), ([], 0)]
+)
+def test_ctrl_c_in_a_folder_ends_as_all_commands_do(
+    names: list[str], code: int, gallery: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_model.save_crop(tmp_path / "good.png", ANN, 5)
+    (tmp_path / "bad.png").write_text("no photo", "utf-8")
+
+    def batches(_: Incoming, stopped: threading.Event) -> Iterator[list[Path]]:
+        yield [tmp_path / name for name in names]
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped.is_set()
+
+    monkeypatch.setattr(Incoming, "batches", batches)
+    result = watch(gallery, toy, tmp_path)
+    assert result.exit_code == code
+    assert len(result.stderr.splitlines()) == names.count("bad.png")
 
 
 def test_ctrl_c_ends_a_stream_with_what_was_found(started: Any, tmp_path: Path) -> None:

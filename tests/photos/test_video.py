@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -142,6 +143,36 @@ def test_a_damaged_part_is_passed_over(tmp_path: Path, caplog: pytest.LogCapture
     assert numbers[-1] == 59
     assert 40 < len(numbers) < 60
     assert re.search(r"whole\.ts: \d+ parts? of it damaged and passed over", caplog.text)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".flv"])
+def test_a_video_that_is_cut_off(ending: str, tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / f"whole{ending}", map(picture, range(50)), codec="flv" if ending == ".flv" else "mpeg4"
+    )
+    assert remarks_of(path) == ()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    (remark,) = remarks_of(path)
+    assert re.search(r"cut off, the last 0:0[12]\.\d is missing", remark)
+
+
+def test_sound_behind_the_last_picture_is_no_missing_end(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "loud.mkv"), "w") as container:
+        pictures: Any = container.add_stream("mpeg4", rate=RATE)
+        pictures.height, pictures.width, pictures.pix_fmt = 48, 64, "yuv420p"
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        container.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(3), format="rgb24")))
+        container.mux(pictures.encode(None))
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))  # type: ignore[arg-type]
+    assert remarks_of(tmp_path / "loud.mkv") == ()
+
+
+def remarks_of(path: Path) -> tuple[str, ...]:
+    video = VideoFile(path)
+    assert list(video.frames())
+    return video.remarks
 
 
 def test_an_enormous_picture_is_refused(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
