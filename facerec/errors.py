@@ -4,6 +4,7 @@ FacerecError              one line that names the thing at fault and the remedy
 ├── ConfigError           a setting or argument that does not exist or makes no sense
 │   └── MissingExtraError     a library that the base install leaves out
 ├── ImageError            a photo that cannot be read
+│   └── TooManyPixelsError    a photo of more pixels than are decoded
 ├── NoFaceError           a photo without a usable face
 ├── DataError             a training folder, split list or pairs file that cannot be used
 ├── ModelError            a model folder or ONNX file that cannot be used
@@ -12,7 +13,7 @@ FacerecError              one line that names the thing at fault and the remedy
     ├── ForeignModelError     the gallery holds vectors of another model
     ├── ForeignDetectorError  the gallery holds faces that another detector cut
     ├── UnknownPersonError    nobody of that name is enrolled
-    ├── ForgottenFaceError    an unknown face that is not kept any more
+    ├── NotKeptError          a photo or an unknown face that the gallery does not hold, or not any more
     ├── UnfitValueError       a name, note or day that no gallery takes
     ├── PassphraseError       the passphrase of an encrypted gallery is missing or empty
     └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
@@ -41,6 +42,10 @@ class MissingExtraError(ConfigError):
 
 class ImageError(FacerecError):
     """A photo that cannot be read."""
+
+
+class TooManyPixelsError(ImageError):
+    """A photo of more pixels than are decoded."""
 
 
 class NoFaceError(FacerecError):
@@ -83,8 +88,8 @@ class UnknownPersonError(GalleryError):
     """Nobody of that name is enrolled."""
 
 
-class ForgottenFaceError(GalleryError):
-    """An unknown face that is not kept any more."""
+class NotKeptError(GalleryError):
+    """A photo or an unknown face that the gallery does not hold, or not any more."""
 
 
 class UnfitValueError(GalleryError):

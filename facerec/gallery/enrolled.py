@@ -29,6 +29,7 @@ from facerec.gallery.queries import (
 )
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store, Who
+from facerec.gallery.which_photo import not_theirs
 from facerec.text import gallery_command, name_key, same_form, same_name
 from facerec.types import Image
 
@@ -120,13 +121,15 @@ def keeps_pictures(store: Store) -> bool:
 
 
 def crop(store: Store, name: Who, photo: int) -> bytes | None:
-    """Return the PNG file of the crop of one person's photo; None if none was kept, or they have no such photo.
+    """Return the PNG file of the crop of one person's photo; None if none was kept.
 
-    photo: its number. UnknownPersonError if nobody is called `name`.
+    photo: its number. UnknownPersonError if nobody is called `name`; NotKeptError if they have no such photo.
     """
     with store.read() as db:
-        query = "SELECT png FROM crops JOIN templates ON template = id WHERE (person, id) = (?, ?)"
-        return scalar(db, query, store.person(db, name), photo) if version_of(db) > 3 else None
+        person = store.person(db, name)
+        if scalar(db, "SELECT 1 FROM templates WHERE (person, id) = (?, ?)", person, photo) is None:
+            raise not_theirs(_name(db, person), photo)
+        return scalar(db, "SELECT png FROM crops WHERE template = ?", photo) if version_of(db) > 3 else None
 
 
 def numbers(store: Store, names: Iterable[str]) -> dict[str, int]:
@@ -139,7 +142,11 @@ def numbers(store: Store, names: Iterable[str]) -> dict[str, int]:
 def name_of(store: Store, name: Who) -> str:
     """Return a person's name as the gallery stores it (stripped, NFC); UnknownPersonError if nobody has it."""
     with store.read() as db:
-        return scalar(db, "SELECT name FROM people WHERE id = ?", store.person(db, name))
+        return _name(db, store.person(db, name))
+
+
+def _name(db: sqlite3.Connection, person: int) -> str:
+    return scalar(db, "SELECT name FROM people WHERE id = ?", person)
 
 
 def rename(store: Store, old: Who, new: str) -> None:
@@ -148,22 +155,37 @@ def rename(store: Store, old: Who, new: str) -> None:
     GalleryError if the name is unfit, or somebody else has it or another spelling of it (`same_name`) and the two were
     not said to be two people; UnknownPersonError if nobody is called `old`.
     """
-    name = clean_name(new)
+    change(store, old, name=new)
+
+
+def change(
+    store: Store, who: Who, *, name: str | None = None, note: str | None = None, until: str | None = None
+) -> None:
+    """Rename a person, and note what they agreed to and their last day: all of it, or nothing where a value is unfit.
+
+    None leaves a value as it is. Raises as `rename` and `set_consent` do.
+    """
     with store.write() as db:
-        person = store.person(db, old)
-        if id_of(db, name) not in {None, person}:
-            raise GalleryError(
-                f"{store.folder}: '{name}' is enrolled already (`facerec gallery merge` makes one of the two); "
-                "choose another name"
-            )
-        _require_no_spelling(db, person, name, store.folder)
-        db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person))
-        record(db, "renamed", person)
+        person = store.person(db, who)
+        if name is not None:
+            _rename(db, person, clean_name(name), store.folder)
+        if (note, until) != (None, None):
+            _set_consent(db, person, note, until)
+
+
+def _rename(db: sqlite3.Connection, person: int, name: str, where: Path) -> None:
+    if id_of(db, name) not in {None, person}:
+        raise GalleryError(
+            f"{where}: '{name}' is enrolled already (`facerec gallery merge` makes one of the two); choose another name"
+        )
+    _require_no_spelling(db, person, name, where)
+    db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person))
+    record(db, "renamed", person)
 
 
 def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: Path) -> None:
     """Raise GalleryError if somebody else has another spelling of a name. Two who were said to be two may have both."""
-    own = scalar(db, "SELECT name FROM people WHERE id = ?", person)
+    own = _name(db, person)
     apart = vetoes.pairs_by_name(db)
     for other in spellings(db, [name])[name]:
         if other != own and frozenset((other, own)) not in apart:
@@ -218,7 +240,7 @@ def merge(store: Store, source: Who, target: Who) -> int:
     with store.write() as db:
         gone, kept = store.person(db, source), store.person(db, target)
         if gone == kept:
-            raise GalleryError(f"{store.folder}: '{source}' and '{target}' are the same person; give two people")
+            raise GalleryError(f"{store.folder}: both are the same person, '{_name(db, kept)}'; give two people")
         vetoes.require_not_apart(db, kept, gone, store.folder)
         notes, days = zip(consent_of(db, kept), consent_of(db, gone), strict=True)
         count = db.execute("UPDATE templates SET person = ? WHERE person = ?", (kept, gone)).rowcount
@@ -246,9 +268,12 @@ def set_consent(store: Store, name: Who, note: str | None = None, until: str | N
     called `name`.
     """
     with store.write() as db:
-        person = store.person(db, name)
-        old_note, old_day = consent_of(db, person)
-        new_note = old_note if note is None else clean_note(note)
-        new_day = old_day if until is None else clean_day(until)
-        write_consent(db, person, new_note, new_day)
-        record(db, "consent set", person)
+        _set_consent(db, store.person(db, name), note, until)
+
+
+def _set_consent(db: sqlite3.Connection, person: int, note: str | None, until: str | None) -> None:
+    old_note, old_day = consent_of(db, person)
+    new_note = old_note if note is None else clean_note(note)
+    new_day = old_day if until is None else clean_day(until)
+    write_consent(db, person, new_note, new_day)
+    record(db, "consent set", person)

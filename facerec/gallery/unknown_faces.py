@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from facerec.errors import ConfigError, DamagedGalleryError, ForgottenFaceError, GalleryError
+from facerec.errors import ConfigError, DamagedGalleryError, GalleryError, NotKeptError
 from facerec.gallery import audit_log
 from facerec.gallery.audit_log import record
 from facerec.gallery.erasure import purge
@@ -85,7 +85,7 @@ def kept_face(store: Store, number: int) -> tuple[KeptFace, Image]:
 
 
 def crop_of(store: Store, number: int) -> Image:
-    """The crop of a kept face, (S, S, 3) uint8 RGB. ForgottenFaceError if none is kept, ImageError if it is damaged."""
+    """The crop of a kept face, (S, S, 3) uint8 RGB. NotKeptError if none is kept, ImageError if it is damaged."""
     with store.read() as db:
         png = scalar(db, "SELECT png FROM unknown_faces WHERE id = ?", number) if version_of(db) > 8 else None
     if png is None:
@@ -101,8 +101,8 @@ def forget(store: Store, numbers: Iterable[int] | None = None) -> int:
     return gone
 
 
-def _forgotten(store: Store) -> ForgottenFaceError:
-    return ForgottenFaceError(f"{store.folder}: this face is not kept any more; look again at what waits")
+def _forgotten(store: Store) -> NotKeptError:
+    return NotKeptError(f"{store.folder}: this face is not kept any more; look again at what waits")
 
 
 def _forget(store: Store, db: sqlite3.Connection, numbers: Iterable[int]) -> int:

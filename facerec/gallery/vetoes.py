@@ -233,5 +233,6 @@ def settle(db: sqlite3.Connection, person: int) -> None:
 def _pair(store: Store, db: sqlite3.Connection, one: Who, other: Who) -> tuple[int, int]:
     first, second = store.person(db, one), store.person(db, other)
     if first == second:
-        raise GalleryError(f"{store.folder}: '{one}' and '{other}' are the same person; give two people")
+        name = scalar(db, "SELECT name FROM people WHERE id = ?", first)
+        raise GalleryError(f"{store.folder}: both are the same person, '{name}'; give two people")
     return first, second

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from facerec.errors import GalleryError, ImageError
+from facerec.errors import GalleryError, ImageError, NotKeptError
 from facerec.gallery.queries import StoredTemplate, as_text, owner_of, photos_of
 from facerec.gallery.schema import scalar
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
@@ -41,12 +41,17 @@ def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto | int) -> S
     raise GalleryError(f"{said}: is none of the photos of {name}; {show} lists their photos and hashes")
 
 
+def not_theirs(name: str, number: int) -> NotKeptError:
+    """The error that a person has no photo with a number."""
+    return NotKeptError(f"{name} has no photo with the number {number}; it may be removed")
+
+
 def _numbered(db: sqlite3.Connection, person: int, own: Sequence[StoredTemplate], number: int) -> StoredTemplate:
     for photo in own:
         if photo.number == number:
             return photo
     name = scalar(db, "SELECT name FROM people WHERE id = ?", person)
-    raise GalleryError(f"{name} has no photo with the number {number}; it may be removed")
+    raise not_theirs(name, number)
 
 
 class StoredPhoto(Protocol):

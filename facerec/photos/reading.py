@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import PIL.Image
 
-from facerec.errors import ImageError
+from facerec.errors import ImageError, TooManyPixelsError
 from facerec.extras import install
 from facerec.photos.cut_ends import without_end
 from facerec.photos.frames import choose_frame
@@ -190,5 +190,5 @@ def _plugin(path: Path, module: str, form: str, extra: str) -> Any:
         ) from error
 
 
-def _too_large(path: Path) -> ImageError:
-    return ImageError(f"{printable(path)}: more than {MAX_PIXELS // 1_000_000} megapixels; scale it down")
+def _too_large(path: Path) -> TooManyPixelsError:
+    return TooManyPixelsError(f"{printable(path)}: more than {MAX_PIXELS // 1_000_000} megapixels; scale it down")

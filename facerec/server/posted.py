@@ -7,10 +7,12 @@ from pathlib import PurePosixPath
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
-from facerec.errors import ImageError
+from facerec.errors import ImageError, TooManyPixelsError
 from facerec.photos.memory import MemoryPhoto, photo_of, size_of
+from facerec.photos.reading import MAX_PIXELS
 from facerec.server.problems import ProblemError
 from facerec.server.settings import ServerSettings
 from facerec.text import printable
@@ -31,13 +33,19 @@ class Posted:
 
 
 async def form_of(request: Request) -> FormData:
-    """The form of a request, within the server's limits."""
+    """The form of a request, within the server's limits; ProblemError (400) for another."""
     most = _settings(request).photos
-    return await request.form(max_files=most, max_fields=FIELDS, max_part_size=FIELD_BYTES)
+    try:
+        return await request.form(max_files=most, max_fields=FIELDS, max_part_size=FIELD_BYTES)
+    except ProblemError:  # of its body
+        raise
+    except HTTPException as error:
+        limits = f"at most {most} files, and {FIELDS} other fields of {FIELD_BYTES // 1000} kB"
+        raise ProblemError(400, "form", f"this is no form, or holds too much; send {limits}") from error
 
 
 async def posted(request: Request) -> Posted:
-    """The photos of a request. ProblemError (400, 415) where it has none; ImageError for one of too many pixels."""
+    """The photos of a request. ProblemError (400, 415) where it has none; TooManyPixelsError for one too large."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     fields: dict[str, str] = {}
     if kind == "multipart/form-data":
@@ -60,14 +68,20 @@ async def posted(request: Request) -> Posted:
 
 
 def require_pixels(photo: MemoryPhoto, most: int) -> None:
-    """ImageError for a photo of more than `most` pixels by its head; whatever else is wrong shows when it is read."""
+    """TooManyPixelsError for a photo of more than `most`, by its head; what else is wrong shows when it is read."""
     try:
         height, width = size_of(photo)
+    except TooManyPixelsError as error:
+        raise _too_many_pixels(photo, f"more than {MAX_PIXELS / 1e6:g}", most) from error
     except ImageError:
         return
     if height * width > most:
-        name, megapixels = printable(photo.path), height * width / 1e6
-        raise ImageError(f"{name}: {megapixels:.0f} megapixels; the server takes {most / 1e6:g}; scale it down")
+        raise _too_many_pixels(photo, f"{height * width / 1e6:.0f}", most)
+
+
+def _too_many_pixels(photo: MemoryPhoto, megapixels: str, most: int) -> TooManyPixelsError:
+    said = f"{megapixels} megapixels; the server takes {most / 1e6:g}; scale it down"
+    return TooManyPixelsError(f"{printable(photo.path)}: {said}")
 
 
 def _photo(content: bytes, name: str | None, number: int) -> MemoryPhoto:

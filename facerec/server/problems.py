@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from facerec.errors import (
     ConfigError,
@@ -17,10 +18,10 @@ from facerec.errors import (
     FacerecError,
     ForeignDetectorError,
     ForeignModelError,
-    ForgottenFaceError,
     GalleryError,
     ImageError,
     NoFaceError,
+    NotKeptError,
     PassphraseError,
     UnfitValueError,
     UnknownPersonError,
@@ -35,7 +36,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: tuple[tuple[type[FacerecError], int], ...] = (  # the first that fits
     (BusyError, 503),
     (UnknownPersonError, 404),
-    (ForgottenFaceError, 404),
+    (NotKeptError, 404),
     (UnfitValueError, 422),
     (DamagedGalleryError, 500),
     (ForeignModelError, 500),
@@ -120,10 +121,16 @@ def add_handlers(app: FastAPI) -> None:
     """Answer every error by a problem document."""
     for kind in (FacerecError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answered)
+    app.add_exception_handler(ClientDisconnect, _nobody_waits)
 
 
 async def _answered(request: Request, error: Exception) -> Response:
     return problem_response(request, error)
+
+
+async def _nobody_waits(request: Request, error: Exception) -> Response:
+    """The client broke off while it sent its photos. That is no error of the server; nobody reads the answer."""
+    return Response(status_code=400)
 
 
 def _words(name: str) -> str:

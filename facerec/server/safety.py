@@ -14,6 +14,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from facerec.server.api import PREFIX
 from facerec.server.metrics import Metrics
 from facerec.server.problems import ProblemError, is_for_a_person, problem_response
 from facerec.server.settings import ServerSettings
@@ -53,8 +54,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 add_headers(message, request.state.request_id)
-                route = getattr(scope.get("route"), "path", "none")
-                self._metrics.count(scope["method"], route, message["status"], time.monotonic() - began)
+                self._metrics.count(scope["method"], route_of(scope), message["status"], time.monotonic() - began)
             await send(message)
 
         try:
@@ -76,6 +76,14 @@ async def drain(receive: Receive, settings: ServerSettings) -> None:
             while more and left > 0:
                 message = await receive()
                 left, more = left - len(message.get("body", b"")), message.get("more_body", False)
+
+
+def route_of(scope: Scope) -> str:
+    """The path of a request with its parameters' names, so that there are few of them."""
+    route, path = getattr(scope.get("route"), "path", None), scope["path"]
+    if route is None:
+        return "/static" if path.startswith("/static/") else "none"
+    return f"{PREFIX}{route}" if path.startswith(PREFIX) and not route.startswith(PREFIX) else route
 
 
 def add_headers(message: Message, request_id: str) -> None:

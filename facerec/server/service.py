@@ -21,7 +21,6 @@ from facerec.gallery import enrolled, erasure, maintenance, unknown_faces, vetoe
 from facerec.gallery.audit_log import LogEntry, made_by
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
-from facerec.gallery.names import clean_day, clean_note
 from facerec.gallery.proof import Proof, remove_and_prove
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.gallery.store import Who
@@ -205,16 +204,16 @@ class Service:
         return waiting(self.gallery, self.embedder)
 
     def unknown_crop(self, number: int) -> bytes:
-        """The crop of a kept face as a PNG file; ForgottenFaceError if it is not kept any more."""
+        """The crop of a kept face as a PNG file; NotKeptError if it is not kept any more."""
         return encode_png(unknown_faces.crop_of(self.gallery.store, number))
 
     def enroll_unknown(self, who: Who, numbers: Sequence[int], *, force: bool = False) -> Enrolling:
-        """Enroll kept faces as one person; see `seen_face.enroll_seen`. ForgottenFaceError if one is not kept."""
+        """Enroll kept faces as one person; see `seen_face.enroll_seen`. NotKeptError if one is not kept."""
         name, seen = self._name_of(who), self._unknown(numbers)
         return self._enrolled([self.enroll_seen(name, each, force=force) for each in seen])
 
     def veto_unknown(self, who: Who, numbers: Sequence[int]) -> int:
-        """Remember that kept faces are not somebody; how many were not known. ForgottenFaceError as above."""
+        """Remember that kept faces are not somebody; how many were not known. NotKeptError as above."""
         name, seen = self._name_of(who), self._unknown(numbers)
         return sum(self.gallery.veto(name, each.template()) for each in seen)
 
@@ -298,13 +297,7 @@ class Service:
 
         None leaves a value as it is. UnknownPersonError for somebody who is not there.
         """
-        enrolled.name_of(self.gallery.store, who)
-        clean_note(note or "")
-        clean_day(until or "")
-        if name is not None:
-            self.rename(who, name)
-        if (note, until) != (None, None):
-            self.set_consent(who, note, until)
+        enrolled.change(self.gallery.store, who, name=name, note=note, until=until)
 
     def merge(self, who: Who, into: Who) -> int:
         """Give all photos of a person to another; how many."""

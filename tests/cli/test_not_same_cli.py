@@ -118,7 +118,7 @@ def test_two_people(gallery: Path) -> None:
         ([], "give a photo and the name of the person whom it does not show"),
         (["party.png"], "give a photo and the name"),
         (["--people", "Ann Lee"], "--people takes the names of two people"),
-        (["--people", "Ann Lee", "Ann Lee"], "are the same person; give two people"),
+        (["--people", "Ann Lee", "Ann Lee"], "both are the same person, 'Ann Lee'; give two people"),
         (["--forget"], "--forget takes a photo"),
         (["party.png", "Nobody"], "nobody called 'Nobody' is enrolled"),
         (["none.png", "Ann Lee"], "none.png: no such file"),

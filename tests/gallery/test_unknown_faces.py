@@ -11,7 +11,7 @@ from running import json_lines, run
 from toy_gallery import opened, template, vector
 from toy_vectors import near
 
-from facerec.errors import ConfigError, ForgottenFaceError, GalleryError, UnknownPersonError
+from facerec.errors import ConfigError, GalleryError, NotKeptError, UnknownPersonError
 from facerec.gallery.archive_file import read_archive
 from facerec.gallery.encryption import decrypt
 from facerec.gallery.erasure import expire, plan_removal, unknown_past
@@ -70,7 +70,7 @@ def test_what_is_kept_comes_back_newest_first(gallery: Gallery) -> None:
     assert found[1].box == (1.5, 2, 30, 40)
     assert np.array_equal(found[1].vector, vector(11))
     assert np.array_equal(crop_of(gallery.store, found[1].number), crop(11))
-    with pytest.raises(ForgottenFaceError, match="not kept any more"):
+    with pytest.raises(NotKeptError, match="not kept any more"):
         crop_of(gallery.store, 99)
     assert gallery.log()[0][-1].facts == {"faces": 1}
     assert gallery.check().problems == ()

@@ -133,7 +133,7 @@ def test_health_and_metrics(client: httpx.Client) -> None:
     answers(client, png(0))
     client.get("/nothing")
     lines = client.get("/metrics").text.splitlines()
-    assert 'facerec_requests_total{method="POST",route="/identify",status="200"} 1' in lines
+    assert 'facerec_requests_total{method="POST",route="/api/v1/identify",status="200"} 1' in lines
     assert 'facerec_requests_total{method="GET",route="none",status="404"} 1' in lines
     assert "facerec_photos_total 1" in lines
     assert "facerec_requests_inside 0" in lines

@@ -72,11 +72,11 @@ def test_faces_are_forgotten_some_or_all(client: httpx.Client) -> None:
     assert client.delete("/review/faces", params={"face": first}).json() == {"forgotten": 1}
     assert client.delete("/review/faces").json() == {"forgotten": 2}
     gone = client.get(f"/review/faces/{first[0]}/crop")
-    assert (gone.status_code, gone.json()["type"]) == (404, "urn:facerec:forgotten-face")
+    assert (gone.status_code, gone.json()["type"]) == (404, "urn:facerec:not-kept")
     for path, more in (("enroll", {"name": "Cy"}), ("not-same", {"person": 1})):
         enroll(client, "Ann", png(0)) if path == "not-same" else None
         refused = client.post(f"/review/faces/{path}", json={"faces": first, **more})
-        assert (refused.status_code, refused.json()["type"]) == (404, "urn:facerec:forgotten-face")
+        assert (refused.status_code, refused.json()["type"]) == (404, "urn:facerec:not-kept")
     assert [person["name"] for person in client.get("/people").json()["people"]] == ["Ann"]
 
 

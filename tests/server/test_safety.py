@@ -1,10 +1,13 @@
 """What a server refuses: foreign hosts and pages, bodies too large or too slow, too many requests at a time."""
 
 import http.client
+import re
 import socket
+import struct
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -146,8 +149,16 @@ def test_pixels_are_counted_before_one_is_decoded(service: Service, monkeypatch:
     with serving(service, photo_pixels=1_000_000) as client:
         for path in ("/identify", "/faces", "/people?name=Ann"):
             refused = client.post(path, files=form(bomb))
-            assert (refused.status_code, kind(refused)) == (422, "image")
+            assert (refused.status_code, kind(refused)) == (422, "too-many-pixels")
             assert refused.json()["detail"] == "0.png: 9 megapixels; the server takes 1; scale it down"
+        huge = png_of(np.zeros((1, 1, 3), np.uint8))
+        head = huge[12:16] + struct.pack(">II", 50_000, 50_000) + huge[24:29]  # of 2,500 megapixels, and its checksum
+        refused = client.post(
+            "/identify", files=form(huge[:12] + head + struct.pack(">I", zlib.crc32(head)) + huge[33:])
+        )
+        assert (refused.status_code, kind(refused)) == (422, "too-many-pixels")
+        said = "0.png: more than 120 megapixels; the server takes 1; scale it down"
+        assert refused.json()["detail"] == said
 
 
 BAD_BODIES: dict[str, Callable[[httpx.Client], httpx.Response]] = {
@@ -222,7 +233,11 @@ def test_a_metric_has_few_names(shared: Client) -> None:
     for number in range(5):
         assert shared.request(f"X{number}", "/people").status_code == 405
         assert shared.get(f"/people/{1000 + number}").status_code == 404
+    for path in ("/static/page.css", "/people/1001", "/none/1004"):
+        shared.get(str(shared.base_url.copy_with(path=path)))
     lines = shared.get("/metrics").text
+    routes = set(re.findall('route="([^"]+)"', lines))
+    assert routes >= {"/api/v1/people/{person}", "/people/{person}", "/static", "none"}
     assert 'method="other"' in lines
     assert "X3" not in lines
     assert "1003" not in lines
@@ -348,6 +363,24 @@ def test_more_than_the_bound_is_told_to_come_again(tmp_path: Path, embedder: Ope
             thread.join()
         assert statuses == [200] * 3
         assert client.post("/identify", content=png(0), headers=PNG).status_code == 200
+
+
+def test_a_form_of_too_many_parts_is_told_the_limits(shared: Client) -> None:
+    for sent in (form(*[png(0)] * 33), [("photos", png(0)), *(("name", (None, "x")) for _ in range(25))]):
+        refused = shared.post("/identify", files=sent)
+        assert (refused.status_code, kind(refused)) == (400, "form")
+        assert refused.json()["detail"].endswith("send at most 32 files, and 20 other fields of 100 kB")
+
+
+def test_a_client_that_breaks_off_leaves_no_error_in_the_log(shared: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with connect(shared) as connection:
+        connection.sendall(HEAD + b"half")
+        while not shared.app.state.service.pool.inside:
+            time.sleep(0.01)
+    while shared.app.state.service.pool.inside:
+        time.sleep(0.01)
+    assert shared.get("/health").status_code == 200
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_an_error_of_facerec_s_own_is_a_problem_without_a_word_of_it(
