@@ -60,6 +60,7 @@ def decide_photo(
     threshold: Threshold,
     people: int,
     probability: Callable[[float], float] | None = None,
+    seen_in: str = "photo",
 ) -> list[Decision]:
     """Decide who each face of one photo is. No person is assigned to two faces.
 
@@ -70,15 +71,15 @@ def decide_photo(
 
     faces: each face's candidates, in any order. Give one candidate more than there are faces, so that the next
     candidate is always among them. people: the number enrolled. probability: maps the distance to the nearest person to
-    the probability that this person is right (`posterior.Posterior`). ConfigError if the threshold is not a finite
-    number.
+    the probability that this person is right (`posterior.Posterior`). seen_in: what reasons call the photo. ConfigError
+    if the threshold is not a finite number.
     """
     _check(threshold)
     ranked = [_ranked(candidates) for candidates in faces]
     left = [tuple(c for c in each if not is_struck(c)) for each in ranked]
     struck = [tuple(c for c in each if is_struck(c)) for each in ranked]
     return [
-        _decision(*each, threshold, people, probability)
+        _decision(*each, threshold, people, probability, seen_in)
         for each in zip(left, struck, _passed_over(left, threshold), strict=True)
     ]
 
@@ -118,24 +119,25 @@ def _decision(
     threshold: Threshold,
     people: int,
     probability: Callable[[float], float] | None,
+    seen_in: str,
 ) -> Decision:
-    others, free = ranked[:passed], ranked[passed:]
+    free, elsewhere = ranked[passed:], _elsewhere(ranked[:passed], seen_in)
     if not free:
-        return Decision(None, None, threshold, None, ranked, _alone(others, struck, people))
+        return Decision(None, None, threshold, None, ranked, _alone(elsewhere, struck, people))
     best = free[0]
     match = best.distance <= threshold.distance
     margin = free[1].distance - best.distance if len(free) > 1 else None
     right = None if probability is None else probability(best.distance)
-    parts = [_reason(free, threshold), _elsewhere(others) if others else ""]
+    parts = [_reason(free, threshold), elsewhere]
     parts += [_struck(candidate) for candidate in struck if candidate.distance < best.distance]
     parts.append("" if right is None else _probable(right))
     reason = "; ".join(filter(None, parts))
     return Decision(best.person if match else None, best.distance, threshold, margin, ranked, reason, right)
 
 
-def _alone(others: Sequence[Candidate], struck: Sequence[Candidate], people: int) -> str:
+def _alone(elsewhere: str, struck: Sequence[Candidate], people: int) -> str:
     """Return why the face can be nobody."""
-    why = [_elsewhere(others)] if others else []
+    why = [elsewhere] if elsewhere else []
     why += [_struck(candidate) for candidate in struck]
     if why:
         return f"{'; '.join(why)}, and there is nobody else to compare it with"
@@ -164,9 +166,12 @@ def _probable(right: float) -> str:
     return f"{100 * right:.1f} % probable"
 
 
-def _elsewhere(others: Sequence[Candidate]) -> str:
+def _elsewhere(others: Sequence[Candidate], seen_in: str) -> str:
+    """Return who is assigned to other faces; "" for nobody."""
+    if not others:
+        return ""
     names = " and ".join(f"{other.person} (at {other.distance:.2f})" for other in others)
-    return f"{names} is another face of this photo" if len(others) == 1 else f"{names} are other faces of this photo"
+    return f"{names} {'is another face' if len(others) == 1 else 'are other faces'} of this {seen_in}"
 
 
 def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold) -> str | None:

@@ -120,7 +120,7 @@ class Watcher:
     def _decision(self, track: Track) -> Decision:
         """Who a track is. Nobody is two of the faces that were seen together."""
         together = [track.candidates, *(other.candidates for other in track.beside.values())]
-        decision = decide_photo(together, self._threshold, self._gallery.searched)[0]
+        decision = decide_photo(together, self._threshold, self._gallery.searched, seen_in="video")[0]
         return replace(decision, reason=f"{decision.reason}; the mean of {how_many(len(track.vectors), 'face')}")
 
     def _event(self, kind: str, track: Track) -> TrackEvent:

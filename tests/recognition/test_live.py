@@ -82,6 +82,15 @@ def test_a_stranger_beside_somebody_known(known: Gallery, embedder: OpenVINOEmbe
     assert [each[2:] for each in left] == [(0, None), (1, NAMES[BOB])]
 
 
+def test_nobody_is_two_faces_of_a_video(known: Gallery, embedder: OpenVINOEmbedder) -> None:
+    """The likeness of Ann hangs beside her, as a picture on the wall."""
+    script = [[face_at(ANN, 2, 100), face_at(ANN, 7, 300)] for _ in range(4)]
+    left = [each.answer for each in events_of(known, embedder, script) if each.kind == "left"]
+    assert {each.person for each in left} == {NAMES[ANN], None}
+    (other,) = (each.reason for each in left if each.person is None)
+    assert " is another face of this video; the mean of " in other
+
+
 def test_the_answer_is_the_mean_of_the_distances_of_the_best_faces(known: Gallery, embedder: OpenVINOEmbedder) -> None:
     """The oracle computes each face's distance to each person by itself."""
     faces = [face_at(ANN, 2 + step, 100) for step in range(6)]
