@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # imported when needed
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 Line = Callable[[Path, str], dict[str, Any]]
+Finder = Callable[[Path], list[Path]]
 
 SOME_FAILED, NOTHING_DONE = 1, 2  # exit codes
 INTERRUPTED, READER_GONE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what shells say of a program that they end
@@ -199,12 +200,12 @@ threshold_option = click.option(
 )
 
 
-def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Replace folders by the photos in them. Returns the photos, and a message for each path without any."""
+def expand_photos(photos: Iterable[Path], find: Finder = find_photos) -> tuple[list[Path], list[str]]:
+    """Replace folders by the photos that `find` finds. Returns the photos, and a message for each path without any."""
     paths, empty = [], []
     for path in photos:
         try:
-            found = find_photos(path) if os.path.isdir(path) else [path]
+            found = find(path) if os.path.isdir(path) else [path]
         except FacerecError as error:
             empty.append(str(error))
             continue
@@ -215,14 +216,20 @@ def expand_photos(photos: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def photos_to_open(
-    photos: Iterable[Path], counts: Mapping[str, int], as_json: bool, line: Line | None = None, faces: int | None = None
+    photos: Iterable[Path],
+    counts: Mapping[str, int],
+    as_json: bool,
+    line: Line | None = None,
+    faces: int | None = None,
+    find: Finder = find_photos,
 ) -> tuple[list[Path], int]:
     """Replace folders by the photos in them. Returns the photos, and how many paths have none, each with a line.
 
     Ends the command if not one photo can be opened, before anything heavy is loaded. counts, faces: for its summary.
     line: the JSON of a photo that failed, and why. Without it, --json does not end here: its lines say more later.
+    find: finds the photos in a folder.
     """
-    paths, empty = expand_photos(photos)
+    paths, empty = expand_photos(photos, find)
     for message in empty:
         warn(message)
     errors = unopened(paths) if line or not as_json else []

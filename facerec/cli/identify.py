@@ -12,10 +12,11 @@ from click.core import ParameterSource
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
-from facerec.errors import ConfigError, DataError
+from facerec.errors import ConfigError, DataError, MissingExtraError
+from facerec.photos.folders import find_photos
 from facerec.photos.video_files import is_video, require_library
 from facerec.recognition import answers
-from facerec.text import UNKNOWN, clock, printable
+from facerec.text import UNKNOWN, clock, how_many, printable
 
 if TYPE_CHECKING:
     from facerec.recognition.identify import Identification
@@ -70,8 +71,8 @@ def identify(
     """Say who is in each photo, face by face.
 
     A face is given the name of the nearest person enrolled, or "unknown" if nobody is near enough. A folder stands for
-    all photos in it. A video has one answer for each face that is followed through it; facerec watch answers while it
-    runs.
+    all photos and videos in it. A video has one answer for each face that is followed through it; facerec watch answers
+    while it runs.
 
     \b
     facerec identify party.jpg
@@ -83,7 +84,7 @@ def identify(
     fpir = give_way(fpir, threshold)
     if top is not None and not (explain or as_json):
         raise ConfigError("--top limits the candidates that --explain and --json show; add one of these")
-    paths, empty = common.photos_to_open(photos, {"known": 0, "unknown": 0}, as_json, faces=0)
+    paths, empty = common.photos_to_open(photos, {"known": 0, "unknown": 0}, as_json, faces=0, find=_photos_and_videos)
     _ready(pictures, gallery_folder, photos)
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
@@ -113,6 +114,25 @@ def give_way(fpir: float | None, threshold: float | None) -> float | None:
     if fpir is not None and click.get_current_context().get_parameter_source("fpir") is ParameterSource.COMMANDLINE:
         raise ConfigError("--threshold and --fpir both set the threshold; give one of them")
     return None
+
+
+def _photos_and_videos(folder: Path) -> list[Path]:
+    """What is in a folder. Without the extra `video`, a remark says that the videos are passed over.
+
+    Raises MissingExtraError if there is nothing but videos.
+    """
+    found = find_photos(folder, videos=True)
+    try:
+        require_library()
+    except MissingExtraError as error:
+        photos = [path for path in found if not is_video(path)]
+        if videos := sorted(set(found) - set(photos)):
+            if not photos:
+                raise
+            such = common.one_line(videos[0])
+            common.remark(f"passed over {how_many(len(videos), 'video')} (such as {such}): {error}")
+        return photos
+    return found
 
 
 def _ready(pictures: Path | None, gallery_folder: Path, photos: Sequence[Path]) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn
 from facerec.errors import ConfigError, DataError, ImageError
 from facerec.photos.nested import PeopleInside, nested_people
 from facerec.photos.photo_files import EXTENSIONS, holds_photo, opened
+from facerec.photos.video_files import is_video
 from facerec.text import how_many, printable
 
 log = logging.getLogger(__name__)
@@ -122,8 +123,10 @@ def require_folder(folder: Path) -> None:
         _unreadable_folder(error)
 
 
-def find_photos(folder: Path) -> list[Path]:
+def find_photos(folder: Path, videos: bool = False) -> list[Path]:
     """All photos in `folder` and below, sorted, but for those of `SYSTEM_FOLDERS` and `SYSTEM_FILES`.
+
+    videos: find videos (`video_files.is_video`), too.
 
     A photo is a file with an ending of EXTENSIONS, whatever it holds, or any other file that begins like a photo.
     Links are followed, except a link to a folder that contains the link, and a link to a folder that was already
@@ -131,7 +134,7 @@ def find_photos(folder: Path) -> list[Path]:
     reading it reports the error; so is a link that leads nowhere, as to a share that is not mounted. Raises DataError
     if `folder` is no readable folder. The list may be empty.
     """
-    walk = _Walk()
+    walk = _Walk(is_photo_or_video if videos else is_photo)
     folders, photos = walk.top(folder)
     found = sorted([*photos, *(photo for name in folders for photo in walk.below(folder / name))])
     _tell(walk.left_out)
@@ -151,6 +154,11 @@ def find_files(folder: Path) -> list[Path]:
 def is_photo(path: Path) -> bool:
     """Whether a file has a photo's ending or begins like a photo."""
     return _has_ending(path.name) or holds_photo(path)
+
+
+def is_photo_or_video(path: Path) -> bool:
+    """Whether a file is a photo, or a video (`video_files.is_video`)."""
+    return is_photo(path) or is_video(path)
 
 
 def identity_folders(folder: Path) -> dict[str, list[Path]]:

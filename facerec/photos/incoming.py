@@ -14,8 +14,7 @@ from threading import Event
 from typing import NamedTuple
 
 from facerec.errors import DataError
-from facerec.photos.folders import find_files, is_photo
-from facerec.photos.video_files import is_video
+from facerec.photos.folders import find_files, is_photo_or_video
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class Incoming:
             seen[path] = before if before and before.facts == facts else _File(facts, now, taken=False)
         ready = [path for path, file in seen.items() if not file.taken and now - file.since >= self._settled]
         self._known = seen | {path: seen[path]._replace(taken=True) for path in ready}
-        return [path for path in ready if is_photo(path) or is_video(path)]
+        return [path for path in ready if is_photo_or_video(path)]
 
     @property
     def remembered(self) -> int:

@@ -113,6 +113,18 @@ def test_identify_takes_videos(gallery: Path, crops: Path, toy: Path, film: Path
     assert told == [f"{film} (face 1, 0:00.0 to 0:01.8): Ann Lee", f"{film} (face 2, 0:02.0 to 0:03.8): unknown"]
 
 
+def test_identify_takes_the_videos_of_a_folder(gallery: Path, toy: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    film, photo = write_film(inbox / "deeper" / "film.mp4"), toy_model.save_crop(inbox / "photo.png", BOB, 5)
+    (inbox / "notes.txt").write_text("no photo", "utf-8")
+    result = run("identify", inbox, "--aligned", "--json", "--model", toy, gallery=gallery)
+    assert [(line["image"], line["person"]) for line in json_lines(result)] == [
+        (str(film), NAMES[ANN]), (str(film), None), (str(photo), NAMES[BOB])
+    ]  # fmt: skip
+    assert result.exit_code == 0
+    assert result.stderr == f"passed over 1 file that is no photo (such as {inbox / 'notes.txt'})\n"
+
+
 def test_one_line_says_that_a_video_is_cut_off(gallery: Path, toy: Path, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mkv")
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
@@ -191,6 +203,20 @@ def test_without_the_extra(gallery: Path, toy: Path, film: Path, monkeypatch: py
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert "reading videos needs av: pip install" in result.stderr
         assert "[video]'" in result.stderr
+
+
+def test_videos_of_a_folder_without_the_extra(
+    gallery: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    film = write_film(tmp_path / "inbox" / "film.mp4")
+    alone = run("identify", film.parent, "--aligned", "--model", toy, gallery=gallery)
+    assert (alone.exit_code, alone.stdout, alone.stderr.count("\n")) == (2, "", 1)
+    assert "reading videos needs av: pip install" in alone.stderr
+    toy_model.save_crop(film.parent / "photo.png", BOB, 5)
+    both = run("identify", film.parent, "--aligned", "--model", toy, gallery=gallery)
+    assert (both.exit_code, both.stdout.count("\n"), both.stderr.count("\n")) == (0, 1, 1)
+    assert f"passed over 1 video (such as {film}): reading videos needs av: pip install" in both.stderr
 
 
 # ------------------------------------------------------------------------------------------- what goes on and on
