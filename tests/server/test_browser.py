@@ -11,6 +11,7 @@ from killing import everything_in
 from playwright.sync_api import Browser, Page, expect
 
 OBAMA, HOPPER, BIDEN = "Barack Obama", "Grace Hopper", "Joe Biden"
+LONG = "W" * 200  # without a place to break the line
 
 
 @pytest.fixture(scope="module")
@@ -191,18 +192,19 @@ def test_review_by_the_keyboard(browser: Browser, photos_of, small_samples: Path
         expect(page.get_by_text("Nothing waits.")).to_be_visible()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", "wide"), ("dark", "narrow")])
+@pytest.mark.parametrize(("scheme", "width", "second"), [("light", "wide", OBAMA), ("dark", "narrow", LONG)])
 def test_every_page_is_accessible(
-    browser: Browser, photos_of, small_samples: Path, tmp_path: Path, shot, scheme: str, width: str
+    browser: Browser, photos_of, small_samples: Path, tmp_path: Path, shot, scheme: str, width: str, second: str
 ) -> None:
     with page_of(browser, tmp_path / "gallery", keep_unknown=30, color_scheme=scheme) as page:
         page.set_viewport_size(WIDTHS[width])
-        for person in (HOPPER, OBAMA):
-            enroll(page, person, photos_of(person))
+        enroll(page, HOPPER, photos_of(HOPPER))
+        enroll(page, second, photos_of(OBAMA))
         person = page.url
         identify(page, small_samples / "held_back" / "barack_obama_blue_room_2010.jpg", *photos_of(BIDEN))
         page.locator("article.photo summary").first.click()
         shot(page, f"answers-{scheme}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert findings(page) == []
         for name, path in {**PATHS, "person": person, "remove": f"{person}/remove"}.items():
             page.goto(path)

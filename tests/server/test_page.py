@@ -19,7 +19,7 @@ from facerec.gallery.unknown_faces import kept_faces
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.server.keys import Keys, add_key
 from facerec.server.pages.texts import Texts
-from facerec.server.pages.view import HERE, initials, percent, size
+from facerec.server.pages.view import HERE, initials, percent, plain, size
 from facerec.server.service import Service
 
 TEXTS = HERE / "texts.toml"
@@ -69,6 +69,14 @@ def face_in(site: Site, photo: bytes) -> str:
     answer = site.post("/identify", form(photo), part=True)
     assert answer.status_code == 200
     return answer.text
+
+
+def test_the_footer_says_what_is_kept(tmp_path: Path, embedder: OpenVINOEmbedder, site: Site) -> None:
+    assert "It keeps nothing of a photo unless" in site.get("/").text
+    with serving(toy_service(tmp_path / "other", embedder, keep_unknown=3)) as client:
+        footer = Site(client).get("/").text.partition("<footer")[2]
+        assert "unknown faces for 3 days" in footer
+        assert "nothing" not in footer
 
 
 @pytest.mark.parametrize("path", ["/", "/people", "/review", "/threshold", "/log", "/about"])
@@ -210,6 +218,35 @@ def test_a_browser_is_told_of_errors_by_a_page(service: Service) -> None:
             assert 'data-bytes="100000" data-files="32" data-too-much="The server takes at' in site.get(path).text
 
 
+def test_a_message_gives_links_and_no_commands(site: Site) -> None:
+    """Whoever reads the page is not at a command line."""
+    ann, bob = add(site, "Ann", png(0)), add(site, "Bob", png(1))
+    face = field(face_in(site, png(0)), "face")
+    enrolled = site.post("/faces", part=True, face=face, do="enroll", name="Bob").text
+    vetoed = site.post("/faces", part=True, face=face, do="not", person=str(ann)).text
+    photos = site.post(f"/people/{bob}/photos", form(png(0))).text
+    taken = site.post(f"/people/{ann}/name", name="Bob").text
+    for text, said in ((enrolled, "enrolled as Ann"), (vetoed, "enrolled as Ann"), (photos, "enrolled as Ann")):
+        assert said in text
+        assert f'href="/people/{ann}"' in text
+    assert "Bob&#39; is enrolled already; choose another name" in taken
+    assert not any("`" in text for text in (enrolled, vetoed, photos, taken))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("a.jpg: enrolled as Ann; if not, `facerec gallery remove 'A; B' --photo a.jpg`", "a.jpg: enrolled as Ann"),
+        ("'Bob' is enrolled (`facerec gallery merge` joins); choose another", "'Bob' is enrolled; choose another"),
+        ("like Ann's (0.30); give that name, or `force` enrolls Anna", "like Ann's (0.30); give that name"),
+        ("nobody is called 'X'; `facerec gallery list` shows who is", "nobody is called 'X'"),
+        ("Ann (the first); choose", "Ann (the first); choose"),
+    ],
+)  # fmt: skip
+def test_plain_words(message: str, said: str) -> None:
+    assert plain(message) == said
+
+
 def test_a_message_tells_no_path(site: Site) -> None:
     ann = add(site, "Ann", png(0))
     add(site, "Bob", png(1))
@@ -344,6 +381,7 @@ def test_a_key_to_enroll_says_that_two_are_two_but_does_not_merge(tmp_path: Path
         site.post("/people", form(png_of(look_alike(5))), name="Bob")
         page = site.get("/review").text
         assert ('value="merge"' in page, 'value="apart"' in page) == (False, True)
+        assert "sign in with a key that may administer" in page
         one, other = field(page, "one"), field(page, "other")
         assert site.post("/review/people", one=one, other=other, do="merge").status_code == 403
         assert site.post("/review/people", one=one, other=other, do="apart").status_code == 200

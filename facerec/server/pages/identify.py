@@ -19,7 +19,7 @@ from facerec.recognition.seen_face import SeenFace, seen_faces
 from facerec.server.access import Enroller, Reader
 from facerec.server.api.common import Serving
 from facerec.server.pages.pictures import Bar, Frame, Preview, bar, crop_uri, frame, preview
-from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, number_in, respond
+from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, is_part, number_in, plain, respond
 from facerec.server.posted import form_of, posted
 from facerec.server.results import by_photo
 from facerec.server.service import Service
@@ -158,7 +158,7 @@ def _enroll(service: Service, view: View, form: FormData) -> dict[str, Any]:
         return say(view.t("identify.enrolled_already", person=done.person))
     removed = service.gallery.removed_on(seen.template().photo_hash, done.person) is not None
     may = {"again": removed, "force": not removed and done.owner is None}
-    return say(in_page(done), bad=True, typed=done.person, **may)
+    return say(in_page(done), bad=True, typed=done.person, see=done.owner, **may)
 
 
 def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _not_them(service: Service, view: View, form: FormData) -> dict[str, Any]:
     try:
         service.gallery.veto(name, seen.template())
     except GalleryError as error:  # enrolled with this photo
-        return say(view.told(error), bad=True)
+        return say(view.told(error), bad=True, see=name)
     return say(view.t("identify.said_not", person=name))
 
 
@@ -187,16 +187,21 @@ def _again(
     *,
     bad: bool = False,
     typed: str = "",
+    see: str | None = None,
     **may: bool,
 ) -> dict[str, Any]:
-    """The face as it is now, with what is said of the change. may: which rules the next try may break."""
+    """The face as it is now, with what is said of the change.
+
+    see: whose page has what stands in the way. may: which rules the next try may break.
+    """
     decision = service.decide(seen)
-    numbers = service.numbers_of([decision.person] if decision.person else [])
+    numbers = service.numbers_of(name for name in (decision.person, see) if name)
     face = _shown(view, seen, decision, numbers, id_, typed=typed)
-    return {"face": face, "said": said, "bad": bad, "again": False, "force": False, **may}
+    people = dict.fromkeys(name for name in (see, face.person) if name)
+    links = [(numbers[name], name) for name in people if name in numbers]
+    return {"face": face, "said": said, "bad": bad, "links": links, "again": False, "force": False, **may}
 
 
 def in_page(result: Enrollment) -> str:
-    """Why a photo was not enrolled, without its name and the library's arguments."""
-    reason = result.reason.removeprefix(f"{printable(result.path)}: ")
-    return reason.removesuffix("; `force` enrolls it").removesuffix("; `again` enrolls what was removed")
+    """Why a photo was not enrolled, without its name."""
+    return plain(result.reason.removeprefix(f"{printable(result.path)}: "))

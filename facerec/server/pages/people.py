@@ -77,7 +77,7 @@ async def add(request: Request, caller: Enroller, service: Serving) -> Response:
     sent = await posted(request)
     name = sent.fields.get("name", "").strip()
     done: Enrolling = await service.change(caller.by, service.enroll, name, sent.photos)
-    return _told(request, caller, done)
+    return await _told(request, caller, service, done)
 
 
 @router.post("/pictures")
@@ -131,7 +131,8 @@ async def consent(person: PersonId, request: Request, caller: Enroller, service:
 async def add_photos(person: PersonId, request: Request, caller: Enroller, service: Serving) -> Response:
     """Enroll more photos."""
     sent = await posted(request)
-    return _told(request, caller, await service.change(caller.by, service.enroll, person, sent.photos))
+    done: Enrolling = await service.change(caller.by, service.enroll, person, sent.photos)
+    return await _told(request, caller, service, done)
 
 
 @router.get("/{person}/remove")
@@ -171,12 +172,13 @@ async def remove_photo(person: PersonId, photo: PhotoId, request: Request, calle
     return go_to(request, f"/people/{person}")
 
 
-def _told(request: Request, caller: Caller, done: Enrolling) -> Response:
+async def _told(request: Request, caller: Caller, service: Service, done: Enrolling) -> Response:
     """Say what became of each photo; go to the person if all went well."""
     failed = [result for result in done.results if result.status == "failed"]
     if done.person is not None and not failed and not any(result.reason for result in done.results):
         return go_to(request, f"/people/{done.person.number}")
-    lines = [(printable(each.path), each.status, in_page(each)) for each in done.results]
+    owners = await service.ask(service.numbers_of, [each.owner for each in done.results if each.owner])
+    lines = [(printable(each.path), each.status, in_page(each), owners.get(each.owner or "")) for each in done.results]
     counts = {status: sum(each.status == status for each in done.results) for status in ("added", "skipped", "failed")}
     status = 200 if done.person is not None else 422
     return respond(

@@ -1,6 +1,7 @@
 """What every page needs: templates, texts, who asks, and a session whose token its forms carry."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,7 @@ _HTMX = {  # no style of its own, no eval, and what is refused is shown, too
     "historyCacheSize": 0,
     "responseHandling": [{"code": "204", "swap": False}, {"code": "...", "swap": True}],
 }
+_ADVICE = re.compile(r" \([^()`]*`[^`]*`[^()]*\)|(?:;|, or) (?:(?!, or )[^;`])*`[^`]*`[^;]*")
 NAMES = 1000  # the most names a browser is given to choose from
 
 
@@ -78,7 +80,7 @@ class View:
 
     def told(self, error: FacerecError) -> str:
         """What a page says of an error."""
-        return without_folder(str(error), self.service.gallery.folder)
+        return plain(without_folder(str(error), self.service.gallery.folder))
 
     def names(self) -> list[str]:
         """Names to choose from where one is typed."""
@@ -138,7 +140,8 @@ def trouble(request: Request, problem: Problem) -> Response:
     if problem.status == 401:
         return go_to(request, "/sign-in")
     caller = request.app.state.access.in_session(request)
-    template, values = "said.html" if is_part(request) else "trouble.html", {"said": problem.detail, "bad": True}
+    said = problem.detail if problem.status >= 500 else plain(problem.detail)  # else for whoever runs the server
+    template, values = "said.html" if is_part(request) else "trouble.html", {"said": said, "bad": True}
     return respond(request, caller, template, status=problem.status, kept=0, back=came_from(request), **values)
 
 
@@ -147,6 +150,11 @@ def came_from(request: Request) -> str:
     found = urlsplit(request.headers.get("referer", ""))
     own = found.netloc == request.headers.get("host")
     return f"/{found.path.lstrip('/')}{found.query and '?'}{found.query}" if own else "/"
+
+
+def plain(message: str) -> str:
+    """A message without what it advises at a command line, or by an argument: the page has buttons instead."""
+    return _ADVICE.sub("", message)
 
 
 def number_in(text: object) -> int:
