@@ -99,11 +99,12 @@ def crops(store: Store, name: Who) -> list[Image | None]:
         return [crop_of(db, number) for (number,) in db.execute(query, (store.person(db, name),)).fetchall()]
 
 
-def first_crops(store: Store) -> dict[int, int]:
-    """Return, by a person's number, the number of their first photo whose crop is kept."""
+def first_crops(store: Store, numbers: Iterable[int]) -> dict[int, int]:
+    """Return, by their person's number, the number of the first photo of some people whose crop is kept."""
+    query = "SELECT min(id) FROM templates JOIN crops ON template = id WHERE person = ?"
     with store.read() as db:
-        query = "SELECT person, min(id) FROM templates JOIN crops ON template = id GROUP BY person"
-        return dict(db.execute(query)) if version_of(db) > 3 else {}
+        found = {number: scalar(db, query, number) for number in numbers} if version_of(db) > 3 else {}
+    return {number: photo for number, photo in found.items() if photo is not None}
 
 
 def kept_crops(store: Store, name: Who) -> set[int]:

@@ -61,11 +61,11 @@ def summaries(db: sqlite3.Connection, person: int | None = None) -> list[PersonS
     """Everybody, sorted by name. person: their number, if one person alone is asked for."""
     agreed = "note, until" if version_of(db) > 2 else "NULL, NULL"
     consent = "LEFT JOIN consent c ON c.person = people.id" if version_of(db) > 2 else ""
+    one = "" if person is None else "WHERE people.id = :person"  # SQLite would read everybody for both in one condition
     rows = db.execute(
         f"SELECT name, count(*), people.enrolled, {agreed}, people.id "
-        f"FROM people JOIN templates t ON t.person = people.id {consent} "
-        "WHERE ?1 IS NULL OR people.id = ?1 GROUP BY people.id ORDER BY name",
-        (person,),
+        f"FROM people JOIN templates t ON t.person = people.id {consent} {one} GROUP BY people.id ORDER BY name",
+        {"person": person},
     )
     return [PersonSummary(*row) for row in rows]
 

@@ -91,3 +91,21 @@ def test_some_people_are_read_by_name(gallery: Gallery) -> None:
     assert some("c\u0327") == ["Çelik"], "a combining mark is as the letter"
     assert enrolled.some(gallery.store)[0] == enrolled.person(gallery.store, "Ann")
     assert [enrolled.how_many(gallery.store, part) for part in ("", "ann", "x")] == [5, 2, 0]
+
+
+def test_the_time_to_read_some_people_does_not_grow_with_all(gallery: Gallery) -> None:
+    def steps() -> int:
+        """How many steps SQLite makes to read one person, and two by name."""
+        made: list[None] = []
+        with gallery.store.read() as db:
+            db.set_progress_handler(lambda: made.append(None), 1)
+        enrolled.person(gallery.store, 1)
+        enrolled.some(gallery.store, most=2)
+        enrolled.first_crops(gallery.store, [1])
+        with gallery.store.read() as db:
+            db.set_progress_handler(None, 0)
+        return len(made)
+
+    few = steps()
+    gallery.add_all([(f"person {number}", template(number)) for number in range(3, 200)])
+    assert steps() <= few + 20

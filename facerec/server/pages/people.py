@@ -189,7 +189,7 @@ async def _told(request: Request, caller: Caller, service: Service, done: Enroll
 def _grid(service: Service, part: str, most: int) -> dict[str, Any]:
     store = service.gallery.store
     found, people = enrolled.how_many(store, part), service.people(part, most=most)
-    faces = enrolled.first_crops(store)
+    faces = enrolled.first_crops(store, [person.number or 0 for person in people])
     shown = [_in_grid(person, faces) for person in people]
     more = min(found, most + AT_ONCE) if found > most else 0
     return {"people": shown, "found": found, "more": more, "q": part, "keeps_crops": service.keeps_crops()}

@@ -101,7 +101,7 @@ async def _settled(
 
 def _cases(service: Service, view: View) -> dict[str, Any]:
     found, numbers = service.waiting(), service.numbers()
-    faces = enrolled.first_crops(service.gallery.store)
+    faces = enrolled.first_crops(service.gallery.store, numbers.values())
     show = _Show(view, service.threshold().distance if numbers else 0.0, numbers, faces)
     cases = {
         "near": [show.near(each) for each in found.near],
