@@ -51,8 +51,9 @@ class Source:
 
 def source_of(given: str) -> Source:
     """The source that a text names: a number is a webcam, unless there is a file of this name."""
-    if _scheme(given) in STREAM_SCHEMES:
-        return Source("stream", given, host_of(given))
+    if (scheme := _scheme(given)) in STREAM_SCHEMES:
+        address = scheme + given[len(scheme) :]  # FFmpeg knows no RTSP://
+        return Source("stream", address, host_of(address))
     if given.isascii() and given.isdigit() and not os.path.lexists(given):
         return Source("webcam", given, f"webcam {int(given)}")
     return Source("folder" if os.path.isdir(given) else "file", given, given)

@@ -203,7 +203,7 @@ def test_sources_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert source_of("2024") == Source("folder", "2024", "2024")
     assert source_of("party.mp4") == Source("file", "party.mp4", "party.mp4")
     assert source_of(secret) == Source("stream", secret, "rtsp://door.local:554/...")
-    assert source_of("HTTP://host/v.ts").kind == "stream"
+    assert source_of("HTTP://Host/V.ts") == Source("stream", "http://Host/V.ts", "http://Host/...")
     assert source_of("file:///etc/passwd").kind == "file"
 
 

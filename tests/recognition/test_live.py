@@ -219,6 +219,8 @@ def test_a_recogniser_watches(known: Gallery, film: Path, toy: Path) -> None:
             club.watch(film.parent)
         with pytest.raises(ImageError, match="no such file"):
             club.watch("gone.mp4")
+        with pytest.raises(ConfigError, match="`every_seconds` must be a number of seconds"):
+            club.watch(film, every_seconds=float("nan"))
     assert [each.answer.person for each in events if each.kind == "left"] == [NAMES[ANN], None, NAMES[BOB]]
     np.testing.assert_allclose(np.linalg.norm(events[0].answer.face.vector), 1, atol=1e-5)  # type: ignore[union-attr, arg-type]
 
