@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from page_client import Site
 from toy_server import serving, toy_service
 
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
@@ -22,3 +23,9 @@ def client(service: Service) -> Iterator[httpx.Client]:
     """A client of a server without keys."""
     with serving(service) as opened:
         yield opened
+
+
+@pytest.fixture
+def site(client: httpx.Client) -> Site:
+    """The same as a browser."""
+    return Site(client)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import toy_model
 from look_alike import look_alike
+from page_client import Site, add, face_in, field
 from toy_server import form, png, png_of, serving, toy_service
 
 from facerec.gallery import proof
@@ -19,56 +19,10 @@ from facerec.gallery.unknown_faces import kept_faces
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.server.keys import Keys, add_key
 from facerec.server.pages.texts import Texts
-from facerec.server.pages.view import HERE, initials, percent, plain, size
+from facerec.server.pages.view import HERE, initials, percent, size
 from facerec.server.service import Service
 
 TEXTS = HERE / "texts.toml"
-
-
-class Site:
-    """A browser without a screen: it keeps cookies, and sends the token that it was given."""
-
-    def __init__(self, client: Any) -> None:
-        self.client, self.root = client, str(client.base_url.copy_with(path="/")).rstrip("/")
-
-    def get(self, path: str, part: bool = False) -> httpx.Response:
-        return self.client.get(self.root + path, headers={"HX-Request": "true"} if part else {})
-
-    def post(self, path: str, files: Any = None, part: bool = False, **fields: str) -> httpx.Response:
-        data = {"csrf": self.token(), **fields}
-        empty = [("none", ("", b"", "text/plain"))]  # makes the form one of several parts
-        headers = {"HX-Request": "true"} if part else {}
-        return self.client.post(self.root + path, data=data, files=files or empty, headers=headers)
-
-    def token(self) -> str:
-        found = re.search('name="csrf" value="([^"]+)"', self.get("/").text)
-        return found.group(1) if found else ""
-
-
-@pytest.fixture
-def site(client: httpx.Client) -> Site:
-    return Site(client)
-
-
-def field(html: str, name: str) -> str:
-    """The value of a form's hidden field."""
-    found = re.search(f'name="{name}" value="([^"]*)"', html)
-    assert found
-    return found.group(1).replace("&#34;", '"')
-
-
-def add(site: Site, name: str, *photos: bytes) -> int:
-    """Enroll a person; their number."""
-    answer = site.post("/people", form(*photos), name=name)
-    assert answer.status_code == 303, answer.text
-    return int(answer.headers["location"].rpartition("/")[2])
-
-
-def face_in(site: Site, photo: bytes) -> str:
-    """What a page says of the only face in a photo."""
-    answer = site.post("/identify", form(photo), part=True)
-    assert answer.status_code == 200
-    return answer.text
 
 
 def test_the_footer_says_what_is_kept(tmp_path: Path, embedder: OpenVINOEmbedder, site: Site) -> None:
@@ -150,14 +104,6 @@ def test_a_removed_face_is_enrolled_again_only_when_that_is_said(site: Site) -> 
     assert "Ann Lee: enrolled with this face." in done.text
 
 
-def test_a_change_without_the_token_is_refused(site: Site) -> None:
-    site.get("/")
-    answer = site.client.post(site.root + "/people", data={"name": "Ann"}, files=form(png(0)))
-    assert answer.status_code == 403
-    assert "the page is out of date" in answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-
-
 def test_a_name_is_shown_as_it_is_written(site: Site) -> None:
     name = "<b>O'Neil</b> & {{ t }}"
     number = add(site, name, png(0))
@@ -184,77 +130,6 @@ def test_a_person_is_renamed_merged_and_removed(site: Site) -> None:
     counts = re.findall(r'<th scope="row">([^<]+)</th><td class="number">(\d+)</td><td class="number">(\d+)', shown)
     assert {kind for kind, _, _ in counts} >= {"vectors of faces", "hashes of photos", "the name", "the consent note"}
     assert all(int(before) and not int(after) for _, before, after in counts)
-
-
-def test_an_error_leads_back_and_loses_nothing_that_was_typed(site: Site) -> None:
-    ann = add(site, "Ann", png(0))
-    add(site, "Bob", png(1))
-    for referer, back in ((f"{site.root}/people/{ann}?x=1", f"/people/{ann}?x=1"), ("http://evil.example/a", "/")):
-        site.client.headers["Referer"] = referer
-        assert f'<a class="button" href="{back}">Back</a>' in site.post(f"/people/{ann}/name", name="Bob").text
-    for what, wrong, right in (("name", {"name": "Bob"}, {"name": "Al"}), ("consent", {"until": "x"}, {"note": "yes"})):
-        refused = site.post(f"/people/{ann}/{what}", part=True, **wrong)
-        assert (refused.status_code, "<html" in refused.text, "note bad" in refused.text) == (
-            422 if what == "consent" else 409, False, True,
-        )  # fmt: skip
-        assert site.post(f"/people/{ann}/{what}", part=True, **right).headers["hx-redirect"] == f"/people/{ann}"
-    assert site.get(f"/people/{ann}").text.count('hx-target="find .said"') == 3
-
-
-def test_a_browser_is_told_of_errors_by_a_page(service: Service) -> None:
-    with serving(service, body_bytes=100_000) as client:
-        site = Site(client)
-        browser = {"Accept": "text/html,application/xhtml+xml"}
-        nowhere = client.get(f"{site.root}/nope", headers=browser)
-        large = client.post(f"{site.root}/people", files=form(bytes(900_000)), headers=browser)
-        for answer, status in ((nowhere, 404), (large, 413)):
-            assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (status, "text/html")
-            assert "That did not work" in answer.text
-        assert "send fewer photos" in large.text
-        for path in (f"{site.root}/nope", "/nope"):
-            answer = client.get(path, headers=browser if path == "/nope" else {})
-            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-        for path in ("/", "/people"):
-            assert 'data-bytes="100000" data-files="32" data-too-much="The server takes at' in site.get(path).text
-
-
-def test_a_message_gives_links_and_no_commands(site: Site) -> None:
-    """Whoever reads the page is not at a command line."""
-    ann, bob = add(site, "Ann", png(0)), add(site, "Bob", png(1))
-    face = field(face_in(site, png(0)), "face")
-    enrolled = site.post("/faces", part=True, face=face, do="enroll", name="Bob").text
-    vetoed = site.post("/faces", part=True, face=face, do="not", person=str(ann)).text
-    photos = site.post(f"/people/{bob}/photos", form(png(0))).text
-    taken = site.post(f"/people/{ann}/name", name="Bob").text
-    for text, said in ((enrolled, "enrolled as Ann"), (vetoed, "enrolled as Ann"), (photos, "enrolled as Ann")):
-        assert said in text
-        assert f'href="/people/{ann}"' in text
-    assert "Bob&#39; is enrolled already; choose another name" in taken
-    assert not any("`" in text for text in (enrolled, vetoed, photos, taken))
-
-
-@pytest.mark.parametrize(
-    ("message", "said"),
-    [
-        ("a.jpg: enrolled as Ann; if not, `facerec gallery remove 'A; B' --photo a.jpg`", "a.jpg: enrolled as Ann"),
-        ("'Bob' is enrolled (`facerec gallery merge` joins); choose another", "'Bob' is enrolled; choose another"),
-        ("like Ann's (0.30); give that name, or `force` enrolls Anna", "like Ann's (0.30); give that name"),
-        ("nobody is called 'X'; `facerec gallery list` shows who is", "nobody is called 'X'"),
-        ("Ann (the first); choose", "Ann (the first); choose"),
-    ],
-)  # fmt: skip
-def test_plain_words(message: str, said: str) -> None:
-    assert plain(message) == said
-
-
-def test_a_message_tells_no_path(site: Site) -> None:
-    ann = add(site, "Ann", png(0))
-    add(site, "Bob", png(1))
-    taken = site.post(f"/people/{ann}/name", name="Bob")
-    assert taken.status_code == 409
-    assert "&#39;Bob&#39; is enrolled already" in taken.text
-    folder = str(site.client.app.state.service.gallery.folder)
-    assert not any(folder in text for text in (taken.text, site.get("/about").text))
 
 
 def test_one_photo_is_removed_and_the_last_one_takes_the_person_along(site: Site) -> None:
@@ -345,17 +220,6 @@ def test_neither_is_remembered_of_a_photo_that_was_held_back(tmp_path: Path, emb
         page = site.get("/review").text
         assert ("To be enrolled as" in page, "Is this" in page, "1 face, seen" in page) == (False, False, True)
         assert 'class="who nobody"' in face_in(site, photo)
-
-
-@pytest.mark.parametrize("number", ["", "0", "-1", "9" * 18, "9" * 30, "9" * 5000, "x", "٣"])
-def test_odd_numbers_in_forms_name_nobody(site: Site, number: str) -> None:
-    face = field(face_in(site, png(0)), "face")
-    assert site.post("/faces", face=face, person=number, do="not").status_code == 404
-    for do in ("enroll", "not", "claimed"):
-        answer = site.post("/review/faces", numbers=number, one=number, other=number, do=do)
-        assert answer.status_code in {200, 404}
-    assert site.post("/review/people", one=number, other=number, do="merge").status_code in {200, 422}
-    assert site.get(f"/review/faces/{number}.png").status_code in {404, 422}
 
 
 def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:
