@@ -153,8 +153,8 @@ def _name(db: sqlite3.Connection, person: int) -> str:
 def rename(store: Store, old: Who, new: str) -> None:
     """Give a person another name.
 
-    GalleryError if the name is unfit, or somebody else has it or another spelling of it (`same_name`) and the two were
-    not said to be two people; UnknownPersonError if nobody is called `old`.
+    UnfitValueError if the name is unfit; GalleryError if somebody else has it or another spelling of it (`same_name`)
+    and the two were not said to be two people; UnknownPersonError if nobody is called `old`.
     """
     change(store, old, name=new)
 
@@ -265,8 +265,8 @@ def consent(store: Store, name: Who) -> tuple[str | None, str | None]:
 def set_consent(store: Store, name: Who, note: str | None = None, until: str | None = None) -> None:
     """Note what a person agreed to, and the last day (UTC, YYYY-MM-DD) they may be kept.
 
-    "" deletes a value; None leaves it as it is. GalleryError for an unfit note or day; UnknownPersonError if nobody is
-    called `name`.
+    "" deletes a value; None leaves it as it is. UnfitValueError for an unfit note or day; UnknownPersonError if
+    nobody is called `name`.
     """
     with store.write() as db:
         _set_consent(db, store.person(db, name), note, until)

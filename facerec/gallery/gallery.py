@@ -221,8 +221,9 @@ class Gallery:
     def add(self, person: str, template: Template) -> bool:
         """Enroll one photo. Returns True once it is on disk, False if this person already had it.
 
-        The name is stripped and NFC-normalised. GalleryError for an unfit name; for a vector that is not finite, not of
-        unit length (within 1e-3) or not of the model's dimension; and for a photo enrolled as somebody else.
+        The name is stripped and NFC-normalised. UnfitValueError for an unfit name. GalleryError for a vector that is
+        not finite, not of unit length (within 1e-3) or not of the model's dimension, and for a photo that is enrolled
+        as somebody else.
         """
         return self.add_all([(person, template)])[0]
 

@@ -75,13 +75,12 @@ def how_many_kept(store: Store) -> int:
         return len(numbers_of(db))
 
 
-def kept_face(store: Store, number: int) -> tuple[KeptFace, Image]:
-    """One face that is kept, and its crop. Raises as `kept_faces` and `crop_of` do."""
-    crop = crop_of(store, number)
-    for face in kept_faces(store):
-        if face.number == number:
-            return face, crop
-    raise _forgotten(store)
+def some_kept(store: Store, numbers: Sequence[int]) -> list[tuple[KeptFace, Image]]:
+    """Some of the faces that are kept, and their crops. Raises as `kept_faces` and `crop_of` do."""
+    kept = {face.number: face for face in kept_faces(store)}
+    if not kept.keys() >= set(numbers):
+        raise _forgotten(store)
+    return [(kept[number], crop_of(store, number)) for number in numbers]
 
 
 def crop_of(store: Store, number: int) -> Image:

@@ -96,7 +96,7 @@ def enroll_face(
 ) -> Enrollment:
     """Enroll one face that was found and embedded before, by the rules of `enroll`.
 
-    photo: only its name is used. digest: the hash of the `Template` to be. GalleryError for an unfit name.
+    photo: only its name is used. digest: the hash of the `Template` to be. UnfitValueError for a name.
     """
     name, path, vector = clean_name(person), path_of(photo), face.vector
     assert vector is not None

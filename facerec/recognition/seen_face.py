@@ -83,7 +83,7 @@ def keep_held_back(gallery: Gallery, result: Enrollment, until: str) -> int:
 def enroll_seen(
     gallery: Gallery, person: str, seen: SeenFace, *, force: bool = False, again: bool = False
 ) -> Enrollment:
-    """Enroll the face as a person, by the rules of `enroll`, with its arguments. GalleryError for an unfit name.
+    """Enroll the face as a person, by the rules of `enroll`, with its arguments. UnfitValueError for a name.
 
     A face of a photo whose main face it is, and which is enrolled by that face already, is not enrolled twice.
     """

@@ -218,7 +218,7 @@ class Service:
         return sum(self.gallery.veto(name, each.template()) for each in seen)
 
     def _unknown(self, numbers: Sequence[int]) -> list[SeenFace]:
-        return [kept_face(*unknown_faces.kept_face(self.gallery.store, number)) for number in numbers]
+        return [kept_face(*kept) for kept in unknown_faces.some_kept(self.gallery.store, numbers)]
 
     def keep(self, photos: Sequence[AnyPhoto], found: Sequence[Identification]) -> None:
         """Keep the unknown faces of photos until somebody says who they are. found: what `identify` found in them."""
