@@ -174,13 +174,17 @@ def test_a_rate_is_chosen_by_what_it_costs(browser: Browser, photos_of, tmp_path
 
 def test_review_by_the_keyboard(browser: Browser, photos_of, small_samples: Path, tmp_path: Path, shot) -> None:
     strangers = [small_samples / "strangers" / "eileen_collins_astronaut.jpg", *photos_of(BIDEN)]
-    with page_of(browser, tmp_path / "gallery", keep_unknown=30) as page:
+    with page_of(browser, tmp_path / "gallery", keep_unknown=30, refused=1) as page:
         enroll(page, HOPPER, photos_of(HOPPER))
         identify(page, *strangers)
         page.goto("/review")
         expect(page.locator(".case")).to_have_count(2)
         shot(page, "review")
         page.keyboard.press("j")
+        page.locator(".case:focus").get_by_label("This is").fill("Eileen\tCollins")
+        page.keyboard.press("Enter")
+        expect(page.locator(".case:focus .note.bad")).to_be_visible()
+        expect(page.locator(".case")).to_have_count(2)
         page.locator(".case:focus").get_by_label("This is").fill("Eileen Collins")
         page.keyboard.press("Enter")
         expect(page.get_by_text("Eileen Collins: enrolled.")).to_be_visible()

@@ -89,6 +89,8 @@ async def _settled(
         said, bad = await service.change(caller.by, work, service, view, form), False
     except FacerecError as error:
         said, bad = view.told(error), True
+        if is_part(request):
+            raise ProblemError(422, "not-settled", said) from error
     if is_part(request):
         return respond(request, caller, "said.html", said=said, bad=bad)
     values = await service.ask(_cases, service, view)

@@ -120,6 +120,14 @@ document.addEventListener("click", (event) => {
   details.scrollIntoView({ block: "nearest" });
 });
 
+// What went wrong is said in the form, if it has a place for it, which stays as it was filled in.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const said = event.detail.xhr.status >= 400 && event.detail.target.querySelector(".said");
+  if (!said) return;
+  event.detail.target = said;
+  event.detail.swapOverride = "innerHTML";
+});
+
 // What was said of a face changes its frame, too, and the focus stays where it was said.
 document.addEventListener("htmx:afterSettle", (event) => {
   const seen = event.target.closest(".seen");
