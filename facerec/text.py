@@ -1,6 +1,7 @@
 """Text for people to read: names on one line, names in the form in which they are compared, and counts of things."""
 
 import functools
+import itertools
 import re
 import shlex
 import unicodedata
@@ -99,7 +100,6 @@ def _parts(name: str) -> tuple[list[str], list[str]]:
     return [word for word in words if not word.isdecimal()], [word for word in words if word.isdecimal()]
 
 
-_WORDS = re.compile(r"[^\W\d_]+|\d+")
 _LONG = re.compile("([aou])e|(a)a")  # ä, ö, ü and å where they cannot be typed
 _LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "ae", "Œ": "oe", "\N{LATIN SMALL LETTER DOTLESS I}": "i"}
 
@@ -107,12 +107,19 @@ _LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "ae", "Œ": "oe", "\N{LATIN SMALL LE
 def _words(name: str) -> list[str]:
     """Return the words and numbers of a name, without case and accents."""
     plain = name if name.isascii() else "".join(map(_plain_letter, unicodedata.normalize("NFKD", name)))
-    return [_LONG.sub(r"\1\2", word) for word in _WORDS.findall(plain.casefold())]
+    return [_LONG.sub(r"\1\2", "".join(word)) for kind, word in itertools.groupby(plain.casefold(), _kind) if kind]
+
+
+def _kind(letter: str) -> str:
+    """Return "digit", "letter" (also for a vowel sign, which is a mark in Indian and Thai writing), or ""."""
+    if letter.isdecimal():
+        return "digit"
+    return "letter" if letter.isalnum() or unicodedata.category(letter).startswith("M") else ""
 
 
 def _plain_letter(letter: str) -> str:
     """Return a letter without its accents; "" for an accent or an invisible joiner."""
-    if unicodedata.category(letter) in {"Mn", "Cf"}:
+    if unicodedata.category(letter) == "Cf" or _may_be_left_out(letter):
         return ""
     if letter in _LIGATURES:
         return _LIGATURES[letter]
@@ -120,6 +127,16 @@ def _plain_letter(letter: str) -> str:
         return unicodedata.lookup(unicodedata.name(letter, "").split(" WITH ")[0])  # ø does not fall apart in NFKD
     except KeyError:
         return letter
+
+
+def _may_be_left_out(letter: str) -> bool:
+    """Return whether a letter is an accent, a Hebrew or Arabic point, or a variation selector.
+
+    By their canonical combining class (Unicode 16, UAX 44). Vowel signs, viramas and tone marks of Indian and Thai writing
+    and the voicing marks of Japanese have others: names differ by them.
+    """
+    place = unicodedata.combining(letter)
+    return place == 1 or 10 <= place <= 35 or place >= 200 or "VARIATION SELECTOR" in unicodedata.name(letter, "")
 
 
 class Brief:

@@ -41,6 +41,7 @@ SPELLINGS = [
     ["Łukasz Ørsted", "Lukasz Oersted"],
     ["İbrahim", "ibrahim"],
     ["王 小明", "小明王"], ["王明小"],
+    ["राम", "राम."], ["रमा"], ["रम"], ["たいち"], ["だいち"], ["นิด"], ["นัด"], ["שָׁלוֹם", "שלום"], ["مُحَمَّد", "محمد"],
     ["Arnold Lee", "lee_arnold"], ["Ronald Lee", "Lee, Rónald"], ["Amy Lin"], ["May Lin"], ["Lee, Anrold"],
     ["Ana Maria de la Cruz", "de la CRUZ, Ana Maria"], ["Ana Maira de la Cruz"],
     ["Person 12", "person-12"],

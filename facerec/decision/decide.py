@@ -42,6 +42,10 @@ class Verification(Brief):
     reason: str
     remarks: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        """As `same`: `if club.verify(a, b)` asks for the answer."""
+        return self.same
+
     def __str__(self) -> str:
         return f"{'the same person' if self.same else 'different people'}: {self.reason}"
 

@@ -117,7 +117,7 @@ class Recogniser:
         holds vectors of another model, ForeignDetectorError where another detector cut its crops; ModelError for a
         model that cannot be used.
         """
-        folder = path_setting(gallery, "gallery")
+        folder = path_setting(gallery, "gallery").absolute()  # a program may go to another folder meanwhile
         embedder = load(model, detector=detector).embedder
         with ExitStack() as opening:
             opened = open_gallery(folder, embedder, create=create, passphrase=passphrase)

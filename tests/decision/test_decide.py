@@ -95,6 +95,7 @@ def test_verification_in_words() -> None:
         "distance 0.61, within the threshold 1.08 (FMR 0.1 % on the validation people)"
     )
     assert not same_person(1.31, CARD).same
+    assert not same_person(1.31, CARD), "the answer itself, for `if`"
     assert same_person(1.31, CARD).reason == (
         "distance 1.31, above the threshold 1.08 (FMR 0.1 % on the validation people)"
     )

@@ -104,6 +104,20 @@ class _TwoFaces(AlignedDetector):
         return [faces * 2 for faces in super().detect(images)]
 
 
+def test_a_program_may_go_to_another_folder(
+    toy: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Recogniser("club", create=True, model=toy, detector=AlignedDetector()) as club:
+        club.enroll(crops / "people")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        name = club.people()[0].name
+        club.remove(name)
+        assert not any(name.encode() in file.read_bytes() for file in (tmp_path / "club").iterdir())
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_verify_compares_by_the_models_card_and_says_that_there_are_more_faces(
     toy: Path, crops: Path, tmp_path: Path
 ) -> None:
