@@ -118,7 +118,7 @@ def is_for_a_person(request: Request) -> bool:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every error by a problem document."""
+    """Answer every error by `problem_response`."""
     for kind in (FacerecError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answered)
     app.add_exception_handler(ClientDisconnect, _nobody_waits)

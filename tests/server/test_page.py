@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import toy_model
@@ -237,7 +238,7 @@ def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:
 
 def test_a_key_to_enroll_says_that_two_are_two_but_does_not_merge(tmp_path: Path, service: Service) -> None:
     file = tmp_path / "keys.toml"
-    key = add_key(file, "helper", "enroll")
+    key, reader = add_key(file, "helper", "enroll"), add_key(file, "reader", "read")
     with serving(service, keys=Keys(file)) as client:
         site = Site(client)
         site.client.post(f"{site.root}/sign-in", data={"key": key})
@@ -247,6 +248,10 @@ def test_a_key_to_enroll_says_that_two_are_two_but_does_not_merge(tmp_path: Path
         assert ('value="merge"' in page, 'value="apart"' in page) == (False, True)
         assert "sign in with a key that may administer" in page
         one, other = field(page, "one"), field(page, "other")
+        with httpx.Client(base_url=client.base_url) as second:
+            second.post(f"{site.root}/sign-in", data={"key": reader})
+            shown = Site(second).get("/review").text
+            assert ("Your key may look here" in shown, 'name="do"' in shown) == (True, False)
         assert site.post("/review/people", one=one, other=other, do="merge").status_code == 403
         assert site.post("/review/people", one=one, other=other, do="apart").status_code == 200
         assert "One person or two?" not in site.get("/review").text

@@ -39,6 +39,7 @@ _HTMX = {  # no style of its own, no eval, and what is refused is shown, too
     "historyCacheSize": 0,
     "responseHandling": [{"code": "204", "swap": False}, {"code": "...", "swap": True}],
 }
+# " (`command` ...)", "; `command` ..." and ", or `argument` ...", each up to the next semicolon
 _ADVICE = re.compile(r" \([^()`]*`[^`]*`[^()]*\)|(?:;|, or) (?:(?!, or )[^;`])*`[^`]*`[^;]*")
 NAMES = 1000  # the most names a browser is given to choose from
 
