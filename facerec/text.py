@@ -132,8 +132,8 @@ def _plain_letter(letter: str) -> str:
 def _may_be_left_out(letter: str) -> bool:
     """Return whether a letter is an accent, a Hebrew or Arabic point, or a variation selector.
 
-    By their canonical combining class (Unicode 16, UAX 44). Vowel signs, viramas and tone marks of Indian and Thai writing
-    and the voicing marks of Japanese have others: names differ by them.
+    By their canonical combining class (UAX 44). Vowel signs, viramas and tone marks of Indian and Thai writing and the
+    voicing marks of Japanese have others: names differ by them.
     """
     place = unicodedata.combining(letter)
     return place == 1 or 10 <= place <= 35 or place >= 200 or "VARIATION SELECTOR" in unicodedata.name(letter, "")
