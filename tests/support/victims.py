@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facerec.cli.main import main as facerec
+from facerec.faces import aligned
 from facerec.models import running
 
 TRANSACTION, COPY, CHECKPOINT = "in a transaction", "writing a copy or the index", "folding the log in"
@@ -101,6 +102,7 @@ def _become(arguments: list[str], output: int, errors: int) -> None:
         os.dup2(errors, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
         running._process = None  # the networks that are loaded here wait for no thread of the process forked from
+        aligned.SMALLEST_SIDE = sys.maxsize  # nor is a crop looked at by a detector that was loaded there
         code = facerec(arguments, standalone_mode=False) or 0
         sys.stdout.flush()
     except BaseException as error:
