@@ -209,7 +209,8 @@ def _tell_end(gallery: "Gallery", results: "list[Enrollment]", counts: Counter[s
         return
     enrolled.print_people(results)
     if len({result.person for result in results}) > 1:  # the line of one person says it all
-        common.summarise(len(results), {status: counts[status] for status in enrolled.STATUSES}, as_json)
+        photos = Counter(result.status for result in results)  # without folders and paths that gave none
+        common.summarise(len(results), {status: photos[status] for status in enrolled.STATUSES}, as_json)
     if not common.is_quiet():
         _print_summary(gallery, found)
 

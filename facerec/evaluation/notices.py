@@ -46,12 +46,16 @@ def _of_absent(where: str, asked: Photos, left: Photos, effect: str) -> Iterator
 
 
 def _of_copies(people: Photos, searchers: Photos) -> Iterator[str]:
-    """A search by a photo that is enrolled itself cannot miss."""
-    if copies := count_copies(itertools.chain(*searchers.values()), itertools.chain(*people.values())):
-        yield (
-            f"{how_many(copies, 'photo')} in `probe_images`, byte for byte also in `gallery_images`, cannot be missed: "
-            "leave the same photos out of one of them"
-        )
+    """A search by a photo that is enrolled itself cannot miss; a stranger's is named for sure."""
+    enrolled = list(itertools.chain(*people.values()))
+    effects = {True: "cannot be missed", False: "are named for sure, though their people count as strangers"}
+    for known, effect in effects.items():
+        asked = (photos for person, photos in searchers.items() if (person in people) == known)
+        if copies := count_copies(itertools.chain(*asked), enrolled):
+            yield (
+                f"{how_many(copies, 'photo')} in `probe_images`, byte for byte also in `gallery_images`, {effect}: "
+                "leave the same photos out of one of them"
+            )
 
 
 def _of_names(people: Photos, searchers: Photos) -> Iterator[str]:

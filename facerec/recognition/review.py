@@ -133,9 +133,14 @@ def _one_reason(advice: "_Advice", person: str, count: int, alike: Sequence[Enro
         photos = f"the photo {one}"
     else:
         photos = f"{f'all {count}' if len(alike) == count else f'{len(alike)} of {count}'} photos {several}"
-    wrong = f"; if that is wrong, {taking_out(owner, paths[0])}" if owner and len(paths) == 1 else ""
-    remedy = f"; {advice.on_two(owner, person)}{wrong}" if owner else ""
+    remedy = f"; {advice.on_two(owner, person)}; {_if_wrong(owner, paths)}" if owner else ""
     return OneReason(person, paths, f"{printable(person)}: {photos} {alike[0].for_all}{remedy}")
+
+
+def _if_wrong(owner: str, paths: Sequence[Path]) -> str:
+    """What to do if photos enrolled as `owner` are of somebody else: joining the two people would be for good."""
+    command = taking_out(owner, paths[0])
+    return f"if that is wrong, {command}" + ("" if len(paths) == 1 else " takes out the first, and so on")
 
 
 class _Advice:

@@ -66,6 +66,18 @@ def test_identification_gives_notices_of_copies_and_strays(crops: Path, toy: Pat
     assert np.isfinite(run.line["gallery_threshold"])
 
 
+def test_copies_among_strangers_are_said_to_be_named_for_sure(crops: Path, toy: Path, tmp_path: Path) -> None:
+    first = next((crops / "people").glob("*/*.png"))
+    (tmp_path / "probes" / "somebody else").mkdir(parents=True)
+    shutil.copy(first, tmp_path / "probes" / "somebody else")
+    notices: list[str] = []
+    settings = RunSettings(str(toy), aligned=True, notice=notices.append)
+    run = identification(crops / "people", tmp_path / "probes", [], None, settings)
+    (copies,) = [notice for notice in notices if "byte for byte" in notice]
+    assert "are named for sure, though their people count as strangers: " in copies
+    assert run.line["fpir_at_gallery_threshold"] == 1
+
+
 def test_errors_speak_of_arguments(crops: Path, pairs: Path, toy: Path, tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     settings = RunSettings(str(toy), aligned=True, report=tmp_path)
