@@ -202,7 +202,7 @@ def misplaced(person: str, candidates: Sequence[Candidate], threshold: Threshold
 def far_from_own(person: str, distance: float, threshold: Threshold) -> str:
     """Say why a photo enrolled as `person` is probably of somebody else: it is far from their other photos.
 
-    distance: to the unit mean of their other templates, above the threshold.
+    distance: to the unit mean of most of their other templates, above the threshold.
     """
     digits, limit = _digits(distance, threshold.distance), threshold.distance
     return f"{distance:.{digits}f} from the other photos of {person}, above the threshold {limit:.{digits}f}"

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from facerec.search.index import Ids, nearest_rows
 from facerec.types import Vectors
-from facerec.vectors import paired_distances, sums_by_owner, unit_sums
+from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_sums
+
+_BLOCK = 256  # rows compared with all others of a person at once
 
 Places = NDArray[np.integer]  # (N,) the number of each row's person, from 0 to P - 1
 Search = Callable[[Vectors, int], tuple[NDArray[np.float32], Ids]]  # what `PeopleIndex.search` does
@@ -52,20 +54,40 @@ def own_distances(vectors: Vectors, places: Places) -> NDArray[np.float32]:
     return own
 
 
-def far_from_own(vectors: Vectors, places: Places, limit: float) -> NDArray[np.bool_]:
-    """Whether each of (N, D) unit rows is farther than `limit` from its own person's other rows: each, and their mean.
+def far_from_own(vectors: Vectors, places: Places, limit: float) -> NDArray[np.float32]:
+    """Return (N,): how far each of (N, D) unit rows is from the rest of its person, where that is too far; else 0.
 
-    The mean alone would not do: of three rows with a wrong one, the right ones are far from their others' mean, too. If
-    all rows of a person are that far apart, the first is not marked. places: (N,) the number of each row's person.
+    Rows at most `limit` apart, directly or over other rows, are one group. The largest group of a person's rows is the
+    person; of equally large ones, the one with the first row. A row of another group is too far if it is farther than
+    `limit` from the unit mean of the person. So several photos of somebody else do not vouch for each other. places:
+    (N,) the number of each row's person.
     """
-    own = own_distances(vectors, places)
-    far = (own > limit) & np.isfinite(own)
-    for row in np.flatnonzero(far):
-        mine = np.flatnonzero(places == places[row])
-        far[row] = paired_distances(vectors[mine[mine != row]], vectors[row]).min() > limit
-    people, first = np.unique(places, return_index=True)
-    far[first] &= np.isin(people, places[~far])
+    far = np.zeros(len(vectors), np.float32)
+    order = np.argsort(places, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(places[order])) + 1):
+        group = _groups(vectors[own], limit)
+        first, counts = np.unique(group, return_counts=True)
+        if len(first) < 2:
+            continue
+        others = group != first[counts.argmax()]
+        person = vectors[own[~others]]
+        distances = paired_distances(vectors[own], unit_sums(person.sum(axis=0, keepdims=True), person[:1])[0])
+        far[own] = np.where(others & (distances > limit), distances, 0)
     return far
+
+
+def _groups(rows: Vectors, limit: float) -> NDArray[np.intp]:
+    """Return (N,): the number of the first row of each row's group, as `far_from_own` has them."""
+    group = np.full(len(rows), -1, np.intp)
+    for first in range(len(rows)):
+        reached = np.array([first] if group[first] < 0 else [], np.intp)
+        group[reached] = first
+        while len(reached):
+            left = np.flatnonzero(group < 0)
+            near = left[(squared_distances(rows[left], rows[reached[:_BLOCK]]) <= limit).any(axis=1)]
+            group[near] = first
+            reached = np.append(reached[_BLOCK:], near)
+    return group
 
 
 def nearest_others(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, nearest_rows
-from facerec.search.leave_one_out import far_from_own, own_distances
+from facerec.search.leave_one_out import far_from_own
 from facerec.search.rows import Marks, Rows, marks_of
 from facerec.search.shortlist import LEAST, LENGTH, KeptCodes, Keys, Shortlist, nearest_listed
 from facerec.types import Candidate, Threshold, Vectors
@@ -234,14 +234,13 @@ class PeopleIndex:
     def far_from_own(self, names: Iterable[str], limit: float) -> list[tuple[str, Vectors, float]]:
         """Return the vectors of these people that are far from the person's others, as `leave_one_out.far_from_own`.
 
-        Each is a name, a (D,) row and its distance to the unit mean of the others, in the order of `ids`. Names that
-        nobody has are ignored.
+        Each is a name, a (D,) row and its distance, in the order of `ids`. Names that nobody has are ignored.
         """
         searched = [self._place[name] for name in names if name in self._place]
         mine = np.flatnonzero(np.isin(self.places, searched))
         vectors, places = self._vectors[mine], self.places[mine]
-        far, own = far_from_own(vectors, places, limit), own_distances(vectors, places)
-        return [(self.names[places[row]], vectors[row], float(own[row])) for row in np.flatnonzero(far)]
+        far = far_from_own(vectors, places, limit)
+        return [(self.names[places[row]], vectors[row], float(far[row])) for row in np.flatnonzero(far)]
 
     def alike(self, names: Iterable[str], limit: float) -> list[tuple[str, str, float]]:
         """Return the pairs of people at most `limit` apart, at least one of them in `names`; nearest pair first.

@@ -214,6 +214,13 @@ def test_review_finds_the_photo_of_somebody_who_is_not_enrolled(others: int, gal
     assert review(gallery, later).misplaced == (), "only photos that were just added"
 
 
+def test_several_photos_of_somebody_else_do_not_vouch_for_each_other(gallery: Gallery, enrolled, photo) -> None:
+    """A mistyped name, or two children of one name in two classes."""
+    enrolled({"Ann": [photo(ANN, n) for n in range(3)]})
+    wrong = [photo(BOB, n) for n in range(3)]
+    assert [path for path, _ in review(gallery, enrolled({"Ann": wrong})).misplaced] == wrong
+
+
 def test_a_photo_is_far_from_its_person_only_above_the_threshold_of_two_photos(
     gallery: Gallery, enrolled, photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,11 +59,28 @@ def test_where_the_others_cancel_out_the_first_of_them_stands_for_them() -> None
     np.testing.assert_allclose(own, [0, 0, 4, np.inf], atol=1e-6)
 
 
-def test_far_from_own_is_far_from_each_of_them_and_from_their_mean() -> None:
+def test_photos_of_somebody_else_are_far_from_the_person_and_do_not_vouch_for_each_other() -> None:
     x, y, z = np.eye(3, dtype=np.float32)
-    rows = np.stack([x, x, y, x, y, x, y, z, x, x, x, y, y])
-    places = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 4, 4])
+    rows = np.stack([x, x, y, x, y, x, y, z, x, x, x, y, y, y, x, y, y])
+    places = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5])
     far = far_from_own(rows, places, 1)
-    assert np.flatnonzero(far).tolist() == [2, 4, 6, 7], "where all of a person's are far apart, the first stays"
+    assert np.flatnonzero(far).tolist() == [2, 4, 6, 7, 11, 12, 14], (
+        "where as many are for it as against, the first stay"
+    )
+    np.testing.assert_allclose(far[far > 0], 2, atol=1e-6)
     mixed = np.random.default_rng(0).permutation(len(rows))[::-1]
-    assert far_from_own(rows[mixed], places[mixed], 1).sum() == far.sum(), "in any order"
+    assert (far_from_own(rows[mixed], places[mixed], 1) > 0).sum() == (far > 0).sum(), "in any order"
+
+
+def test_rows_in_a_chain_are_one_person() -> None:
+    turns = np.linspace(0, np.pi, 300)  # each row is near the next, and the ends are opposite
+    chain = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+    assert not far_from_own(chain, np.zeros(300, np.intp), 0.01).any()
+
+
+def test_a_row_near_the_mean_of_the_others_is_not_far() -> None:
+    a = np.radians(40)
+    rows = np.array([[np.cos(a), np.sin(a), 0], [np.cos(a), -np.sin(a), 0], [0.2, 0, np.sqrt(0.96)]], np.float32)
+    limit = 1.66  # the first two are 1.65 apart, the third is 1.69 from each and 1.6 from their mean
+    assert not far_from_own(rows, np.zeros(3, np.intp), limit).any()
+    assert np.flatnonzero(far_from_own(rows, np.zeros(3, np.intp), 1.59)).tolist() == [1, 2], "now all are apart"
