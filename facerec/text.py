@@ -53,6 +53,11 @@ def gallery_command(verb: str, *names: str, photo: str | None = None) -> str:
     return f"`facerec gallery {verb} {shlex.join(map(printable, words))}`"
 
 
+def two_people_command(one: str, other: str, forget: bool = False) -> str:
+    """Return the command that says that two people are two. forget: that takes it back."""
+    return gallery_command("not-same --forget --people" if forget else "not-same --people", one, other)
+
+
 def main_of_several(faces: int, use: str) -> tuple[str, ...]:
     """Return the remark that only the main face of a photo is used; nothing if it has one. use: as in "is compared"."""
     return (f"has {faces} faces; the main one {use}",) if faces > 1 else ()

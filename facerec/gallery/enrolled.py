@@ -30,7 +30,7 @@ from facerec.gallery.queries import (
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.gallery.store import Store, Who
 from facerec.gallery.which_photo import not_theirs
-from facerec.text import gallery_command, name_key, same_form, same_name
+from facerec.text import gallery_command, name_key, same_form, same_name, two_people_command
 from facerec.types import Image
 
 
@@ -191,7 +191,7 @@ def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: 
     for other in spellings(db, [name])[name]:
         if other != own and frozenset((other, own)) not in apart:
             merged = gallery_command("merge", *fewer_first_in(db, own, other))
-            two = gallery_command("not-same --people", own, other)
+            two = two_people_command(own, other)
             raise GalleryError(
                 f"{where}: '{name}' is a spelling of '{other}', who is enrolled; if they are one person, {merged} "
                 f"makes one of the two; if they are two, first say so: {two}"

@@ -24,7 +24,7 @@ from facerec.gallery.store import Store, Who
 from facerec.gallery.which_photo import meant
 from facerec.photos.crops import decode_png, encode_png
 from facerec.photos.memory import AnyPhoto, path_of
-from facerec.text import gallery_command
+from facerec.text import gallery_command, two_people_command
 from facerec.types import Box, Image, Template
 
 
@@ -210,7 +210,7 @@ def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path)
         names = [scalar(db, "SELECT name FROM people WHERE id = ?", person) for person in (one, other)]
         raise GalleryError(
             f"{where}: '{names[0]}' and '{names[1]}' were said to be two people; "
-            f"{gallery_command('not-same --forget --people', *names)} takes it back"
+            f"{two_people_command(*names, forget=True)} takes it back"
         )
 
 

@@ -20,7 +20,7 @@ from facerec.photos.reading import read_image
 from facerec.types import Face, Image
 
 GALLERY = Path(__file__).resolve().parents[2] / "gallery"
-PORTRAITS = sorted(GALLERY.rglob("*.jpg"))
+PORTRAITS = sorted(path for path in GALLERY.rglob("*.jpg") if path.name != "page.jpg")  # not the picture of the page
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from facerec.photos.reading import read_image
 from facerec.types import Face, Image
 
 GALLERY = Path(__file__).resolve().parents[2] / "gallery"
-PORTRAITS = sorted(GALLERY.rglob("*.jpg"))
+PORTRAITS = sorted(path for path in GALLERY.rglob("*.jpg") if path.name != "page.jpg")  # not the picture of the page
 HEIGHT, WIDTH = 96, 160  # of the input that the hand-placed outputs are for
 
 

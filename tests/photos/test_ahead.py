@@ -1,6 +1,7 @@
 """Reading photos ahead: the order, how far ahead, and that nothing goes on once the caller has left."""
 
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -144,14 +145,19 @@ def test_errors_of_every_stage_reach_the_caller_after_what_came_before(monkeypat
 
 
 def test_ctrl_c_ends_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, shells ignore it
+
     def pressed(photos: Sequence[Read]) -> list[int | str]:
         if values(photos) == [5]:
             interrupt_main()
         time.sleep(0.05)
         return values(photos)
 
-    with pytest.raises(KeyboardInterrupt):
-        list(worked_ahead(([picture(i)] for i in range(9)), pressed))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(worked_ahead(([picture(i)] for i in range(9)), pressed))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_program_ends_that_leaves_photos_behind() -> None:
