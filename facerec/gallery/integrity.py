@@ -1,6 +1,7 @@
 """Finding damage in a gallery's database."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,33 +48,26 @@ def broken_crops(db: sqlite3.Connection) -> list[str]:
 
 def broken_vetoes(db: sqlite3.Connection) -> list[str]:
     """Vetoed faces whose vector or crop is invalid or not what was stored, one line each."""
-    if version_of(db) < 7:
-        return []
-    dimension, found = scalar(db, "SELECT dimension FROM gallery"), []
-    query = f"SELECT source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')}, png FROM vetoes ORDER BY id"
-    for source, blob, changed, png in db.execute(query):
-        vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
-        fault = vector_fault(vector[None], dimension) or ("is not what was stored" if changed else _crop_fault(png))
-        if fault:
-            found.append(
-                f"the face of {printable(source)} that was said not to be somebody {fault}; {RESTORE}, or "
-                "`facerec gallery not-same --forget PHOTO` deletes it"
-            )
-    return found
+    found = _broken_faces(db, "vetoes") if version_of(db) >= 7 else ()
+    remedy = f"{RESTORE}, or `facerec gallery not-same --forget PHOTO` deletes it"
+    return [f"the face of {source} that was said not to be somebody {fault}; {remedy}" for source, fault in found]
 
 
 def broken_unknown_faces(db: sqlite3.Connection) -> list[str]:
     """Unknown faces whose vector or crop is invalid or not what was stored, one line each."""
-    if version_of(db) < 9:
-        return []
-    dimension, found = scalar(db, "SELECT dimension FROM gallery"), []
-    query = f"SELECT source, CAST(vector AS BLOB), {damaged(db, 'photo_hash', 'vector')}, png FROM unknown_faces"
-    for source, blob, changed, png in db.execute(query):
+    found = _broken_faces(db, "unknown_faces") if version_of(db) >= 9 else ()
+    return [f"the unknown face of {source} {fault}; {RESTORE}, or forget the unknown faces" for source, fault in found]
+
+
+def _broken_faces(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:
+    """Of the faces of nobody enrolled, the source of each broken one and what is wrong with it."""
+    dimension, changed = scalar(db, "SELECT dimension FROM gallery"), damaged(db, "photo_hash", "vector")
+    query = f"SELECT source, CAST(vector AS BLOB), {changed}, png FROM {table} ORDER BY id"
+    for source, blob, is_changed, png in db.execute(query):
         vector = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4")
-        fault = vector_fault(vector[None], dimension) or ("is not what was stored" if changed else _crop_fault(png))
+        fault = vector_fault(vector[None], dimension) or ("is not what was stored" if is_changed else _crop_fault(png))
         if fault:
-            found.append(f"the unknown face of {printable(source)} {fault}; {RESTORE}, or forget the unknown faces")
-    return found
+            yield printable(source), fault
 
 
 def _crop_fault(png: object) -> str | None:
