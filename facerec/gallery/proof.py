@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from facerec.gallery import audit_log, enrolled, erasure, maintenance
 from facerec.gallery.erasure import Removal
@@ -12,6 +13,7 @@ _TEXTS = (("people", "name"), ("templates", "source"), ("vetoes", "source"), ("u
 _TEXTS += (("consent", "note"), ("strangers", "source"), ("gallery", "model_name"), ("gallery", "threshold_source"))
 _TEXTS += (("log", "entry"), ("sqlite_master", "sql"))
 _SAMPLE, _EVERY = 64, 509  # bytes of a sample of a picture, and from one sample to the next
+_BLOCK = 1 << 22  # bytes of a file in memory at once
 _SHORT = 5  # bytes; a shorter text may be found by chance among vectors and pictures
 
 Piece = tuple[bytes, ...]
@@ -69,11 +71,11 @@ def remove_and_prove(store: Store, who: Who) -> Proof:
         pieces = _pieces(store, who)
         with store.read() as db:
             person = store.person(db, who)
-        before = _counted(_contents(store), pieces)
+        before = _searched(store, pieces)[0]
         removal = erasure.remove(store, who)
         report = maintenance.check(store)
-        contents = _contents(store)
-        after, shared = _counted(contents, pieces), _shared(store, pieces)
+        after, sizes = _searched(store, pieces)
+        shared = _shared(store, pieces)
         traces = [
             Trace(kind, len(pieces[kind]), found, left, kind in shared)
             for kind, found, left in zip(pieces, before, after, strict=True)
@@ -81,9 +83,8 @@ def remove_and_prove(store: Store, who: Who) -> Proof:
         with store.read() as db:
             entry = next(each for each in reversed(audit_log.entries(db)) if each.action == "removed")
     remains, encrypted = erasure.data_may_remain(store), store.database.encrypted
-    size = sum(map(len, contents))
     return Proof(
-        removal, person, tuple(traces), len(contents), size, encrypted, remains, report.problems, entry.number,
+        removal, person, tuple(traces), len(sizes), sum(sizes), encrypted, remains, report.problems, entry.number,
         entry.hash,
     )  # fmt: skip
 
@@ -108,11 +109,6 @@ def _pieces(store: Store, who: Who) -> Pieces:
     return {kind: parts for kind, parts in found.items() if parts}
 
 
-def _contents(store: Store) -> list[bytes]:
-    """The bytes of every file of the gallery."""
-    return [path.read_bytes() for path in sorted(store.folder.iterdir()) if path.is_file()]
-
-
 def _cut(png: bytes) -> Piece:
     """Samples of a picture, without the ends, which are alike in all.
 
@@ -122,12 +118,32 @@ def _cut(png: bytes) -> Piece:
     return tuple(png[start : start + _SAMPLE] for start in starts) or (png,)
 
 
-def _counted(contents: Sequence[bytes], pieces: Pieces) -> list[int]:
-    """How often each kind is found: of each piece, the sample that is found most often counts."""
-    return [
-        sum(max(content.count(sample) for sample in piece) for piece in found for content in contents)
-        for found in pieces.values()
-    ]
+def _searched(store: Store, pieces: Pieces) -> tuple[list[int], list[int]]:
+    """How often each kind is in the gallery's files, and the files' sizes.
+
+    Of each piece, the sample that is found most often in a file counts.
+    """
+    samples = [sample for found in pieces.values() for piece in found for sample in piece]
+    times, sizes = dict.fromkeys(pieces, 0), []
+    for path in sorted(path for path in store.folder.iterdir() if path.is_file()):
+        counts, size = _counted(path, samples)
+        sizes.append(size)
+        for kind, found in pieces.items():
+            times[kind] += sum(max(counts[sample] for sample in piece) for piece in found)
+    return list(times.values()), sizes
+
+
+def _counted(path: Path, samples: Sequence[bytes]) -> tuple[dict[bytes, int], int]:
+    """How often each sample is in a file, and the file's size. A block and the end of the one before are in memory."""
+    counts, size, kept, overlap = dict.fromkeys(samples, 0), 0, b"", max(map(len, samples)) - 1
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            window = kept + block
+            for sample in counts:  # what lies wholly in `kept` was counted with the block before
+                counts[sample] += window.count(sample, max(0, len(kept) - len(sample) + 1))
+            kept = window[max(0, len(window) - overlap) :]
+    return counts, size
 
 
 def _shared(store: Store, pieces: Pieces) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 from toy_gallery import opened, template, vector
 
 from facerec.errors import UnknownPersonError
+from facerec.gallery import proof as proofs
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
 from facerec.gallery.proof import remove_and_prove
@@ -68,3 +69,16 @@ def test_an_encrypted_gallery_shows_nothing_before_either(tmp_path: Path, encryp
         proof = remove_and_prove(gallery.store, "Ann Zebra")
         assert {(trace.before, trace.after) for trace in proof.traces} == {(0, 0)}
         assert (proof.encrypted, proof.nothing_left, proof.problems) == (True, True, ())
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 5000])
+def test_files_are_searched_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """A sample that lies across the blocks' borders is found, and none is counted twice."""
+    rng = np.random.default_rng(0)
+    content = rng.integers(0, 256, 2000, np.uint8).tobytes()
+    samples = [content[at : at + size] for at, size in ((0, 3), (5, 300), (97, 6), (640, 64), (1995, 5))]
+    (tmp_path / "file").write_bytes(content + content)
+    monkeypatch.setattr(proofs, "_BLOCK", block)
+    counts, size = proofs._counted(tmp_path / "file", [*samples, b"not there"])
+    assert counts == dict.fromkeys(samples, 2) | {b"not there": 0}
+    assert size == 4000
