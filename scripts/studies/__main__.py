@@ -1,8 +1,10 @@
 """Lists the studies, runs one, or renders the page of their results (scripts/studies/README.md).
 
 .venv/bin/python -m scripts.studies                           every study and its question
-.venv/bin/python -m scripts.studies NAME [OPTIONS...]         runs a study; `NAME --help` explains it
+.venv/bin/python -m scripts.studies run NAME [OPTIONS...]     runs a study; with --help explains it
 .venv/bin/python -m scripts.studies render [--check]          writes the page; with --check only says what differs
+
+`run` may be left out.
 """
 
 import difflib
@@ -46,6 +48,15 @@ def render(check: bool) -> None:
         raise SystemExit("scripts/studies/README.md differs from results/; run `python -m scripts.studies render`")
 
 
+def run(name: str = "", *options: str) -> None:
+    """Run a study with its options; SystemExit where none is named or there is none of the name."""
+    if not name:
+        raise SystemExit("usage: python -m scripts.studies run NAME [OPTIONS...]")
+    study = study_module(name)
+    sys.argv = [f"python -m scripts.studies {name}", *options]
+    study.main()
+
+
 def main(arguments: list[str]) -> None:
     """Do what the first argument says."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -55,9 +66,7 @@ def main(arguments: list[str]) -> None:
             raise SystemExit("usage: python -m scripts.studies render [--check]")
         render(check=len(arguments) > 1)
     else:
-        study = study_module(arguments[0])
-        sys.argv = [f"python -m scripts.studies {arguments[0]}", *arguments[1:]]
-        study.main()
+        run(*(arguments[1:] if arguments[0] == "run" else arguments))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def assert_parses(words: list[str]) -> None:
-    name, *options = words
+    name, *options = words[1:] if words[0] == "run" else words
     if name in ("NAME", "render") or options == ["--help"]:
         return
     assert name in MODULES, f"there is no study {name}"
@@ -111,6 +111,22 @@ def test_a_study_that_is_not_there_is_refused() -> None:
             module("__main__").main([name])
     with pytest.raises(SystemExit, match=r"gallery_kills is made by other commands:\nscripts/kill_gallery"):
         module("__main__").main(["gallery_kills"])
+
+
+@pytest.mark.parametrize("before", [[], ["run"]])
+def test_a_study_runs_with_and_without_the_word(before: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    main, ran = module("__main__"), []
+    study = SimpleNamespace(main=lambda: ran.append(sys.argv))
+    monkeypatch.setattr(main, "study_module", lambda name: study if name == "cohort" else None)
+    monkeypatch.setattr(sys, "argv", [])
+    main.main([*before, "cohort", "--data", "there"])
+    assert ran == [["python -m scripts.studies cohort", "--data", "there"]]
+
+
+def test_run_needs_a_name() -> None:
+    for words, said in ((["run"], "usage: .* run NAME"), (["run", "nothing"], "there is no study nothing")):
+        with pytest.raises(SystemExit, match=said):
+            module("__main__").main(words)
 
 
 def test_a_field_that_is_missing_or_unknown_is_named(page: Any, tmp_path: Path) -> None:
