@@ -5,6 +5,7 @@ from facerec.metrics.classification import class_auc as class_auc
 from facerec.metrics.classification import class_auc_bootstrap as class_auc_bootstrap
 from facerec.metrics.classification import confusion as confusion
 from facerec.metrics.intervals import bootstrap as bootstrap
+from facerec.metrics.intervals import mean_interval as mean_interval
 from facerec.metrics.intervals import people_weights as people_weights
 from facerec.metrics.intervals import percentile_interval as percentile_interval
 from facerec.metrics.intervals import share_interval as share_interval

@@ -270,3 +270,15 @@ def share_interval(part: float, whole: float, level: float = LEVEL) -> tuple[flo
     low = float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
     high = float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0
     return low, high
+
+
+def mean_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of the mean of (R,) independent runs, R > 1, by Student's t distribution.
+
+    Runs that agree exactly give an interval of no width: it says nothing of what another run might give.
+    """
+    from scipy.special import stdtrit  # here, because few commands need it
+
+    runs = np.asarray(values, np.float64)
+    reach = float(stdtrit(len(runs) - 1, (1 + level) / 2)) * float(runs.std(ddof=1)) / len(runs) ** 0.5
+    return float(runs.mean()) - reach, float(runs.mean()) + reach

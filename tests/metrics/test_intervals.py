@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, sem, t
 
 from facerec.datasets.pairs import Pairs
 from facerec.evaluation.gallery_sizes import by_gallery_size
@@ -13,6 +13,7 @@ from facerec.metrics.intervals import (
     bounded,
     independent,
     interval,
+    mean_interval,
     measured,
     people_weights,
     rate_interval,
@@ -256,3 +257,13 @@ def test_perfect_pairs() -> None:
     assert own["fmr_at_threshold"]["here"] == pytest.approx([0, most[2]])
     assert own["fnmr_at_threshold"]["here"] == pytest.approx([0, most[4]])
     assert own["accuracy"] == pytest.approx([1 - most[4], 1])
+
+
+# ----------------------------------------------------------------------------------------- the mean of a few runs
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    runs = [0.71, 0.64, 0.69, 0.8]
+    known = t.interval(0.95, 3, loc=np.mean(runs), scale=sem(runs))
+    assert mean_interval(runs) == pytest.approx(known)
+    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
