@@ -1,6 +1,8 @@
 """The plots of the reports."""
 
 import base64
+import html
+import re
 
 import numpy as np
 import pytest
@@ -60,3 +62,14 @@ def test_many_classes_are_drawn_without_names() -> None:
     count = plots.MOST_NAMES + 1
     figure = plots.confusion_figure(np.eye(count, dtype=int).tolist(), ["long" * 20] * count)
     assert b"long" not in base64.b64decode(plots.as_source(figure).split(",")[1])
+
+
+def test_plots_follow_the_preference_for_dark_pages_in_colours_not_in_words() -> None:
+    name = f'style="{plots.BLUE}" {plots.INK};'
+    svg = base64.b64decode(plots.as_source(plots.sizes_figure([], 0.01)).split(",")[1]).decode("utf-8")
+    style, rest = re.findall("<style>.*?</style>", svg)[0], re.sub("<style>.*?</style>", "", svg)
+    assert not [colour for colour in plots.AT_NIGHT if colour in rest], "all by variables"
+    assert "prefers-color-scheme:dark" in style
+    assert all(light in style and dark in style for light, dark in plots.AT_NIGHT.items())
+    named = base64.b64decode(plots.as_source(plots.confusion_figure([[1]], [name])).split(",")[1]).decode("utf-8")
+    assert name in html.unescape(named)

@@ -21,7 +21,7 @@ from facerec.errors import ConfigError
 from facerec.evaluation.identification import identification, run_searches
 from facerec.evaluation.report import plots
 from facerec.evaluation.report.glossary import TERMS
-from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, prepare, render, write
+from facerec.evaluation.report.page import Mistake, Mistakes, Page, Plot, Plots, Text, prepare, render, write
 from facerec.evaluation.report.protocols import MOST, SearchPhotos, _wrong_pairs, _wrong_searches
 from facerec.evaluation.report.tables import Table, identification_tables, verification_tables
 from facerec.evaluation.verification import verification
@@ -39,6 +39,8 @@ def some_page(name: str = HOSTILE) -> Page:
         (
             Table(name, (name, "b"), ((name, "1"),), name),
             Plot(name, matrix, name),
+            Text(name, name, (name,)),
+            Plots(name, (Plot(name, matrix, name),), name),
             Mistakes(name, name, (Mistake((RED, None), name),)),
         ),
     )
@@ -52,14 +54,14 @@ def test_names_cannot_inject_anything() -> None:
     page = Tags(text)
     loads_nothing(page)
     shown = "<script>alert(1)</script>\\n\"'><img src=x onerror=y>\\x1b[31m \\udcff {{ 7 * 7 }} &amp;"
-    assert page.text.count(shown) == 12  # but the two in the attributes of pictures
+    assert page.text.count(shown) == 18  # but those in the attributes of pictures
     assert text.encode("utf-8")
     assert "\x1b" not in text
 
 
 def test_plots_are_svg_without_scripts_and_pictures_small() -> None:
     page = Tags(render(some_page("ants")))
-    (svg,) = page.images("svg+xml")
+    svg, _ = page.images("svg+xml")
     tags = {element.tag.rpartition("}")[2] for element in ET.fromstring(svg).iter()}
     assert "script" not in tags
     assert b"ants" in svg
@@ -159,6 +161,13 @@ def test_each_term_is_explained_where_it_is_first_used() -> None:
     text = render(Page("x", (), (measures, curve, Table("", ("EER", "FMR"), (("Mr DETER",),), ""))))
     told = re.findall(r"<dt>(.*?)</dt>|<(table|img)", text)
     assert [term or tag for term, tag in told] == ["table", "AUC", "FMR", "TAR", "img", "DET", "FNMR", "table", "EER"]
+
+
+def test_words_are_told_with_code_and_a_page_has_its_own_terms() -> None:
+    text = render(Page("x", (), (Text("Say", "take `full`, not <b>", ("a `b`",)),), {"full": "all of it"}))
+    assert '<p class="lead">take <code>full</code>, not &lt;b&gt;</p>' in text
+    assert "<li>a <code>b</code></li>" in text
+    assert "<dt>full</dt><dd>all of it</dd>" in text
 
 
 def test_terms_are_lines_in_plain_words() -> None:

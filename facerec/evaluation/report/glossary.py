@@ -1,7 +1,7 @@
 """The terms of a report, each explained in one line where it is first used."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 TERMS = {
     "95 % interval": "holds the true value 19 times out of 20; without width, people differ too little to tell",
@@ -43,14 +43,14 @@ OTHER_WORDS = {
 }  # fmt: skip
 
 
-def explain(sections: Iterable[Iterable[str]]) -> Iterator[list[tuple[str, str]]]:
-    """For the texts of each section the terms first used there, in the order of TERMS, with what they mean."""
+def explain(sections: Iterable[Iterable[str]], terms: Mapping[str, str] = TERMS) -> Iterator[list[tuple[str, str]]]:
+    """For the texts of each section the terms first used there, in the order of `terms`, with what they mean."""
     known: set[str] = set()
     for texts in sections:
         whole = "\n".join(texts)
-        new = [term for term in TERMS if term not in known and _mentions(whole, term)]
+        new = [term for term in terms if term not in known and _mentions(whole, term)]
         known.update(new)
-        yield [(term, TERMS[term]) for term in new]
+        yield [(term, terms[term]) for term in new]
 
 
 def _mentions(text: str, term: str) -> bool:

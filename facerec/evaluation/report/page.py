@@ -2,9 +2,12 @@
 
 import base64
 import datetime
+import itertools
 import os
 import platform
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 import PIL.Image
 
 from facerec.errors import ConfigError
-from facerec.evaluation.report.glossary import explain
+from facerec.evaluation.report.glossary import TERMS, explain
 from facerec.evaluation.report.plots import as_source
 from facerec.evaluation.report.tables import Table
 from facerec.extras import require_extra
@@ -22,6 +25,7 @@ from facerec.text import printable
 from facerec.types import Image
 
 if TYPE_CHECKING:  # slow to import
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 NAME = "report.html"
@@ -36,6 +40,24 @@ class Plot:
     title: str
     figure: "Figure"
     note: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plots:
+    """Figures of one kind under a heading, to be compared with each other."""
+
+    title: str
+    plots: tuple[Plot, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Text:
+    """What the figures say, in words: the lead in large type, then points. `x` is shown as code."""
+
+    title: str
+    lead: str
+    points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,26 +77,29 @@ class Mistakes:
     mistakes: tuple[Mistake, ...]
 
 
-Section = Table | Plot | Mistakes
+Section = Table | Text | Plot | Plots | Mistakes
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Page:
-    """A report. facts: pairs of name and value, shown above all sections."""
+    """A report. facts: pairs of name and value, above all sections. terms: what is explained where it is first used."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    terms: Mapping[str, str] = field(default_factory=lambda: TERMS)
 
 
 def facts_of(model: str, fingerprint: str, command: str) -> tuple[tuple[str, str], ...]:
     """Return the facts of a page: what was measured, by which command, when and with which versions."""
+    return (("model", model), ("fingerprint", fingerprint), ("command", command), *made_now())
+
+
+def made_now() -> tuple[tuple[str, str], ...]:
+    """Return the facts of every page: when it was made, and with which versions."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
-    return (
-        ("model", model), ("fingerprint", fingerprint), ("command", command), ("made", now),
-        ("versions", ", ".join(versions)),
-    )  # fmt: skip
+    return (("made", now), ("versions", ", ".join(versions)))
 
 
 def _version(package: str) -> str:
@@ -118,8 +143,8 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"line": printable, "jpeg": _thumbnail, "svg": as_source}
-    terms = explain(map(_texts, page.sections))
+    environment.filters |= {"line": printable, "words": _words, "jpeg": _thumbnail, "svg": as_source}
+    terms = explain(map(_texts, page.sections), page.terms)
     sections = [
         {"kind": type(section).__name__, "is": section, "terms": own}
         for section, own in zip(page.sections, terms, strict=True)
@@ -131,11 +156,22 @@ def _texts(section: Section) -> list[str]:
     """The words of a section, in which terms are looked for; not the names of people and photos."""
     if isinstance(section, Table):
         return [*section.header, section.note, *(row[0] for row in section.rows)]
+    if isinstance(section, Text):
+        return [section.title, section.lead, *section.points]
+    if isinstance(section, Plots):
+        return [section.title, section.note, *itertools.chain.from_iterable(map(_texts, section.plots))]
     if isinstance(section, Plot):
-        from matplotlib.text import Text
+        from matplotlib.text import Text as Label
 
-        return [section.title, section.note, *(text.get_text() for text in section.figure.findobj(Text))]  # type: ignore
+        return [section.title, section.note, *(text.get_text() for text in section.figure.findobj(Label))]  # type: ignore
     return [section.title, section.note]
+
+
+def _words(text: str) -> "Markup":
+    """Return a sentence as HTML, `x` in it as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))
 
 
 def _thumbnail(picture: Image) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -16,7 +17,10 @@ from facerec.text import printable
 if TYPE_CHECKING:  # slow to import
     from matplotlib.figure import Figure
 
-BLUE, RED, GREY = "#2b6cb0", "#c05621", "#718096"
+INK, PAPER, BLUE, RED, GREY = "#000000", "#ffffff", "#2b6cb0", "#c05621", "#718096"
+AT_NIGHT = {INK: "#e2e8f0", PAPER: "#1a202c", BLUE: "#63b3ed", RED: "#f6ad55", GREY: "#a0aec0"}
+"""What colours become where the reader prefers dark pages; others stay."""
+ON_DARK, ON_LIGHT = "#f7fafc", "#1a202c"  # of counts in the cells of a matrix, which stay as they are
 MOST_NAMES = 30  # a matrix of more classes has no names and counts: nobody could read them
 NAME_LENGTH = 24  # characters shown of a class's name
 POINTS = 400  # per curve
@@ -167,7 +171,7 @@ def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str]) -> "
     axes.set_xticks(places, labels, rotation=90, parse_math=False)
     axes.set_yticks(places, labels, parse_math=False)
     for row, column in zip(*matrix.nonzero(), strict=True):
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        colour = ON_DARK if shares[row, column] > 0.5 else ON_LIGHT
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=8)
     return figure
 
@@ -178,11 +182,27 @@ def _short(name: str) -> str:
 
 
 def as_source(figure: "Figure") -> str:
-    """Return an SVG as the `src` of an <img>, where nothing can run or load. Text stays text, in the reader's fonts."""
+    """Return an SVG as the `src` of an <img>, where nothing can run or load. Text stays text, in the reader's fonts.
+
+    Its colours follow the reader's preference for light or dark pages; on paper they are light.
+    """
     from matplotlib import rc_context
 
     svg = BytesIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "facerec"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts may have it
         figure.savefig(svg, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.getvalue()).decode()}"
+    themed = _follow_preference(svg.getvalue().decode("utf-8"))
+    return f"data:image/svg+xml;base64,{base64.b64encode(themed.encode('utf-8')).decode()}"
+
+
+def _follow_preference(svg: str) -> str:
+    """Name the colours of AT_NIGHT in an SVG by variables, which a style sheet of its own sets."""
+    names = {light: f"--c{light[1:]}" for light in AT_NIGHT}
+    known = re.compile("|".join(names))
+    tag = re.compile("<[^<>]+>")  # the words of a plot stay
+    svg = tag.sub(lambda found: known.sub(lambda colour: f"var({names[colour[0]]})", found[0]), svg)
+    day = "".join(f"{name}:{light};" for light, name in names.items())
+    night = "".join(f"{name}:{AT_NIGHT[light]};" for light, name in names.items())
+    rules = f":root{{{day}}}@media (prefers-color-scheme:dark){{:root{{{night}}}}}text{{fill:var({names[INK]})}}"
+    return re.sub(r"<svg\b[^>]*>", rf"\g<0><style>{rules}</style>", svg, count=1)
