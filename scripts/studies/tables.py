@@ -13,6 +13,8 @@ from facerec import metrics
 from facerec.metrics.intervals import Tally, bounded
 from facerec.types import Floats
 
+DATA = Path("../shared/data")  # from the top folder of a checkout
+
 
 def study_parser(description: str | None, *, data: bool = False) -> argparse.ArgumentParser:
     """A parser that shows the study's docstring as help and takes `--csv`; and `--data` for a study that needs them."""
@@ -20,7 +22,7 @@ def study_parser(description: str | None, *, data: bool = False) -> argparse.Arg
     several = "a study of several tables writes FILE-PART.csv for each"
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help=f"write the table there as well; {several}")
     if data:
-        parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the research data")
+        parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the research data (%(default)s)")
     return parser
 
 

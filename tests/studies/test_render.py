@@ -37,13 +37,13 @@ def module(name: str) -> ModuleType:
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words behind `python -m scripts.studies` in a text, of what is optional, too; `a|b` stands for a."""
-    found = [line.strip() for line in COMMAND.findall(text.replace("\\\n", " "))]
+    """The words behind `python -m scripts.studies [run]` in a text, of what is optional, too; `a|b` stands for a."""
+    found = [line.strip().removeprefix("run ") for line in COMMAND.findall(text.replace("\\\n", " "))]
     return [shlex.split(re.sub(r"\|\S+", "", re.sub(r"[\[\]]", "", line))) for line in found if line]
 
 
 def assert_parses(words: list[str]) -> None:
-    name, *options = words[1:] if words[0] == "run" else words
+    name, *options = words
     if name in ("NAME", "render") or options == ["--help"]:
         return
     assert name in MODULES, f"there is no study {name}"
