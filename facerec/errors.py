@@ -15,6 +15,7 @@ FacerecError              one line that names the thing at fault and the remedy
     ├── UnknownPersonError    nobody of that name is enrolled
     ├── NotKeptError          a photo or an unknown face that the gallery does not hold, or not any more
     ├── UnfitValueError       a name, note or day that no gallery takes
+    ├── EngineError           a search engine (Milvus, pgvector) that cannot be reached or does not do as asked
     ├── PassphraseError       the passphrase of an encrypted gallery is missing or empty
     └── DamagedGalleryError   the database is not what facerec wrote, or is encrypted with another passphrase
 """
@@ -94,6 +95,10 @@ class NotKeptError(GalleryError):
 
 class UnfitValueError(GalleryError):
     """A name, note or day that no gallery takes."""
+
+
+class EngineError(GalleryError):
+    """A search engine, such as Milvus, that cannot be reached or does not do as asked."""
 
 
 class PassphraseError(GalleryError):

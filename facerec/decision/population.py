@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from facerec.decision.calibration import Calibration, Evidence, calibrate_by
 from facerec.decision.one_person import FEWEST, LOOKED_AT, at, joined
-from facerec.search.people import SPREAD, PeopleIndex
+from facerec.search.keys import SPREAD
+from facerec.search.people import PeopleIndex
 from facerec.search.standing import StandingSearch
 from facerec.types import Floats, Vectors
 from facerec.vectors import unit_rows

@@ -13,7 +13,8 @@ from facerec.gallery.queries import generation_of
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store
 from facerec.search.index import Ids
-from facerec.search.people import PeopleIndex, keys_of
+from facerec.search.keys import keys_of
+from facerec.search.people import PeopleIndex
 from facerec.search.shortlist import KeptCodes
 from facerec.search.shortlist_file import keep_only, load_codes, save_codes
 

@@ -3,7 +3,7 @@
 Distances are d = |a - b|^2 = 2 - 2 cos, FAISS's squared L2. They are float32, so correct to about 2e-6.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,24 @@ from numpy.typing import NDArray
 from facerec.types import Vectors
 
 Ids = NDArray[np.int64]
+
+
+class Index(Protocol):
+    """Finds rows like a vector; it may miss some. What it finds is then compared exactly (`shortlist.nearest_listed`).
+
+    A row is named by its number, from 0 on. The kinds: `shortlist.Shortlist`, of codes in memory, and
+    `engine.EngineIndex`, of an engine beside this process. Without an index, all rows are compared (`nearest_rows`).
+
+    listed: how many rows to ask for besides those that are wanted, so that these are among them. most: how many may be
+    asked for at most; whoever wants more compares with all rows.
+    """
+
+    listed: int
+    most: int
+
+    def nearest(self, vectors: Vectors, count: int) -> Ids:
+        """Return (N, `count`): the numbers of the rows nearest to (N, D) unit vectors; -1 beyond the last."""
+        ...
 
 
 def faiss() -> Any:

@@ -7,19 +7,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.search.engine import EngineIndex
 from facerec.search.growing import GrowingArray
-from facerec.search.index import Ids, nearest_rows
+from facerec.search.index import Ids, Index, nearest_rows
+from facerec.search.keys import SPREAD, keys_of
 from facerec.search.leave_one_out import far_from_own
 from facerec.search.rows import Marks, Rows, marks_of
-from facerec.search.shortlist import LEAST, LENGTH, KeptCodes, Keys, Shortlist, nearest_listed
+from facerec.search.shortlist import LEAST, KeptCodes, Shortlist, nearest_listed
 from facerec.types import Candidate, Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, unit_means
 
 Places = NDArray[np.intp]
 _BLOCK = 64  # people compared with everybody at once
-
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 divided by the golden ratio: its multiples are spread evenly over the 64-bit numbers (Knuth, TAOCP 3, 6.4)."""
 
 
 class PeopleIndex:
@@ -30,7 +29,7 @@ class PeopleIndex:
     id. `add` and `remove` change the index in place; they update only the means of the people who get or lose vectors.
 
     The search compares with everybody. Among LEAST people or more, it compares with a shortlist (`shortlist`); it finds
-    the same person nearest in all but a few of a thousand searches.
+    the same person nearest in all but a few of a thousand searches. So it does where an engine searches (`search_by`).
     """
 
     def __init__(self, ids: Ids, owners: Sequence[str], vectors: Vectors) -> None:
@@ -45,6 +44,7 @@ class PeopleIndex:
         self._ids, self._places = GrowingArray(ids), GrowingArray(places)
         self._vectors, self._means = vectors, means
         self._shortlist: Shortlist | None = None
+        self._engine: EngineIndex | None = None
         self._known_places: dict[str, int] | None = None  # everybody's place in `names`, once it was asked for
 
     @classmethod
@@ -123,7 +123,7 @@ class PeopleIndex:
         if not len(ids):
             return
         assert not len(self.ids) or ids[0] > self.ids[-1], "new vectors have higher ids"
-        known, place = len(self.names), self._place
+        known, place, self._engine = len(self.names), self._place, None
         for owner in owners:
             if place.setdefault(owner, len(self.names)) == len(self.names):
                 self.names.append(owner)
@@ -146,7 +146,7 @@ class PeopleIndex:
         fewer = np.unique(np.delete(self.places, stay))  # who loses some
         left, first, places = np.unique(self.places[stay], return_index=True, return_inverse=True)
         order = np.argsort(first)  # their lowest id may be another one now
-        self._known_places, self._shortlist, shortlist = None, None, self._shortlist
+        self._known_places, self._engine, self._shortlist, shortlist = None, None, None, self._shortlist
         self.names = [self.names[place] for place in left[order]]
         self._ids, self._places = GrowingArray(self.ids[stay]), GrowingArray(np.argsort(order)[places])
         self._vectors.keep(stay)
@@ -192,9 +192,24 @@ class PeopleIndex:
 
         If there are fewer than `k` people, they end in distance inf and place -1.
         """
-        if (shortlist := self._shortlisted()) is None:
+        index: Index | None = self._engine or self._shortlisted()
+        if index is None or k + index.listed > index.most:
             return nearest_rows(vectors, self.means, k)
-        return nearest_listed(vectors, self._means, shortlist.nearest(vectors, k + LENGTH), k)
+        return nearest_listed(vectors, self._means, index.nearest(vectors, k + index.listed), k)
+
+    def search_by(self, engine: EngineIndex | None) -> None:
+        """Let an engine that holds exactly these people search, until they change. None: without an engine."""
+        self._engine = engine
+
+    @property
+    def by_engine(self) -> bool:
+        """Whether an engine searches now."""
+        return self._engine is not None
+
+    @property
+    def mean_rows(self) -> Rows:
+        """The means, of which single rows can be read."""
+        return self._means
 
     def _shortlisted(self) -> Shortlist | None:
         """Return the shortlist, made now if it is missing; None among few people."""
@@ -279,24 +294,6 @@ class PeopleIndex:
     def marks(self) -> Marks:
         """Return (P,) marks: a person's mark changes with their mean, and no two people have the same."""
         return marks_of(self.means) + self.lowest_ids.astype(np.uint64) * SPREAD
-
-
-def keys_of(ids: Ids, places: Places) -> Keys:
-    """Return (P,) keys of people: a person's changes with the set of their vectors, and no two people have the same.
-
-    ids: (N,) the vectors' ids, each used once and never again. places: (N,) their people's numbers, from 0 to P - 1.
-    """
-    keys = np.zeros(int(places.max(initial=-1)) + 1, np.uint64)
-    np.add.at(keys, places, _mixed(ids))
-    return keys
-
-
-def _mixed(ids: Ids) -> Keys:
-    """Return (N,) random-looking numbers, always the same for an id (the finaliser of MurmurHash3, Appleby 2011)."""
-    mixed = ids.astype(np.uint64) * SPREAD
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(33))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

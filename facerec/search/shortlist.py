@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from facerec.search.growing import GrowingArray
 from facerec.search.index import Ids, faiss, in_order
+from facerec.search.keys import Keys
 from facerec.search.rows import Rows
 from facerec.types import Vectors
 from facerec.vectors import paired_distances
 
 Codes = NDArray[np.uint8]  # (N, B): B bytes for each row
-Keys = NDArray[np.uint64]
 
 LEAST = 20_000
 """From so many people on, the shortlist is used. Comparing with fewer takes a millisecond (`scripts/bench search`)."""
@@ -101,7 +101,10 @@ class KeptCodes:
 
 
 class Shortlist:
-    """The codes of rows, searchable. A row is named by its number, from 0 on."""
+    """The codes of rows, searchable: an `Index`."""
+
+    listed = LENGTH
+    most = 2**31  # FAISS gives as many as there are
 
     def __init__(self, codebook: Codebook, codes: Codes) -> None:
         """Hold (N, B) codes that `codebook` made."""

@@ -5,7 +5,7 @@
     records      one for each person: key, check, code; a free one is all zeros
 
 The stamp says which model's vectors they are. A key stands for one person and one set of their vectors
-(`people.keys_of`), so a record is right or of nobody, whatever happened since. A record that was cut off or damaged has
+(`keys.keys_of`), so a record is right or of nobody, whatever happened since. A record that was cut off or damaged has
 a wrong check and counts as free. The reader makes what is missing. Writers hold a lock of the caller's.
 """
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
 from facerec.files import settle, unlink, write_bytes
-from facerec.search.shortlist import Codebook, KeptCodes, Keys
+from facerec.search.keys import Keys
+from facerec.search.shortlist import Codebook, KeptCodes
 
 MAGIC = "facerec-codes-1"
 _ODD = np.random.default_rng(0).integers(0, 2**62, 64, np.uint64) * np.uint64(2) + np.uint64(1)
