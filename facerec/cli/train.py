@@ -100,7 +100,10 @@ def _settings_options(f: Callable[..., Any]) -> Callable[..., Any]:
     help="A list of photos of FOLDER to leave out, as written by facerec check-data --output.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Continue the run in --output. The results are those of an uninterrupted run."
+    "--resume",
+    is_flag=True,
+    help="Continue the run in --output. The results are those of an uninterrupted run. "
+    "Under torchrun --max-restarts: begin it if there is none.",
 )
 @detector_options.face_options
 @_settings_options
@@ -130,6 +133,7 @@ def train(
     facerec train crops/ --aligned --strategy discriminative --output models/mine
     facerec train insects/ --mode classify --backbone mobilenet_v2 --strategy frozen --output models/insects
     """
+    resume = resume and not _begins(output)
     given = {key: value for key, value in options.items() if value not in (None, ())}
     settings, chosen = _settings(given, config, output if resume else None)
     from facerec.training.plan import plan_run
@@ -169,6 +173,12 @@ def _aligned(
     for failure in failures:
         common.warn(failure)
     return folder, plan, failures
+
+
+def _begins(output: Path) -> bool:
+    from facerec.training.run_folder import begins
+
+    return begins(output)
 
 
 def _is_first() -> bool:

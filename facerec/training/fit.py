@@ -14,6 +14,7 @@ from facerec.models.card import ModelCard
 from facerec.models.network import METRIC
 from facerec.settings import build_settings, path_setting
 from facerec.training.plan import TrainPlan, plan_run
+from facerec.training.run_folder import begins
 from facerec.training.settings import TrainSettings
 from facerec.training.train import train as fine_tune
 
@@ -37,7 +38,8 @@ def train(
     output: the new model folder; the run's checkpoint and history lie there, too. aligned: the photos are aligned crops
     already; otherwise faces are found first, by `detector` (MTCNN unless given), and their crops kept in `output`.
     splits, validation, exclude: who judges the model, and which photos are left out; see facerec/training/README.md.
-    resume: go on with the run in `output`. settings: fields of `TrainSettings`, by name.
+    resume: go on with the run in `output`; where torchrun restarts processes, begin it if there is none. settings:
+    fields of `TrainSettings`, by name.
 
     Returns the card of the best model. A photo without a usable face is logged as a warning and left out. Raises
     ConfigError for a setting before anything is read, DataError for folders that cannot be used, and TrainingError for
@@ -54,6 +56,7 @@ def train(
     chosen = build_settings(TrainSettings, settings, "settings")
     lists = {"splits": splits, "validation": validation, "exclude": exclude}
     paths = {name: None if path is None else path_setting(path, name) for name, path in lists.items()}
+    resume = resume and not begins(output)
     plan = plan_run(output, chosen, chosen=settings.keys(), resume=resume, **paths)
     if plan.settings.mode == METRIC and not aligned:
         folder, plan, failures = align_photos(folder, output, plan, usable_detector(detector, 128))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,14 @@ def require_free(output: Path, resume: bool) -> None:
         raise TrainingError(f"{output}: already holds a model; give another `output`")
     elif any(path.exists() and not path.is_dir() for path in (output, *output.parents)):
         raise TrainingError(f"{output}: cannot be made (Not a directory); give another `output`")
+
+
+def begins(output: Path) -> bool:
+    """Whether `resume` begins a run in `output`, because there is none yet and torchrun restarts processes that end.
+
+    It restarts them with the same command, which therefore gives `resume` from the start.
+    """
+    return os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0" and not (output / RUN).exists()
 
 
 @contextmanager
