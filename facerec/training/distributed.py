@@ -3,9 +3,9 @@
     torchrun --nproc-per-node 2 -m facerec.cli.train crops/ --aligned --output runs/two
 
 Each process takes its share of every batch. The loss is computed over the outputs of all processes and the gradients
-are summed, so the result is that of one process with the whole batch. Only BatchNorm in train mode differs: its
-statistics come from each process's own share. The running statistics are averaged, so all processes hold one network.
-In a single process everything here does nothing.
+are summed, so the result is that of one process with the whole batch. Only BatchNorm in train mode differs: unless
+`sync_batch_norm` is set, its statistics come from each process's own share. The running statistics are averaged, so all
+processes hold one network. In a single process everything here does nothing.
 """
 
 import ctypes

@@ -48,6 +48,8 @@ class Learner:
         self.device = distributed.own_device()
         self.labels = torch.from_numpy(np.concatenate([task.train.labels, task.unlabelled.labels]))
         self.network = start_network(plan, task.classes, task.second)
+        if plan.settings.sync_batch_norm:
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # in place, and under the same names
         self.objective = Objective(plan.loss, len(task.train.names)).to(self.device)
         self.teachers = [load_teacher(source, task, plan.bf16, self.device) for source in plan.teachers]
         self.teacher_losses = self._teacher_losses().to(self.device)

@@ -132,6 +132,8 @@ def make_plan(settings: TrainSettings, *, chosen: Collection[str] | None = None,
     if start is not None:
         check_start(start, settings, outline.dropped_blocks, outline.input_size)
     teachers = _find_teachers(settings, teacher_terms, outline)
+    if settings.sync_batch_norm and own_device().type != "cuda":
+        raise ConfigError("torch computes `sync_batch_norm` on GPUs only, and there is none here; leave it out")
     if settings.tensorboard:
         _require_tensorboard()
     return TrainPlan(

@@ -179,6 +179,11 @@ class TrainSettings:
         "`bf16` is autocast; `auto` uses it if the hardware has it. Emulated bf16 is up to hundreds of times slower.",
         ("auto", "bf16", "fp32"),
     )
+    sync_batch_norm: bool = setting(
+        False,
+        "Several processes: compute BatchNorm's statistics over the whole batch, not over each process's share. Needs "
+        "GPUs.",
+    )
 
     # ---- the run
     checkpoint_minutes: float = setting(
