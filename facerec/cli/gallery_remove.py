@@ -50,7 +50,9 @@ def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_fold
     if photo is not None:
         line |= {"photo": removal.photos[0].source, "photo_hash": removal.photos[0].photo_hash}
         line |= {"person_removed": removal.whole}
-    common.say(line, _gone(removal, photo), as_json)
+    if removal.index:
+        line |= {"index": removal.index}
+    common.say(line, f"{_gone(removal, photo)} {printable(removal.index)}".rstrip(), as_json)
     common.finish(remains, 1)
 
 

@@ -1,6 +1,5 @@
 """The codes by which many people are searched, kept in a file beside the database (`search.shortlist_file`)."""
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
 from facerec.gallery.layout import codes_of
-from facerec.gallery.queries import generation_of
-from facerec.gallery.schema import scalar, version_of
+from facerec.gallery.queries import generation_of, own_mark
 from facerec.gallery.store import Store
 from facerec.search.index import Ids
 from facerec.search.keys import keys_of
@@ -55,7 +53,5 @@ def _stamp(store: Store, fingerprint: str, dimension: int) -> str | None:
     In another gallery the templates' numbers belong to other people. A gallery's random key is its own alone.
     """
     with store.glance() as db:
-        if store.database.encrypted or version_of(db) < 7:
-            return None
-        gallery = hashlib.sha256(scalar(db, "SELECT key FROM removed_key")).hexdigest()[:16]
-    return f"{fingerprint}-{dimension}-{gallery}"
+        gallery = None if store.database.encrypted else own_mark(db)
+    return gallery and f"{fingerprint}-{dimension}-{gallery}"

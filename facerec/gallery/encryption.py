@@ -46,7 +46,8 @@ def encrypt(folder: Path, passphrase: str) -> None:
     if not passphrase:
         raise PassphraseError(f"{path}: an empty passphrase keeps nothing secret; give another")
     key = sqlcipher.derive(passphrase, os.urandom(SALT_SIZE))
-    Store.open(folder, create=True).close()  # after all that may be wrong with the passphrase
+    with Store.open(folder, create=True) as store:  # after all that may be wrong with the passphrase
+        store.engine.leave()
     _rewrite(path, key, "passphrase changed" if is_encrypted(folder) else "encrypted")
 
 

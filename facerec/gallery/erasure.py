@@ -5,7 +5,7 @@ One transaction deletes the rows and every copy, and overwrites what the caches 
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from facerec.files import unlink
@@ -35,7 +35,8 @@ class Removal:
     """What a removal takes out: the photos of one person. whole: whether the person goes with them.
 
     vetoes: how many vetoed faces go, too: those in the photos and, if `whole`, those of the person. unknown: how many
-    unknown faces go, too: those of the same photos and, if `whole`, those that resemble the person.
+    unknown faces go, too: those of the same photos and, if `whole`, those that resemble the person. index: what was
+    done in the engine that searches the gallery, and what stays there; "" without one.
     """
 
     person: str
@@ -43,6 +44,7 @@ class Removal:
     whole: bool
     vetoes: int
     unknown: int
+    index: str = ""
 
 
 def plan_removal(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Removal:
@@ -67,9 +69,9 @@ def remove(store: Store, name: Who, photo: AnyPhoto | int | None = None) -> Remo
             note_removed(db, [each.photo_hash for each in removal.photos])
         else:  # the photo may be somebody else's
             note_photo_removed(db, removal.photos[0].photo_hash, store.person(db, removal.person), removal.person)
-        purge(store, db, _forget(store, db, removal, "removed"), before)
+        said = purge(store, db, _forget(store, db, removal, "removed"), before)
     wipe(store.database)
-    return removal
+    return replace(removal, index=said)
 
 
 def expired(store: Store, today: str | None = None) -> list[PersonSummary]:
@@ -112,12 +114,12 @@ def data_may_remain(store: Store) -> bool:
         return bool(pending(db))
 
 
-def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") -> None:
+def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") -> str:
     """Wipe whatever is being removed from every file beside the database. entry: the removal's number in the log.
 
     before: the generation with the templates that were deleted, if any were. The copies are deleted; in the files of
     people and codes, only what belongs to those who go is overwritten. It is done before the commit, so that nothing
-    can bring back somebody whose removal is committed.
+    can bring back somebody whose removal is committed. Returns what `GalleryEngine.erase` does.
     """
     db.execute("UPDATE traces SET removal = ?", (entry,))
     path, after = store.database.path, generation_of(db)
@@ -126,6 +128,7 @@ def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") ->
     ids, persons = owners_by_number(db)
     store.people_file.forget(before or after, after, ids)
     wipe_codes(path, ids, persons)
+    return store.engine.erase(db, ids, persons)
 
 
 def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | int | None) -> Removal:

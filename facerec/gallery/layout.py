@@ -6,6 +6,7 @@
     codes.cache                    a cache: short codes of many people, for searching; removals change it in place
     calibration.cache              a cache: the distances that the last calibration found
                                    (an encrypted gallery has no caches)
+    gallery.index                  where the engine is that searches this gallery's people, if there is one
     gallery.db.backup, .rollback   whole copies of the database
     gallery.db.restoring           a copy that is about to replace the database
     gallery.encrypted              only in an encrypted gallery (see `sqlcipher`): the files' salt, in hexadecimal
@@ -69,6 +70,11 @@ def codes_of(path: Path) -> Path:
     return path.with_name("codes.cache")
 
 
+def engine_of(path: Path) -> Path:
+    """The note of the engine that searches the people of the database `path` (`search_engine`)."""
+    return path.with_name("gallery.index")
+
+
 def caches_of(path: Path) -> list[Path]:
     """The files beside the database `path` that can be made again but hold data about its people."""
     return [people_of(path), older_index_of(path), codes_of(path), search_of(path)]
@@ -122,7 +128,7 @@ def is_plain(path: Path) -> bool:
 def drafts_of(path: Path) -> list[Path]:
     """The unfinished files of killed processes beside the database `path`, with SQLite's own files for them."""
     kinds = (*KINDS, "restoring")
-    written = (*caches_of(path), mark_of(path), *(copy_of(path, kind) for kind in kinds))
+    written = (*caches_of(path), engine_of(path), mark_of(path), *(copy_of(path, kind) for kind in kinds))
     found = (Path(f"{draft_of(file)}{end}") for file in written for end in _ENDS)
     return [draft for draft in found if draft.is_file()]
 

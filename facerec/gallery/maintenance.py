@@ -66,6 +66,7 @@ def rebuild(store: Store) -> int:
         people = people_cache.from_database(db, store.folder, scalar(db, "SELECT dimension FROM gallery") or 0)
     people_cache.save(store, people, generation)
     unlink([codes_of(store.database.path)])  # the next search learns codes anew
+    store.engine.renew()
     return len(people.ids)
 
 

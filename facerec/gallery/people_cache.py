@@ -25,6 +25,7 @@ from facerec.gallery.queries import generation_of, owners_of_all
 from facerec.gallery.store import Store
 from facerec.gallery.vetoed_faces import State, VetoedFaces, state_of
 from facerec.gallery.vetoes import pairs_by_name
+from facerec.search.engine import EngineChangedError
 from facerec.search.people import PeopleIndex
 from facerec.search.rows import DamagedRowsError
 from facerec.search.standing import StandingSearch
@@ -63,14 +64,20 @@ class PeopleCache:
         except DamagedRowsError:
             self._people, self._coded, self._damaged = None, None, True
             return question(self._current())
+        except EngineChangedError:  # by another process, which has changed the gallery, too
+            if self._people is not None:
+                self._people.search_by(None)
+            return question(self._current())
 
     def _current(self) -> PeopleIndex:
         with self._store.glance() as db:
             people = self._at_hand(db)
         people = self._read() if people is None else people
+        by_engine = self._store.engine.attach(people, self.fingerprint, self.generation)
         if people is not self._coded:
-            known = self._coded and self._coded.kept_codes()
-            give_codes(self._store, people, self.fingerprint, self.generation, known)
+            if not by_engine:
+                known = self._coded and self._coded.kept_codes()
+                give_codes(self._store, people, self.fingerprint, self.generation, known)
             self._coded = people
             if self._store.people_file.is_long:
                 self._save(people)

@@ -1,5 +1,6 @@
 """Reading and writing a gallery's tables. Each function runs in the transaction of its caller."""
 
+import hashlib
 import sqlite3
 from dataclasses import dataclass
 
@@ -161,3 +162,10 @@ def owners_by_number(db: sqlite3.Connection) -> tuple[NDArray[np.int64], NDArray
     rows = np.array(db.execute("SELECT id, person FROM templates").fetchall(), np.int64).reshape(-1, 2)
     ids, persons = rows[np.argsort(rows[:, 0])].T  # SQLite would read all vectors to sort them
     return ids, persons
+
+
+def own_mark(db: sqlite3.Connection) -> str | None:
+    """Return 16 hexadecimal digits that only this gallery has, and copies of it; None in an older, read-only format."""
+    if version_of(db) < 7:
+        return None
+    return hashlib.sha256(scalar(db, "SELECT key FROM removed_key")).hexdigest()[:16]

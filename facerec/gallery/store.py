@@ -18,6 +18,7 @@ from facerec.gallery.names import require_text
 from facerec.gallery.people_file import PeopleFile
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
+from facerec.gallery.search_engine import GalleryEngine
 from facerec.text import printable, same_form
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,8 @@ class Store:
     """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
 
     Several threads may use it at once. folder: the gallery's. database: its open SQLite file. people_file: everybody,
-    ready to be searched. lock: while a thread holds it, other threads can neither read nor write.
+    ready to be searched. engine: what searches them, if it is not this process. lock: while a thread holds it, other
+    threads can neither read nor write.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
@@ -38,6 +40,7 @@ class Store:
         self.folder = folder
         self.database = database
         self.people_file = PeopleFile(people_of(database.path))
+        self.engine = GalleryEngine(database)
         self.lock = database.lock
 
     @classmethod
@@ -67,6 +70,7 @@ class Store:
             try:
                 self.keep_copy()
             finally:
+                self.engine.close()
                 self.database.close()
 
     def keep_copy(self) -> None:

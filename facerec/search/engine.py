@@ -37,11 +37,13 @@ class EngineChangedError(FacerecError):
 class Engine(Protocol):
     """Vectors under keys, found by a search that may miss some. Every method may raise EngineError.
 
-    where: what messages call it. most: how many records a search gives at most.
+    where: what messages call it. most: how many records a search gives at most. erased: what `erase` does, and what
+    stays, for whoever removes somebody.
     """
 
     where: str
     most: int
+    erased: str
 
     def stamp(self) -> str | None:
         """Return what `settle` was given last; "" if the records are not known to be whole; None if there are none."""
@@ -79,6 +81,10 @@ class Engine(Protocol):
 
         stamp: that of what is left. An engine that cannot do this for single records holds none afterwards.
         """
+        ...
+
+    def drop(self) -> None:
+        """Delete all records, and what else there is of them; there is no stamp then."""
         ...
 
     def close(self) -> None:

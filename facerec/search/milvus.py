@@ -37,6 +37,14 @@ _SECONDS = 30  # a server may take so long for one search or step
 _LONG = 3600  # and so long to write everything, or to compact it
 _AT_ONCE = 16_384  # keys in one answer or request; a server takes no more
 _SEARCHES = 100  # vectors searched at once
+_ERASED_ON_SERVER = (
+    "the vector was deleted, flushed and compacted; the server's files keep it until its garbage collection "
+    "(`dataCoord.gc.dropTolerance`), its backups longer"
+)
+_ERASED_IN_FOLDER = (
+    "this gallery's collection was deleted, because Milvus Lite keeps removed vectors in its files; the next search "
+    "makes it again"
+)
 
 
 class Milvus:
@@ -47,6 +55,7 @@ class Milvus:
     def __init__(self, client: Any, collection: str, where: str, lite: "_Lite | None", kind: dict[str, Any]) -> None:
         """Use `Milvus.open`."""
         self.where = where
+        self.erased = f"{where}: {_ERASED_ON_SERVER if lite is None else _ERASED_IN_FOLDER}"
         self._client, self._collection, self._lite, self._kind = client, collection, lite, kind
 
     @classmethod
