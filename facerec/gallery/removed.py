@@ -7,7 +7,8 @@ can tell that it was removed; nobody can tell from the mark what the photo is.
 A photo that was taken out of one person may be somebody else's. So its marks are of the hash together with that
 person's number, which stays when they are renamed, and together with each way of writing their name (`text.written`):
 another spelling is held back, too, but not another name of the same letters. Older galleries have one mark of the
-name's letters (`text.name_key`), which still counts.
+name's letters (`text.name_key`) beside that of the number. It still counts, but not for another name of these letters
+if the person with that number is enrolled, so that their name is known.
 """
 
 import hmac
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 
 from facerec.gallery.audit_log import utc_now
 from facerec.gallery.schema import scalar, version_of
-from facerec.text import name_key, written
+from facerec.text import name_key, same_name, written
 
 
 def note_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
@@ -48,8 +49,11 @@ def note_photo_removed(db: sqlite3.Connection, photo_hash: str, person: int, nam
 
 def removed_for(db: sqlite3.Connection, photo_hash: str, name: str) -> str | None:
     """Return the day a photo was removed, with its person or from `name`; None if it may be enrolled under `name`."""
-    marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name), _once_theirs(photo_hash, name))
-    return next(filter(None, (was_removed(db, mark) for mark in marks)), None)
+    marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name))
+    found = next(filter(None, (was_removed(db, mark) for mark in marks)), None)
+    if found is None and (day := was_removed(db, _once_theirs(photo_hash, name))):
+        found = None if _was_of_another(db, photo_hash, name) else day
+    return found
 
 
 def forget_removed_for(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
@@ -64,6 +68,14 @@ def _as_theirs(photo_hash: str, person: int, name: str) -> list[str]:
 def _once_theirs(photo_hash: str, name: str) -> str:
     """What older versions marked in place of each way of writing the name."""
     return f"{photo_hash} {name_key(name)}"
+
+
+def _was_of_another(db: sqlite3.Connection, photo_hash: str, name: str) -> bool:
+    """Whether the photo was taken out of somebody enrolled whose name has the letters of `name` in another order."""
+    key = name_key(name)
+    alike = [(number, each) for number, each in db.execute("SELECT id, name FROM people") if name_key(each) == key]
+    theirs = [each for number, each in alike if was_removed(db, f"{photo_hash} #{number}")]
+    return bool(theirs) and not any(same_name(each, name) for each in theirs)
 
 
 def _number_of(db: sqlite3.Connection, name: str) -> int:

@@ -87,3 +87,15 @@ def test_marks_of_older_galleries_count(tmp_path: Path) -> None:
         assert held_for(gallery) == NAMES[:4]
         gallery.add("Ronald Lee", template(0))
         assert held_for(gallery) == []
+
+
+def test_marks_of_older_galleries_hold_back_no_anagram_of_somebody_who_is_enrolled(tmp_path: Path) -> None:
+    with opened(tmp_path) as gallery:
+        gallery.add("Arnold Lee", template(1))
+        ((number,),) = rows(tmp_path, "SELECT id FROM people")
+        hashed = template(0).photo_hash
+        with gallery.store.write() as db:
+            note_removed(db, [f"{hashed} {name_key('Arnold Lee')}", f"{hashed} #{number}"])
+        assert held_for(gallery) == NAMES[:3]
+        gallery.remove("Arnold Lee")
+        assert held_for(gallery) == NAMES[:4], "nobody knows any more which of the names it was"
