@@ -21,7 +21,7 @@ from facerec.cli.offers import some
 from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath, unopened
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
-from facerec.cli.voice import is_quiet, is_verbose, telling_more, voice_option, wants_colour
+from facerec.cli.voice import aside, is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.extras import named, require_extra
 from facerec.gallery.passphrase import let_ask
@@ -48,9 +48,8 @@ class Failure(click.ClickException):
     exit_code = NOTHING_DONE
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line, if it can be printed: the exit code tells the rest."""
-        with suppress(OSError):
-            click.secho(f"Error: {self.format_message()}", file=file, fg="red", err=True, color=self.show_color)
+        """Print the line, if it can be printed."""
+        aside(click.style(f"Error: {self.format_message()}", fg="red"), file, self.show_color)
 
 
 class FacerecCommand(click.Command):
@@ -87,14 +86,18 @@ class FacerecCommand(click.Command):
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Raise Failure for errors of the library and of files."""
+    """Raise Failure for errors of the library and of files. Show an error of usage, and end with its exit code."""
     try:
         yield
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        raise click.exceptions.Exit(error.exit_code) from error
     except BrokenPipeError as error:  # the reader of the output has gone; what is left of it goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
         raise click.exceptions.Exit(READER_GONE) from error
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("Aborted!", err=True)
+        aside("Aborted!")
         raise click.exceptions.Exit(INTERRUPTED) from error
     except (MemoryError, ImportError) as error:  # so a library may fail to load where memory is short
         raise Failure(f"not enough memory, or a damaged installation ({printable(str(error))})") from error
@@ -265,13 +268,13 @@ def say(line: dict[str, Any], text: str, as_json: bool) -> None:
 
 def warn(message: str) -> None:
     """Name a failed input, in one line on stderr, with arguments shown as options. --quiet does not silence it."""
-    click.secho(printable(in_options(message)), fg="red", err=True)
+    aside(click.style(printable(in_options(message)), fg="red"))
 
 
 def remark(message: str) -> None:
     """Print one line on stderr that is neither an answer nor a failure. --quiet silences it."""
     if not is_quiet():
-        click.echo(printable(in_options(message)), err=True)
+        aside(printable(in_options(message)))
 
 
 def tell_remarks(photo: Path, remarks: Iterable[str]) -> None:

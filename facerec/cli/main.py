@@ -86,10 +86,10 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """Raise click's exceptions for errors of the system, such as an output on a full disk; see `common`."""
+    """Tell errors of usage and of the system, such as an output on a full disk; see `common`."""
     try:
         yield
-    except (OSError, KeyboardInterrupt):
+    except (OSError, KeyboardInterrupt, click.ClickException):
         from facerec.cli.common import errors_in_one_line
 
         with errors_in_one_line():

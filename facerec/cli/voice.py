@@ -4,7 +4,8 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 import click
 
@@ -47,7 +48,13 @@ def telling_more(ctx: click.Context) -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
-        click.echo(f"{ctx.command_path} took {time.monotonic() - began:.1f} s", err=True)
+        aside(f"{ctx.command_path} took {time.monotonic() - began:.1f} s")
+
+
+def aside(text: str, file: IO[Any] | None = None, color: bool | None = None) -> None:
+    """Print a line on stderr, if it can be printed: the answers and the exit code tell the rest."""
+    with suppress(OSError):
+        click.echo(text, file=file, err=True, color=color)
 
 
 def wants_colour() -> bool | None:

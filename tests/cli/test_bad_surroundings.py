@@ -127,6 +127,28 @@ def test_an_output_on_a_full_disk(words: list[str]) -> None:
             assert _run_with(words, stdout=full, stderr=full).returncode == 2, "nor can it be said"
 
 
+UNSAID = [["verify"], ["verify", "a.jpg", "b.jpg"], ["gallery", "nonsense"], ["nonsense"]]
+
+
+@pytest.mark.parametrize("words", UNSAID, ids=" ".join)
+def test_an_error_that_cannot_be_said_is_no_answer(words: list[str]) -> None:
+    """Exit code 1 of `verify` says that two photos show different people."""
+    read, gone = os.pipe()
+    os.close(read)
+    assert _run_with(words, stdout=subprocess.PIPE, stderr=gone).returncode == 2
+    os.close(gone)
+
+
+def test_remarks_that_cannot_be_said_stop_nothing(good: Path, gallery: Path, toy: Path) -> None:
+    words = ["--verbose", "--aligned", "--json", "--model", str(toy), "--gallery", str(gallery), "missing.png"]
+    read, gone = os.pipe()
+    os.close(read)
+    done = _run_with(["identify", *words, str(good)], stdout=subprocess.PIPE, stderr=gone)
+    os.close(gone)
+    assert done.returncode == 1, "one of the photos failed"
+    assert json.loads(done.stdout.splitlines()[-1])["person"] == "Ann Lee"
+
+
 def test_a_reader_that_goes_away(good: Path, gallery: Path, toy: Path) -> None:
     command = [sys.executable, "-m", "facerec.cli.main", "identify", "--aligned", "--json", "--model", str(toy)]
     command += ["--gallery", str(gallery), *[str(good)] * 400]
