@@ -83,7 +83,8 @@ class Located(NamedTuple):
 def locate(names: Iterable[str], root: Path) -> Located:
     """The path of each photo, named relative to the folder `root` with `/`.
 
-    A photo that is named itself is taken only for names that spell its ending otherwise.
+    A photo is taken for one name at most, and for its own where it is named: 1.jpg and 1.JPG may be two photos, one of
+    which is missing.
     """
     paths = {name: root / name for name in names}
     missing = {name for name, path in paths.items() if not os.path.exists(path)}
@@ -95,17 +96,22 @@ def locate(names: Iterable[str], root: Path) -> Located:
     moved, unclear = dict(crops), {}
     for alike, meant_by in _alike(photos, paths):
         sought = sorted(missing.intersection(meant_by))
-        free = sorted(photo for photo in alike if photo not in paths) or alike
-        if len(free) == 1 == len(set(map(_spelling, sought))):
-            moved |= dict.fromkeys(sought, root / free[0])
+        free = sorted(photo for photo in alike if photo not in paths)
+        if len(free) == 1 == len(sought):
+            moved[sought[0]] = root / free[0]
         else:
-            unclear |= {root / name: _unclear(root / name, free, sought) for name in sought}
+            unclear |= {root / name: _unclear(root / name, free or sorted(alike), sought, not free) for name in sought}
     return Located(paths | moved, unclear)
 
 
-def _unclear(path: Path, photos: Sequence[str], names: Sequence[str]) -> str:
-    """One line for a photo that is not there, and that may be one of several; or one that several names may mean."""
-    if len(photos) > 1:
+def _unclear(path: Path, photos: Sequence[str], names: Sequence[str], named: bool) -> str:
+    """One line for a photo that is not there, and that may be one of several; or one that several names may mean.
+
+    named: the photos are named themselves.
+    """
+    if named:
+        may = f"{printable(photos[0])} is named, too (name it in place of this if it is meant)"
+    elif len(photos) > 1:
         may = f"{' or '.join(map(printable, photos))} may be meant (name one of them)"
     else:
         may = f"{printable(photos[0])} may be meant by {' or '.join(map(printable, names))} (name it)"

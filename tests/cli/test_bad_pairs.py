@@ -44,10 +44,17 @@ def test_pairs_or_images_that_are_not_there(good: Path, toy: Path, tmp_path: Pat
 
 
 ALIKE = {
-    "a photo against itself": ("good.png,good.PNG,1", ["good.png and good.PNG are one photo", "name two photos"]),
+    "a photo against itself": (
+        "crop.jpg,crop.jpg.png,1",
+        ["crop.jpg and crop.jpg.png are one photo", "name two photos"],
+    ),
     "a pair twice": (
-        "good.png,other.jpeg,0\ngood.PNG,other.JPG,0",
-        ["good.PNG and other.JPG are the same photos as good.png and other.jpeg; leave one out"],
+        "good.png,crop.jpg,0\ngood.png,crop.jpg.png,0",
+        ["good.png and crop.jpg.png are the same photos as good.png and crop.jpg; leave one out"],
+    ),
+    "another photo, which is missing": (
+        "good.png,other.jpeg,0\ngood.PNG,other.jpeg,0",
+        ["1 of 3 photos is missing", "good.png is named, too (name it in place of this", "--skip-missing"],
     ),
     "an unclear name": (
         "good.png,two.JPG,0",
@@ -58,7 +65,7 @@ ALIKE = {
 
 @pytest.mark.parametrize("kind", ALIKE)
 def test_names_that_differ_in_spelling(kind: str, good: Path, toy: Path, tmp_path: Path) -> None:
-    for name in ("good.png", "other.jpeg", "two.jpg", "two.jpeg"):
+    for name in ("good.png", "other.jpeg", "two.jpg", "two.jpeg", "crop.jpg.png"):
         written(tmp_path / name, good.read_bytes())
     rows, words = ALIKE[kind]
     path = written(tmp_path / "pairs.csv", f"a,b,same\n{rows}\n".encode())

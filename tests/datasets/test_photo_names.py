@@ -36,9 +36,6 @@ def test_what_may_be_one_of_several_photos_is_none_of_them(tmp_path: Path) -> No
 
 SPELLINGS = {  # photos that are there, names in the file -> the photo of each name
     "another spelling": (["a.jpeg"], {"a.JPG": "a.jpeg"}),
-    "two spellings of one": (["a.jpg"], {"a.jpg": "a.jpg", "a.JPG": "a.jpg", "a.JPEG": "a.jpg"}),
-    "two spellings of none": (["a.jpeg"], {"a.jpg": "a.jpeg", "a.JPG": "a.jpeg"}),
-    "two spellings of another ending": (["a.png"], {"a.jpg": "a.png", "a.JPG": "a.png"}),
     "a spelling before another ending": (["a.jpeg", "a.png", "a.webp"], {"a.JPG": "a.jpeg"}),
     "a spelling of the other of two": (["a.jpeg", "a.png"], {"a.JPG": "a.jpeg", "a.PNG": "a.png"}),
     "a crop": (["a.jpeg.png"], {"a.JPG": "a.jpeg.png"}),
@@ -49,8 +46,20 @@ UNCLEAR = {  # photos that are there, names in the file -> what is said of each
     "spellings": (["a.jpg", "a.jpeg"], {"a.JPG": "x/a.jpeg or x/a.jpg may be meant (name one of them)"}),
     "endings": (["a.png", "a.webp"], {"a.jpg": "x/a.png or x/a.webp may be meant (name one of them)"}),
     "cases": (["IMG.png", "Img.png"], {"img.jpg": "x/IMG.png or x/Img.png may be meant (name one of them)"}),
+    "two spellings": (
+        ["a.jpeg"],
+        dict.fromkeys(["a.JPG", "a.jpg"], "x/a.jpeg may be meant by x/a.JPG or x/a.jpg (name it)"),
+    ),
     "names": (["a.png"], dict.fromkeys(["a.bmp", "a.jpg"], "x/a.png may be meant by x/a.bmp or x/a.jpg (name it)")),
 }
+
+
+def test_a_photo_that_is_named_is_not_taken_for_another_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    paths, unclear = locate(["a.jpg", "a.JPG"], tmp_path)
+    assert paths == {"a.jpg": tmp_path / "a.jpg", "a.JPG": tmp_path / "a.JPG"}
+    line = f"{tmp_path / 'a.JPG'}: no such file, and a.jpg is named, too (name it in place of this if it is meant)"
+    assert unclear == {tmp_path / "a.JPG": line}
 
 
 @pytest.mark.parametrize("kind", SPELLINGS)
