@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -51,6 +51,7 @@ SYSTEM_FILES = (
 HIDDEN_FOLDERS = (".trash*", ".recycle*", ".thumb*", ".@*", ".appledouble", ".picasaoriginals", ".stversions")
 """Patterns of hidden folders into which links are not followed. Others hold photos that are meant: .git/annex."""
 
+_LINKS = 40  # what Linux follows at most
 OWN = ".facerec-"  # begins the names of files that facerec makes in folders; they are passed over in silence
 
 
@@ -294,10 +295,31 @@ def _leads_to_system(path: Path) -> bool:
     """
     if not path.is_symlink():
         return False
-    home, target = os.path.realpath(path.parent), os.path.realpath(path)
-    beyond = Path(os.path.relpath(target, os.path.commonpath([home, target]))).parts
-    file = _SYSTEM_FILE.fullmatch(beyond[-1].lower()) if beyond and not beyond[-1].startswith(".") else None
-    return file is not None or any(_NOT_LINKED.fullmatch(name.lower()) for name in beyond)
+    home = path.parent.resolve()
+    beyond = [place.name.lower() for place in _way(home / path.name) if not home.is_relative_to(place)]
+    is_file = not beyond[-1].startswith(".") and _SYSTEM_FILE.fullmatch(beyond[-1])
+    return bool(is_file) or any(map(_NOT_LINKED.fullmatch, beyond))
+
+
+def _way(link: Path) -> Iterator[Path]:
+    """Each place that is passed on the way of a link, itself first, with the names of links and of what they lead to.
+
+    Its real path would not do: a thumbnail folder may itself be a link to another disk.
+    """
+    place, left, links = link.parent, [link.name], 0
+    while left:
+        name = left.pop(0)
+        if name == os.pardir:
+            place = place.parent
+            continue
+        yield place / name
+        if not os.path.islink(place / name):
+            place /= name
+        elif (links := links + 1) > _LINKS:  # it leads nowhere
+            return
+        else:
+            target = (place / name).readlink()
+            place, left = Path(target.anchor) if target.anchor else place, [*target.parts[bool(target.anchor) :], *left]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

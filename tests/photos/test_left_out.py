@@ -92,6 +92,19 @@ def test_links_into_system_folders_are_passed_over(people: Path, name: str, capl
     assert list(identity_folders(people)) == ["Ann"]
 
 
+def test_links_that_lead_through_a_system_folder_are_passed_over(people: Path, tmp_path: Path) -> None:
+    """Thumbnails may lie on another disk, and a link may lead to a link."""
+    thumbs, share = _photo(tmp_path / "disk" / "thumbs" / "2.jpg").parent, tmp_path / "share"
+    share.mkdir()
+    (share / "@eaDir").symlink_to(thumbs)
+    (share / "small").symlink_to("@eaDir")
+    for number, target in enumerate((share / "@eaDir", share / "small", Path("../../share/small"))):
+        (people / "Ann" / f"link {number}.jpg").symlink_to(target / "2.jpg")
+        (people / "Ann" / f"more {number}").symlink_to(target)
+    (people / "Ann" / "round").symlink_to("../Ann/round")
+    assert find_photos(people) == identity_folders(people)["Ann"] == [people / "Ann" / "1.jpg"]
+
+
 def test_other_links_are_followed_though_a_name_above_or_in_them_is_a_systems(tmp_path: Path) -> None:
     people = tmp_path / "@home" / "people"
     for place in ("@home/people/Ann/1.jpg", "@home/far/2.jpg", "far/.git/annex/3.jpg", "far/.album/4.jpg"):
