@@ -1,14 +1,13 @@
 """The library speaks of arguments; the command line shows those of the running command as its options."""
 
-import ast
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from messages import strings
 from running import ROOT
 
 from facerec.cli import common
@@ -21,22 +20,11 @@ COMMAND_LINES = {
     "training/advise.py": "writes the command line that it advises",
     "text.py": "writes the commands of `facerec gallery` that messages advise",
 }
-NOT_SERVED = [path for path in LIBRARY if "server" not in path.parts]  # the server speaks of what a request sends
+NOT_SERVED = [
+    path for path in LIBRARY if "server" not in path.parts
+]  # what a request sends: tests/server/test_openapi.py
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 COMMAND = re.compile(r"`(facerec|torchrun|pip) [^`]*`")
-
-
-def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and text of every string of a module that is no docstring; what an f-string fills in is `{}`."""
-    tree = ast.parse(path.read_text("utf-8"))
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    filled = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    parts = {id(part) for node in filled for part in node.values}
-    for node in filled:
-        yield node.lineno, "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | parts:
-            yield node.lineno, node.value
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))

@@ -12,6 +12,7 @@ from facerec.cli import common
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.vetoes import apart
 from facerec.recognition.review import for_one_reason
+from facerec.text import gallery_command
 
 ANN, BOB, CY = 0, 1, 2
 
@@ -170,8 +171,13 @@ def test_a_renamed_folder_with_a_stray_photo_is_one_line_and_the_strays(
 
 def _remedies(gallery: Gallery, results) -> dict[str, str]:
     """What is said after "enrolled as X; " of each person whose photos failed for one reason, if they are one."""
-    found = {one.person: one.reason.partition("; ")[2] for one in for_one_reason(gallery, results)}
-    return {person: said.partition("; if that is wrong, ")[0] for person, said in found.items()}
+    found = {}
+    for one in for_one_reason(gallery, results):
+        start, said, wrong = re.split("; (?=(?:if they are|they were|if that))", one.reason)
+        command = gallery_command("remove", start.split(" enrolled as ")[1], photo=str(one.photos[0]))
+        assert wrong == f"if that is wrong, {command} takes out the first, and so on"
+        found[one.person] = said
+    return found
 
 
 @pytest.mark.parametrize("more", ["Ann", "Anna", None])
@@ -298,7 +304,8 @@ def test_at_a_terminal_it_is_asked_who_is_meant(toy: Path, tmp_path: Path, monke
     remedy = "if they are one person, give the two folders one name"
     (said,) = again.stderr.splitlines()
     assert again.exit_code == 1
-    assert said.startswith(f"ann_lee: all 2 photos are enrolled as Ann Lee; {remedy}; if that is wrong, ")
+    wrong = f"`facerec gallery remove 'Ann Lee' --photo {people / 'ann_lee' / '2.png'}` takes out the first, and so on"
+    assert said == f"ann_lee: all 2 photos are enrolled as Ann Lee; {remedy}; if that is wrong, {wrong}"
     *_, summary = json_lines(run(*command, "--json", gallery=tmp_path / "c", typed="y\ny\n"))
     assert (summary["added"], summary["failed"]) == (2, 3), "with --json nobody is asked"
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from messages import strings
 from running import ROOT
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from toy_server import API, enroll, png, serving, toy_service
 
+from facerec.cli.arguments import ARGUMENT, options_elsewhere
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 
 README = ROOT / "facerec" / "server" / "README.md"
@@ -98,6 +100,18 @@ def test_the_examples_of_the_readme_are_of_the_api(described: dict[str, Any]) ->
     patterns = [re.sub(r"\{\w+\}", r"\\d+", path) for path in described["paths"]]
     for path in curls:
         assert any(re.fullmatch(pattern, path) for pattern in patterns), path
+
+
+def test_an_argument_in_a_message_of_the_server_is_what_a_request_sends(described: dict[str, Any]) -> None:
+    """Or a request itself, or an option of `facerec serve`."""
+    known = {part for path in described["paths"] for part in path.split("/")}
+    known |= {name for schema in described["components"]["schemas"].values() for name in schema.get("properties", ())}
+    known |= {each["name"] for one in operations(described).values() for each in one.get("parameters", ())}
+    known |= {name for name, commands in options_elsewhere().items() if any("serve" in each for each in commands)}
+    modules = sorted((ROOT / "facerec" / "server").rglob("*.py"))
+    said = {name: path for path in modules for _, text in strings(path) for name, _ in ARGUMENT.findall(text)}
+    assert len(said) > 3
+    assert {name: path for name, path in said.items() if name not in known} == {}
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fit", "unfit"])
