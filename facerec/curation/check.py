@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from facerec.curation.label_fit import Fit, Limits, People, fit_of, limits_of, nearest_people, people_of
+from facerec.curation.label_fit import (
+    Fit,
+    Limits,
+    People,
+    fit_of,
+    limits_of,
+    misfits,
+    nearest_people,
+    people_of,
+    typical,
+)
 from facerec.curation.near_duplicates import Agree, Pictures, one_photo, picture
 from facerec.errors import FacerecError, ImageError
 from facerec.faces.detector import Detector
@@ -180,7 +190,7 @@ def check(album: Album, other: Album | None = None, threshold: Threshold | None 
     limits = limits_of(album.vectors, album.labels, threshold)
     twice = [pair for pair in nearest_people(_people(album, limits)) if pair[2] <= limits.same]
     labels = _merged(album, twice)
-    fit = fit_of(album.vectors, labels)
+    fit = fit_of(album.vectors, labels, typical(album.vectors, labels, limits))
     findings = [
         *album.faults,
         *_copies(album, fit, limits),
@@ -217,8 +227,7 @@ def _same_people(album: Album, twice: Iterable[tuple[int, int, float]]) -> Itera
 
 def _wrong_labels(album: Album, labels: NDArray[np.int64], fit: Fit, limits: Limits) -> Iterator[Finding]:
     """Yield photos with a wrong label. labels: those `fit` was made with; a person with two names has one label."""
-    wrong = ((fit.own > fit.rival) & (fit.own > limits.own)) | (fit.own > limits.stranger)
-    for i in np.flatnonzero(wrong):
+    for i in np.flatnonzero(misfits(album.vectors, labels, fit, limits)):
         name, own, key = album.people[album.labels[i]], float(fit.own[i]), album.keys[i]
         if fit.rival[i] < own:
             looks_like = album.people[album.labels[np.argmax(labels == fit.nearest[i])]]
@@ -300,10 +309,11 @@ def _listed(keys: Sequence[str]) -> str:
 
 def _people(album: Album, limits: Limits) -> People:
     """Return the people without their far-off photos, which would hide that two names are one person."""
-    far = fit_of(album.vectors, album.labels).own > limits.own
-    all_far = np.bincount(album.labels, ~far) == 0
-    kept = ~far | all_far[album.labels]
-    return people_of(album.vectors[kept], album.labels[kept])
+    vectors, labels = album.vectors, album.labels
+    far = fit_of(vectors, labels, typical(vectors, labels, limits)).own > limits.own
+    all_far = np.bincount(labels, ~far) == 0
+    kept = ~far | all_far[labels]
+    return people_of(vectors[kept], labels[kept])
 
 
 def _agree(a: Vectors, b: Vectors, limits: Limits) -> Agree:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from facerec.search.leave_one_out import leave_one_out
+from facerec.search.leave_one_out import nearest_others, own_distances
 from facerec.types import Threshold, Vectors
 from facerec.vectors import paired_distances, squared_distances, sums_by_owner, unit_means, unit_rows
 
@@ -20,6 +20,7 @@ FEW_PEOPLE, FEW_PHOTOS = 10, 20
 """With fewer people, or fewer photos of people with several photos, the data do not show which distances are usual."""
 
 _BLOCK = 2048  # rows compared with all people at a time
+_ROUNDS = 5  # in which the nearer half of a person's photos is looked for; it changes little after two or three
 _DEVIATION = 1.4826  # the ratio of a normal distribution's standard deviation to its median absolute deviation
 
 
@@ -29,7 +30,7 @@ class Fit:
 
     own: (N,) to the mean of the same person's other photos; nan if there are none. rival: (N,) to the nearest other
     person's mean; inf if there is none. nearest: (N,) the number of that other person. means: (P, D) the people's unit
-    means.
+    means. Only some photos may make up the means; see `fit_of`.
     """
 
     own: NDArray[np.float32]
@@ -69,11 +70,55 @@ class People:
         return len(self.means)
 
 
-def fit_of(vectors: Vectors, labels: NDArray[np.int64]) -> Fit:
-    """Compare each of (N, D) unit rows with its own person and the nearest other one. labels: (N,) from 0 to P - 1."""
-    means = unit_means(vectors, labels)
-    found = leave_one_out(vectors, labels, means)
-    return Fit(np.where(np.isinf(found.own), np.float32(np.nan), found.own), found.other, found.nearest, means)
+def fit_of(vectors: Vectors, labels: NDArray[np.int64], counted: NDArray[np.bool_] | None = None) -> Fit:
+    """Compare each of (N, D) unit rows with its own person and the nearest other one.
+
+    labels: (N,) from 0 to P - 1. counted: (N,) which rows make up the people's means (`typical`); None: all.
+    """
+    counted = np.ones(len(vectors), np.bool_) if counted is None else counted
+    means, own = unit_means(vectors[counted], labels[counted]), own_distances(vectors, labels, counted)
+    rival, nearest = nearest_others(vectors, labels, means)
+    return Fit(np.where(np.isinf(own), np.float32(np.nan), own), rival, nearest, means)
+
+
+def typical(vectors: Vectors, labels: NDArray[np.int64], limits: Limits) -> NDArray[np.bool_]:
+    """Return (N,): which of (N, D) unit rows are like most of their person's. labels: (N,) from 0 to P - 1.
+
+    A person is the half of their photos that is nearest to its own mean, and every photo near that mean. So several
+    photos of a stranger do not vouch for each other, as long as they are fewer than half. The half is found from the
+    mean of all photos on, as the minimum covariance determinant is (Rousseeuw and Van Driessen 1999).
+    """
+    half = (np.bincount(labels) // 2 + 1)[labels]
+
+    def to_mean(kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return paired_distances(vectors, unit_means(vectors[kept], labels[kept])[labels])
+
+    nearer = np.ones(len(vectors), np.bool_)
+    for _ in range(_ROUNDS):
+        nearer = _ranks(to_mean(nearer), labels) < half
+    return nearer | (to_mean(nearer) <= (limits.own + limits.stranger) / 2)
+
+
+def misfits(vectors: Vectors, labels: NDArray[np.int64], fit: Fit, limits: Limits) -> NDArray[np.bool_]:
+    """Return (N,): which photos have a wrong label. fit: of these (N, D) rows, whose means are of `typical` ones.
+
+    A doubtful photo counts if it is like one that is sure to be wrong: strangers seldom come alone.
+    """
+    doubtful = fit.own > limits.own
+    sure = (doubtful & (fit.own > fit.rival)) | (fit.own > limits.stranger)
+    wrong = sure.copy()
+    for i in np.flatnonzero(doubtful & ~sure):
+        beside = vectors[sure & (labels == labels[i])]
+        wrong[i] = len(beside) and paired_distances(beside, vectors[i]).min() < limits.own
+    return wrong
+
+
+def _ranks(distances: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return (N,): how many photos of the same person have a smaller distance, or the same and come before."""
+    order = np.lexsort((distances, labels))
+    ranks = np.empty(len(labels), np.intp)
+    ranks[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
+    return ranks
 
 
 def limits_of(vectors: Vectors, labels: NDArray[np.int64], threshold: Threshold | None) -> Limits:

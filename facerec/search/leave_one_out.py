@@ -44,13 +44,15 @@ def leave_one_out(vectors: Vectors, places: Places, means: Vectors) -> LeftOut:
     return LeftOut(own_distances(vectors, places), *nearest_others(vectors, places, means))
 
 
-def own_distances(vectors: Vectors, places: Places) -> NDArray[np.float32]:
+def own_distances(vectors: Vectors, places: Places, counted: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Return the (N,) distances of (N, D) unit rows to the unit mean of the same person's other rows, as `LeftOut.own`.
 
-    places: (N,) the number of each row's person.
+    places: (N,) the number of each row's person. counted: (N,) which rows make up the means, at least one of each
+    person; None: all.
     """
-    own = paired_distances(_means_of_others(vectors, places), vectors)
-    own[np.bincount(places)[places] < 2] = np.inf
+    counted = np.ones(len(vectors), np.bool_) if counted is None else counted
+    own = paired_distances(_means_of_others(vectors, places, counted), vectors)
+    own[np.bincount(places, counted)[places] - counted < 1] = np.inf
     return own
 
 
@@ -108,13 +110,15 @@ def nearest_others(
     return distances, np.maximum(nearest, 0)
 
 
-def _means_of_others(vectors: Vectors, places: Places) -> Vectors:
-    """Return (N, D): for each row the unit mean of the same person's other rows; if they cancel out, the first of them.
+def _means_of_others(vectors: Vectors, places: Places, counted: NDArray[np.bool_]) -> Vectors:
+    """Return (N, D): for each row the unit mean of the same person's other counted rows.
 
-    For a person with one row, the result is meaningless.
+    If they cancel out, it is the first of them. If there are none, the result is meaningless.
     """
-    order = np.argsort(places, kind="stable")
+    rows = np.flatnonzero(counted)
+    order = rows[np.argsort(places[rows], kind="stable")]
     starts = np.searchsorted(places[order], places)  # (N,) where each person's rows begin in `order`
     first, second = order[starts], order[np.minimum(starts + 1, len(order) - 1)]
     instead = np.where(first == np.arange(len(vectors)), second, first)
-    return unit_sums(sums_by_owner(vectors, places)[places] - vectors, vectors[instead])
+    sums = sums_by_owner(vectors[rows], places[rows])[places]
+    return unit_sums(sums - vectors * counted[:, None], vectors[instead])

@@ -74,6 +74,12 @@ def test_a_photo_like_nobody_here_is_wrong_too() -> None:
     assert (wrong.kind, wrong.people, wrong.photos) == ("wrong_label", ("ann",), ("all/ann/3",))
 
 
+def test_several_photos_of_one_stranger_are_all_named() -> None:
+    rows = [*CLEAN, *(("ann", 0, scene) for scene in (7, 8)), *(("ann", 5, scene) for scene in (9, 10, 11))]
+    wrong = found(check(album(rows), threshold=THRESHOLD), "wrong_label")
+    assert [finding.photos for finding in wrong] == [("all/ann/5",), ("all/ann/6",), ("all/ann/7",)]
+
+
 def test_a_photo_between_two_people_stays_while_it_is_as_usual() -> None:
     """Nearer to another, and within the limit: (0, 1) is 0.59 from both means, once a little nearer to bob's."""
     rows = [*CLEAN, ("ann", (0, 1), 7)]

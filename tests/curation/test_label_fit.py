@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facerec.curation import label_fit
-from facerec.curation.label_fit import fit_of, limits_of, nearest_people, people_of
+from facerec.curation.label_fit import Limits, fit_of, limits_of, misfits, nearest_people, people_of, typical
 from facerec.types import Threshold, Vectors
 
 THRESHOLD = Threshold(0.8, "made up")
@@ -70,6 +70,29 @@ def test_a_few_wrong_labels_move_the_limits_little() -> None:
     clean, spoiled = limits_of(vectors, labels, None), limits_of(vectors, wrong, None)
     assert spoiled.own == pytest.approx(clean.own, abs=0.1)
     assert spoiled.stranger == pytest.approx(clean.stranger, abs=0.05)
+
+
+@pytest.mark.parametrize(("wrong", "strangers"), [(1, 1), (2, 1), (3, 1), (4, 1), (4, 2)])
+@pytest.mark.parametrize("people", [12, 3])
+def test_photos_of_strangers_do_not_vouch_for_each_other(people: int, wrong: int, strangers: int) -> None:
+    """Each is named, in a folder of many people and in one where the model's threshold decides."""
+    vectors, labels = crowd(people + strangers, 10, 0.8)
+    moved = np.concatenate([np.flatnonzero(labels == people + n)[: wrong // strangers] for n in range(strangers)])
+    rows = np.concatenate([np.flatnonzero(labels < people)[len(moved) :], moved])  # person 0 has as many fewer
+    filed = np.where(labels < people, labels, 0)[rows]
+    limits = limits_of(vectors[rows], filed, Threshold(1.3, "made up"))
+    fit = fit_of(vectors[rows], filed, typical(vectors[rows], filed, limits))
+    assert np.flatnonzero(misfits(vectors[rows], filed, fit, limits)).tolist() == [*range(len(rows))][-len(moved) :]
+
+
+def test_a_doubtful_photo_is_wrong_beside_one_that_is_sure_to_be() -> None:
+    """In two dimensions, by angles: the person is at 0 degrees, and one photo each is at 95 and at 120."""
+    labels, limits = np.zeros(5, np.int64), Limits(own=1.5, stranger=2.5, same=0.5, source="made up")
+    for angles, expected in (([0, 0, 0, 95, 120], [3, 4]), ([0, 0, 0, 95, -120], [4])):
+        radians = np.deg2rad(np.array(angles))
+        vectors = np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
+        fit = fit_of(vectors, labels, typical(vectors, labels, limits))
+        assert np.flatnonzero(misfits(vectors, labels, fit, limits)).tolist() == expected
 
 
 def test_people_are_not_alike_by_chance_where_photos_scatter() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 
-from facerec.search.leave_one_out import far_from_own, leave_one_out, nearest_others
+from facerec.search.leave_one_out import far_from_own, leave_one_out, nearest_others, own_distances
 from facerec.types import Vectors
 from facerec.vectors import unit_means, unit_rows
 
@@ -28,6 +28,18 @@ def test_it_is_the_loops(counts: list[int]) -> None:
         assert found.own[i] == pytest.approx(float(np.square(row - mean).sum()), abs=1e-5)
         assert found.other[i] == pytest.approx(min(others.values(), default=np.inf), abs=1e-5)
         assert not others or found.nearest[i] == min(others, key=others.__getitem__)
+
+
+@pytest.mark.parametrize("counts", [[4, 1, 2, 7, 1, 3], [1, 2, 3] * 30])
+def test_only_some_rows_may_make_up_the_means(counts: list[int]) -> None:
+    vectors, places = crowd(counts)
+    counted = np.random.default_rng(1).random(len(vectors)) < 0.5
+    counted[np.unique(places, return_index=True)[1]] = True  # at least one of each person
+    found = own_distances(vectors, places, counted)
+    for i, (row, place) in enumerate(zip(vectors, places, strict=True)):
+        own = [vectors[j].tolist() for j in np.flatnonzero(counted & (places == place)) if j != i]
+        mean = np.array(oracles.unit_mean_by_loop(own)) if own else np.full(5, np.inf)
+        assert found[i] == pytest.approx(float(np.square(row - mean).sum()), abs=1e-5)
 
 
 def test_nobody_has_no_other() -> None:
