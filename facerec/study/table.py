@@ -175,19 +175,32 @@ def _flat(row: Row, measures: Sequence[str]) -> dict[str, Any]:
 
 def as_markdown(plan: StudyPlan, rows: Sequence[Row]) -> str:
     """The rows as a Markdown table for people, and below it what they must know to read it."""
+    head, *lines = as_cells(rows)
+    return "\n".join([_line(head), f"|{'---|' * len(head)}", *map(_line, lines), "", *notes(plan, rows), ""])
+
+
+def as_cells(rows: Sequence[Row]) -> list[list[str]]:
+    """The head and the rows as texts for people."""
     labels = list(dict.fromkeys(each.label for row in rows for each in row.quality)) or ["quality"]
-    head = ["backbone", "strategy", *labels, "training", "trained", "memory", "best epoch", "gap", "opens at"]
-    head += ["predicted by"]
-    lines = [_line(head), f"|{'---|' * len(head)}"]
-    lines += [_line(_cells(row, labels)) for row in rows]
-    return "\n".join([*lines, "", *notes(plan, rows), ""])
+    head = [
+        "backbone",
+        "strategy",
+        *labels,
+        "training",
+        "trained parameters",
+        "memory",
+        "best epoch",
+        "gap",
+        "opens at",
+    ]
+    return [[*head, "predicted by"], *(_cells(row, labels) for row in rows)]
 
 
 def _cells(row: Row, labels: Sequence[str]) -> list[str]:
     named = f"{row.backbone} (random weights)" if row.weights == "random" else row.backbone
     if not row.done:
         state = f"failed: {row.reason}" if row.failed else f"left out: {row.reason}" if row.reason else "not yet run"
-        return [named, row.strategy, state.replace("|", "/"), *[""] * (len(labels) + 7 - 1)]
+        return [named, row.strategy, state, *[""] * (len(labels) + 7 - 1)]
     known = {each.label: each for each in row.quality}
     return [
         named,
@@ -212,7 +225,7 @@ def _spanned(each: Measured | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def notes(plan: StudyPlan, rows: Sequence[Row]) -> list[str]:

@@ -20,13 +20,15 @@ PATHS |= {"about": "/about"}
 
 
 @contextmanager
-def chromium(webcam: Path) -> Iterator[Browser]:
-    """A browser whose webcam shows a film of JPEG frames."""
+def chromium(webcam: Path | None = None) -> Iterator[Browser]:
+    """A browser. webcam: a film of JPEG frames that its webcam shows."""
     found = shutil.which("chromium")
     if found is None:
         pytest.fail("no chromium: apt-get install chromium (`.ci/run` does)")
-    arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    arguments.append(f"--use-file-for-fake-video-capture={webcam}")
+    arguments = ["--no-sandbox"]
+    if webcam is not None:
+        arguments += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        arguments.append(f"--use-file-for-fake-video-capture={webcam}")
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=arguments) as browser:
         yield browser
 

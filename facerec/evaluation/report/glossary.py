@@ -39,7 +39,7 @@ TERMS = {
 OTHER_WORDS = {
     "AUC": ("auc",), "EER": ("eer",), "FMR": ("fmr",), "FNIR": ("fnir",), "FPIR": ("fpir",),
     "mated": ("mated_searches",), "non-mated": ("nonmated_searches",), "rank 1": ("rank1_rate",),
-    "search_ms": ("search_ms_p50",), "threshold": ("at distance",),
+    "search_ms": ("search_ms_p50",), "strategy": ("strategies",), "threshold": ("at distance",),
 }  # fmt: skip
 
 
@@ -55,6 +55,6 @@ def explain(sections: Iterable[Iterable[str]], terms: Mapping[str, str] = TERMS)
 
 def _mentions(text: str, term: str) -> bool:
     words = "|".join(map(re.escape, (term, *OTHER_WORDS.get(term, ()))))
-    return re.search(rf"(?<![\w-])({words})(?![\w-])", text) is not None or (
+    return re.search(rf"(?<![\w-])({words})(s|\d+)?(?![\w-])", text) is not None or (
         term in ("FNIR", "FPIR") and f"{term.lower()}_at_" in text
     )

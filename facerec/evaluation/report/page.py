@@ -2,7 +2,6 @@
 
 import base64
 import datetime
-import itertools
 import os
 import platform
 import re
@@ -53,11 +52,12 @@ class Plots:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Text:
-    """What the figures say, in words: the lead in large type, then points. `x` is shown as code."""
+    """Words under a heading, or under none: the lead in large type, points, a note. `x` is shown as code."""
 
     title: str
-    lead: str
+    lead: str = ""
     points: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -157,9 +157,9 @@ def _texts(section: Section) -> list[str]:
     if isinstance(section, Table):
         return [*section.header, section.note, *(row[0] for row in section.rows)]
     if isinstance(section, Text):
-        return [section.title, section.lead, *section.points]
+        return [section.title, section.lead, *section.points, section.note]
     if isinstance(section, Plots):
-        return [section.title, section.note, *itertools.chain.from_iterable(map(_texts, section.plots))]
+        return [section.title, section.note, *(words for plot in section.plots for words in (plot.title, plot.note))]
     if isinstance(section, Plot):
         from matplotlib.text import Text as Label
 

@@ -28,7 +28,8 @@ POINTS = 400  # per curve
 Line = Mapping[str, Any]
 
 
-def _axes(title: str, x: str, y: str, size: tuple[float, float] = (5.2, 4.2)) -> tuple["Figure", Any]:
+def new_figure(title: str, x: str, y: str, size: tuple[float, float] = (5.2, 4.2)) -> tuple["Figure", Any]:
+    """Return an empty plot, and its axes. size: in inches of 96 pixels on a screen, less where there is no room."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     figure = Figure(figsize=size, layout="constrained")
@@ -45,7 +46,7 @@ def roc_figure(distances: NDArray[np.float32], genuine: NDArray[np.bool_]) -> "F
 
     distances: (N,) of pairs. genuine: (N,), whether a pair is of one person.
     """
-    figure, axes = _axes("ROC", "false match rate (FMR)", "true accept rate (1 - FNMR)")
+    figure, axes = new_figure("ROC", "false match rate (FMR)", "true accept rate (1 - FNMR)")
     fmr, fnmr, _ = metrics.det_points(metrics.roc(distances, genuine), POINTS).T
     least = 0.5 / max((~genuine).sum(), 1)
     axes.plot(np.maximum(fmr, least), 1 - fnmr, drawstyle="steps-post", color=BLUE, linewidth=2)
@@ -75,7 +76,7 @@ def det_figure(
     rates. counts: how many comparisons each rate is a share of; a rate of 0 is drawn at half a comparison. marked: the
     point of one threshold, if any.
     """
-    figure, axes = _axes("DET", *names)
+    figure, axes = new_figure("DET", *names)
     false, missed, _ = np.asarray(points, np.float64).reshape(-1, 3).T
     least = [0.5 / max(count, 1) for count in counts]
     axes.plot(
@@ -97,7 +98,7 @@ def histogram_figure(series: Mapping[str, NDArray[np.float32]], threshold: float
 
     threshold: drawn as a line, if any.
     """
-    figure, axes = _axes("Distances", "squared distance", "share of its kind, %")
+    figure, axes = new_figure("Distances", "squared distance", "share of its kind, %")
     for (name, distances), colour in zip(series.items(), (BLUE, RED), strict=True):
         finite = distances[np.isfinite(distances)]
         weights = np.full(len(finite), 100 / max(len(finite), 1))
@@ -117,7 +118,7 @@ def sizes_figure(sizes: Sequence[Line], target: float) -> "Figure":
 
     target: the FPIR asked for, drawn as a line.
     """
-    figure, axes = _axes("By gallery size", "people in the gallery", "rate, %")
+    figure, axes = new_figure("By gallery size", "people in the gallery", "rate, %")
     kinds = {"fnir_at_gallery_threshold": ("FNIR", BLUE, 0.985), "fpir_at_gallery_threshold": ("FPIR", RED, 1.015)}
     for name, (label, colour, beside) in kinds.items():
         known = [size for size in sizes if size[name] is not None]
@@ -142,7 +143,7 @@ def reliability_figure(bins: Sequence[Sequence[float]]) -> "Figure":
     bins: [mean stated probability, share that was right, share of the searches]. The area of a point grows with the
     share of the searches.
     """
-    figure, axes = _axes("Reliability", "probability stated that the nearest person is right, %", "was right, %")
+    figure, axes = new_figure("Reliability", "probability stated that the nearest person is right, %", "was right, %")
     stated, true, searches = 100 * np.asarray(bins, np.float64).reshape(-1, 3).T
     axes.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as stated")
     axes.plot(stated, true, color=BLUE)
@@ -160,7 +161,7 @@ def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str]) -> "
     """Plot a confusion matrix: a row per true class, a column per answer. The shade is the share of the row."""
     matrix = np.asarray(counts)
     side = min(3 + 0.35 * min(len(names), MOST_NAMES), 10)
-    figure, axes = _axes("Confusion", "answer", "true class", (side + 0.8, side))
+    figure, axes = new_figure("Confusion", "answer", "true class", (side + 0.8, side))
     axes.grid(visible=False)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
