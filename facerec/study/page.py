@@ -164,15 +164,15 @@ CURVES = (
 
 
 def _missing(plan: StudyPlan, cells: Sequence[CellResult]) -> list[Section]:
-    """The cells that failed, were left out, or have not ended, with the reason."""
+    """The cells that failed, were left out, or have not ended, with the reason: a row for all seeds that share it."""
     ended = {cell.cell: cell for cell in cells}
-    lines = [
-        (cell.backbone, cell.strategy, str(cell.seed), *_state(ended.get(cell)))
-        for cell in plan.cells()
-        if cell not in ended or ended[cell].status != DONE
-    ]
-    head = ("backbone", "strategy", "seed", "state", "reason")
-    return [Table("Failed and left out", head, tuple(lines))] if lines else []
+    seeds: dict[tuple[str, ...], list[int]] = {}
+    for cell in plan.cells():
+        if cell not in ended or ended[cell].status != DONE:
+            seeds.setdefault((cell.backbone, cell.strategy, *_state(ended.get(cell))), []).append(cell.seed)
+    lines = [(*why, ", ".join(map(str, own))) for why, own in seeds.items()]
+    head = ("backbone", "strategy", "state", "reason", "seeds")
+    return [Table("Not measured", head, tuple(lines))] if lines else []
 
 
 def _state(result: CellResult | None) -> tuple[str, str]:
