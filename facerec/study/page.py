@@ -185,8 +185,7 @@ def _conditions(plan: StudyPlan) -> Table:
     facts = [
         ("photos", f"{plan.folder} ({plan.photos.fingerprint})"),
         ("mode", f"{plan.mode}, recipe {plan.recipe}" if plan.recipe else plan.mode),
-        *plan.data.items(),
-        *((name.replace("_", " "), str(value)) for name, value in plan.settings.items()),
+        *((name.replace("_", " "), str(value)) for name, value in (plan.data | plan.settings).items()),
         ("machine", f"{machine.processor}, {how_many(machine.cores, 'core')}, {machine.memory_gib:.1f} GiB of memory"),
         ("computed on", f"{machine.device}, in {how_many(machine.threads, 'thread')}, torch {machine.torch}"),
         *made_now(),

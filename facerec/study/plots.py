@@ -65,6 +65,7 @@ def _interval_at(axes: Any, quality: Measured, place: int) -> None:
 def cost_figure(rows: Sequence[Row]) -> "Figure":
     """Plot quality over training time: a colour for each strategy, a mark for each backbone."""
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator
 
     known = [row for row in rows if row.quality and row.seconds is not None]
     colours = dict(zip(dict.fromkeys(row.strategy for row in known), cycle(COLOURS), strict=False))
@@ -74,7 +75,9 @@ def cost_figure(rows: Sequence[Row]) -> "Figure":
     for row in known:
         _point(axes, row, colours[row.strategy], marks[row.backbone])
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     keys = [Line2D([], [], color=colour, linewidth=5, label=name) for name, colour in colours.items()]
     keys += [Line2D([], [], color=INK, marker=mark, linestyle="", label=name) for name, mark in marks.items()]
     figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
