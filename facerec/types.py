@@ -54,7 +54,8 @@ class Photo(Brief):
 
     faces: the main face first. vectors: (len(faces), D) unit float32. error: why the photo cannot be used, or None.
     others: the number of other faces, if only the main face was asked for. remarks: what is odd about how the photo was
-    read or its faces found, each in words that follow the photo's name and ": "; mostly none.
+    read or its faces found, each in words that follow the photo's name and ": "; mostly none. digest: SHA-256 (hex) of
+    the photo file's bytes where it was taken note of (`inference.shards`); else "".
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Photo(Brief):
     error: FacerecError | None = None
     others: int = 0
     remarks: tuple[str, ...] = ()
+    digest: str = ""
 
     def __str__(self) -> str:
         return (

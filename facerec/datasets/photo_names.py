@@ -7,7 +7,7 @@ another ending; or else the one whose name differs in case, too.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -80,17 +80,22 @@ class Located(NamedTuple):
     unclear: dict[Path, str]
 
 
-def locate(names: Iterable[str], root: Path) -> Located:
+def locate(names: Iterable[str], root: Path, known: Collection[Path] | None = None) -> Located:
     """The path of each photo, named relative to the folder `root` with `/`.
 
     A photo is taken for one name at most, and for its own where it is named: 1.jpg and 1.JPG may be two photos, one of
-    which is missing.
+    which is missing. known: all photos there are, if they need not be looked for.
     """
     paths = {name: root / name for name in names}
-    missing = {name for name, path in paths.items() if not os.path.exists(path)}
-    photos = [
-        photo for folder in {PurePosixPath(name).parent for name in missing} for photo in _photos_in(root, folder)
-    ]
+    missing = {
+        name for name, path in paths.items() if (path not in known if known is not None else not os.path.exists(path))
+    }
+    folders = {PurePosixPath(name).parent for name in missing}
+    photos = (
+        [photo for folder in folders for photo in _photos_in(root, folder)]
+        if known is None
+        else [name for name in _names(known, root) if PurePosixPath(name).parent in folders]
+    )
     crops = {photo.removesuffix(CROP): root / photo for photo in photos if photo.removesuffix(CROP) in missing}
     missing -= crops.keys()
     moved, unclear = dict(crops), {}
@@ -124,6 +129,10 @@ def _photos_in(root: Path, folder: PurePosixPath) -> list[str]:
         return [str(folder / name) for name in os.listdir(root / folder) if _bare(name) != same_form(name)]
     except OSError:
         return []
+
+
+def _names(photos: Iterable[Path], root: Path) -> Iterator[str]:
+    return (photo.relative_to(root).as_posix() for photo in photos if photo.is_relative_to(root))
 
 
 def say_endings(file: Path, found: Mapping[str, str]) -> str:

@@ -5,35 +5,45 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from facerec.datasets.pairs import Pairs
-from facerec.photos.folders import count_copies, photo_hash
+from facerec.photos.memory import AnyPhoto, count_copies, hash_photo
 from facerec.text import how_many, name_key, printable, same_name
 
 Photos = Mapping[str, Sequence[Path]]  # person -> photos
 
 
-def of_searches(asked: tuple[Photos, Photos], left: tuple[Photos, Photos]) -> Iterator[str]:
-    """Remarks on people who are enrolled and people who search, in this order; `left`: with the usable photos alone."""
+def of_searches(
+    asked: tuple[Photos, Photos], left: tuple[Photos, Photos], known: Mapping[Path, AnyPhoto]
+) -> Iterator[str]:
+    """Remarks on people who are enrolled and people who search, in this order; `left`: with the usable photos alone.
+
+    known: path -> a photo that was embedded before, which need not be there.
+    """
     effects = {"`gallery_images`": "their searches miss", "`probe_images`": "nobody searches for them"}
     for (where, effect), before, after in zip(effects.items(), asked, left, strict=True):
         yield from _of_absent(where, before, after, effect)
     people, searchers = left
-    yield from _of_copies(people, searchers)
+    yield from _of_copies(people, searchers, known)
     yield from _of_names(people, searchers)
 
 
-def of_copied_pairs(pairs: Pairs, paths: Mapping[str, Path]) -> str:
+def of_copied_pairs(pairs: Pairs, photos: Mapping[str, AnyPhoto]) -> str:
     """A remark on photos of one person that are the same, byte for byte: such a pair cannot be missed. "" for none.
 
-    paths: where the pairs' photos are.
+    photos: the pairs' photos by name.
     """
-    sizes = {photo: paths[photo].stat().st_size for photo in pairs.photos}
+    sizes = {name: _size(photos[name]) for name in pairs.photos}
     rows = zip(pairs.a, pairs.b, pairs.same, strict=True)
     alike = [(a, b) for a, b, same in rows if same and sizes[a] == sizes[b]]
-    copies = [(a, b) for a, b in alike if photo_hash(paths[a]) == photo_hash(paths[b])]
+    copies = [(a, b) for a, b in alike if hash_photo(photos[a]) == hash_photo(photos[b])]
     if not copies:
         return ""
     first = " and ".join(map(printable, copies[0]))
     return f"{how_many(len(copies), 'pair')} of one file twice, the first {first}, cannot be missed: leave them out"
+
+
+def _size(photo: AnyPhoto) -> int:
+    """The file's bytes; 0 of a photo whose hash is known, so that it is compared with every other such one."""
+    return photo.stat().st_size if isinstance(photo, Path) else 0
 
 
 def _of_absent(where: str, asked: Photos, left: Photos, effect: str) -> Iterator[str]:
@@ -45,13 +55,13 @@ def _of_absent(where: str, asked: Photos, left: Photos, effect: str) -> Iterator
         yield f"{count} without a photo in {where}{why}, the first {printable(absent[0])}: {effect}"
 
 
-def _of_copies(people: Photos, searchers: Photos) -> Iterator[str]:
+def _of_copies(people: Photos, searchers: Photos, known: Mapping[Path, AnyPhoto]) -> Iterator[str]:
     """A search by a photo that is enrolled itself cannot miss; a stranger's is named for sure."""
-    enrolled = list(itertools.chain(*people.values()))
+    enrolled = [known.get(path, path) for path in itertools.chain(*people.values())]
     effects = {True: "cannot be missed", False: "are named for sure, though their people count as strangers"}
-    for known, effect in effects.items():
-        asked = (photos for person, photos in searchers.items() if (person in people) == known)
-        if copies := count_copies(itertools.chain(*asked), enrolled):
+    for is_known, effect in effects.items():
+        asked = (photos for person, photos in searchers.items() if (person in people) == is_known)
+        if copies := count_copies((known.get(path, path) for path in itertools.chain(*asked)), enrolled):
             yield (
                 f"{how_many(copies, 'photo')} in `probe_images`, byte for byte also in `gallery_images`, {effect}: "
                 "leave the same photos out of one of them"

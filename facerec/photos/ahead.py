@@ -16,7 +16,7 @@ import numpy as np
 import PIL.Image
 
 from facerec.errors import ImageError
-from facerec.photos.memory import AnyPhoto, path_of, read_photo
+from facerec.photos.memory import AnyPhoto, MemoryPhoto, path_of, read_photo
 from facerec.photos.reading import Reading
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ def _worked(part: Future[_Part | None], work: Callable[[Sequence[Read]], Sequenc
 
 def _pixels_in_memory(photo: AnyPhoto) -> int:
     """The pixels that a photo holds before it is read; 0 for a file, and for a file's bytes."""
-    content = None if isinstance(photo, Path) else photo.content
+    content = photo.content if isinstance(photo, MemoryPhoto) else None
     if isinstance(content, PIL.Image.Image):
         return content.width * content.height
     return content.size // 3 if isinstance(content, np.ndarray) else 0

@@ -72,12 +72,6 @@ def photo_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def count_copies(photos: Iterable[Path], of: Iterable[Path]) -> int:
-    """How many of `photos` have the same bytes as one of the photos `of`; a file that cannot be read is no copy."""
-    known = set(map(_hash_or_none, of)) - {None}
-    return sum(_hash_or_none(path) in known for path in photos)
-
-
 def without_copies(photos: Iterable[Path]) -> list[Path]:
     """The photos, in order, but of those with the same bytes only the first."""
     first: dict[str | Path, Path] = {}
@@ -135,11 +129,21 @@ def find_photos(folder: Path, videos: bool = False) -> list[Path]:
     reading it reports the error; so is a link that leads nowhere, as to a share that is not mounted. Raises DataError
     if `folder` is no readable folder. The list may be empty.
     """
-    walk = _Walk(is_photo_or_video if videos else is_photo)
+    return _found(folder, _Walk(is_photo_or_video if videos else is_photo))[0]
+
+
+def find_photos_and_bare(folder: Path) -> tuple[list[Path], list[str]]:
+    """As `find_photos`, and the names of the sub-folders without a photo in or below them."""
+    return _found(folder, _Walk())
+
+
+def _found(folder: Path, walk: "_Walk") -> tuple[list[Path], list[str]]:
     folders, photos = walk.top(folder)
-    found = sorted([*photos, *(photo for name in folders for photo in walk.below(folder / name))])
+    below = {name: walk.below(folder / name) for name in folders}
     _tell(walk.left_out)
-    return found
+    return sorted([*photos, *(photo for own in below.values() for photo in own)]), [
+        name for name, own in below.items() if not own
+    ]
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -169,12 +173,22 @@ def identity_folders(folder: Path) -> dict[str, list[Path]]:
     read, no sub-folder has a photo, or one may be of several people (`nested_people`).
     """
     found, left_out = _by_person(folder)
+    try:
+        people = require_people(folder, found)
+    except DataError:
+        if not found.nested:
+            _tell(left_out)
+        raise
+    _tell(left_out._replace(loose=tuple(found.loose)))
+    return people
+
+
+def require_people(folder: Path, found: "ByPerson") -> dict[str, list[Path]]:
+    """The people of a folder; DataError if none has a photo, or a sub-folder may be of several people."""
     if found.nested:
         raise _nested(list(found.nested.values()))
     if not any(found.people.values()):
-        _tell(left_out)
         raise no_people(folder, len(found.loose))
-    _tell(left_out._replace(loose=tuple(found.loose)))
     return found.people
 
 
@@ -197,12 +211,25 @@ def by_person(folder: Path) -> ByPerson:
     return found
 
 
+def people_among(folder: Path, photos: Iterable[Path], bare: Iterable[str]) -> ByPerson:
+    """As `by_person`, for photos that are known to be in the folder; bare: the sub-folders without any."""
+    people: dict[str, list[Path]] = {name: [] for name in bare}
+    loose = []
+    for photo in photos:
+        name, *below = photo.relative_to(folder).parts if photo.is_relative_to(folder) else (photo.name,)
+        (people.setdefault(name, []) if below else loose).append(photo)
+    return _sorted_out(folder, dict(sorted(people.items())), loose)
+
+
 def _by_person(folder: Path) -> tuple[ByPerson, LeftOut]:
     walk = _Walk()
     folders, loose = walk.top(folder)
-    people = {name: walk.below(folder / name) for name in folders}
+    return _sorted_out(folder, {name: walk.below(folder / name) for name in folders}, loose), walk.left_out
+
+
+def _sorted_out(folder: Path, people: dict[str, list[Path]], loose: list[Path]) -> ByPerson:
     nested = nested_people(folder, people)
-    return ByPerson({name: own for name, own in people.items() if name not in nested}, loose, nested), walk.left_out
+    return ByPerson({name: own for name, own in people.items() if name not in nested}, loose, nested)
 
 
 def _nested(nested: Sequence[PeopleInside]) -> DataError:

@@ -7,6 +7,7 @@ photo_of(data, "upload 3")   # bytes of an image file, a PIL image, or an (H, W,
 import hashlib
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from facerec.photos import reading
 from facerec.photos.folders import photo_hash
 from facerec.photos.reading import Reading
 from facerec.text import how_many, printable
-from facerec.types import Image
+from facerec.types import Image, Photo
 
 PhotoInput = str | os.PathLike[str] | bytes | PIL.Image.Image | Image
 """What counts as a photo: a path, the bytes of an image file, a PIL image, or an (H, W, 3) uint8 RGB array."""
@@ -41,7 +42,20 @@ class MemoryPhoto:
     content: Any
 
 
-AnyPhoto = Path | MemoryPhoto
+class EmbeddedPhoto(ABC):
+    """A photo whose faces were found and embedded before. Nobody reads it again, and it need not be there any more.
+
+    path: where it is, or was.
+    """
+
+    path: Path
+
+    @abstractmethod
+    def embedded(self) -> Photo:
+        """Its faces and vectors, or why it cannot be used, and its `digest`."""
+
+
+AnyPhoto = Path | MemoryPhoto | EmbeddedPhoto
 
 
 def photo_of(given: PhotoInput | MemoryPhoto, name: str | None = None) -> AnyPhoto:
@@ -99,8 +113,8 @@ def read_photo(photo: AnyPhoto, may_halve: bool = False) -> Reading:
 
     may_halve: a very large photo may be read at half size (`reading.HALVED`), unless it is decoded already.
     """
-    if isinstance(photo, Path):
-        return reading.read(photo, may_halve)
+    if isinstance(photo, Path | EmbeddedPhoto):
+        return reading.read(path_of(photo), may_halve)
     if isinstance(photo.content, bytes):
         return reading.decode(photo.path, io.BytesIO(photo.content), may_halve)
     if isinstance(photo.content, PIL.Image.Image):
@@ -126,10 +140,31 @@ def hash_photo(photo: AnyPhoto) -> str:
     """
     if isinstance(photo, Path):
         return photo_hash(photo)
+    if isinstance(photo, EmbeddedPhoto):
+        return _digest(photo.embedded())
     if isinstance(photo.content, bytes):
         return hashlib.sha256(photo.content).hexdigest()
     pixels = read_photo(photo).image
     return hashlib.sha256(f"RGB {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _digest(photo: Photo) -> str:
+    if not photo.digest:
+        raise photo.error or ImageError(f"{printable(photo.path)}: was not read; embed it again")
+    return photo.digest
+
+
+def count_copies(photos: Iterable[AnyPhoto], of: Iterable[AnyPhoto]) -> int:
+    """How many of `photos` have the same bytes as one of the photos `of`; a file that cannot be read is no copy."""
+    known = set(map(_hash_or_none, of)) - {None}
+    return sum(_hash_or_none(photo) in known for photo in photos)
+
+
+def _hash_or_none(photo: AnyPhoto) -> str | None:
+    try:
+        return hash_photo(photo)
+    except ImageError:  # reading the photo will report it
+        return None
 
 
 def path_of(photo: AnyPhoto) -> Path:
@@ -139,7 +174,7 @@ def path_of(photo: AnyPhoto) -> Path:
 
 def source_of(photo: AnyPhoto) -> str:
     """Where the photo came from, as a gallery notes it: the absolute path, or "memory: " and its name."""
-    return str(photo.resolve()) if isinstance(photo, Path) else f"{_IN_MEMORY}{printable(photo.path)}"
+    return f"{_IN_MEMORY}{printable(photo.path)}" if isinstance(photo, MemoryPhoto) else str(path_of(photo).resolve())
 
 
 def photo_from(source: str) -> AnyPhoto:

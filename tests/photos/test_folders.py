@@ -9,7 +9,8 @@ import pytest
 from toy_images import error_of
 
 from facerec.errors import DataError, ImageError
-from facerec.photos.folders import count_copies, find_photos, identity_folders, photo_hash, without_copies
+from facerec.photos.folders import find_photos, identity_folders, photo_hash, without_copies
+from facerec.photos.memory import count_copies
 
 
 @pytest.fixture
