@@ -1,8 +1,8 @@
 """From photos to faces and vectors, or to probabilities: in batches, and in the order of the photos."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, tee
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from facerec.inference.embedder import Crops, Embedder
 from facerec.inference.torch_runtime import Classifier
 from facerec.photos.ahead import Read, batches_of, worked_ahead
 from facerec.photos.crops import centre_picture
-from facerec.photos.memory import AnyPhoto
+from facerec.photos.memory import AnyPhoto, EmbeddedPhoto
 from facerec.text import Brief, printable
 from facerec.types import Face, Image, Photo, Vectors
 
@@ -54,7 +54,27 @@ def embed_photos(
 def embed_batches(
     batches: Iterable[Sequence[AnyPhoto]], detector: Detector, embedder: Embedder, *, main_only: bool = False
 ) -> Iterator[list[Photo]]:
-    """As `embed_photos`, for each of the batches, which may be empty."""
+    """As `embed_photos`, for each of the batches, which may be empty.
+
+    Photos that were embedded before, as those of shards, go past the detector and the embedder.
+    """
+    given, ahead = tee(batches)
+    new = ([photo for photo in batch if not isinstance(photo, EmbeddedPhoto)] for batch in ahead)
+    for batch, found in zip(given, _embed_new(new, detector, embedder, main_only), strict=True):
+        done = iter(found)
+        yield [_kept(photo, main_only) if isinstance(photo, EmbeddedPhoto) else next(done) for photo in batch]
+
+
+def _kept(photo: EmbeddedPhoto, main_only: bool) -> Photo:
+    kept = photo.embedded()
+    if not main_only or len(kept.faces) < 2:
+        return kept
+    return replace(kept, faces=kept.faces[:1], vectors=kept.vectors[:1], others=len(kept.faces) - 1)
+
+
+def _embed_new(
+    batches: Iterable[Sequence[AnyPhoto]], detector: Detector, embedder: Embedder, main_only: bool
+) -> Iterator[list[Photo]]:
     for batch in faces_in_batches(batches, detector):
         kept = [[] if isinstance(faces, FacerecError) else faces[: 1 if main_only else None] for _, faces, _ in batch]
         vectors = embed_faces([face for faces in kept for face in faces], embedder)

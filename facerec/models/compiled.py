@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from facerec.models.kept_networks import keep, kept_at, read_kept
-from facerec.models.running import require_own_process
+from facerec.models.running import most_threads, require_own_process
 
 _CONVERTER = "openvino.tools.ovc"
 
@@ -40,6 +40,7 @@ def compile_network(
     # Threads that are bound to cores would share them with those of another process while other cores are idle.
     shares = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": streams} if streams else {"PERFORMANCE_HINT": "THROUGHPUT"}
     how = {"INFERENCE_PRECISION_HINT": precision, "ENABLE_CPU_PINNING": False, **shares}
+    how |= {} if (threads := most_threads()) is None else {"INFERENCE_NUM_THREADS": threads}
     digest = hashlib.sha256(model)
     digest.update(weights)
     path = kept_at(openvino.__version__, digest.hexdigest(), shape, sorted(how.items()))

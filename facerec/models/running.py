@@ -12,6 +12,7 @@ On CPUs 64 are not faster than 16, and take 200 MB more with the shipped model.
 """
 
 _process: int | None = None  # the one that loaded the first network
+_threads: int | None = None  # that a network may have; None: as many as there are cores
 
 
 def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, int]]:
@@ -30,6 +31,22 @@ def batches(count: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[slice, i
         size = padded[-1] if padded else next((size for size in sizes if size <= left), sizes[-1])
         yield slice(start, min(start + size, count)), size
         start += size
+
+
+def limit_threads(threads: int) -> None:
+    """Let networks that are loaded from now on compute in so many threads: where several processes share the cores."""
+    global _threads
+    _threads = threads
+
+
+def most_threads() -> int | None:
+    """How many threads a network may have; None: as many as there are cores."""
+    return _threads
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_own_process() -> None:
