@@ -27,12 +27,16 @@ _REPLICATES = 1000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AlbumFace(Brief):
-    """A face in an album. position: its place in the photo, 0 for the main face. box, confidence: as in `Face`."""
+    """A face in an album.
+
+    position: its place in the photo, 0 for the main face. box, confidence: as in `Face`. digest: as in `Photo`.
+    """
 
     path: Path
     position: int
     box: Box
     confidence: float
+    digest: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -62,7 +66,9 @@ def gather_faces(photos: Iterable[Photo], dimension: int) -> FaceAlbum:
     faces, rows = [], [np.zeros((0, dimension), np.float32)]
     for photo in photos:
         rows.append(photo.vectors)
-        faces += [AlbumFace(photo.path, i, face.box, face.confidence) for i, face in enumerate(photo.faces)]
+        faces += [
+            AlbumFace(photo.path, i, face.box, face.confidence, photo.digest) for i, face in enumerate(photo.faces)
+        ]
     return FaceAlbum(tuple(faces), np.concatenate(rows))
 
 

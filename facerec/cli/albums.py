@@ -10,7 +10,6 @@ from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import people, some
 from facerec.errors import ConfigError, DataError
 from facerec.models.names import NAMES
-from facerec.photos.folders import find_photos
 from facerec.recognition import answers
 from facerec.text import how_many, main_of_several, printable
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from facerec.albums.clustering import Grouping
     from facerec.faces.detector import Detector
     from facerec.inference.embedder import Embedder
+    from facerec.inference.sources import PhotoSource
     from facerec.types import Threshold
 
 SHOWN = 5  # faces printed of each group, and of the faces that are alone
@@ -63,23 +63,25 @@ def search(
     facerec search ann.jpg --in holidays/ --top 50 --json > hits.jsonl
     facerec search rose.jpg --in garden/ --model models/flowers
     """
-    paths = _photos_in(folder)
+    source, paths = _photos_in(folder)
     from facerec.albums.album import most_similar
     from facerec.decision.decide import choose_pair_threshold
     from facerec.inference.loading import load_embedder, reads_pictures
     from facerec.inference.pipeline import embed_photos
 
     if reads_pictures(model):
+        _require_photos(source)
         _search_pictures(photo, paths, top, threshold, str(model), as_json, faces)
         return
     embedder = load_embedder(model)
+    faces = detector_options.as_in_shards([source], embedder.card, **faces)
     detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size)
     limit = choose_pair_threshold(threshold, embedder.card.default_threshold, embedder.card.name)
     (wanted,) = embed_photos([photo], detector, embedder)
     if wanted.error is not None:
         raise wanted.error
     common.tell_remarks(photo, (*wanted.remarks, *main_of_several(len(wanted.faces), "is searched for")))
-    album, failed = _read_album(paths, detector, embedder)
+    album, failed = _read_album(source, paths, detector, embedder)
     hits = most_similar(wanted.vectors[0], album, limit, top)
     for hit in hits:
         if as_json:
@@ -145,18 +147,19 @@ def cluster(
     facerec cluster album/ --output groups/
     facerec cluster album/ --enroll 3 --name "Ann Lee"
     """
-    name, paths = _name_for(number, name), _photos_in(folder)
+    name, (source, paths) = _name_for(number, name), _photos_in(folder)
     from facerec.albums import album as albums
     from facerec.albums import links
     from facerec.inference.loading import load_embedder
 
-    people = albums.people_of_folders(folder, paths) if labels else None
+    people = albums.people_of_folders(source.root, paths) if labels else None
     if output is not None:
-        links.ready_output(output, folder)
+        links.ready_output(output, source.root)
     embedder = load_embedder(model)
+    faces = detector_options.as_in_shards([source], embedder.card, **faces)
     detector = _finder(faces, embedder, gallery_folder if name else None)
     limit = albums.grouping_limit(embedder, threshold)
-    album, failed = _read_album(paths, detector, embedder)
+    album, failed = _read_album(source, paths, detector, embedder)
     if not len(album):
         common.finish(failed, 0)  # ends here
     used = len(paths) - failed
@@ -218,20 +221,31 @@ def _search_pictures(
     common.finish(others.failed, len(paths) - others.failed)
 
 
-def _photos_in(folder: Path) -> list[Path]:
-    """Return the photos of a folder. Raises DataError if it has none."""
-    paths = find_photos(folder)
+def _photos_in(folder: Path) -> tuple["PhotoSource", list[Path]]:
+    """Return a folder of photos, or of shards, and its photos. Raises DataError if it has none."""
+    from facerec.inference.sources import photo_source
+
+    source = photo_source(folder)
+    paths = source.photos()
     if not paths:
         raise DataError(f"{common.one_line(folder)}: no photos in this folder; give another")
-    return paths
+    return source, paths
 
 
-def _read_album(paths: list[Path], detector: "Detector", embedder: "Embedder") -> tuple["FaceAlbum", int]:
+def _require_photos(source: "PhotoSource") -> None:
+    if source.plan is not None:
+        folder, root = common.one_line(source.given), common.one_line(source.root)
+        raise ConfigError(f"{folder}: holds faces, and this model compares whole pictures; give {root}")
+
+
+def _read_album(
+    source: "PhotoSource", paths: list[Path], detector: "Detector", embedder: "Embedder"
+) -> tuple["FaceAlbum", int]:
     """Return all faces of the photos, and how many photos cannot be used. Each of those is a line on stderr."""
     from facerec.albums.album import gather_faces
     from facerec.inference.pipeline import embed_photos
 
-    photos = common.Watched(embed_photos(paths, detector, embedder), "Reading", len(paths))
+    photos = common.Watched(embed_photos(map(source.of, paths), detector, embedder), "Reading", len(paths))
     return gather_faces(photos, embedder.card.embedding_dim), photos.failed
 
 

@@ -1,6 +1,6 @@
 """The options about the detector, and the detector that they ask for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,6 +10,7 @@ from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE, Detec
 
 if TYPE_CHECKING:  # imported when needed
     from facerec.gallery.gallery import Gallery
+    from facerec.inference.sources import PhotoSource
     from facerec.models.card import ModelCard
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +67,17 @@ def make_detector(aligned: bool, *, crop_size: int, gallery: "Gallery | None" = 
     from facerec.recognition.identify import detector_for
 
     return detector_for(gallery, DetectorSettings(**looks), crop_size)
+
+
+def as_in_shards(sources: "Iterable[PhotoSource]", card: "ModelCard", aligned: bool, **looks: Any) -> dict[str, Any]:
+    """Return the values of `face_options` as the shards among the sources were made; without shards, as they are.
+
+    Raises ConfigError for shards of another model, or made in another way than is asked for.
+    """
+    from facerec.inference.sources import settled_looks
+
+    aligned, settings = settled_looks(sources, card, aligned, DetectorSettings(**looks))
+    return {"aligned": aligned, **{name: getattr(settings, name) for name in looks}}
 
 
 def detector_for(card: "ModelCard", aligned: bool, **looks: Any) -> Any:

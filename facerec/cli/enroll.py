@@ -4,7 +4,6 @@ import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,15 @@ from facerec.cli import common, detector_options, enrolled, path_types
 from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.cli.progress import show_progress
-from facerec.errors import DataError, FacerecError
+from facerec.errors import ConfigError, DataError, FacerecError
 from facerec.gallery.names import clean_name
-from facerec.photos.folders import ByPerson, by_person, find_photos, no_people
+from facerec.photos.folders import ByPerson, no_people
 from facerec.recognition import answers
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:
     from facerec.gallery.gallery import Gallery
+    from facerec.inference.sources import PhotoSource
     from facerec.recognition.enroll import Enrollment
     from facerec.recognition.review import Review
 
@@ -82,22 +82,33 @@ def enroll(
     facerec enroll ann3.jpg --name "Ann Lee" --force
     facerec enroll people/ --keep-crops
     """
-    people, failures = _photos_by_person(paths, None if name is None else clean_name(name))
+    people, failures, sources = _photos_by_person(paths, None if name is None else clean_name(name))
     from facerec.gallery import maintenance
+    from facerec.gallery.enrolled import keeps_pictures
     from facerec.inference.loading import load_embedder
     from facerec.recognition.enroll import enroll as enroll_photos
     from facerec.recognition.identify import open_gallery
 
     embedder = load_embedder(model)
+    faces = detector_options.as_in_shards(sources, embedder.card, **faces)
+    known = {path: photo for source in sources for path, photo in source.embedded.items()}
+    if known and keep_crops:
+        raise ConfigError("shards hold no crops that could be kept; leave out --keep-crops, or enroll the photos")
     with open_gallery(gallery_folder, embedder, create=True) as gallery:
         size = embedder.card.input_size
         detector = detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
         if keep_crops is not None:
             maintenance.keep_crops(gallery.store, keep_crops)
+        if known and keeps_pictures(gallery.store):
+            common.remark("shards hold no crops: this gallery keeps none of their photos, and migrate needs the photos")
         for path, reason in failures if as_json else ():
             common.emit(answers.not_tried(path, name, "failed", reason))
         rules = {"several": several, "force": force, "again": again}
-        run = partial(enroll_photos, gallery, detector=detector, embedder=embedder, **rules)
+
+        def run(people: dict[str, list[Path]], **more: Any) -> "Iterator[Enrollment]":
+            photos = {person: [known.get(path, path) for path in own] for person, own in people.items()}
+            return enroll_photos(gallery, photos, detector, embedder, **rules, **more)
+
         results = enrolled.told(show_progress(run(people), "Enrolling", sum(map(len, people.values()))), as_json)
         if common.at_terminal() and not as_json:
             results = _settled(gallery, results, run)
@@ -130,26 +141,32 @@ def _same(gallery: "Gallery", result: "Enrollment") -> str:
     return f"{question} [y/n, Enter: leave them out]"
 
 
-def _photos_by_person(paths: tuple[Path, ...], name: str | None) -> tuple[dict[str, list[Path]], list[Failure]]:
-    """Return the photos of each person, and each path that gave no photo, with a message, which is printed.
+def _photos_by_person(
+    paths: tuple[Path, ...], name: str | None
+) -> "tuple[dict[str, list[Path]], list[Failure], list[PhotoSource]]":
+    """Return the photos of each person, each path that gave no photo, with a message, and the folders.
 
-    Ends the command if there are no photos at all.
+    The messages are printed. Ends the command if there are no photos at all.
     """
+    from facerec.inference.sources import photo_source
+
     people: dict[str, list[Path]] = defaultdict(list)
-    failures = []
+    failures, sources = [], []
     for path in paths:
         try:
-            found = _people_at(path) if name is None else ByPerson({name: _photos_at(path)}, [], {})
+            source = photo_source(path)
+            found = _people_at(source) if name is None else ByPerson({name: _photos_at(source)}, [], {})
+            sources.append(source)
             for person, photos in found.people.items():
                 people[person] += photos
-            failures += _failures(path, found)
+            failures += _failures(source.root, found)
         except FacerecError as error:
             failures.append((path, str(error)))
     for _, failure in failures:
         common.warn(failure)
     if not any(people.values()):
         common.finish(len(failures), 0)
-    return {person: photos for person, photos in people.items() if photos}, failures
+    return {person: photos for person, photos in people.items() if photos}, failures, sources
 
 
 def _failures(path: Path, found: ByPerson) -> Iterator[Failure]:
@@ -165,13 +182,14 @@ def _failures(path: Path, found: ByPerson) -> Iterator[Failure]:
         yield path / person, f"{inside}; `facerec enroll {each}` if each is a person, {one}"
 
 
-def _people_at(path: Path) -> ByPerson:
+def _people_at(source: "PhotoSource") -> ByPerson:
     """Return the people of a folder, and the photos in nobody's folder. Raises DataError where there are no people."""
+    path = source.root
     if os.path.isfile(path):  # unlike Path.is_file, False for a path that may not be looked at
         raise DataError(
             f"{common.one_line(path)}: whose photo is it? Give --name, or a folder with one folder per person"
         )
-    found = by_person(path)
+    found = source.by_person()
     if not any(found.people.values()) and not found.nested:
         name = shlex.quote(Path(os.path.abspath(path)).name.replace("_", " "))  # a link's own name
         raise no_people(
@@ -180,11 +198,12 @@ def _people_at(path: Path) -> ByPerson:
     return found
 
 
-def _photos_at(path: Path) -> list[Path]:
+def _photos_at(source: "PhotoSource") -> list[Path]:
+    path = source.given
     if not os.path.isdir(path):
         path_types.require_photo(path)
         return [path]
-    photos = find_photos(path)
+    photos = source.photos()
     if not photos:
         raise DataError(f"{common.one_line(path)}: no photos in this folder; add some")
     return photos

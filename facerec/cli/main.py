@@ -26,6 +26,7 @@ COMMANDS = {
         "completion:completion", "Print a script that lets a shell complete commands, options and names of people."
     ),
     "doctor": ("models:doctor", "Check that facerec works here."),
+    "embed": ("embed:embed", "Write the faces and vectors of an archive to files."),
     "enroll": ("enroll:enroll", "Enroll people from photos."),
     "evaluate": ("evaluate:evaluate", "Measure how often a model is right."),
     "export": ("export:export", "Write a model as a file that runs without torch."),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import DataError, FacerecError, ImageError, NoFaceError
 from facerec.faces.quality import measure
+from facerec.photos.memory import EmbeddedPhoto
 from facerec.photos.reading import require_image
 from facerec.text import how_many, printable
 from facerec.types import Face
@@ -57,6 +58,7 @@ class Failures:
 
     skip_missing: leave out missing and unreadable photos instead of refusing. photos: how many were asked for.
     left_out: the missing and the unreadable ones. remarked: those used with a remark (`types.Photo.remarks`).
+    known: path -> a photo that was embedded before, which need not be there.
     """
 
     skip_missing: bool = False
@@ -67,6 +69,7 @@ class Failures:
     poor: list[str] = field(default_factory=list)
     remarked: list[str] = field(default_factory=list)
     left_out: set[Path] = field(default_factory=set)
+    known: Mapping[Path, EmbeddedPhoto] = field(default_factory=dict)
 
     def readable(self, paths: Iterable[Path], absent: Mapping[Path, str] | None = None) -> list[Path]:
         """Return the photos that exist and begin like photos, each once; they are not decoded.
@@ -80,11 +83,11 @@ class Failures:
         for path, message in absent.items():
             self._leave_out(path, self.missing, message)
         for path in wanted:
-            if not os.path.exists(path):
+            if path not in self.known and not os.path.exists(path):
                 self._leave_out(path, self.missing, f"{printable(path)}: no such file")
         self._refuse()
         for path in wanted:
-            if path not in self.left_out and (error := _fault(path)):
+            if path not in self.left_out and (error := self._fault(path)):
                 self._leave_out(path, self.unreadable, error)
         self._refuse()
         left = [path for path in wanted if path not in self.left_out]
@@ -151,6 +154,17 @@ class Failures:
         """The message of the first photo that could not be used."""
         return [*self.missing, *self.unreadable, *self.no_face][0]
 
+    def _fault(self, path: Path) -> str:
+        """Why the file is no photo that can be read; "" if it begins like one."""
+        if path in self.known:
+            error = self.known[path].embedded().error
+            return "" if error is None or isinstance(error, NoFaceError) else str(error)
+        try:
+            require_image(path)
+        except ImageError as error:
+            return str(error)
+        return ""
+
     def _leave_out(self, path: Path, kind: list[str], message: str) -> None:
         self.left_out.add(path)
         kind.append(message)
@@ -165,12 +179,3 @@ class Failures:
             f"{len(told)} of {how_many(self.photos, 'photo')} {'is' if len(told) == 1 else 'are'} {what}, "
             f"the first {told[0]}{remedy} leave such photos out with `skip_missing`"
         )
-
-
-def _fault(path: Path) -> str:
-    """Why the file is no photo that can be read; "" if it begins like one."""
-    try:
-        require_image(path)
-    except ImageError as error:
-        return str(error)
-    return ""

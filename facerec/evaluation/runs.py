@@ -37,6 +37,7 @@ from facerec.faces.settings import DetectorSettings
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_classifier, load_embedder
 from facerec.inference.pipeline import classify, embed_photos
+from facerec.inference.sources import PhotoSource, photo_source, settled_looks
 from facerec.inference.torch_runtime import Classifier
 from facerec.models.card import ModelCard
 from facerec.models.cohort import load_cohort, no_cohort
@@ -116,13 +117,15 @@ def verification(
     pairs = read_pairs(pairs_file)
     if not os.path.isdir(images):
         raise DataError(f"{printable(images)}: not a folder; give the folder the pairs' photos are in")
+    source = photo_source(images)
+    images = source.root
     members = _groups(groups, pairs.photos, map(person_of, pairs.photos), settings)
     _prepare(settings)
-    paths, unclear = locate(pairs.photos, images)
+    paths, unclear = locate(pairs.photos, images, source.embedded if source.plan else None)
     require_two_photos(pairs, paths, pairs_file)
-    failures = Failures(settings.skip_missing)
+    failures = Failures(settings.skip_missing, known=source.embedded)
     readable = failures.readable(paths.values(), unclear)
-    embedder, detector = _embedder(settings)
+    embedder, detector = _embedder(settings, [source])
     began = time.monotonic()
     embedded = _embedded(readable, detector, embedder, failures, settings)
     seconds = time.monotonic() - began
@@ -133,7 +136,7 @@ def verification(
     failures.require_some(images)
     if said := say_endings(pairs_file, {path.relative_to(images).as_posix(): name for name, path in paths.items()}):
         settings.notice(said)
-    if said := notices.of_copied_pairs(pairs, paths):
+    if said := notices.of_copied_pairs(pairs, {name: source.of(path) for name, path in paths.items()}):
         settings.notice(said)
     line = pairing.verification(pairs, vectors, skipped).to_json() | failures.counts()
     line |= _of_model(embedder.card, seconds) | {"photos_per_second": round(len(embedded) / seconds, 2)}
@@ -175,20 +178,23 @@ def identification(
     Raises DataError for folders and files that cannot be used, ConfigError for sizes there cannot be, ModelError.
     """
     settings = settings or RunSettings()
-    people, searchers = _people(gallery_images), _people(probe_images)
+    sources = photo_source(gallery_images), photo_source(probe_images)
+    people, searchers = map(_people, sources)
+    probe_images = sources[1].root
     require_sizes(sizes, len(people))
     named = [photo for photo, _ in _owned(searchers, probe_images)]
     members = _groups(groups, named, [*people, *searchers], settings)
     _prepare(settings)
-    failures = Failures(settings.skip_missing)
+    known = {**sources[0].embedded, **sources[1].embedded}
+    failures = Failures(settings.skip_missing, known=known)
     readable = failures.readable([photo for side in (people, searchers) for own in side.values() for photo in own])
-    embedder, detector = _embedder(settings)
+    embedder, detector = _embedder(settings, sources)
     began = time.monotonic()
     embedded = _embedded(readable, detector, embedder, failures, settings)
     seconds = time.monotonic() - began
     asked = people, searchers
     people, searchers = (_only(folders, embedded) for folders in asked)
-    for said in notices.of_searches(asked, (people, searchers)):
+    for said in notices.of_searches(asked, (people, searchers), known):
         settings.notice(said)
     enrolled, probes = (
         {person: [embedded[photo] for photo in own] for person, own in side.items()} for side in (people, searchers)
@@ -251,10 +257,10 @@ class _Measured:
         return searching.by_group(self.searches, names, self.threshold, limits, failed, self.stated)
 
 
-def _people(folder: Path) -> dict[str, list[Path]]:
+def _people(source: PhotoSource) -> dict[str, list[Path]]:
     """Person -> photos; names compare as Unicode NFC."""
     people: dict[str, list[Path]] = {}
-    for person, photos in identity_folders(folder).items():
+    for person, photos in source.people().items():
         people.setdefault(same_form(person), []).extend(photos)
     return people
 
@@ -348,17 +354,19 @@ def _prepare(settings: RunSettings) -> None:
         prepare(settings.report)
 
 
-def _embedder(settings: RunSettings) -> tuple[Embedder, Detector]:
-    """The model, and a detector that finds faces in its size."""
+def _embedder(settings: RunSettings, sources: Sequence[PhotoSource]) -> tuple[Embedder, Detector]:
+    """The model, and a detector that finds faces in its size, as it did for the shards."""
     embedder = load_embedder(settings.model, drop_blocks=settings.drop_blocks)
-    return embedder, make_detector(embedder.card.input_size, settings.aligned, settings.faces)
+    aligned, faces = settled_looks(sources, embedder.card, settings.aligned, settings.faces)
+    return embedder, make_detector(embedder.card.input_size, aligned, faces)
 
 
 def _embedded(
     paths: Sequence[Path], detector: Detector, embedder: Embedder, failures: Failures, settings: RunSettings
 ) -> dict[Path, FaceVector]:
     """Photo -> the main face's vector, None if there is no face. Photos that turn out to be unreadable are left out."""
-    photos = settings.watch(embed_photos(paths, detector, embedder, main_only=True), "Embedding", len(paths))
+    given = (failures.known.get(path, path) for path in paths)
+    photos = settings.watch(embed_photos(given, detector, embedder, main_only=True), "Embedding", len(paths))
     return {photo.path: photo.vectors[0] if photo.faces else None for photo in failures.noted(photos)}
 
 

@@ -302,7 +302,8 @@ def _removed(gallery: Gallery, person: str, path: Path, digest: str, again: str 
 
 def _template(new: _NewPhoto, photo: Photo) -> Template:
     face = photo.faces[0]
-    return Template(new.digest, source_of(new.photo), face.box, face.confidence, photo.vectors[0], face.crop)
+    crop = face.crop if face.crop.size else None  # shards hold none
+    return Template(new.digest, source_of(new.photo), face.box, face.confidence, photo.vectors[0], crop)
 
 
 def _added(gallery: Gallery, new: _NewPhoto, photo: Photo) -> bool:
@@ -340,7 +341,7 @@ def _of_group(
     """Enroll one face of a group, or say why not. twin: who is enrolled under another spelling and has such a face."""
     path = face.path
     try:
-        digest = hash_photo(path)
+        digest = face.digest or hash_photo(path)
     except ImageError as error:
         return Enrollment(path, person, "failed", str(error))
     known = _known(gallery, person, path, digest) or _removed(gallery, person, path, digest, "`facerec enroll --again`")
