@@ -2,9 +2,9 @@
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from itertools import pairwise
 from urllib.error import URLError
@@ -48,18 +48,27 @@ class Backbone:
     std: tuple[float, float, float] = IMAGENET_STD
 
 
-def _torchvision(name: str, weights: str = "IMAGENET1K_V1", **fresh: bool) -> Callable[[bool], nn.Module]:
-    """torchvision's builder of a network; fresh: its further arguments if the weights are random.
+@dataclass(frozen=True, slots=True)
+class FromTorchvision:
+    """torchvision's builder of a network.
 
-    Weights are V1 by default. The recipes of later weights, above all label smoothing, make better classifiers but
-    worse features to build on (Kornblith et al. 2019, section 4.3).
+    weights: which of its published weights. V1 by default: the recipes of later weights, above all label smoothing,
+    make better classifiers but worse features to build on (Kornblith et al. 2019, section 4.3). fresh: the builder's
+    further arguments where the weights are random.
     """
 
-    def build(pretrained: bool) -> nn.Module:
-        options = {"weights": weights} if pretrained else {"weights": None, **fresh}
-        return torchvision.models.get_model(name, **options)
+    name: str
+    weights: str = "IMAGENET1K_V1"
+    fresh: Mapping[str, bool] = field(default_factory=dict)
 
-    return build
+    def __call__(self, pretrained: bool) -> nn.Module:
+        options = {"weights": self.weights} if pretrained else {"weights": None, **self.fresh}
+        return torchvision.models.get_model(self.name, **options)
+
+    @property
+    def published(self) -> torchvision.models.WeightsEnum:
+        """What torchvision says of the weights: their address, and what they reach on ImageNet."""
+        return torchvision.models.get_model_weights(self.name)[self.weights]
 
 
 def _inception_resnet_v1(pretrained: bool) -> nn.Module:
@@ -128,53 +137,52 @@ _VGG = {
 }
 _EFFICIENTNET = {0: (1280, 224), 1: (1280, 240), 2: (1408, 288), 3: (1536, 300)}  # width, input size
 _EFFICIENTNET |= {4: (1792, 380), 5: (2048, 456), 6: (2304, 528), 7: (2560, 600)}
+_NO_AUXILIARY = {"aux_logits": False, "init_weights": True}
 _BOTTLENECK = ("resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
 _BOTTLENECK += ("wide_resnet50_2", "wide_resnet101_2")
 
 BACKBONES: dict[str, Backbone] = {
-    "alexnet": Backbone(_torchvision("alexnet"), (*_numbered("features", 3, 6, 13), _fc(6)), 4096),
+    "alexnet": Backbone(FromTorchvision("alexnet"), (*_numbered("features", 3, 6, 13), _fc(6)), 4096),
     **{
-        name: Backbone(_torchvision(name), _DENSENET, width)
+        name: Backbone(FromTorchvision(name), _DENSENET, width)
         for name, width in {"densenet121": 1024, "densenet161": 2208, "densenet169": 1664, "densenet201": 1920}.items()
     },
     **{
         f"efficientnet_b{i}": Backbone(
-            _torchvision(f"efficientnet_b{i}"), _numbered("features", 2, 3, 4, 6, 9), width, size
+            FromTorchvision(f"efficientnet_b{i}"), _numbered("features", 2, 3, 4, 6, 9), width, size
         )
         for i, (width, size) in _EFFICIENTNET.items()
     },
-    "googlenet": Backbone(
-        _torchvision("googlenet", aux_logits=False, init_weights=True), _GOOGLENET, 1024, mean=HALF, std=HALF
-    ),
+    "googlenet": Backbone(FromTorchvision("googlenet", fresh=_NO_AUXILIARY), _GOOGLENET, 1024, mean=HALF, std=HALF),
     "inception_resnet_v1": Backbone(
         _inception_resnet_v1, _INCEPTION_RESNET_V1, 1792, 160, mean=HALF, std=(128.0, 128.0, 128.0)
     ),
     "inception_v3": Backbone(
-        _torchvision("inception_v3", aux_logits=False, init_weights=True), _INCEPTION_V3, 2048, 299, mean=HALF, std=HALF
+        FromTorchvision("inception_v3", fresh=_NO_AUXILIARY), _INCEPTION_V3, 2048, 299, mean=HALF, std=HALF
     ),
     **{
-        f"mnasnet{size}": Backbone(_torchvision(f"mnasnet{size}"), _numbered("layers", 8, 9, 10, 12, 17), 1280)
+        f"mnasnet{size}": Backbone(FromTorchvision(f"mnasnet{size}"), _numbered("layers", 8, 9, 10, 12, 17), 1280)
         for size in ("0_5", "0_75", "1_0", "1_3")
     },
-    "mobilenet_v2": Backbone(_torchvision("mobilenet_v2"), _numbered("features", 2, 4, 7, 14, 19), 1280),
+    "mobilenet_v2": Backbone(FromTorchvision("mobilenet_v2"), _numbered("features", 2, 4, 7, 14, 19), 1280),
     "mobilenet_v3_large": Backbone(
-        _torchvision("mobilenet_v3_large"), (*_numbered("features", 2, 4, 7, 13, 17), _fc(2)), 1280
+        FromTorchvision("mobilenet_v3_large"), (*_numbered("features", 2, 4, 7, 13, 17), _fc(2)), 1280
     ),
     "mobilenet_v3_small": Backbone(
-        _torchvision("mobilenet_v3_small"), (*_numbered("features", 1, 2, 4, 9, 13), _fc(2)), 1024
+        FromTorchvision("mobilenet_v3_small"), (*_numbered("features", 1, 2, 4, 9, 13), _fc(2)), 1024
     ),
-    "resnet18": Backbone(_torchvision("resnet18"), _RESNET, 512),
-    "resnet34": Backbone(_torchvision("resnet34"), _RESNET, 512),
-    "resnet50": Backbone(_torchvision("resnet50", "IMAGENET1K_V2"), _RESNET, 2048),
-    **{name: Backbone(_torchvision(name), _RESNET, 2048) for name in _BOTTLENECK},
+    "resnet18": Backbone(FromTorchvision("resnet18"), _RESNET, 512),
+    "resnet34": Backbone(FromTorchvision("resnet34"), _RESNET, 512),
+    "resnet50": Backbone(FromTorchvision("resnet50", "IMAGENET1K_V2"), _RESNET, 2048),
+    **{name: Backbone(FromTorchvision(name), _RESNET, 2048) for name in _BOTTLENECK},
     **{
-        f"shufflenet_v2_x{size}": Backbone(_torchvision(f"shufflenet_v2_x{size}"), _SHUFFLENET, width)
+        f"shufflenet_v2_x{size}": Backbone(FromTorchvision(f"shufflenet_v2_x{size}"), _SHUFFLENET, width)
         for size, width in {"0_5": 1024, "1_0": 1024, "1_5": 1024, "2_0": 2048}.items()
     },
-    "squeezenet1_0": Backbone(_torchvision("squeezenet1_0"), _numbered("features", 3, 7, 12, 13), 512),
-    "squeezenet1_1": Backbone(_torchvision("squeezenet1_1"), _numbered("features", 3, 6, 9, 13), 512),
+    "squeezenet1_0": Backbone(FromTorchvision("squeezenet1_0"), _numbered("features", 3, 7, 12, 13), 512),
+    "squeezenet1_1": Backbone(FromTorchvision("squeezenet1_1"), _numbered("features", 3, 6, 9, 13), 512),
     **{
-        name: Backbone(_torchvision(name), (*_numbered("features", *ends), _fc(6)), 4096, default_cut=3)
+        name: Backbone(FromTorchvision(name), (*_numbered("features", *ends), _fc(6)), 4096, default_cut=3)
         for name, ends in _VGG.items()
     },
 }

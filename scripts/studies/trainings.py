@@ -1,5 +1,6 @@
 """Trainings that a study starts, each a `facerec train` of its own; and ImageNet's features, which need none."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from facerec.datasets.augmentation import Views, still_batches
+from facerec.files import write_text
 from facerec.models.network import Network
 from facerec.training.run_folder import CHECKPOINT
 from facerec.types import Vectors
@@ -23,6 +25,16 @@ def run_training(folder: Path, output: Path, *options: object, cache: Path | Non
     resume = ["--resume"] if (output / CHECKPOINT).exists() else []
     env = {**os.environ, "FACEREC_CACHE": str(cache)} if cache else None
     subprocess.run([*map(str, command), *resume], check=True, stdout=sys.stderr, env=env)
+
+
+def tested_accuracy(run: Path, images: Path) -> float:
+    """The accuracy of a run's model on class folders by `facerec evaluate classification`; kept in RUN/tested.json."""
+    file = run / "tested.json"
+    if not file.exists():
+        words = ["evaluate", "classification", "--images", images, "--model", run, "--json"]
+        command = [sys.executable, "-m", "facerec.cli.main", *map(str, words)]
+        write_text(file, subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return json.loads(file.read_text("utf-8"))["accuracy"]
 
 
 def imagenet_features(crops: Sequence[Path]) -> Vectors:

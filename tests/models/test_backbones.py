@@ -1,6 +1,5 @@
 """Every row of the table against the network its authors wrote, and what is built on it."""
 
-import inspect
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +15,15 @@ import torchvision
 from torch import nn
 
 from facerec.errors import ConfigError, ModelError
-from facerec.models.backbones import BACKBONES, HALF, IMAGENET_MEAN, IMAGENET_STD, build_stages, find_backbone
+from facerec.models.backbones import (
+    BACKBONES,
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FromTorchvision,
+    build_stages,
+    find_backbone,
+)
 from facerec.models.network import MODES, Network
 from facerec.training.schedule import use_bf16
 
@@ -144,8 +151,8 @@ def test_parameters_and_the_last_layer_are_as_many_as_torchvision_publishes(name
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_size_and_normalisation_are_those_of_the_weights_the_row_uses(name: str) -> None:
     row = BACKBONES[name]
-    used = inspect.getclosurevars(row.build).nonlocals["weights"]
-    preset = torchvision.models.get_model_weights(name)[used].transforms()
+    assert isinstance(row.build, FromTorchvision)
+    preset = row.build.published.transforms()
     assert [row.input_size] == preset.crop_size
     theirs = tuple(torch.tensor(preset.mean) * 255), tuple(torch.tensor(preset.std) * 255)
     assert theirs[0] == pytest.approx(IMAGENET_MEAN)
