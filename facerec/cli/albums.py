@@ -27,7 +27,12 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
 @common.command()
 @click.argument("photo", type=path_types.PHOTO)
 @click.option(
-    "--in", "folder", required=True, type=path_types.FOLDER, metavar="DIR", help="The folder of photos to look through."
+    "--in",
+    "folder",
+    required=True,
+    type=path_types.FOLDER,
+    metavar="DIR",
+    help="The folder of photos, or of the shards of facerec embed, to look through.",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many faces, or pictures, to list."
@@ -140,8 +145,8 @@ def cluster(
 ) -> None:
     """Group the faces in a folder of photos by person.
 
-    Nobody needs to be enrolled. The groups are numbered, and the same folder gives the same numbers again: look at the
-    groups first, then enroll one by its number.
+    DIR may also hold the shards of facerec embed. Nobody needs to be enrolled. The groups are numbered, and the same
+    folder gives the same numbers again: look at the groups first, then enroll one by its number.
 
     \b
     facerec cluster album/ --output groups/

@@ -78,18 +78,17 @@ def prepare(source: Path, asked: Asked, recipe: Recipe, per_shard: int) -> tuple
     output = asked.output
     if not is_planned(output):
         _require_empty(output)
-    elif (plan := read_plan(output)) and not os.access(output, os.W_OK):
-        require_same(plan, source, recipe, output)
-        return plan, Differences()
     output.mkdir(parents=True, exist_ok=True)
     with _claimed(output, 0, wait=True):
         if not is_planned(output):
-            plan, found = make_plan(source, recipe, per_shard), Differences()
-        else:
-            plan = read_plan(output)
-            require_same(plan, source, recipe, output)
-            plan, found = brought_up_to_date(plan, source, [*_made(output, plan)], per_shard)
-        write_plan(plan, output)
+            plan = make_plan(source, recipe, per_shard)
+            write_plan(plan, output)
+            return plan, Differences()
+        old = read_plan(output)
+        require_same(old, source, recipe, output)
+        plan, found = brought_up_to_date(old, source, [*_made(output, old)], per_shard)
+        if (plan.shards, plan.bare) != (old.shards, old.bare):
+            write_plan(plan, output)
     return plan, found
 
 

@@ -6,7 +6,8 @@ The package's README describes the columns.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -190,18 +191,15 @@ def _face(row: Mapping[str, Any]) -> MeasuredFace:
     return MeasuredFace(_NO_CROP, (x1, y1, x2, y2), points, row["confidence"], None, row["turned"], quality)
 
 
-class _told:
-    """Raises DataError for whatever shows that a file is no shard, or no whole one."""
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise DataError for whatever shows that a file is no shard, or no whole one."""
+    import pyarrow
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        remedy = "; delete it, then `facerec embed` makes it again"
-        if isinstance(error, FileNotFoundError):
-            raise DataError(f"{printable(self._path)}: no such file{remedy}") from error
-        if isinstance(error, (OSError, ValueError, KeyError, IndexError, TypeError)):  # pyarrow's are of these kinds
-            raise DataError(f"{printable(self._path)}: no whole shard ({type(error).__name__}){remedy}") from error
+    remedy = "delete it, then `facerec embed` makes it again"
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{printable(path)}: no such file; {remedy}") from error
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{printable(path)}: no whole shard ({type(error).__name__}); {remedy}") from error

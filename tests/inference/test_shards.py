@@ -119,6 +119,21 @@ def test_damage_is_one_line_with_the_remedy(made: Path) -> None:
         read_shard(made, plan, 1)
 
 
+def test_no_damaged_byte_goes_unnoticed(made: Path) -> None:
+    """What is read from a damaged shard is an error, or what was written: never other faces."""
+    plan, shard = read_plan(made), made / "shard-00001.parquet"
+    whole, expected, noticed = shard.read_bytes(), read_shard(made, plan, 1), 0
+    for place in range(0, len(whole), 29):
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = read_shard(made, plan, 1)
+        except DataError:
+            noticed += 1
+        else:
+            assert all(same(a, b) and a.digest == b.digest for a, b in zip(found, expected, strict=True))
+    assert noticed > 100
+
+
 def test_another_shard_in_its_place_is_refused(made: Path) -> None:
     plan = read_plan(made)
     shutil.copy(made / "shard-00000.parquet", made / "shard-00001.parquet")
