@@ -32,7 +32,7 @@ SHOWN = 5  # faces printed of each group, and of the faces that are alone
     required=True,
     type=path_types.FOLDER,
     metavar="DIR",
-    help="The folder of photos, or of the shards of facerec embed, to look through.",
+    help="The folder of photos, or of shards, to look through.",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many faces, or pictures, to list."
@@ -145,7 +145,7 @@ def cluster(
 ) -> None:
     """Group the faces in a folder of photos by person.
 
-    DIR may also hold the shards of facerec embed. Nobody needs to be enrolled. The groups are numbered, and the same
+    DIR may also hold shards. Nobody needs to be enrolled. The groups are numbered, and the same
     folder gives the same numbers again: look at the groups first, then enroll one by its number.
 
     \b

@@ -69,8 +69,8 @@ def enroll(
 ) -> None:
     """Enroll people from photos.
 
-    Give a folder that holds one folder per person, named after them, or the shards of facerec embed of such a folder.
-    Or give photos of one person with --name.
+    Give a folder that holds one folder per person, named after them, or the shards of such a folder. Or
+    give photos of one person with --name.
     Photos that are enrolled already are skipped. A photo fails if its face is too small, blurred or turned away, or if
     it looks more like somebody else who is enrolled. Such a photo is not enrolled; the next run tries it again. If
     name and face of a new person are like those of somebody enrolled, you are asked whether they are one person.

@@ -60,7 +60,7 @@ def evaluate() -> None:
     """Measure how often a model is right.
 
     verification: are two photos of one person? identification: who is it, or is it a stranger? classification: which
-    class is it? The first two also take the shards of facerec embed where they take a folder of photos.
+    class is it? The first two also take shards in place of photos.
 
     \b
     facerec evaluate verification --images lfw --pairs lfw_pairs.txt
