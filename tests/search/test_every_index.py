@@ -1,6 +1,6 @@
 """Every kind of index: whoever is searched is found as by comparing with everybody, one by one.
 
-`flat` compares with everybody, `approximate` by codes, `milvus` by Milvus Lite.
+`flat` compares with everybody, `approximate` by codes, `milvus` by Milvus Lite, `pgvector` by a PostgreSQL server.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,9 +16,10 @@ from facerec.search.engine import Engine, EngineIndex, Stamp, bring_up_to_date
 from facerec.search.keys import keys_of
 from facerec.search.milvus import HNSW, Milvus
 from facerec.search.people import PeopleIndex
+from facerec.search.pgvector import Pgvector
 from facerec.types import Vectors
 
-KINDS = ("flat", "approximate", "milvus", "milvus hnsw")
+KINDS = ("flat", "approximate", "milvus", "milvus hnsw", "pgvector")
 Ready = Callable[[PeopleIndex], PeopleIndex]
 
 
@@ -36,11 +37,14 @@ def ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Brings an index of this kind up to date with people, to be searched."""
     if request.param == "approximate":
         monkeypatch.setattr(people_module, "LEAST", 16)
-    if not request.param.startswith("milvus"):
+    if request.param in ("flat", "approximate"):
         yield lambda people: people
         return
-    folder = request.getfixturevalue("folder")
-    engine = Milvus.open(str(folder), "people", HNSW if request.param.endswith("hnsw") else None)
+    if request.param == "pgvector":
+        engine = Pgvector.open(request.getfixturevalue("postgresql"), "people")
+    else:
+        kind = HNSW if request.param.endswith("hnsw") else None
+        engine = Milvus.open(str(request.getfixturevalue("folder")), "people", kind)
     yield lambda people: by_engine(people, engine)
     engine.drop()
     engine.close()
