@@ -1,14 +1,15 @@
 """The engine by which a gallery's people are searched, if it has one (`search.engine`).
 
-The variable INDEX chooses it: `milvus:FOLDER`, `milvus:http://HOST:PORT`, or `none`. The gallery remembers it in the
-file `gallery.index`, one line. So other commands use it without the variable, and a removal reaches it. An engine holds
-the vectors in plain, so an encrypted gallery has none.
+The variable INDEX chooses it: `milvus:FOLDER`, `milvus:http://HOST:PORT`, `postgresql://USER@HOST/DATABASE` with
+pgvector, or `none`. The gallery remembers it in the file `gallery.index`, one line. So other commands use it without
+the variable, and a removal reaches it. An engine holds the vectors in plain, so an encrypted gallery has none.
 """
 
 import logging
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 
 INDEX = "FACEREC_INDEX"
 _NONE = "none"
-_KNOWN = "`milvus:FOLDER`, `milvus:http://HOST:PORT`, or `none`"
+_SERVERS = ("postgresql", "postgres")
+_KNOWN = "`milvus:FOLDER`, `milvus:http://HOST:PORT`, `postgresql://USER@HOST/DATABASE`, or `none`"
 
 
 class GalleryEngine:
@@ -100,8 +102,12 @@ class GalleryEngine:
                 self.leave()
             return ""
         kind, _, rest = asked.partition(":")
+        if kind in _SERVERS:
+            if urlsplit(asked).password or "password" in urlsplit(asked).query:
+                raise ConfigError(f"${INDEX}: give the password in $PGPASSWORD or the file .pgpass, not in the address")
+            return asked
         if kind != "milvus" or not rest:
-            raise ConfigError(f"${INDEX}: {asked!r} is no index; known are {_KNOWN}")
+            raise ConfigError(f"${INDEX}: no index {asked!r}; known are {_KNOWN}")
         return asked if rest.startswith(("http://", "https://")) else f"milvus:{Path(rest).expanduser().absolute()}"
 
     def _remember(self, db: sqlite3.Connection, place: str) -> None:
@@ -159,11 +165,21 @@ class GalleryEngine:
     def _reach(self, place: str) -> Engine:
         """Return the engine at a place; the one that was reached before, if it is there. The mark is known."""
         if self._engine is None or place != self._place:
-            from facerec.search.milvus import Milvus
-
             self.close()
-            self._engine, self._place = Milvus.open(place.partition(":")[2], f"facerec_{self._mark}"), place
+            self._engine, self._place = _open(place, f"facerec_{self._mark}"), place
         return self._engine
+
+
+def _open(place: str, name: str) -> Engine:
+    """Open the engine at a place. name: what it calls this gallery's records."""
+    kind, _, rest = place.partition(":")
+    if kind in _SERVERS:
+        from facerec.search.pgvector import Pgvector
+
+        return Pgvector.open(place, name, f"pgvector at {place}")
+    from facerec.search.milvus import Milvus
+
+    return Milvus.open(rest, name)
 
 
 def _holds(engine: Engine, stamp: Stamp) -> bool:

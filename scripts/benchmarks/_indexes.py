@@ -27,17 +27,35 @@ class Kind:
     efforts: tuple[int, ...]
 
 
+def lists_index(rows: Rows, codes: str) -> Any:
+    """Return FAISS's inverted file of (N, D) rows, as codes of a kind."""
+    import faiss
+
+    lists = max(min(int(4 * len(rows) ** 0.5), len(rows) // 40), 1)
+    index = faiss.index_factory(rows.shape[1], f"IVF{lists},{codes}")
+    index.train(rows[np.random.default_rng(0).permutation(len(rows))[: 64 * lists]])
+    index.add(rows)
+    return index
+
+
+def graph_index(rows: Rows) -> Any:
+    """Return FAISS's graph of (N, D) rows."""
+    import faiss
+
+    index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
+    index.hnsw.efConstruction = EFFORT
+    index.add(rows)
+    return index
+
+
 def _faiss_lists(codes: str) -> Callable[[Rows], Find]:
     """FAISS's inverted file with so many lists as the square root of the rows, times 4."""
 
     def build(rows: Rows) -> Find:
         import faiss
 
-        lists = min(int(4 * len(rows) ** 0.5), len(rows) // 40)
-        index = faiss.index_factory(rows.shape[1], f"IVF{lists},{codes}")
-        drawn = np.random.default_rng(0).permutation(len(rows))[: 64 * lists]
-        index.train(rows[drawn])
-        index.add(rows)
+        index = lists_index(rows, codes)
+        lists = faiss.extract_index_ivf(index).nlist
 
         def find(queries: Rows, effort: int) -> NDArray[np.int64]:
             faiss.extract_index_ivf(index).nprobe = max(lists * effort // 100, 1)
@@ -58,11 +76,7 @@ def _faiss_sq8(rows: Rows) -> Find:
 
 
 def _faiss_hnsw(rows: Rows) -> Find:
-    import faiss
-
-    index = faiss.IndexHNSWFlat(rows.shape[1], LINKS)
-    index.hnsw.efConstruction = EFFORT
-    index.add(rows)
+    index = graph_index(rows)
 
     def find(queries: Rows, effort: int) -> NDArray[np.int64]:
         index.hnsw.efSearch = effort
@@ -96,14 +110,14 @@ def _usearch(rows: Rows) -> Find:
     return find
 
 
-_SHARES = (1, 2, 4, 8, 16, 25, 35, 50, 70, 100)  # percent of the lists
-_NODES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+SHARES = (1, 2, 4, 8, 16, 25, 35, 50, 70, 100)  # percent of the lists
+NODES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 KINDS = {
-    "faiss IVF,SQ8": Kind(_faiss_lists("SQ8"), True, _SHARES),
-    "faiss IVF,RaBitQ": Kind(_faiss_lists("RaBitQ"), True, _SHARES),
+    "faiss IVF,SQ8": Kind(_faiss_lists("SQ8"), True, SHARES),
+    "faiss IVF,RaBitQ": Kind(_faiss_lists("RaBitQ"), True, SHARES),
     "faiss SQ8": Kind(_faiss_sq8, True, (0,)),
-    "faiss HNSW": Kind(_faiss_hnsw, False, _NODES),
-    "hnswlib": Kind(_hnswlib, False, _NODES),
-    "usearch": Kind(_usearch, True, _NODES),
+    "faiss HNSW": Kind(_faiss_hnsw, False, NODES),
+    "hnswlib": Kind(_hnswlib, False, NODES),
+    "usearch": Kind(_usearch, True, NODES),
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import toy_fixtures
 from toy_gallery import opened, template, vector
+from toy_postgresql import vector_server
 
 from facerec.errors import ConfigError, EngineError
 from facerec.gallery import erasure
@@ -171,3 +172,36 @@ def test_an_unknown_index_is_refused(folder: Path, monkeypatch: pytest.MonkeyPat
         gallery.add("Ann", template(1))
         with pytest.raises(ConfigError, match="milvus:FOLDER"):
             gallery.search(vector(1)[None], 1)
+
+
+def test_pgvector_searches_a_gallery_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with vector_server() as server:
+        monkeypatch.setenv(INDEX, server.address)
+        with opened(folder) as gallery:
+            gallery.add_all([(f"Person {number}", template(number)) for number in range(PEOPLE)])
+            require_right(gallery)
+            assert server.holding(vector(7))
+            assert (
+                "the table with the vector and its index was dropped" in erasure.remove(gallery.store, "Person 7").index
+            )
+            assert not server.holding(vector(7))
+            require_right(gallery)
+            gallery.add("Person 3", template(50))
+            require_right(gallery)
+            assert not server.holding(vector(7))
+            assert server.holding(vector(8))
+        monkeypatch.setenv(INDEX, "none")
+        with opened(folder) as gallery:
+            require_right(gallery)
+        assert not server.holding(vector(8))
+
+
+def test_a_password_in_the_address_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as gallery:
+        gallery.add("Ann", template(1))
+        for address in ("postgresql://ann:secret@host/club", "postgresql://host/club?password=secret"):
+            monkeypatch.setenv(INDEX, address)
+            with pytest.raises(ConfigError, match="PGPASSWORD") as raised:
+                gallery.search(vector(1)[None], 1)
+            assert "secret" not in str(raised.value)
+    assert not (folder / "gallery.index").exists()

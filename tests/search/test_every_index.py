@@ -41,7 +41,7 @@ def ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield lambda people: people
         return
     if request.param == "pgvector":
-        engine = Pgvector.open(request.getfixturevalue("postgresql"), "people")
+        engine = Pgvector.open(request.getfixturevalue("postgresql").address, "people")
     else:
         kind = HNSW if request.param.endswith("hnsw") else None
         engine = Milvus.open(str(request.getfixturevalue("folder")), "people", kind)

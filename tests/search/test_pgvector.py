@@ -1,11 +1,11 @@
 """facerec.search.pgvector: what a server holds, and what is left in its files after a removal."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import psycopg
 import pytest
+from toy_postgresql import VectorServer
 from toy_vectors import units
 
 from facerec.errors import EngineError
@@ -18,8 +18,8 @@ NUMBERED = np.arange(1, 2001)
 
 
 @pytest.fixture
-def engine(postgresql: str) -> Iterator[Pgvector]:
-    engine = Pgvector.open(postgresql, "toy")
+def engine(postgresql: VectorServer) -> Iterator[Pgvector]:
+    engine = Pgvector.open(postgresql.address, "toy")
     yield engine
     engine.drop()
     engine.close()
@@ -40,17 +40,6 @@ def stamp_of(people: PeopleIndex) -> Stamp:
     return Stamp.of("model-gallery", people.dimension, people.ids, keys_of(people.ids, people.places))
 
 
-def holding(data: Path, row: np.ndarray) -> list[str]:
-    """The server's files that hold a row in the form that pgvector stores, besides the write-ahead log."""
-    paths = [path for path in data.rglob("*") if path.is_file() and "pg_wal" not in path.parts]
-    return [str(path) for path in paths if row.astype("<f4").tobytes() in path.read_bytes()]
-
-
-def checkpoint(address: str) -> None:
-    with psycopg.connect(address, autocommit=True) as db:
-        db.execute("CHECKPOINT")
-
-
 def test_the_graph_finds_almost_everybody_and_only_what_changed_is_written(
     engine: Pgvector, people: PeopleIndex
 ) -> None:
@@ -66,22 +55,19 @@ def test_the_graph_finds_almost_everybody_and_only_what_changed_is_written(
 
 
 def test_of_whoever_is_erased_no_file_holds_the_vector_even_while_others_read(
-    engine: Pgvector, people: PeopleIndex, postgresql: str, data_folder: Path
+    engine: Pgvector, people: PeopleIndex, postgresql: VectorServer
 ) -> None:
     gone = people.means[7]
-    checkpoint(postgresql)
-    assert len(holding(data_folder, gone)) >= 2, "the table and the graph"
+    assert len(postgresql.holding(gone)) >= 2, "the table and the graph"
     people.remove(np.array([8]))
     index = EngineIndex(engine, keys_of(people.ids, people.places))
-    with psycopg.connect(postgresql) as db:
+    with psycopg.connect(postgresql.address) as db:
         db.execute("CREATE TABLE other (number integer)")  # a transaction that began earlier and stays open
         engine.erase(keys_of(people.ids, people.places), str(stamp_of(people)))
-        checkpoint(postgresql)
-        assert not holding(data_folder, gone)
+        assert not postgresql.holding(gone)
     assert give(engine, people) == 0, "nothing but the graph was missing"
-    checkpoint(postgresql)
-    assert not holding(data_folder, gone)
-    assert holding(data_folder, people.means[3])
+    assert not postgresql.holding(gone)
+    assert postgresql.holding(people.means[3])
     assert (index.nearest(people.means[:50], 5)[:, 0] == np.arange(50)).mean() >= 0.98
     engine.drop()
     with pytest.raises(EngineChangedError, match="gone"):
