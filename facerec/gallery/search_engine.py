@@ -86,6 +86,7 @@ class GalleryEngine:
         if place != self.place or not _holds(self._reach(place), stamp):
             if not self._database.writable:
                 return False
+            self._reach(place)  # nothing is noted of a place that is not there
             with self._database.hold() as db:  # so vectors being removed cannot be written after their removal
                 if generation_of(db) != generation:
                     return False
@@ -106,8 +107,8 @@ class GalleryEngine:
             if urlsplit(asked).password or "password" in urlsplit(asked).query:
                 raise ConfigError(f"${INDEX}: give the password in $PGPASSWORD or the file .pgpass, not in the address")
             return asked
-        if kind != "milvus" or not rest:
-            raise ConfigError(f"${INDEX}: no index {asked!r}; known are {_KNOWN}")
+        if kind != "milvus" or not rest or rest.startswith("//"):  # the value may hold a password, so it is not shown
+            raise ConfigError(f"${INDEX}: no index that facerec knows; give {_KNOWN}")
         return asked if rest.startswith(("http://", "https://")) else f"milvus:{Path(rest).expanduser().absolute()}"
 
     def _remember(self, db: sqlite3.Connection, place: str) -> None:

@@ -9,7 +9,7 @@ import toy_fixtures
 from toy_gallery import opened, template, vector
 from toy_postgresql import vector_server
 
-from facerec.errors import ConfigError, EngineError
+from facerec.errors import ConfigError, EngineError, FacerecError
 from facerec.gallery import erasure
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
@@ -165,13 +165,16 @@ def test_an_encrypted_gallery_leaves_nothing_in_an_engine(
     assert [line for line in caplog.messages if "encrypted, so it is searched without milvus" in line]
 
 
-@pytest.mark.parametrize("place", ["milvus", "milvus:", "faiss", "pgvector:x"])
+@pytest.mark.parametrize(
+    "place", ["milvus", "milvus:", "faiss", "milvus://root:secret@host", "mysql://root:secret@host"]
+)
 def test_an_unknown_index_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     monkeypatch.setenv(INDEX, place)
     with opened(folder) as gallery:
         gallery.add("Ann", template(1))
-        with pytest.raises(ConfigError, match="milvus:FOLDER"):
+        with pytest.raises(ConfigError, match="milvus:FOLDER") as raised:
             gallery.search(vector(1)[None], 1)
+    assert "secret" not in str(raised.value)
 
 
 def test_pgvector_searches_a_gallery_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,11 +200,16 @@ def test_pgvector_searches_a_gallery_too(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_password_in_the_address_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is noted nowhere."""
     with opened(folder) as gallery:
         gallery.add("Ann", template(1))
-        for address in ("postgresql://ann:secret@host/club", "postgresql://host/club?password=secret"):
+        for address, remedy in (
+            ("postgresql://ann:secret@host/club", "PGPASSWORD"),
+            ("postgresql://host/club?password=secret", "PGPASSWORD"),
+            ("milvus:http://root:secret@host:19530", "MILVUS_TOKEN"),
+        ):
             monkeypatch.setenv(INDEX, address)
-            with pytest.raises(ConfigError, match="PGPASSWORD") as raised:
+            with pytest.raises(FacerecError, match=remedy) as raised:
                 gallery.search(vector(1)[None], 1)
             assert "secret" not in str(raised.value)
     assert not (folder / "gallery.index").exists()
