@@ -110,14 +110,14 @@ def write_rows(path: Path, rows: Rows) -> None:
 
 def embed_people(folder: Path, people: list[str], model: str) -> Rows:
     """Person -> the vector of every crop of theirs that can be read."""
+    return {person: embed_crops(find_photos(folder / person), model) for person in people}
+
+
+def embed_crops(crops: list[Path], model: str) -> list[NDArray[np.float32]]:
+    """The vector of every aligned crop that can be read."""
     embedder = load_embedder(model)
     detector = AlignedDetector(embedder.card.input_size)
-    return {
-        person: [
-            photo.vectors[0] for photo in embed_photos(find_photos(folder / person), detector, embedder) if photo.faces
-        ]
-        for person in people
-    }
+    return [photo.vectors[0] for photo in embed_photos(crops, detector, embedder) if photo.faces]
 
 
 def draw(rows: Rows, enrolled: int, seed: int) -> tuple[Rows, Rows]:
