@@ -34,6 +34,7 @@ COMMANDS = {
     "gallery": ("gallery:gallery", "Look after the gallery and its people."),
     "identify": ("identify:identify", "Say who is in each photo, face by face."),
     "models": ("models:models", "List the backbones and strategies, and show a model's card."),
+    "plan": ("plan:plan", "Say what a gallery of so many people will need, and how often it will be wrong."),
     "search": ("albums:search", "Find similar faces in a folder of photos."),
     "serve": ("serve:serve", "Serve the gallery over HTTP: an API for programs, and a page for people."),
     "show-features": ("show_features:show_features", "Draw what a stage of a network sees in a photo."),
