@@ -70,7 +70,9 @@ def _lines(p: "Plan") -> list[str]:
 
 
 def _who(p: "Plan") -> str:
-    return f"{p.people:,} {'person' if p.people == 1 else 'people'} with {how_many(p.photos_per_person, 'photo')} each"
+    crowd = f"{p.people:,} {'person' if p.people == 1 else 'people'} with {how_many(p.photos_per_person, 'photo')} each"
+    alike = p.error_photos == p.photos_per_person
+    return crowd if alike else f"{crowd}; threshold and FNIR as measured with {how_many(p.error_photos, 'photo')}"
 
 
 def _work(p: "Plan") -> list[str]:
@@ -78,7 +80,7 @@ def _work(p: "Plan") -> list[str]:
     if p.cores is None or p.photos_a_day is None:
         return [] if p.photos_per_day is None else ["photos a day: give --cores to see how many can be identified"]
     load = "" if p.load is None else f"; {p.photos_per_day:,} are {common.percent(p.load)} % of that"
-    return [f"photos a day: {how_many(p.cores, 'core')} can identify {p.photos_a_day:,}{load}"]
+    return [f"photos a day: {how_many(p.cores, 'core')} can identify about {float(f'{p.photos_a_day:.2g}'):,.0f}{load}"]
 
 
 def _check(p: "Plan") -> str:

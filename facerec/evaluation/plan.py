@@ -93,7 +93,8 @@ class Own:
 class Plan:
     """What to expect of a gallery.
 
-    photos_per_person: of the figures that are used, at most the number asked for. fpir: the rate of the threshold.
+    error_photos: the photos of each person that threshold and FNIR were measured with, at most `photos_per_person`.
+    fpir: the rate of the threshold.
     index: "exact", "shortlist", or "engine", that is one beside facerec, such as Milvus; the other figures are those of
     one process all the same. search_ms: one core's, for a face. search_measured: whether it lies between measured
     sizes. memory_gb, disk_gb: of the whole gallery. threshold: squared distance. fnir: the share of photos of enrolled
@@ -104,6 +105,7 @@ class Plan:
 
     people: int
     photos_per_person: int
+    error_photos: int
     fpir: float
     index: str
     search_ms: float
@@ -142,7 +144,8 @@ def plan(people: int, photos_per_person: int = 1, photos_per_day: int | None = N
     can = None if cores is None else int(cores * DAY / seconds)
     return Plan(
         people=people,
-        photos_per_person=used,
+        photos_per_person=photos_per_person,
+        error_photos=used,
         fpir=DEFAULT_FPIR,
         index="exact" if people < LEAST else "shortlist" if people < FROM_ENGINE else "engine",
         search_ms=taken,

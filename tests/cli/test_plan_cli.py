@@ -18,7 +18,8 @@ def test_a_plan_for_a_million_people() -> None:
     ]  # fmt: skip
     assert lines[1].startswith("index: shortlist")
     assert f"threshold: {told.threshold:.2f} (" in lines[4]
-    assert f"8 cores can identify {told.photos_a_day:,}; 500,000 are " in lines[6]
+    assert told.photos_a_day is not None
+    assert f"8 cores can identify about {round(told.photos_a_day, -5):,}; 500,000 are " in lines[6]
     assert "1,000,000 made-up people" in lines[7]
     sources = [part["source"] for name, part in figures().items() if name != "checked"]
     assert [line.partition(" from: ")[2] for line in lines[8:]] == sources
@@ -35,6 +36,8 @@ def test_a_plan_for_programs() -> None:
 
 def test_photos_without_cores_are_not_left_unanswered() -> None:
     assert "give --cores" in run("plan", "--people", 1, "--photos-per-day", 5).stdout
+    many = run("plan", "--people", 5, "--photos-per-person", 10).stdout
+    assert many.startswith("5 people with 10 photos each; threshold and FNIR as measured with 4 photos\n")
     assert run("plan", "--people", 1).stdout.startswith("1 person with 1 photo each\n")
 
 
