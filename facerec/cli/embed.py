@@ -78,8 +78,8 @@ def embed(
         common.remark(line)
     todo = shard_work.missing(output, plan)
     photos = sum(len(plan.shards[number]) for number in todo)
-    _tell(_made(asked, plan, embedder, workers, address) if todo else (), photos, as_json)
-    _finish(shard_work.totals(output, plan), len(plan.shards), photos, time.monotonic() - began, as_json)
+    new = _tell(_made(asked, plan, embedder, workers, address) if todo else (), photos, as_json)
+    _finish(shard_work.totals(output, plan), len(plan.shards), new, time.monotonic() - began, as_json)
 
 
 def _made(
@@ -99,19 +99,26 @@ def _made(
     return make_shards(asked, plan, embedder)
 
 
-def _tell(events: "Iterable[Event]", photos: int, as_json: bool) -> None:
-    """Print a line for each photo that failed, and with --json for each shard, while the bar moves."""
+def _tell(events: "Iterable[Event]", photos: int, as_json: bool) -> int:
+    """Print a line for each photo that failed, and with --json for each shard, while the bar moves.
+
+    photos: how many there are in the shards to make, some of which other processes may make. Returns how many were
+    embedded by this command.
+    """
     from facerec.inference.shard_plan import shard_name
     from facerec.inference.shard_work import PhotoDone
 
+    new = 0
     for event in show_progress(events, "Embedding", photos, counts=lambda event: isinstance(event, PhotoDone)):
         if not isinstance(event, PhotoDone):
+            new += event.counts.photos
             if as_json:
                 common.emit({"shard": shard_name(event.number), **_counts(event.counts)})
         elif event.error:
             common.warn(event.error)
         else:
             common.tell_remarks(event.path, event.remarks)
+    return new
 
 
 def _finish(counts: "Counts", shards: int, new: int, seconds: float, as_json: bool) -> None:

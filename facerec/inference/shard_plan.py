@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # brings NumPy, and the command line looks at plans before th
 
 PLAN = "plan.json"
 FORMAT = "facerec-shards-1"
+_BEGINNING = b'{"format": "facerec-shards-'  # of every plan, also of a later format
 PER_SHARD = 512  # photos: enough for a file of its own, few enough to lose to a power cut
 
 
@@ -122,8 +123,13 @@ def shard_name(number: int) -> str:
 
 
 def is_planned(folder: Path) -> bool:
-    """Whether `facerec embed` wrote to this folder."""
-    return os.path.isfile(folder / PLAN)
+    """Whether `facerec embed` wrote to this folder. Somebody's own plan.json among photos is none of it."""
+    try:
+        with (folder / PLAN).open("rb") as file:
+            own = file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
+    return own or (folder / shard_name(0)).exists()  # then the plan is damaged, and reading it says so
 
 
 # --------------------------------------------------------------------------------------------------- making a plan
@@ -234,6 +240,8 @@ def read_plan(folder: Path) -> Plan:
         if values["format"] != FORMAT:
             raise DataError(f"{printable(path)}: of another version of facerec; use that one, or embed again")
         shards = tuple(tuple(Planned(*photo) for photo in shard) for shard in values["shards"])
+        if not all(shards) or not shards:
+            raise ValueError("a shard without photos")
         recipe = build_settings(Recipe, values["recipe"], printable(path))
         return Plan(values["source"], values["root"], recipe, tuple(values["bare"]), shards)
     except OSError as error:

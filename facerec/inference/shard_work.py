@@ -10,11 +10,12 @@ from typing import NamedTuple
 from facerec.errors import DataError, ImageError
 from facerec.faces.detector import make_detector
 from facerec.faces.settings import DetectorSettings
-from facerec.files import fcntl
+from facerec.files import draft_of, fcntl
 from facerec.inference.embedder import Embedder
 from facerec.inference.loading import load_embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.inference.shard_plan import (
+    PLAN,
     Differences,
     Plan,
     Recipe,
@@ -94,11 +95,11 @@ def prepare(source: Path, asked: Asked, recipe: Recipe, per_shard: int) -> tuple
 
 def _require_empty(output: Path) -> None:
     """Raise DataError if the folder holds anything but what a killed run may leave before its plan is written."""
-    others = [name for name in os.listdir(output) if not name.startswith((OWN, "plan."))] if output.exists() else []
+    left = (OWN, draft_of(output / PLAN).name)
+    others = [name for name in os.listdir(output) if not name.startswith(left)] if output.exists() else []
     if others:
         raise DataError(
-            f"{printable(output)}: is not empty (it holds {printable(others[0])}) and has no plan.json; "
-            "give another `output`"
+            f"{printable(output)}: holds {printable(others[0])} and is no folder of shards; give another `output`"
         )
 
 

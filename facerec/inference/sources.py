@@ -1,5 +1,6 @@
 """Where photos come from: a folder of them, or a folder of shards, which stands for the photos that it holds."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +27,7 @@ class PhotoSource:
     """A folder of photos that was given, or of shards.
 
     root: the folder that the photos are in, or were when they were embedded. plan: of shards; None for photos.
-    photos: path -> the photo of a shard, in the order of the paths; empty for a folder of photos.
+    embedded: path -> the photo of a shard, in the order of the paths; empty for a folder of photos.
     """
 
     given: Path
@@ -61,9 +62,10 @@ def photo_source(folder: Path) -> PhotoSource:
     plan = read_plan(folder)
     absent = [number for number in range(len(plan.shards)) if not (folder / shard_name(number)).exists()]
     if absent:
+        source, output = (shlex.quote(printable(path)) for path in (plan.source, folder))
         raise DataError(
             f"{printable(folder)}: {how_many(len(absent), 'shard')} of {len(plan.shards)} missing, the first "
-            f"{shard_name(absent[0])}; `facerec embed {printable(plan.source)} --output {printable(folder)}` makes them"
+            f"{shard_name(absent[0])}; `facerec embed {source} --output {output}` makes them"
         )
     return PhotoSource(folder, Path(plan.root), plan, _photos(folder, plan))
 

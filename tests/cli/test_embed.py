@@ -223,6 +223,15 @@ def test_shards_of_another_model_are_refused_in_one_line(vectors: Path, crops: P
     assert not (tmp_path / "gallery").exists()
 
 
+def test_a_plan_of_somebody_else_is_no_folder_of_shards(people: Path, toy: Path, tmp_path: Path) -> None:
+    (people / "plan.json").write_text('{"party": "on Sunday"}', "utf-8")
+    result = run("enroll", people, "--model", toy, "--aligned", gallery=tmp_path / "gallery")
+    assert "Ann Lee: 3 added" in result.stdout
+    refused = embed(people, people, toy)
+    assert refused.exit_code == 2
+    assert "is no folder of shards; give another --output" in refused.stderr
+
+
 def test_shards_that_are_missing_are_one_line(vectors: Path, toy: Path) -> None:
     (vectors / "shard-00001.parquet").unlink()
     result = run("cluster", vectors, "--model", toy)

@@ -192,7 +192,7 @@ def _values(recipe: Recipe) -> dict[str, object]:
 def test_a_folder_with_something_else_in_it_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear Ann", "utf-8")
-    with pytest.raises(DataError, match=r"not empty \(it holds letter\.txt\).*another `output`"):
+    with pytest.raises(DataError, match=r"holds letter\.txt and is no folder of shards; give another `output`"):
         prepared(source, tmp_path / "mine")
 
 

@@ -151,7 +151,17 @@ def test_a_shard_has_all_photos_of_its_plan(made: Path) -> None:
         write_shard(made, plan, 0, photos[:-1])
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 3}', '{"format": "facerec-shards-1", "shards": [[1]]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"format": 3}',
+        '{"format": "facerec-shards-1", "shards": [[1]]}',
+        '{"format": "facerec-shards-2"}',
+    ],
+)
 def test_a_damaged_plan_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text, "utf-8")
     with pytest.raises(DataError, match=r"plan\.json: "):
