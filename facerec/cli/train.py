@@ -167,7 +167,7 @@ def _aligned(
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(f"{folder}: several processes need aligned crops; begin with one, then give --aligned")
-    split_people(read_photos(folder.resolve()), splits, plan.settings.seed)
+    split_people(read_photos(folder.resolve()), splits, plan.data_seed)
     finder = detector_options.make_detector(False, **looks, crop_size=128)
     folder, plan, failures = align_photos(folder, output, plan, finder, _bar)
     for failure in failures:

@@ -51,7 +51,8 @@ class Views:
 
     faces: photos are aligned face crops; otherwise whole pictures. size: side of the result in pixels. strong: also
     distort the photos (`warp`, `disturb`). count: number of views of each photo, shown in turn; 0: a new view every
-    epoch. seed: of the augmentation. mix: share of a batch's crops that are mixed with others, 0..1.
+    epoch. seed: of the augmentation. mix: share of a batch's crops that are mixed with others, 0..1. cut: a view of a
+    picture is a part of it as it is (`cut_picture`, `middle_of_picture`).
     """
 
     faces: bool
@@ -60,6 +61,7 @@ class Views:
     count: int
     seed: int
     mix: float = 0.0
+    cut: bool = False
 
     def number(self, epoch: int) -> int:
         """The number of the view that an epoch shows."""
@@ -67,7 +69,8 @@ class Views:
 
     def still(self, path: Path) -> Image | None:
         """Return (size, size, 3) uint8 without augmentation. A photo that cannot be used gives None and a warning."""
-        return _read(path, lambda image: (aligned_crop if self.faces else centre_picture)(image, self.size))
+        whole = middle_of_picture if self.cut else centre_picture
+        return _read(path, lambda image: (aligned_crop if self.faces else whole)(image, self.size))
 
     def train(self, path: Path, epoch: int, position: int) -> Image | None:
         """Return the view of one epoch, uint8: (112, 112, 3) of a face, (size, size, 3) of a picture; None as `still`.
@@ -79,7 +82,8 @@ class Views:
             crop = read_crop(path)
             crop = None if crop is None else (warp if self.strong else augment)(crop, rng)
         else:
-            crop = _read(path, lambda image: augment_picture(image, self.size, rng))
+            view = cut_picture if self.cut else augment_picture
+            crop = _read(path, lambda image: view(image, self.size, rng))
         return disturb(crop, rng) if self.strong and crop is not None else crop
 
     def draw(self, epoch: int, position: int) -> tuple[Move, Disturbance | None]:
@@ -168,6 +172,30 @@ def augment_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
     picture = PIL.Image.fromarray(image)
     part = picture.resize((size, size), Resampling.BILINEAR, box=(left, top, left + across, top + down))
     return np.asarray(part.transpose(Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+
+
+def cut_picture(image: Image, size: int, rng: np.random.Generator) -> Image:
+    """(H, W, 3) -> (size, size, 3): a random square of the picture as it is. Smaller pictures are enlarged first."""
+    image = _at_least(image, size)
+    top, left = (int(rng.integers(0, side - size + 1)) for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def middle_of_picture(image: Image, size: int) -> Image:
+    """(H, W, 3) -> (size, size, 3): the square in the middle of the picture, as `cut_picture` cuts."""
+    image = _at_least(image, size)
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _at_least(image: Image, size: int) -> Image:
+    """The picture, enlarged if a side is shorter than `size`."""
+    height, width = image.shape[:2]
+    if min(height, width) >= size:
+        return image
+    scale = size / min(height, width)
+    height, width = (max(size, round(side * scale)) for side in (height, width))
+    return np.asarray(PIL.Image.fromarray(image).resize((width, height), Resampling.BILINEAR))
 
 
 def read_crop(path: Path) -> Image | None:

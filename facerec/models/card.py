@@ -29,7 +29,7 @@ class ModelCard(Brief):
     attribute: what the second head tells about a photo; "" without one. attribute_values: in the order of its logits.
     backbone: its name in the table of backbones; "" for an ONNX or OpenVINO file. kept_stages: how many of its first
     stages are used; 0: all. dropped_blocks: its residual blocks that are left out.
-    head_layers: how many linear layers the head has. pooling: "mean" or "flat", see `Network`.
+    head_layers: how many linear layers the head has. pooling: see `Network`.
     mirrored: whether an embedding is the unit mean of the crop's vector and its mirror image's.
     licence, source: of the weights, in words.
     threshold: {"distance", "fmr", "source", ...}, the default threshold and what it was measured on; or empty.

@@ -13,7 +13,7 @@ from facerec.models.blocks import drop_blocks
 FACE_SIZE = 112  # pixels a side of an aligned face
 HIDDEN = 512  # units of each layer of the head but the last
 METRIC, CLASSIFY = MODES = ("metric", "classify")
-MEAN, FLAT = POOLINGS = ("mean", "flat")
+MEAN, FLAT, FLAT_LINEAR = POOLINGS = ("mean", "flat", "flat-linear")
 
 
 class Network(nn.Module):
@@ -25,7 +25,8 @@ class Network(nn.Module):
 
     pooling "mean": the mean of each map is a feature. pooling "flat": every place of every map is a feature, as in an
     aligned face a place has a meaning. The head then begins with a 1x1 convolution and BatchNorm (option E of ArcFace,
-    Deng et al. 2019, section 3.2).
+    Deng et al. 2019, section 3.2). pooling "flat-linear": the same features go straight into the linear layers, as in
+    AlexNet and VGG.
 
     attributes: the number of an attribute's values, which a second head (linear, on the same features) tells; 0: none.
 
@@ -72,9 +73,10 @@ class Network(nn.Module):
         self.dropped_blocks: tuple[str, ...] = ()
         self.drop_blocks(dropped_blocks)
         self.width = feature_width(backbone, self.stages, kept_stages or None)
-        side = _map_side(self.stages, self.input_size, backbone) if pooling == FLAT else 0
-        self.head = _head(self.width, dim, mode, head_layers, side)
-        self.width *= side**2 or 1
+        side = 1 if pooling == MEAN else _map_side(self.stages, self.input_size, backbone)
+        first = _flat_layers(self.width, side) if pooling == FLAT else []
+        self.width *= side**2
+        self.head = _head(self.width, dim, mode, head_layers, first)
         self.attributes = attributes
         self.attribute_head = nn.Linear(self.width, attributes) if attributes else None
         self.register_buffer("mean", torch.tensor(row.mean).view(3, 1, 1))
@@ -167,13 +169,15 @@ def _map_side(stages: nn.Sequential, size: int, backbone: str) -> int:
     return shape[-1]
 
 
-def _head(width: int, dim: int, mode: str, layers: int, side: int) -> nn.Sequential:
-    """The head for (N, width) features, or with a `side` for the (N, width * side * side) places of the maps."""
-    parts: list[nn.Module] = []
-    if side:
-        convolution = nn.Conv2d(width, width, 1, bias=False)
-        parts += [nn.Unflatten(1, (width, side, side)), convolution, nn.BatchNorm2d(width), nn.Flatten()]
-        width *= side**2
+def _flat_layers(width: int, side: int) -> list[nn.Module]:
+    """The first layers of a flat head, for the (N, width * side * side) places of the maps."""
+    convolution = nn.Conv2d(width, width, 1, bias=False)
+    return [nn.Unflatten(1, (width, side, side)), convolution, nn.BatchNorm2d(width), nn.Flatten()]
+
+
+def _head(width: int, dim: int, mode: str, layers: int, first: Iterable[nn.Module]) -> nn.Sequential:
+    """The head for (N, width) features. first: the layers that it begins with."""
+    parts = [*first]
     for _ in range(layers - 1):
         parts += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True)]
         width = HIDDEN

@@ -7,12 +7,12 @@ from typing import Any
 
 from facerec.datasets.drawn import STORED_SIZE
 from facerec.errors import ConfigError
-from facerec.models.network import CLASSIFY, FLAT, METRIC
+from facerec.models.network import CLASSIFY, MEAN, METRIC
 from facerec.training.losses import LossPlan
 from facerec.training.settings import PEOPLE_PER_BATCH, TrainSettings
 
 LEAST = {"people_per_batch": 2, "photos_per_person": 1, "embedding_dim": 1, "batch_size": 2, "epochs": 1}
-LEAST |= {"step_epochs": 1, "seed": 0, "views": 0, "memory": 0, "early_stopping": 0, "kept_stages": 0}
+LEAST |= {"step_epochs": 1, "seed": 0, "data_seed": 0, "views": 0, "memory": 0, "early_stopping": 0, "kept_stages": 0}
 LEAST |= {"epoch_batches": 0, "accumulate": 1, "head_layers": 1, "unfreeze_epochs": 1, "limit_people": 2}
 MOST = {"embedding_dim": 65536, "memory": 10**6, "head_layers": 16, "views": 1000, "cache_gb": 10**6}
 MOST |= {"train_size": 2048, "input_size": 2048}
@@ -29,17 +29,19 @@ def check_values(settings: TrainSettings) -> None:
         _require(settings, name, "0 or at least 32", lambda x: x == 0 or x >= 32)
     for name in ("lr", "head_lr", "attribute_weight"):
         _require(settings, name, "a number above 0", lambda x: 0 < x < math.inf)
-    for name in ("weight_decay", "teacher_weight", "checkpoint_minutes", "clip_norm", "cache_gb"):
+    for name in ("weight_decay", "teacher_weight", "checkpoint_minutes", "clip_norm", "cache_gb", "minutes"):
         _require(settings, name, "a number from 0", lambda x: 0 <= x < math.inf)
     _require(settings, "margin", "0 (soft) or a number above 0", lambda x: 0 <= x < math.inf)
     for name in ("warmup", "ema", "label_smoothing"):
         _require(settings, name, "from 0 to below 1", lambda x: 0 <= x < 1)
     _require(settings, "mix", "from 0 to 1", lambda x: 0 <= x <= 1)
+    _require(settings, "validation_fmr", "above 0 and below 1", lambda x: 0 < x < 1)
     _require(settings, "stage_decay", "above 0 and at most 1", lambda x: 0 < x <= 1)
     _require(settings, "unlabelled_share", "above 0 and below 1", lambda x: 0 < x < 1)
     for name, value in MOST.items():
         _require(settings, name, f"at most {value}", lambda x, high=value: x <= high)
-    _require(settings, "seed", "below 2^63", lambda x: x < 2**63)
+    for name in ("seed", "data_seed"):
+        _require(settings, name, "below 2^63", lambda x: x is None or x < 2**63)
     for name, known in CHOICES.items():
         if (value := getattr(settings, name)) not in known:
             raise ConfigError(f"no {name} '{value}'; known are {', '.join(known)}")
@@ -53,12 +55,14 @@ def _require(settings: TrainSettings, name: str, what: str, holds: Callable[[Any
 
 def check_combinations(settings: TrainSettings, loss: LossPlan) -> None:
     """Raise ConfigError for values that are each possible, but not together."""
-    if settings.pooling == FLAT and settings.train_size not in (0, settings.input_size):
-        raise ConfigError("flat pooling needs pixels of one size; leave `train_size` out")
+    if settings.pooling != MEAN and settings.train_size not in (0, settings.input_size):
+        raise ConfigError(f"{settings.pooling} pooling needs pixels of one size; leave `train_size` out")
     if settings.strategy == "scratch" and settings.init not in ("imagenet", "random"):
         raise ConfigError("the strategy scratch starts from random weights; leave `init` out, or give `strategy=full`")
     if settings.mode == METRIC and settings.input_size == STORED_SIZE:
         raise ConfigError(f"`input_size={STORED_SIZE}` is the size of stored crops, which have a margin; give another")
+    if settings.mode == METRIC and settings.picture_views != "scaled":
+        raise ConfigError("`picture_views` is for `mode=classify`; faces are shifted and mirrored")
     if settings.mode == CLASSIFY and settings.cache_on_device:
         raise ConfigError("`cache_on_device` is for aligned faces; pictures have no common size")
     _check_loss(settings, loss)

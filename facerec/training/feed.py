@@ -22,6 +22,7 @@ from facerec.training.tasks import Labels, Rows, Task
 from facerec.vectors import mean_of_views
 
 STILL_BATCH = 64  # photos in a validation batch
+VALIDATION, SAMPLE = "validation", "sample"  # the photos of a task that are measured after each epoch
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,6 +45,7 @@ class Feed:
     def __init__(self, network: Network, task: Task, plan: TrainPlan) -> None:
         self.count = -1  # nothing is set up yet
         self._network, self._task = network, task
+        self._still = {VALIDATION: task.validation, SAMPLE: task.sample}
         self._size, self._autocast, self._cache_gb = plan.train_size, plan.bf16, plan.settings.cache_gb
         self._needs_pixels = any(not teacher.stored for teacher in plan.teachers)  # then every view is decoded anyway
         self._paths = (*task.train.paths, *task.unlabelled.paths)
@@ -52,7 +54,7 @@ class Feed:
         if plan.settings.cache_on_device:
             self._views, self._made = DeviceViews(task.views, self._paths, network.mean.device).batches, ("by torch",)
         self._train_store: RowStore | None = None
-        self._still_store: RowStore | None = None
+        self._still_stores: dict[str, RowStore] = {}
 
     def freeze(self, count: int) -> None:
         """Keep the output of the first `count` stages, which no longer change."""
@@ -63,17 +65,20 @@ class Feed:
         if not count or not self._cache_gb:
             return
         views = self._task.views
-        self._still_store = self._store([self._task.validation], 2, views.faces, views.size)
+        cut = ("cut",) if views.cut else ()
+        for name, photos in self._still.items():
+            if len(photos):
+                self._still_stores[name] = self._store([photos], 2, views.faces, views.size, *cut)
         if views.count and not self._needs_pixels:
             shown = [self._task.train, self._task.unlabelled]
             self._train_store = self._store(shown, views.count, views, self._size, self._autocast, *self._made)
 
     def close(self) -> None:
         """Close the stores, so that other processes can use them."""
-        for store in (self._train_store, self._still_store):
+        for store in (self._train_store, *self._still_stores.values()):
             if store is not None:
                 store.close()
-        self._train_store = self._still_store = None
+        self._train_store, self._still_stores = None, {}
 
     def train(self, batches: Sequence[Batch], epoch: int) -> Iterator[Given]:
         """This process's shares of the batches, in the views of an epoch.
@@ -103,9 +108,12 @@ class Feed:
             if len(readable):
                 store.put(first + readable, self._prefix(pixels, self._size, self._autocast))
 
-    def validation(self, *, mirrored: bool = False) -> Iterator[Given]:
-        """This process's share of the validation photos, or of their mirror images, in float32 without augmentation."""
-        photos, store = self._task.validation, self._still_store
+    def still(self, name: str, *, mirrored: bool = False) -> Iterator[Given]:
+        """This process's share of the task's photos called `name`, in float32 without augmentation.
+
+        name: VALIDATION or SAMPLE. mirrored: their mirror images.
+        """
+        photos, store = self._still[name], self._still_stores.get(name)
         first = len(photos) if mirrored else 0
         shares = still_shares(len(photos))
         absent = [share[~store.has(first + share)] for share in shares] if store else shares

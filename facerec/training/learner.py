@@ -25,7 +25,7 @@ from facerec.training.distillation import (
     TeacherSource,
     TorchTeacher,
 )
-from facerec.training.feed import Feed, Given, rows_of_views
+from facerec.training.feed import SAMPLE, VALIDATION, Feed, Given, rows_of_views
 from facerec.training.freezing import freeze, frozen_prefix, parameter_groups
 from facerec.training.initialisation import start_network
 from facerec.training.losses import Objective
@@ -181,28 +181,34 @@ class Learner:
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
     def validate(self) -> tuple[dict[str, float], Rows, Labels, Labels]:
-        """The measures of all tasks on the validation photos, and the first three of `validation_rows`."""
-        rows, labels, positions, logits = self.validation_rows()
+        """The measures of all tasks on the validation photos, and the first three of their `still_rows`.
+
+        Also those of the task's sample of training photos, if it has one, with keys that begin with `train_`.
+        """
+        rows, labels, positions, logits = self.still_rows(VALIDATION)
         measured = self.task.measure(rows, labels)
+        if len(self.task.sample):
+            trained = self.task.measure(*self.still_rows(SAMPLE)[:2])
+            measured |= {key.replace("validation", "train"): value for key, value in trained.items()}
         if self.task.second is not None:
             measured |= self.task.second.measure(logits, positions)
         return measured, rows, labels, positions
 
-    def validation_rows(self) -> tuple[Rows, Labels, Labels, Rows]:
-        """(N, dim) output, (N,) labels, (N,) positions and (N, A) attribute logits of the readable validation photos.
+    def still_rows(self, name: str = VALIDATION) -> tuple[Rows, Labels, Labels, Rows]:
+        """(N, dim) output, (N,) labels, (N,) positions and (N, A) attribute logits of readable photos of the task.
 
-        In the photos' order; A is 0 without an attribute. Computed in float32 whatever the training precision, because
-        the threshold is for vectors that are computed so.
+        name: VALIDATION or SAMPLE. In the photos' order; A is 0 without an attribute. Computed in float32 whatever the
+        training precision, because the threshold is for vectors that are computed so.
         """
-        validation = self.task.validation
-        own = rows_of_views(self.best_network, lambda m: self.feed.validation(mirrored=m), self.feed.count)
+        photos = {VALIDATION: self.task.validation, SAMPLE: self.task.sample}[name]
+        own = rows_of_views(self.best_network, lambda m: self.feed.still(name, mirrored=m), self.feed.count)
         rows, logits, positions = (np.concatenate(part) for part in zip(*distributed.gather_objects(own), strict=True))
         if not len(rows):
-            raise DataError(f"{validation.root}: no validation photo can be read; check the folder")
+            raise DataError(f"{photos.root}: no {name} photo can be read; check the folder")
         if not (np.isfinite(rows).all() and np.isfinite(logits).all()):
             raise TrainingError("the network no longer gives finite numbers; lower `lr` or `head_lr`")
         order = np.argsort(positions)
-        return rows[order], validation.labels[positions[order]], positions[order], logits[order]
+        return rows[order], photos.labels[positions[order]], positions[order], logits[order]
 
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"network": self.network, "loss": self.objective, "teacher": self.teacher_losses}

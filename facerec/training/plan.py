@@ -67,7 +67,7 @@ class TrainPlan:
     unlabelled: the photos that only the teachers label, as many as there are.
     attribute: the file of the second task, read; None without one. repeats: how often photos are shown, likewise.
     freezing, schedule: which stages train in which epoch, and how fast.
-    bf16: whether this machine computes in bfloat16.
+    bf16: whether this machine computes in bfloat16. data_seed: of what validates and of the views.
     batch: how many people and photos a batch has.
     splits, validation, exclude: see `tasks.read_task`.
     """
@@ -88,6 +88,7 @@ class TrainPlan:
     schedule: Schedule
     bf16: bool
     batch: BatchShape
+    data_seed: int
     splits: Path | None = None
     validation: Path | None = None
     exclude: Path | None = None
@@ -153,6 +154,7 @@ def make_plan(settings: TrainSettings, *, chosen: Collection[str] | None = None,
         schedule=Schedule(settings.schedule, settings.epochs, settings.step_epochs, settings.warmup),
         bf16=use_bf16(settings.precision, own_device()),
         batch=_plan_batch(settings, loss),
+        data_seed=settings.seed if settings.data_seed is None else settings.data_seed,
     )
 
 

@@ -54,8 +54,9 @@ class TrainSettings:
     pooling: str = setting(
         "mean",
         "How the last feature maps become features. `mean`: the mean of each map. `flat`: every value of every map, "
-        "for pictures in which places have a meaning, such as aligned faces.",
-        ("mean", "flat"),
+        "for pictures in which places have a meaning, such as aligned faces. `flat-linear`: the same, with nothing "
+        "between the maps and the linear layers, as in AlexNet and VGG.",
+        ("mean", "flat", "flat-linear"),
     )
     embedding_dim: int = setting(512, "D, the length of an embedding.")
     input_size: int = setting(
@@ -142,6 +143,12 @@ class TrainSettings:
         "Keep the training crops on the GPU and augment them there. It pays where a GPU would wait for the CPU to read "
         "photos. The pixels differ by rounding.",
     )
+    picture_views: str = setting(
+        "scaled",
+        "To classify: what a view shows. `scaled`: a random part of the picture, scaled, and mirrored half the time. "
+        "`cut`: a random square of `input_size` pixels, as it is; the middle one validates.",
+        ("scaled", "cut"),
+    )
     views: int = setting(
         0, "How many augmented views of each photo there are, shown in turn; 0: a new view in every epoch."
     )
@@ -156,6 +163,7 @@ class TrainSettings:
     epoch_batches: int = setting(
         0, "How many batches an epoch has at most, so that large folders are validated more often; 0: no limit."
     )
+    minutes: float = setting(0.0, "Stop after so many minutes of training; validation does not count. 0: no limit.")
     early_stopping: int = setting(0, "Stop after so many epochs without a better validation score; 0: never.")
     optimizer: str = setting("adamw", "The optimiser. sgd has momentum 0.9.", ("adam", "adamw", "sgd", "adagrad"))
     lr: float = setting(3e-4, "Learning rate of the backbone's last stage.")
@@ -185,6 +193,18 @@ class TrainSettings:
         "GPUs.",
     )
 
+    # ---- how it is judged
+    validation_fmr: float = setting(
+        1e-3,
+        "To tell people apart: epochs are compared by their TAR at this FMR. With few validation photos, give one that "
+        "allows ten false matches or more.",
+    )
+    measure_train: bool = setting(
+        False,
+        "After each epoch also measure as many training people or photos as validate, in the same way: the gap between "
+        "both is overfitting.",
+    )
+
     # ---- the run
     checkpoint_minutes: float = setting(
         3.0, "A checkpoint is written at least this often, and at the end of each epoch."
@@ -192,6 +212,11 @@ class TrainSettings:
     limit_people: int | None = setting(None, "Train on so many people or classes only, chosen by the seed; for trials.")
     tensorboard: bool = setting(False, "Also write the run for TensorBoard (needs the extra `tensorboard`).")
     seed: int = setting(0, "Seed of everything random: the same seed gives the same run on the same machine.")
+    data_seed: int | None = setting(
+        None,
+        "Seed of what validates and of the views; unless given, `seed`. Runs that differ in `seed` alone are then "
+        "judged by the same photos and share the stored output of frozen stages.",
+    )
 
     def __post_init__(self) -> None:
         require_types(self)

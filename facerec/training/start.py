@@ -10,7 +10,7 @@ from facerec.errors import ConfigError
 from facerec.models.card import ModelCard, read_card
 from facerec.models.checkpoint import CARD
 from facerec.models.cohort import load_cohort
-from facerec.models.network import FLAT, METRIC
+from facerec.models.network import MEAN, METRIC
 from facerec.models.places import SHIPPED_MODEL
 from facerec.training.settings import TrainSettings
 
@@ -96,8 +96,9 @@ def _check_embedder(start: StartModel, settings: TrainSettings) -> None:
 def require_places(start: StartModel, input_size: int) -> None:
     """Raise ConfigError where the start model's head has flat pooling and was made for pixels of another size."""
     known = start.card.input_size
-    if start.card.pooling == FLAT and input_size != known:
-        raise ConfigError(f"{start.folder}: has flat pooling, made for {known} pixels; give `input_size={known}`")
+    if start.card.pooling != MEAN and input_size != known:
+        what = f"has {start.card.pooling} pooling, made for {known} pixels"
+        raise ConfigError(f"{start.folder}: {what}; give `input_size={known}`")
 
 
 def _shown(card: ModelCard) -> str:

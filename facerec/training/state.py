@@ -15,6 +15,7 @@ class State:
     epoch, batch: the next to do. photos: trained on in this epoch so far. sums: of what is watched, over those photos.
     scores: of the epochs that are done; larger is better. history: their entries.
     start: the score of the start model, which is kept until an epoch is better; -1 without a start model.
+    seconds: of training so far; only counted where the settings limit it, so that other runs can be told to be equal.
     """
 
     epoch: int = 0
@@ -24,6 +25,7 @@ class State:
     scores: list[float] = dataclasses.field(default_factory=list)
     history: list[Entry] = dataclasses.field(default_factory=list)
     start: float = -1.0
+    seconds: float = 0.0
 
     def count(self, facts: dict[str, float], photos: int) -> None:
         """Add a batch of so many photos."""

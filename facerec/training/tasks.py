@@ -16,13 +16,13 @@ from facerec import metrics
 from facerec.datasets.attributes import Attribute
 from facerec.datasets.augmentation import Views
 from facerec.datasets.batches import Batch, beside_unlabelled, identity_batches, shuffled_batches
-from facerec.datasets.photo_sets import PhotoSet, read_photos
+from facerec.datasets.photo_sets import PhotoSet, no_photos, read_photos
 from facerec.datasets.repeats import copies_of, repeat_photos
 from facerec.datasets.splits import limit_names, require_unseen, split_classes, split_people
 from facerec.errors import DataError
 from facerec.faces.aligned import require_crops_in
 from facerec.models.network import METRIC
-from facerec.training.losses import batch_facts
+from facerec.training.losses import batch_facts, triplet_loss
 from facerec.training.plan import BatchShape, TrainPlan
 from facerec.training.run_folder import Entry
 
@@ -37,13 +37,15 @@ class Task(Protocol):
 
     score: the key of `measure` that compares epochs; larger is better. classes: the names of the logits.
     batch: the plan's batch shape, with no more people than there are. second: the second task, if there is one.
-    unlabelled: photos without labels; their positions come after those of `train`.
+    unlabelled: photos without labels; their positions come after those of `train`. sample: training photos that are
+    measured as the validation photos are; none unless the settings say `measure_train`.
     """
 
     batch: BatchShape
     train: PhotoSet
     unlabelled: PhotoSet
     validation: PhotoSet
+    sample: PhotoSet
     views: Views
     score: str
     classes: tuple[str, ...]
@@ -84,15 +86,15 @@ def _people_task(folder: Path, plan: TrainPlan) -> "PeopleTask":
     photos = read_photos(folder, plan.exclude)
     for paths in (photos.paths, plan.unlabelled.paths):
         require_crops_in(paths)
-    return PeopleTask(plan, *split_people(photos, plan.splits, plan.settings.seed))
+    return PeopleTask(plan, *split_people(photos, plan.splits, plan.data_seed))
 
 
 def _class_task(folder: Path, plan: TrainPlan) -> "ClassTask":
     photos = read_photos(folder, plan.exclude)
     others = read_photos(plan.validation) if plan.validation else None
-    train, held_back = split_classes(photos, others, plan.settings.seed)
+    train, held_back = split_classes(photos, others, plan.data_seed)
     if plan.settings.limit_people:
-        train = limit_names(train, plan.settings.limit_people, plan.settings.seed)
+        train = limit_names(train, plan.settings.limit_people, plan.data_seed)
         held_back = held_back.only(train.names)
     return ClassTask(plan, train, held_back)
 
@@ -106,7 +108,9 @@ class PeopleTask:
 
     def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
         count, self._seed, self._margin = plan.settings.limit_people, plan.settings.seed, plan.settings.margin
-        limited = limit_names(train, count, self._seed) if count else train
+        self._fmr, self._with_loss = plan.settings.validation_fmr, plan.settings.measure_train
+        limited = limit_names(train, count, plan.data_seed) if count else train
+        self.sample = _sample_people(limited, validation, plan) if self._with_loss else no_photos()
         self.train, self.unlabelled = repeat_photos(limited, plan.unlabelled, plan.repeats)
         self.validation = validation
         self._copies, self._spread = copies_of(self.train.paths), _spread(plan, self.train, self.unlabelled)
@@ -128,7 +132,7 @@ class PeopleTask:
         return batch_facts(outputs, labels, self._margin)
 
     def measure(self, rows: Rows, labels: Labels) -> dict[str, float]:
-        """AUC, TAR@FMR 1e-3 and the threshold it is reached at, over all pairs of validation photos."""
+        """AUC, TAR at the settings' FMR, and the threshold of FMR 1e-3, over all pairs of validation photos."""
         distances, genuine = metrics.all_pairs(rows, labels)
         curve = metrics.roc(distances, genuine)
         if not (curve.impostors and curve.genuine):
@@ -136,10 +140,11 @@ class PeopleTask:
                 f"{self.validation.root}: to validate, two photos of one person and photos of two people must be "
                 "readable; add photos"
             )
-        return {
+        loss = {"validation_loss": triplet_loss(rows, labels, self._margin)} if self._with_loss else {}
+        return loss | {
             "validation_impostors": int(curve.impostors),
             "validation_auc": float(metrics.auc(curve)),
-            "validation_tar": float(metrics.tar_at_fmr(curve, VALIDATION_FMR)),
+            "validation_tar": float(metrics.tar_at_fmr(curve, self._fmr)),
             "validation_threshold": _threshold(curve, distances[~genuine]),
         }
 
@@ -184,6 +189,7 @@ class ClassTask:
 
     def __init__(self, plan: TrainPlan, train: PhotoSet, validation: PhotoSet) -> None:
         self.train, self.unlabelled = repeat_photos(train, plan.unlabelled, plan.repeats)
+        self.sample = _sample_photos(train, validation, plan) if plan.settings.measure_train else no_photos()
         self.validation, self.classes = validation, train.names
         self._spread = _spread(plan, self.train, self.unlabelled)
         self.views = _views(plan)
@@ -281,4 +287,19 @@ def _spread(plan: TrainPlan, train: PhotoSet, unlabelled: PhotoSet) -> Callable[
 
 def _views(plan: TrainPlan) -> Views:
     s = plan.settings
-    return Views(s.mode == METRIC, plan.input_size, s.strong_augmentation, s.views, s.seed, s.mix)
+    cut = s.picture_views == "cut"
+    return Views(s.mode == METRIC, plan.input_size, s.strong_augmentation, s.views, plan.data_seed, s.mix, cut)
+
+
+def _sample_people(train: PhotoSet, validation: PhotoSet, plan: TrainPlan) -> PhotoSet:
+    """The photos of as many people as validate; of those with two photos or more, since others make no pair."""
+    paired = [name for name, photos in zip(train.names, np.bincount(train.labels), strict=True) if photos > 1]
+    if len(paired) < 2:
+        raise DataError(f"{train.root}: no two people to train on have two photos; leave `measure_train` out")
+    return limit_names(train.only(paired), max(2, len(validation.names)), plan.data_seed)
+
+
+def _sample_photos(train: PhotoSet, validation: PhotoSet, plan: TrainPlan) -> PhotoSet:
+    """As many photos as validate."""
+    order = np.random.default_rng(plan.data_seed).permutation(len(train))
+    return train.take(np.sort(order[: len(validation)]))

@@ -56,7 +56,10 @@ COLLAPSED = 0.25  # mean d between different people; it is 2 for unrelated unit 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is: its epoch (from 0) of `epochs`, the batch (from 1) of `batches`, its loss, and the speed."""
+    """Where a run is: its epoch (from 0) of `epochs`, the batch (from 1) of `batches`, its loss, and the speed.
+
+    seconds: that the last batch took, the wait for its photos included.
+    """
 
     epoch: int
     epochs: int
@@ -64,6 +67,7 @@ class Progress:
     batches: int
     loss: float
     photos_per_second: float
+    seconds: float
 
 
 Watch = Callable[[Progress], None]
@@ -113,7 +117,7 @@ def train(
         board = open_board(output, learner.network, state.epoch) if plan.settings.tensorboard else None
 
         # ---- epoch after epoch
-        while state.epoch < plan.settings.epochs and not state.has_stalled(plan.settings.early_stopping):
+        while state.epoch < plan.settings.epochs and not _is_over(run, state):
             batches = task.batches(state.epoch)
             clock = _train_epoch(run, state, batches, interrupted)
             _close_epoch(run, state, len(batches), board)
@@ -125,6 +129,8 @@ def train(
         plot_history(output, state.history)
         if state.has_stalled(plan.settings.early_stopping):
             log.info("stopped: the last %d epochs were no better", plan.settings.early_stopping)
+        elif _has_no_time(run, state):
+            log.info("stopped: trained for %g minutes", plan.settings.minutes)
         if board:
             board.close()
     distributed.wait_for_all()
@@ -138,18 +144,33 @@ def _train_epoch(run: Run, state: State, batches: list[Batch], interrupted: thre
     """Train on the rest of an epoch's batches; returns the time since the last checkpoint, or since the start."""
     learner, settings, clock = run.learner, run.plan.settings, Clock()
     learner.start_epoch(state)
+    began = time.monotonic()
     for given in learner.feed.train(batches[state.batch :], state.epoch):
         facts, photos = learner.step(given, state, len(batches))
         state.count(facts, photos)
-        rate = clock.rate(photos)
-        run.watch(Progress(state.epoch, settings.epochs, state.batch, len(batches), facts["loss"], rate))
+        rate, seconds = clock.rate(photos), time.monotonic() - began
+        state.seconds += seconds if settings.minutes else 0.0
+        run.watch(Progress(state.epoch, settings.epochs, state.batch, len(batches), facts["loss"], rate, seconds))
         stop = distributed.agree(interrupted.is_set())
         if learner.may_pause and (stop or clock.minutes() > settings.checkpoint_minutes):
             learner.save(run.output / CHECKPOINT, state)
             clock = Clock()
             if stop:
                 raise TrainingError(f"{run.output}: stopped in epoch {state.epoch + 1}; go on with `resume`")
+        if learner.may_pause and distributed.agree(_has_no_time(run, state)):
+            break
+        began = time.monotonic()
     return clock
+
+
+def _is_over(run: Run, state: State) -> bool:
+    """Whether a run ends before its last epoch."""
+    return state.has_stalled(run.plan.settings.early_stopping) or distributed.agree(_has_no_time(run, state))
+
+
+def _has_no_time(run: Run, state: State) -> bool:
+    limit = run.plan.settings.minutes
+    return bool(limit) and state.seconds >= 60 * limit
 
 
 def _close_epoch(run: Run, state: State, batches: int, board: Board | None) -> None:

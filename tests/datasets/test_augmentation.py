@@ -10,13 +10,16 @@ import pytest
 import torch
 from PIL import Image
 from toy_faces import face_set, photo, write_people
+from toy_images import scene
 
 from facerec.datasets.augmentation import (
     Pixels,
     Views,
     augment,
     augment_picture,
+    cut_picture,
     disturb,
+    middle_of_picture,
     mix,
     still_batches,
     to_tensor,
@@ -303,3 +306,29 @@ def test_warped_crops_stay_on_the_face_and_half_of_them_are_only_shifted() -> No
     assert min(lengths) > 32 * 0.8
     assert max(lengths) < 32 * 1.25
     assert max(lengths) - min(lengths) > 6
+
+
+def test_a_cut_view_is_a_part_of_the_picture_as_it_is() -> None:
+    picture = scene(48, 64)
+    every = {picture[y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(25)}
+    cuts = {cut_picture(picture, 40, np.random.default_rng(seed)).tobytes() for seed in range(50)}
+    assert cuts < every
+    assert len(cuts) > 25
+    assert np.array_equal(middle_of_picture(picture, 40), picture[4:44, 12:52])
+
+
+def test_a_picture_that_is_too_small_to_cut_is_enlarged() -> None:
+    picture = scene(24, 32)
+    whole = np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BILINEAR))
+    assert np.array_equal(middle_of_picture(picture, 48), whole[:, 8:56])
+    assert cut_picture(picture, 48, np.random.default_rng(0)).shape == (48, 48, 3)
+
+
+def test_cut_views_are_validated_on_the_middle(tmp_path: Path) -> None:
+    Image.fromarray(scene(48, 64)).save(tmp_path / "a.png")
+    views = Views(faces=False, size=40, strong=False, count=0, seed=0, cut=True)
+    still, shown = views.still(tmp_path / "a.png"), views.train(tmp_path / "a.png", 0, 0)
+    assert still is not None
+    assert shown is not None
+    assert np.array_equal(still, scene(48, 64)[4:44, 12:52])
+    assert shown.shape == (40, 40, 3)

@@ -113,7 +113,7 @@ def test_frozen_stages_see_each_view_of_a_photo_once(some_faces: Data) -> None:
     with prefixes_of(learner) as seen:
         for epoch in range(4):
             given_photos(learner, epoch)
-            learner.validation_rows()
+            learner.still_rows()
     assert sum(seen) == 2 * 32 + 2 * 16  # of validation photos the mirror images, too
     given = given_photos(learner)[0]
     assert given.pixels is None
@@ -126,7 +126,7 @@ def test_without_a_number_of_views_only_validation_is_kept(some_faces: Data, own
     with prefixes_of(learner) as seen:
         for epoch in range(2):
             given_photos(learner, epoch)
-            learner.validation_rows()
+            learner.still_rows()
     assert sum(seen) == 2 * 32 + 2 * 16
     assert len(stores(own_cache)) == 1
     learner.feed.close()
@@ -144,7 +144,7 @@ def test_a_photo_that_cannot_be_read_is_missing_whether_rows_are_kept_or_not(tmp
         expected = [[i for i in batch if i != 2] for batch in learner.task.batches(0)]
         assert [one.positions.tolist() for one in given] == expected
         assert [len(one.x) for one in given] == [len(batch) for batch in expected]
-        assert learner.validation_rows()[2].tolist() == [1]
+        assert learner.still_rows()[2].tolist() == [1]
     learner.feed.close()
 
 
