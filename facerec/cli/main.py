@@ -38,6 +38,7 @@ COMMANDS = {
     "search": ("albums:search", "Find similar faces in a folder of photos."),
     "serve": ("serve:serve", "Serve the gallery over HTTP: an API for programs, and a page for people."),
     "show-features": ("show_features:show_features", "Draw what a stage of a network sees in a photo."),
+    "study": ("study:study", "Compare ways to train a network on your photos."),
     "train": ("train:train", "Fine-tune a network on your photos."),
     "verify": ("identify:verify", "Say whether two photos show the same person."),
     "watch": ("watch:watch", "Say who is in a video while it runs."),

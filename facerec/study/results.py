@@ -6,7 +6,7 @@ DIR/cells/BACKBONE-STRATEGY-SEED.json    a cell that has ended: a `CellResult`
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -87,7 +87,8 @@ class StudyPlan:
     many runs of each combination, with the seeds 0, 1, ... crops: the budget of a cell in training crops; minutes: in
     minutes of training. One of the two is 0; both are where the recipe sets the epochs. quick: a trial, whose figures
     say little. settings: the training settings that all cells share, where they differ from the usual. data: further
-    folders and lists (`validation`, `splits`, `exclude`), by name.
+    folders and lists, by name: `trained_on` (the photos as they are trained on), `validation`, `splits`, `exclude`.
+    weights: backbone -> what its training begins with: "imagenet", "random" (if those cannot be had), or a model.
     """
 
     folder: str
@@ -104,6 +105,7 @@ class StudyPlan:
     photos: PhotoCounts
     machine: Machine
     predictions: tuple[Prediction, ...]
+    weights: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """Every cell of the grid, in the order in which they are run: the first seed of all comes first."""
@@ -273,7 +275,7 @@ def _built(kind: type[Result], values: Any, path: Path, nested: dict[str, Any] |
             given[name] = tuple(_built(inner[0], value, path) for value in given.get(name, ()))
         else:
             given[name] = _built(inner, given.get(name), path)
-    known = {field.name for field in fields(kind)}
+    known = {each.name for each in fields(kind)}
     if unknown := sorted(given.keys() - known):
         raise _broken(path, f"unknown field {unknown[0]!a:.40}")
     try:
