@@ -133,8 +133,8 @@ def _detector(asked: "Asked", aligned: bool, looks: dict[str, Any]) -> Any:
 
 
 def _report(output: Path, plan: "StudyPlan", rows: "list[Row]", as_json: bool) -> None:
-    """Print how many trainings ended how, and where the table is; with --json the table's rows, too."""
-    from facerec.study.table import MARKDOWN
+    """Print how many trainings ended how, and where the page is; with --json the table's rows, too."""
+    from facerec.study.page import PAGE
     from facerec.study.table import as_json as as_rows
 
     done, failed = sum(row.done for row in rows), sum(row.failed for row in rows)
@@ -145,7 +145,7 @@ def _report(output: Path, plan: "StudyPlan", rows: "list[Row]", as_json: bool) -
         return
     counts = {"done": done, "failed": failed, "left out": left_out}
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    common.summary(f"{len(plan.cells())} trainings: {said}; the table is {common.one_line(output / MARKDOWN)}", as_json)
+    common.summary(f"{len(plan.cells())} trainings: {said}; see {common.one_line(output / PAGE)}", as_json)
 
 
 class _Bar:

@@ -1,4 +1,4 @@
-"""The grid of a study: cell after cell, each in a process of its own, with a table after each."""
+"""The grid of a study: cell after cell, each in a process of its own, with a table and a page after each."""
 
 import json
 import logging
@@ -19,6 +19,7 @@ from facerec.faces.detector import Detector
 from facerec.models.network import METRIC
 from facerec.study import recipe
 from facerec.study.cell import PROGRESS, run_folder
+from facerec.study.page import write_page
 from facerec.study.planning import Asked, differences, look_ahead, plan_study, resolve, train_plan
 from facerec.study.results import (
     DONE,
@@ -137,18 +138,24 @@ def _claim(output: Path, plan: StudyPlan, task: Task) -> StudyPlan:
 
 def _run_cells(folder: Path, plan: StudyPlan, watch: Watch, keep_models: bool) -> None:
     """Run every cell that is not done or left out; one that failed gets another try."""
-    write_tables(folder, plan, build_rows(plan, read_cells(folder, plan)))
     cells = plan.cells()
     waiting = [cell for cell in cells if _waits(folder, cell)]
+    _write_report(folder, plan)
     clock = _Clock(len(cells), len(waiting), watch)
     for cell in waiting:
         result = _left_out(plan, cell) or _run_cell(folder, cell, lambda share, cell=cell: clock.tell(cell, share))
         write_cell(folder, result)
         if result.status == DONE:
             _tidy(run_folder(folder, cell), keep_models)
-        write_tables(folder, plan, build_rows(plan, read_cells(folder, plan)))
+        _write_report(folder, plan)
         clock.close(result)
     shutil.rmtree(folder / CACHE, ignore_errors=True)
+
+
+def _write_report(folder: Path, plan: StudyPlan) -> None:
+    """The table and the page of what has ended so far, so that a study that is stopped has them, too."""
+    write_tables(folder, plan, build_rows(plan, read_cells(folder, plan)))
+    write_page(folder)
 
 
 def _left_out(plan: StudyPlan, cell: Cell) -> CellResult | None:

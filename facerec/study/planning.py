@@ -22,7 +22,7 @@ from facerec.study.budget import Budget, read_budget, spend
 from facerec.study.predictions import by_advice, by_lectures
 from facerec.study.results import Cell, Machine, PhotoCounts, StudyPlan
 from facerec.training.distributed import own_device
-from facerec.training.plan import TrainPlan, make_plan
+from facerec.training.plan import TrainPlan, make_plan, plan_data
 from facerec.training.settings import STRATEGIES, TrainSettings
 from facerec.training.tasks import Task, read_task
 
@@ -160,18 +160,22 @@ def _first_plan(plan: StudyPlan) -> TrainPlan:
     cells = [cell for cell in plan.cells() if cell.seed == 0]
     for cell in cells:
         try:
-            return train_plan(plan, cell)
+            made = make_plan(cell_settings(plan, cell))
         except ConfigError:
             if cell == cells[-1]:
                 raise
+        else:
+            return _on_data(plan, made)
     raise AssertionError("a study has cells")
 
 
 def train_plan(plan: StudyPlan, cell: Cell) -> TrainPlan:
     """The training plan of a cell; raises ConfigError where there is no such combination."""
-    made = make_plan(cell_settings(plan, cell))
-    paths = {name: Path(path) for name, path in plan.data.items() if name != "trained_on"}
-    return dataclasses.replace(made, **paths)
+    return _on_data(plan, make_plan(cell_settings(plan, cell)))
+
+
+def _on_data(plan: StudyPlan, made: TrainPlan) -> TrainPlan:
+    return plan_data(made, **{name: Path(path) for name, path in plan.data.items() if name != "trained_on"})
 
 
 def cell_settings(plan: StudyPlan, cell: Cell) -> TrainSettings:

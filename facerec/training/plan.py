@@ -109,11 +109,20 @@ def plan_run(
     Raises what `make_plan` raises, and TrainingError where the folder is not free, or with `resume` holds no run.
     """
     plan = make_plan(settings, chosen=chosen, goes_on=resume and (output / CHECKPOINT).exists())
+    plan = plan_data(plan, splits=splits, validation=validation, exclude=exclude)
+    require_free(output, resume)
+    return plan
+
+
+def plan_data(
+    plan: TrainPlan, *, splits: Path | None = None, validation: Path | None = None, exclude: Path | None = None
+) -> TrainPlan:
+    """The plan with the data that `tasks.read_task` describes; raises ConfigError for data of the other mode."""
+    settings = plan.settings
     if settings.mode == METRIC and validation is not None:
         raise ConfigError("`validation` is for `mode=classify`; to name people to validate on, give `splits`")
     if settings.mode == CLASSIFY and splits is not None:
         raise ConfigError("`splits` is for `mode=metric`; to give other photos to validate on, give `validation`")
-    require_free(output, resume)
     return dataclasses.replace(plan, splits=splits, validation=validation, exclude=exclude)
 
 

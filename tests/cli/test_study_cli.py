@@ -36,9 +36,10 @@ def test_a_quick_study_fills_its_table(pictures: Path, tmp_path: Path) -> None:
     text = (output / "study.md").read_text("utf-8")
     assert "Every cell was trained on 160 crops." in text
     assert "This is a quick trial" in text
+    assert "This is a quick trial" in (output / "study.html").read_text("utf-8")
 
     again = run("study", pictures, "--mode", "classify", "--quick", "--output", output)
-    assert again.stdout == f"2 trainings: 2 done; the table is {output / 'study.md'}\n"
+    assert again.stdout == f"2 trainings: 2 done; see {output / 'study.html'}\n"
     other = run("study", pictures, "--mode", "classify", "--quick", "--seeds", 2, "--output", output)
     assert (other.exit_code, other.stdout, other.stderr.count("\n")) == (2, "", 1)
     assert "holds a study of other seeds" in other.stderr

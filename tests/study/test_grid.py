@@ -77,10 +77,11 @@ def test_another_plan_is_refused_in_one_line(some_classes: Data, some_faces: Dat
     with pytest.raises(KeyboardInterrupt):
         study(some_classes, tmp_path / "study", interrupting)
     before = sorted(tmp_path.rglob("*"))
-    for changes, words in (
+    others: list[tuple[dict[str, Any], str]] = [
         ({"seeds": 2}, "holds a study of other seeds; give what it was started with"),
         ({"settings": SMALL | {"lr": 1e-5}}, "holds a study of other settings"),
-    ):
+    ]
+    for changes, words in others:
         with pytest.raises(DataError, match=words) as caught:
             study(some_classes, tmp_path / "study", **changes)
         assert str(tmp_path / "study") in str(caught.value)

@@ -1,5 +1,6 @@
 """The recipe of the first document: its photos, its settings, its networks."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_the_settings_are_those_of_the_document(pictures: Path, tmp_path: Path) 
     assert (asked.mode, asked.backbones, asked.seeds) == ("classify", ("alexnet", "vgg16"), 3)
     assert asked.strategies == ("full", "frozen", "partial", "discriminative")
     train, validation = recipe.prepare_photos(*recipe.photo_folders(pictures, None), tmp_path / "made")
-    plan, task = plan_study(pictures, train, Asked(**_fields(asked) | {"data": {"validation": validation}}))
+    plan, task = plan_study(pictures, train, dataclasses.replace(asked, data={"validation": validation}))
     assert (plan.crops, plan.minutes, len(task.batches(0))) == (0, 0.0, 3)
     for cell in plan.cells():
         s = cell_settings(plan, cell)
@@ -72,7 +73,3 @@ def test_the_settings_are_those_of_the_document(pictures: Path, tmp_path: Path) 
         )
         assert (s.epoch_batches, s.input_size, s.picture_views, s.measure_train) == (0, 244, "cut", False)
         assert make_plan(s).loss.terms == {"cross-entropy": 1.0}
-
-
-def _fields(asked: Asked) -> dict[str, object]:
-    return {name: getattr(asked, name) for name in Asked.__slots__}
