@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from facerec.errors import ConfigError
 from facerec.models.network import CLASSIFY, METRIC
+from facerec.vectors import squared_distances
 
 MINING = ("all", "semihard", "hard", "distance")
 _TERM = re.compile(r"(?:([0-9.eE+-]+?)\s*\*\s*)?([a-z-]+)")
@@ -240,7 +241,7 @@ def triplet_loss(rows: NDArray[np.float32], labels: NDArray[np.int64], margin: f
     """
     total, triplets = 0.0, 0
     for anchor, label in enumerate(labels):
-        d = 2 - 2 * (rows @ rows[anchor]).astype(np.float64)  # (N,)
+        d = squared_distances(rows[anchor : anchor + 1], rows)[0].astype(np.float64)  # (N,)
         same = labels == label
         others = np.sort(d[~same])
         same[anchor] = False
