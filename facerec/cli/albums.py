@@ -152,7 +152,7 @@ def cluster(
     facerec cluster album/ --output groups/
     facerec cluster album/ --enroll 3 --name "Ann Lee"
     """
-    name, (source, paths) = _name_for(number, name), _photos_in(folder)
+    name, (source, paths), dense = _name_for(number, name), _photos_in(folder), method == "dbscan"
     from facerec.albums import album as albums
     from facerec.albums import links
     from facerec.inference.loading import load_embedder
@@ -168,21 +168,18 @@ def cluster(
     if not len(album):
         common.finish(failed, 0)  # ends here
     used = len(paths) - failed
-    grouping = albums.group_album(album, limit, dense=method == "dbscan")
+    grouping = albums.group_album(album, limit, dense=dense)
     score = None if people is None else albums.score_groups(album, grouping, people)
     _require_group(number, grouping)
     _tell_faces(album, grouping, as_json)
-    doubts: dict[str, Any] = {}
     if output is not None:
         links.write_links(album, grouping, output)
-    if name is not None and number is not None:
-        lost, doubts = _enroll(album, grouping, number, name, gallery_folder, embedder, detector, as_json)
-        failed += lost
+    lost, doubts = _enroll(album, grouping, number, name, gallery_folder, embedder, detector, as_json)
     if as_json:
         _emit_summary(album, grouping, used, score, doubts)
     else:
-        _tell_summary(album, grouping, used, len(paths) - used, score, dense=method == "dbscan")
-    common.finish(failed, used)
+        _tell_summary(album, grouping, used, len(paths) - used, score, dense=dense)
+    common.finish(failed + lost, used)
 
 
 def _require_group(number: int | None, grouping: "Grouping") -> None:
@@ -298,14 +295,19 @@ def _finder(faces: dict[str, Any], embedder: "Embedder", folder: Path | None) ->
 def _enroll(
     album: "FaceAlbum",
     grouping: "Grouping",
-    number: int,
-    name: str,
+    number: int | None,
+    name: str | None,
     folder: Path,
     embedder: "Embedder",
     detector: "Detector",
     as_json: bool,
 ) -> tuple[int, dict[str, Any]]:
-    """Enroll one group. Returns how many of its photos failed, and the JSON of what a look back suggests."""
+    """Enroll one group, if one is chosen.
+
+    Returns how many of its photos failed, and the JSON of what a look back suggests.
+    """
+    if number is None or name is None:
+        return 0, {}
     from facerec.faces.detector import name_of
     from facerec.recognition.enroll import enroll_group
     from facerec.recognition.identify import open_gallery

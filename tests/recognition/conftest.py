@@ -1,10 +1,12 @@
 """Photos of made-up people, and their enrollment."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import toy_model
 
+from facerec import Recogniser
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery.gallery import Gallery
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
@@ -30,3 +32,11 @@ def enrolled(gallery: Gallery, embedder: OpenVINOEmbedder):
         return [found[path] for paths in people.values() for path in paths]
 
     return act
+
+
+@pytest.fixture
+def club(toy: Path, crops: Path, tmp_path: Path) -> Iterator[Recogniser]:
+    """A gallery of the made-up people, opened as aligned crops."""
+    with Recogniser(tmp_path / "club", create=True, model=toy, detector=AlignedDetector()) as opened:
+        opened.enroll(crops / "people")
+        yield opened
