@@ -21,8 +21,10 @@ def identified(result: "Identification", threshold: "Threshold", top: int) -> Js
     """One face of a photo and who it is, or a photo without a face. top: how many candidates are listed at most.
 
     Of a video, one face that is followed, with `seconds`: from when to when it was seen. Its decision may be null.
+    threshold: where there is no decision, which has its own.
     """
     face, decision = result.face, result.decision
+    threshold = threshold if decision is None else decision.threshold
     kind = "no_face" if isinstance(result.error, NoFaceError) else "error"
     line = unanswered(result.path, kind if result.error else None, result.reason, threshold)
     line["quality"] = None if result.quality is None else result.quality.to_json()

@@ -1,9 +1,10 @@
 """The way of a photo: read, detect, embed, then enroll it, search it, or compare it with another; or read, classify."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from facerec.decision.calibration import DEFAULT_FPIR
 from facerec.decision.decide import Verification, decide_photo, same_person
@@ -15,6 +16,8 @@ from facerec.faces.settings import DETECTORS, DetectorSettings
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of
+from facerec.gallery.queries import generation_of
+from facerec.gallery.schema import scalar, version_of
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import embed_photos
 from facerec.models.cohort import load_cohort
@@ -107,6 +110,31 @@ def measured_threshold(gallery: Gallery, fpir: float | None = None) -> Threshold
     if calibration is None and len(gallery):
         raise ConfigError("no strangers to calibrate with; give `threshold`, or `facerec calibrate --strangers DIR`")
     return gallery.threshold if calibration is None else calibration.threshold
+
+
+State = tuple[str, float, tuple[Any, ...]]
+
+
+def state_of(gallery: Gallery) -> State:
+    """A value that is the same only while the people, the strangers and the target rate of a gallery are."""
+    with gallery.store.read() as db:
+        known = db.execute("SELECT checksum FROM strangers").fetchall() if version_of(db) > 1 else ()
+        return generation_of(db), scalar(db, "SELECT fpir FROM gallery"), tuple(checksum for (checksum,) in known)
+
+
+class PresentThreshold:
+    """The threshold of a gallery that may change meanwhile: chosen anew in each state of the gallery."""
+
+    def __init__(self, gallery: Gallery, choose: Callable[[], Threshold]) -> None:
+        """choose: looks at the gallery. It is called now, so that its errors come at once."""
+        self._gallery, self._choose = gallery, choose
+        self._state, self._chosen = state_of(gallery), choose()
+
+    def __call__(self) -> Threshold:
+        """The threshold now. Raises as `choose` does."""
+        if (state := state_of(self._gallery)) != self._state:
+            self._chosen, self._state = self._choose(), state
+        return self._chosen
 
 
 def annotate(results: Iterable[Identification], folder: Path) -> Iterator[Identification]:

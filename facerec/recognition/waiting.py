@@ -8,6 +8,7 @@ people who were said to be two, are never suggested again (`gallery.vetoes`).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,20 +71,32 @@ class Waiting(Brief):
         return sum(map(len, (self.held_back, self.near, self.groups, self.alike, self.doubts)))
 
 
-def waiting(gallery: Gallery, embedder: Embedder) -> Waiting:
-    """Collect all that waits. Time grows with the square of the people enrolled, and of the faces kept."""
+class AmongEnrolled(NamedTuple):
+    """What is doubtful among those enrolled; see `Waiting`. It changes with the gallery's generation and threshold."""
+
+    alike: tuple[Alike, ...]
+    doubts: tuple[Doubt, ...]
+
+
+def among_enrolled(gallery: Gallery) -> AmongEnrolled:
+    """Look at everybody enrolled. Time grows with the square of their number."""
+    limit, names = gallery.threshold, gallery.names()
+    alike = () if limit is None else tuple(Alike(*pair) for pair in gallery.alike(names, limit.distance))
+    return AmongEnrolled(alike, tuple(doubts(gallery, names)))
+
+
+def waiting(gallery: Gallery, embedder: Embedder, among: AmongEnrolled | None = None) -> Waiting:
+    """Collect all that waits. Time grows with the square of the faces kept.
+
+    among: what `among_enrolled` found while nothing has changed since; None: look now.
+    """
     kept = kept_faces(gallery.store)
     found, claims = suggestions(gallery, kept), _open_claims(gallery, kept)
     suggested = [each for each in found if each is not None]
     held = [each for each in suggested if claims.get(each.face.number, each.person) != each.person]
     near = sorted((each for each in suggested if each not in held), key=lambda each: each.distance)
     rest = [face for face, each in zip(kept, found, strict=True) if each is None]
-    limit, names = gallery.threshold, gallery.names()
-    alike = [] if limit is None else [Alike(*pair) for pair in gallery.alike(names, limit.distance)]
-    return Waiting(
-        tuple(held), tuple(near), tuple(grouped(rest, embedder)), tuple(alike),
-        tuple(doubts(gallery, names)),
-    )  # fmt: skip
+    return Waiting(tuple(held), tuple(near), tuple(grouped(rest, embedder)), *(among or among_enrolled(gallery)))
 
 
 def suggestions(gallery: Gallery, faces: Sequence[KeptFace]) -> list[Suggestion | None]:

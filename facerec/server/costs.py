@@ -5,10 +5,12 @@ from threading import Lock
 from facerec.evaluation.operating_points import Distances, Point, operating_points
 from facerec.gallery.everybody import everybody
 from facerec.gallery.gallery import Gallery
-from facerec.gallery.queries import generation_of
+from facerec.recognition.identify import State, state_of
+
+RATES = (0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""The rates of strangers that people can choose from."""
 
 Found = tuple[Distances, tuple[Point, ...]]
-_State = tuple[str, tuple[int, ...]]
 
 
 class Costs:
@@ -16,12 +18,12 @@ class Costs:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery, self._lock = gallery, Lock()
-        self._known: tuple[_State, tuple[float, ...], Found] | None = None
+        self._known: tuple[State, tuple[float, ...], Found] | None = None
 
     def at(self, rates: tuple[float, ...]) -> Found | None:
         """The points for some rates of strangers; None where nobody is enrolled or no strangers are known."""
         with self._lock:
-            state = _state(self._gallery)
+            state = state_of(self._gallery)
             if self._known is None or self._known[:2] != (state, rates):
                 if not len(self._gallery):
                     return None
@@ -34,9 +36,3 @@ class Costs:
         made = [self._gallery.calibration(min(max(rate, 1e-6), 0.5)) for rate in rates]
         low, high = (0.0 if each is None else each.distance for each in made)
         return low, high
-
-
-def _state(gallery: Gallery) -> _State:
-    """A value that is the same only while the people and the strangers are."""
-    with gallery.store.read() as db:
-        return generation_of(db), tuple(checksum for (checksum,) in db.execute("SELECT checksum FROM strangers"))

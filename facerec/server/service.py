@@ -6,14 +6,17 @@ Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
     await service.change(caller.by, service.rename, 7, "Ann Lee")
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 
 from facerec.decision.decide import Verification, choose_pair_threshold, choose_threshold, decide_photo
 from facerec.errors import ConfigError, NoFaceError
+from facerec.evaluation.operating_points import Point
 from facerec.faces.detector import Detector, faces_in_photos
 from facerec.faces.quality import measure
 from facerec.faces.settings import DetectorSettings
@@ -34,17 +37,21 @@ from facerec.recognition.answers import Json
 from facerec.recognition.enroll import Enrollment, enroll
 from facerec.recognition.identify import (
     Identification,
+    State,
     detector_for,
     identify,
     measured_threshold,
     open_gallery,
+    state_of,
     verify,
 )
 from facerec.recognition.not_same import NotSame, not_same
 from facerec.recognition.review import review
 from facerec.recognition.seen_face import SeenFace, enroll_seen, keep_held_back, keep_unknown, kept_face, seen_faces
-from facerec.recognition.waiting import Waiting, waiting
+from facerec.recognition.waiting import AmongEnrolled, Waiting, among_enrolled, waiting
+from facerec.server.costs import Costs
 from facerec.server.pool import Pool, SharedDetector, SharedEmbedder
+from facerec.server.problems import without_folder
 from facerec.server.results import Enrolling, Removed, Seen, by_photo
 from facerec.text import how_many, printable
 from facerec.types import Decision, Threshold
@@ -70,8 +77,10 @@ class Service:
     ) -> None:
         """keep_unknown: for how many days unknown faces are kept; None: they are not. bound, threads: see `Pool`."""
         self.keep_unknown = keep_unknown
-        self.gallery, self.pool = gallery, Pool(bound, threads)
+        self.gallery, self.pool, self.costs = gallery, Pool(bound, threads), Costs(gallery)
         self.detector, self.embedder = SharedDetector(detector), SharedEmbedder(embedder)
+        self._looking = Lock()
+        self._known: tuple[tuple[State, Threshold | None], AmongEnrolled] | None = None
 
     @classmethod
     def open(
@@ -107,19 +116,18 @@ class Service:
     async def change(self, by: str | None, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a method that changes the gallery, one after the other. by: the key that the log names."""
 
-        def signed() -> R:
-            with made_by(by):
-                return change(*args, **kwargs)
-
-        return await self.pool.change(signed)
+        return await self.pool.change(_signed, by, change, *args, **kwargs)
 
     async def identify_and_keep(
         self, by: str | None, photos: Sequence[AnyPhoto], threshold: Threshold, top: int = 5
     ) -> list[Identification]:
-        """As `identify`. If the server keeps unknown faces, that is a change, for which the log names `by`."""
+        """As `identify`. If the server keeps unknown faces, that is a change, for which the log names `by`.
+
+        It does not wait for the changes that were asked for before: no name is looked up for it.
+        """
         found = await self.ask(self.identify, photos, threshold, top)
         if self.keep_unknown is not None:
-            await self.change(by, self.keep, photos, found)
+            await self.ask(_signed, by, self.keep, photos, found)
         return found
 
     # ------------------------------------------------------------------------------------------------ questions
@@ -193,6 +201,11 @@ class Service:
         line = {"threshold": limit and limit.distance, "threshold_source": limit and limit.source, "fpir": fpir}
         return line | (answers.calibrated(found) if found else {}) | {"given_strangers": given}
 
+    def what_costs(self, rates: Sequence[float]) -> list[Json]:
+        """The threshold for each rate of strangers, and the members it would miss; none where nobody is enrolled."""
+        found = self.costs.at(tuple(sorted(set(rates))))
+        return [] if found is None else [_cost(point) for point in found[1]]
+
     def require_gallery(self) -> None:
         """Raise GalleryError if the gallery cannot be read any more."""
         self.gallery.given()
@@ -201,7 +214,15 @@ class Service:
 
     def waiting(self) -> Waiting:
         """What waits for a person to decide."""
-        return waiting(self.gallery, self.embedder)
+        return waiting(self.gallery, self.embedder, self._among_enrolled())
+
+    def _among_enrolled(self) -> AmongEnrolled:
+        """What is doubtful among those enrolled, looked for once in each state of the gallery: it takes long."""
+        with self._looking:
+            state = state_of(self.gallery), self.gallery.threshold
+            if self._known is None or self._known[0] != state:
+                self._known = state, among_enrolled(self.gallery)
+            return self._known[1]
 
     def unknown_crop(self, number: int) -> bytes:
         """The crop of a kept face as a PNG file; NotKeptError if it is not kept any more."""
@@ -313,8 +334,9 @@ class Service:
         return Removed(removal, erasure.data_may_remain(self.gallery.store))
 
     def remove_and_prove(self, who: Who) -> Proof:
-        """Remove a person, and search the files for what is left of them."""
-        return remove_and_prove(self.gallery.store, who)
+        """Remove a person, and search the files for what is left of them. Problems do not say where the gallery is."""
+        proof, folder = remove_and_prove(self.gallery.store, who), self.gallery.folder
+        return dataclasses.replace(proof, problems=tuple(without_folder(each, folder) for each in proof.problems))
 
     def plan_removal(self, who: Who, photo: int | None = None) -> Removed:
         """What `remove` would take out; nothing is changed."""
@@ -352,3 +374,16 @@ class Service:
             raise NoFaceError("strangers: not one of the photos has a usable face; give others")
         self.gallery.set_calibration(strangers=np.concatenate(vectors), source="given to the server" if photos else "")
         return sum(map(len, vectors))
+
+
+def _signed(by: str | None, change: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Change the gallery as the key that the log names."""
+    with made_by(by):
+        return change(*args, **kwargs)
+
+
+def _cost(point: Point) -> Json:
+    """A rate of strangers and its price, as the API's `Cost`."""
+    missed = point.missed and {**dataclasses.asdict(point.missed), "rate": point.missed.rate}
+    made = point.calibration
+    return {"fpir": point.fpir, "threshold": made.distance, "fpir_ci95": list(made.interval), "missed": missed}

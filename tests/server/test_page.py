@@ -234,6 +234,25 @@ def test_two_people_who_look_alike_are_said_to_be_two(site: Site) -> None:
     assert str(ann) in {one, other}
     site.post("/review/people", one=one, other=other, do="apart")
     assert "One person or two?" not in site.get("/review").text
+    page = site.get(f"/people/{one}").text
+    assert "Said to be somebody else than" in page
+    assert f'name="other" value="{other}"' in page
+    assert site.post(f"/people/{one}/unite", other=other).headers["location"] == f"/people/{one}"
+    assert "Said to be somebody else than" not in site.get(f"/people/{one}").text
+    assert "One person or two?" in site.get("/review").text, "it is asked again"
+    assert site.post(f"/people/{one}/unite", other="nobody").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "photo", "said"), [("unknown", png(0), "unknown"), ("Ann <Lee>", b"no photo", "0 added, 0 skipped, 1 not")]
+)
+def test_the_name_that_was_typed_stays_when_somebody_cannot_be_added(
+    name: str, photo: bytes, said: str, site: Site
+) -> None:
+    answer = site.post("/people", form(photo), name=name)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert f'autocomplete="off" value="{name.replace("<", "&lt;").replace(">", "&gt;")}"' in answer.text
 
 
 def test_a_key_to_enroll_says_that_two_are_two_but_does_not_merge(tmp_path: Path, service: Service) -> None:

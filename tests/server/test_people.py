@@ -1,10 +1,15 @@
 """The people of a server: enrolled, listed, changed, removed."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 from row_detector import party
 from toy_server import PNG, enroll, form, png, png_of
 
+from facerec.gallery.proof import Proof
+from facerec.gallery.store import Store, Who
+from facerec.server import service as service_module
 from facerec.server.service import Service
 
 
@@ -156,3 +161,15 @@ def test_what_is_no_id_or_limit_is_refused_in_one_line(client: httpx.Client, pat
     refused = client.get(path)
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:facerec:invalid")
     assert "\n" not in refused.json()["detail"]
+
+
+def test_a_proof_does_not_say_where_the_gallery_is(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `check` finds names files by their paths."""
+    prove = service_module.remove_and_prove
+
+    def with_problems(store: Store, who: Who) -> Proof:
+        return replace(prove(store, who), problems=(f"{store.folder / 'a.db'}: damaged", f"{store.folder}: busy"))
+
+    monkeypatch.setattr(service_module, "remove_and_prove", with_problems)
+    ann = enroll(client, "Ann", png(0))["person"]["id"]
+    assert client.delete(f"/people/{ann}?prove=true").json()["proof"]["problems"] == ["a.db: damaged", "busy"]

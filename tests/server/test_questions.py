@@ -16,6 +16,7 @@ from toy_server import PNG, enroll, form, png, serving, toy_service
 
 from facerec.errors import ImageError
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.server.costs import RATES
 from facerec.server.pool import Together
 from facerec.server.service import Service
 from facerec.types import Image
@@ -202,3 +203,20 @@ def test_openapi_is_served(client: httpx.Client) -> None:
     text = client.get("/openapi.json").text
     assert json.loads(text)["info"]["title"] == "facerec"
     assert "application/problem+json" in text
+
+
+def test_what_a_rate_costs(client: httpx.Client) -> None:
+    assert client.get("/calibration/costs").json() == {"costs": []}, "nobody is enrolled"
+    for person in range(3):
+        enroll(client, f"person {person}", png(person), png(person, 1))
+    assert client.put("/calibration/strangers", files=form(*(png(4, n) for n in range(3)))).status_code == 200
+    costs = client.get("/calibration/costs").json()["costs"]
+    assert [cost["fpir"] for cost in costs] == list(RATES)
+    assert [cost["threshold"] for cost in costs] == sorted(cost["threshold"] for cost in costs)
+    (cost,) = client.get("/calibration/costs", params={"fpir": 0.01}).json()["costs"]
+    assert cost == next(each for each in costs if each["fpir"] == 0.01)
+    assert cost["threshold"] == pytest.approx(client.get("/calibration").json()["threshold"])
+    assert cost["missed"]["searches"] == 6
+    assert cost["missed"]["rate"] == cost["missed"]["errors"] / 6
+    for unfit in ([0.0], [1.0], ["x"], [0.01] * 21):
+        assert client.get("/calibration/costs", params={"fpir": unfit}).status_code == 422

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 from look_alike import look_alike
-from toy_server import PNG, enroll, form, png, png_of, serving, toy_service
+from toy_server import PNG, Client, enroll, form, png, png_of, serving, toy_service
 
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
+from facerec.server import service as service_module
 from facerec.server.keys import Keys, add_key
 
 
 @pytest.fixture
-def client(tmp_path: Path, embedder: OpenVINOEmbedder) -> Iterator[httpx.Client]:
+def client(tmp_path: Path, embedder: OpenVINOEmbedder) -> Iterator[Client]:
     """A client of a server that keeps unknown faces."""
     with serving(toy_service(tmp_path / "gallery", embedder, keep_unknown=30)) as opened:
         yield opened
@@ -148,3 +150,37 @@ def test_who_may_settle_what(tmp_path: Path, embedder: OpenVINOEmbedder) -> None
             assert client.request(method, path, json=body, headers=keys["enroll"]).status_code != 403
         assert client.put("/crops", json={"kept": False}, headers=keys["enroll"]).status_code == 403
         assert client.put("/crops", json={"kept": False}, headers=keys["admin"]).status_code == 200
+
+
+def test_who_is_enrolled_is_looked_through_once_in_each_state(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes time that grows with the square of the people."""
+    looked: list[int] = []
+    look = service_module.among_enrolled
+    monkeypatch.setattr(service_module, "among_enrolled", lambda gallery: looked.append(1) or look(gallery))
+    enroll(client, "Ann", png(0))
+    for _ in range(2):
+        assert client.get("/review").json()["alike"] == []
+    identify(client, png(3))
+    assert [len(groups(client)), len(looked)] == [1, 1], "an unknown face changes nothing among those enrolled"
+    enroll(client, "Bob", png_of(look_alike(5)))
+    for _ in range(2):
+        assert [pair["people"] for pair in client.get("/review").json()["alike"]] == [["Ann", "Bob"]]
+    assert len(looked) == 2
+
+
+def test_unknown_faces_are_kept_while_a_long_change_is_made(client: Client) -> None:
+    """Such as the enrollment of many photos."""
+    begun, may_end = Event(), Event()
+
+    def change() -> bool:
+        begun.set()
+        return may_end.wait(30)
+
+    made = client.app.state.service.pool._changes.submit(change)
+    assert begun.wait(30)
+    try:
+        assert identify(client, png(3)) == [None]
+        assert len(groups(client)) == 1
+        assert not made.done()
+    finally:
+        may_end.set()

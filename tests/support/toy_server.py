@@ -94,6 +94,12 @@ def form(*photos: bytes) -> list[tuple[str, Any]]:
     return [("photos", (f"{number}.png", photo, "image/png")) for number, photo in enumerate(photos)]
 
 
+def kind(answer: httpx.Response) -> str:
+    """The last part of a problem's type."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.json()["type"].removeprefix("urn:facerec:")
+
+
 def enroll(client: httpx.Client, name: str, *photos: bytes) -> dict[str, Any]:
     """Enroll photos; the answer."""
     answer = client.post("/people", data={"name": name}, files=form(*photos))

@@ -1,19 +1,22 @@
 """The gallery as a whole: its threshold and its log; and how the server is."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from facerec.gallery.audit_log import facerec_version
 from facerec.server import metrics
 from facerec.server.access import Admin, Enroller, Glancer, Reader
 from facerec.server.api.common import Serving, photos_body
-from facerec.server.api.models import Calibration, Crops, Health, Log, Target
+from facerec.server.api.models import Calibration, Costs, Crops, Health, Log, Target
 from facerec.server.api.paging import Cursor, Limit, page_of
+from facerec.server.costs import RATES
 from facerec.server.posted import posted
 
 router = APIRouter(tags=["gallery"])
+Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 @router.get("/calibration", response_model=Calibration)
@@ -27,6 +30,16 @@ async def set_target(target: Target, caller: Admin, service: Serving) -> dict[st
     """Set the share of strangers who may be taken for somebody. It stays, for the command line too."""
     await service.change(caller.by, service.set_target, target.fpir)
     return await service.ask(service.calibration)
+
+
+@router.get("/calibration/costs", response_model=Costs)
+async def show_costs(
+    caller: Reader,
+    service: Serving,
+    fpir: Annotated[list[Rate] | None, Query(description="Shares of strangers; else the page's", max_length=20)] = None,
+) -> dict[str, Any]:
+    """Show which threshold each share of strangers would have, and how many photos of members it would miss."""
+    return {"costs": await service.ask(service.what_costs, fpir or RATES)}
 
 
 @router.put("/calibration/strangers", response_model=Calibration, openapi_extra=photos_body())

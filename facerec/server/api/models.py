@@ -1,8 +1,11 @@
 """The answers of the API, as OpenAPI describes them. What the command line prints, too, has the same keys there."""
 
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from facerec.faces import quality
 
 Number = Annotated[int, Field(ge=1, le=2**62)]
 
@@ -11,15 +14,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class Quality(_Model):
+_MEASURES: dict[str, Any] = {each.name: (float, ...) for each in fields(quality.Quality)}
+_Measures = create_model("_Measures", __base__=_Model, **_MEASURES)
+
+
+class Quality(_Measures):
     """How suitable a face is for recognition; the measures are explained in facerec/faces/README.md."""
 
-    eye_distance: float
-    sharpness: float
-    yaw: float
-    pitch: float
-    roll: float
-    confidence: float
     problems: list[str]
 
 
@@ -336,6 +337,31 @@ class Calibration(_Model):
     within: int | None = None
     ci95: dict[str, list[float]] | None = None
     given_strangers: int
+
+
+class Missed(_Model):
+    """How many photos of members, each searched while it is left out, would not be named. ci95: of the share."""
+
+    errors: int
+    searches: int
+    people: int
+    rate: float
+    ci95: list[float]
+
+
+class Cost(_Model):
+    """A share of strangers, its threshold, and what that costs in missed members."""
+
+    fpir: float
+    threshold: float
+    fpir_ci95: list[float] = Field(description="The 95 % interval of the true share of strangers at the threshold")
+    missed: Missed | None = Field(description="null if nobody has two photos")
+
+
+class Costs(_Model):
+    """What some shares of strangers cost, the smallest first. Where nobody is enrolled, there are none."""
+
+    costs: list[Cost]
 
 
 class Target(BaseModel):

@@ -11,6 +11,7 @@ from facerec.gallery.audit_log import facerec_version
 from facerec.server.access import Admin, Reader
 from facerec.server.api import PREFIX
 from facerec.server.api.common import Serving
+from facerec.server.costs import RATES
 from facerec.server.pages.plot import plot_of
 from facerec.server.pages.view import PageRoute, View, Viewing, exact_percent, go_to, is_part, percent, respond
 from facerec.server.posted import form_of
@@ -18,7 +19,6 @@ from facerec.server.problems import ProblemError
 from facerec.server.service import Service
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-RATES = (0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 AT_ONCE = 100  # entries of the log
 
 
@@ -67,14 +67,14 @@ async def about(request: Request, caller: Reader, service: Serving, view: Viewin
 def _threshold(service: Service, view: View, step: int | None) -> dict[str, Any]:
     target = service.gallery.given()[0]
     rates = tuple(sorted({*RATES, target}))
-    found = view.costs.at(rates)
+    found = service.costs.at(rates)
     if found is None:
         return {"plot": None}
     distances, points = found
     used = rates.index(target)
     chosen = used if step is None else min(step, len(points) - 1)
     shown = points[chosen]
-    ends = view.costs.thresholds_at(shown.calibration.interval)
+    ends = service.costs.thresholds_at(shown.calibration.interval)
     values = {"plot": plot_of(distances, shown, points[used], ends), "shown": shown, "step": chosen, "used": used}
     return values | {"last": len(points) - 1, "points": points, **_counts(view, distances, shown)}
 

@@ -111,13 +111,14 @@ def _look(
 def _look_at(view: View, photo: MemoryPhoto, found: Sequence[Identification], numbers: dict[str, int]) -> ShownPhoto:
     error, name = found[0].error, printable(photo.path)
     if isinstance(error, ImageError):
-        return ShownPhoto(name, None, error=str(error))
+        return ShownPhoto(name, None, error=view.told(error))
     shown = preview(photo)
     faces = []
     for place, (seen, each) in enumerate(zip(seen_faces(photo, found), found, strict=False), 1):
         assert each.decision is not None
         faces.append(_shown(view, seen, each.decision, numbers, f"face-{secrets.token_hex(4)}-{place}", shown))
-    return ShownPhoto(name, shown, tuple(faces), None if error is None else str(error), found[0].remarks)
+    remarks = tuple(map(plain, found[0].remarks))
+    return ShownPhoto(name, shown, tuple(faces), None if error is None else view.told(error), remarks)
 
 
 def _shown(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from facerec.errors import UnfitValueError
 from facerec.gallery import enrolled, vetoes
 from facerec.gallery.proof import Proof
 from facerec.gallery.queries import PersonSummary, StoredTemplate
@@ -12,7 +13,7 @@ from facerec.recognition.waiting import doubts
 from facerec.server.access import Admin, Caller, Enroller, Reader
 from facerec.server.api.common import PersonId, PhotoId, Serving
 from facerec.server.pages.identify import in_page
-from facerec.server.pages.view import PageRoute, Viewing, go_to, is_part, respond
+from facerec.server.pages.view import PageRoute, Viewing, go_to, is_part, number_in, plain, respond
 from facerec.server.posted import form_of, posted
 from facerec.server.results import Enrolling, Removed
 from facerec.server.service import Service
@@ -36,12 +37,15 @@ class ShownPerson:
 
 @dataclass(frozen=True, slots=True)
 class ShownPhoto:
-    """A person's photo. name: without its folder. face: as for ShownPerson. doubt: why it may be of somebody else."""
+    """A person's photo. name: without its folder. face: as for ShownPerson.
+
+    doubt: why it may be of somebody else; or "".
+    """
 
     stored: StoredTemplate
     name: str
     face: str | None
-    doubt: str | None
+    doubt: str
 
 
 def crop_path(person: int | None, photo: int | None) -> str | None:
@@ -72,12 +76,17 @@ async def show_people(
 
 
 @router.post("")
-async def add(request: Request, caller: Enroller, service: Serving) -> Response:
-    """Enroll photos of one person, new or known."""
+async def add(request: Request, caller: Enroller, service: Serving, view: Viewing) -> Response:
+    """Enroll photos of one person, new or known. What failed may be tried again under the name that was typed."""
     sent = await posted(request)
     name = sent.fields.get("name", "").strip()
-    done: Enrolling = await service.change(caller.by, service.enroll, name, sent.photos)
-    return await _told(request, caller, service, done)
+    names = await service.ask(view.names)
+    try:
+        done: Enrolling = await service.change(caller.by, service.enroll, name, sent.photos)
+    except UnfitValueError as error:
+        said = {"said": view.told(error), "typed": name, "known_names": names}
+        return respond(request, caller, "add_again.html", status=422, here="people", **said)
+    return await _told(request, caller, service, done, typed=name, known_names=names)
 
 
 @router.post("/pictures")
@@ -116,6 +125,14 @@ async def merge(person: PersonId, request: Request, caller: Admin, service: Serv
         return service.person(into).number
 
     return go_to(request, f"/people/{await service.change(caller.by, merged)}")
+
+
+@router.post("/{person}/unite")
+async def unite(person: PersonId, request: Request, caller: Enroller, service: Serving) -> Response:
+    """Take back that this person and another one are two."""
+    other = number_in((await form_of(request)).get("other"))
+    await service.change(caller.by, service.unite, person, other)
+    return go_to(request, f"/people/{person}")
 
 
 @router.post("/{person}/consent")
@@ -172,8 +189,11 @@ async def remove_photo(person: PersonId, photo: PhotoId, request: Request, calle
     return go_to(request, f"/people/{person}")
 
 
-async def _told(request: Request, caller: Caller, service: Service, done: Enrolling) -> Response:
-    """Say what became of each photo; go to the person if all went well."""
+async def _told(request: Request, caller: Caller, service: Service, done: Enrolling, **again: Any) -> Response:
+    """Say what became of each photo; go to the person if all went well.
+
+    again: what the form needs that adds somebody, if it is shown once more: `typed` and `known_names`.
+    """
     failed = [result for result in done.results if result.status == "failed"]
     if done.person is not None and not failed and not any(result.reason for result in done.results):
         return go_to(request, f"/people/{done.person.number}")
@@ -181,9 +201,8 @@ async def _told(request: Request, caller: Caller, service: Service, done: Enroll
     lines = [(printable(each.path), each.status, in_page(each), owners.get(each.owner or "")) for each in done.results]
     counts = {status: sum(each.status == status for each in done.results) for status in ("added", "skipped", "failed")}
     status = 200 if done.person is not None else 422
-    return respond(
-        request, caller, "enrolled.html", status=status, here="people", person=done.person, lines=lines, counts=counts
-    )
+    values = {"person": done.person, "lines": lines, "counts": counts, **again}
+    return respond(request, caller, "enrolled.html", status=status, here="people", **values)
 
 
 def _grid(service: Service, part: str, most: int) -> dict[str, Any]:
@@ -209,10 +228,11 @@ def _person(service: Service, number: int) -> dict[str, Any]:
             each,
             photo_name(each),
             crop_path(number, each.number if each.number in kept else None),
-            doubtful.get(each.photo_hash),
+            plain(doubtful.get(each.photo_hash, "")),
         )
         for each in service.photos(number)
     ]
     face = next((photo.face for photo in photos if photo.face), None)
-    said = {"vetoes": len(vetoes.vetoes(store, number)), "apart": vetoes.apart(store, person.name)}
+    others = service.numbers_of(vetoes.apart(store, person.name))
+    said = {"vetoes": len(vetoes.vetoes(store, number)), "apart": sorted(others.items())}
     return {"person": person, "face": face, "photos": photos, **said}

@@ -15,7 +15,7 @@ from facerec.server.access import Caller, Enroller, Glancer, Reader
 from facerec.server.api.common import PhotoId, Serving
 from facerec.server.pages.identify import in_page
 from facerec.server.pages.people import crop_path, photo_name
-from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, number_in, respond
+from facerec.server.pages.view import PageRoute, View, Viewing, go_to, is_part, number_in, plain, respond
 from facerec.server.posted import form_of
 from facerec.server.problems import ProblemError
 from facerec.server.service import Service
@@ -111,7 +111,9 @@ def _cases(service: Service, view: View) -> dict[str, Any]:
         "alike": [show.alike(each.person, each.other, each.distance) for each in found.alike],
         "groups": [show.group(each) for each in found.groups],
     }
-    doubts = [(numbers.get(each.person), photo_name(each.photo), each) for each in found.doubts]
+    doubts = [
+        (numbers.get(each.person), photo_name(each.photo), each.person, plain(each.reason)) for each in found.doubts
+    ]
     return {"cases": cases, "doubts": doubts, "nothing": not found.count, "unknown": _unknown(found)}
 
 

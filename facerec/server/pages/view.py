@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from facerec.errors import FacerecError
 from facerec.gallery import unknown_faces
 from facerec.server.access import LOCAL, Caller
-from facerec.server.pages.costs import Costs
 from facerec.server.pages.faces import FaceForms
 from facerec.server.pages.texts import Texts
 from facerec.server.problems import Problem, without_folder
@@ -47,13 +46,13 @@ NAMES = 1000  # the most names a browser is given to choose from
 class View:
     """Renders the pages of one server.
 
-    t: its texts. faces: faces on their way to the browser and back. costs: what each threshold costs.
+    t: its texts. faces: faces on their way to the browser and back.
     """
 
     def __init__(self, service: Service, settings: ServerSettings) -> None:
         self.t = Texts(HERE / "texts.toml")
         self.service = service
-        self.faces, self.costs = FaceForms(service.embedder, self.t("too_old")), Costs(service.gallery)
+        self.faces = FaceForms(service.embedder, self.t("too_old"))
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=select_autoescape(("html",)),
