@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from facerec.inference.embedder import Embedder
     from facerec.photos.video import Frame
     from facerec.photos.video_writing import VideoWriter
-    from facerec.recognition.identify import Identification
+    from facerec.recognition.identify import Identification, PresentThreshold
     from facerec.recognition.live import TrackEvent, Watcher
-    from facerec.types import Threshold
 
-_Parts = tuple["Gallery", "Detector", "Embedder", "Threshold"]
+_Parts = tuple["Gallery", "Detector", "Embedder", "PresentThreshold"]
 
 
 @common.command()
@@ -66,7 +65,8 @@ def watch(
 
     SOURCE is a video file, the number of a webcam, the address of a stream (rtsp://, http://), or a folder that fills
     up: its photos and videos are answered once they are written to their end. A face is followed from picture to
-    picture and has one answer, which is revised as better pictures of it come. Ctrl-C ends it.
+    picture and has one answer, which is revised as better pictures of it come. What is changed in the gallery
+    meanwhile, and its threshold, count from the next picture on. Ctrl-C ends it.
 
     \b
     facerec watch party.mp4
@@ -83,7 +83,7 @@ def watch(
     from facerec.decision.decide import choose_threshold
     from facerec.inference.loading import load_embedder
     from facerec.photos.streams import frames_of
-    from facerec.recognition.identify import measured_threshold, open_gallery
+    from facerec.recognition.identify import PresentThreshold, measured_threshold, open_gallery
     from facerec.recognition.live import Watcher
 
     with ExitStack() as opened:
@@ -91,13 +91,16 @@ def watch(
         embedder = load_embedder(model)
         gallery = opened.enter_context(open_gallery(gallery_folder, embedder))
         detector = detector_options.make_detector(**faces, crop_size=embedder.card.input_size, gallery=gallery)
-        limit = choose_threshold(threshold, measured_threshold(gallery, fpir), embedder.card.name)
+        limit = PresentThreshold(
+            gallery, lambda: choose_threshold(threshold, measured_threshold(gallery, fpir), embedder.card.name)
+        )
         parts, show = (gallery, detector, embedder, limit), _Shower(limit, as_json, explain, where)
         if where.kind == "folder":
             failed = _watch_folder(where, parts, stopped, show)
         else:
-            watcher = Watcher(*parts, Path(where.name))
-            failed = _watch_video(frames_of(where, stopped, every, common.remark), watcher, writer, show)
+            watcher = Watcher(gallery, detector, embedder, limit(), Path(where.name))
+            frames = _with_threshold(frames_of(where, stopped, every, common.remark), watcher, limit)
+            failed = _watch_video(frames, watcher, writer, show)
     if not failed or show.counts.total():
         show.summarise()
     common.finish(failed, show.counts.total())
@@ -127,6 +130,13 @@ def _writer(video: Path, gallery_folder: Path) -> "VideoWriter":
     return VideoWriter(video)
 
 
+def _with_threshold(frames: "Iterator[Frame]", watcher: "Watcher", limit: "PresentThreshold") -> "Iterator[Frame]":
+    """Pass on the pictures, each to be looked at by the threshold that the gallery has by then."""
+    for frame in frames:
+        watcher.threshold = limit()
+        yield frame
+
+
 def _watch_video(frames: "Iterator[Frame]", watcher: "Watcher", writer: "VideoWriter | None", show: "_Shower") -> int:
     """Tell what happens in a video, webcam or stream. Returns how many errors there were: 0 or 1."""
     from facerec.recognition import live
@@ -151,7 +161,7 @@ def _watch_folder(where: Source, parts: "_Parts", stopped: threading.Event, show
     for paths in Incoming(Path(where.address)).batches(stopped):
         waiting = takewhile(lambda _: not stopped.is_set(), paths)
         gallery, detector, embedder, limit = parts
-        for result in identify_files(gallery, waiting, detector, embedder, limit, TOP):
+        for result in identify_files(gallery, waiting, detector, embedder, limit(), TOP):
             failed += result.error is not None
             show.photo(result)
     return failed
@@ -160,7 +170,7 @@ def _watch_folder(where: Source, parts: "_Parts", stopped: threading.Event, show
 class _Shower:
     """Prints what happens, and counts the faces that are known and unknown in the end."""
 
-    def __init__(self, limit: "Threshold", as_json: bool, explain: bool, where: Source) -> None:
+    def __init__(self, limit: "PresentThreshold", as_json: bool, explain: bool, where: Source) -> None:
         self._limit, self._as_json, self._explain = limit, as_json, explain
         self._live = where.kind != "file"
         self._image = {} if where.kind == "folder" else {"image": where.name}  # a path would change an address
@@ -206,7 +216,7 @@ class _Shower:
         now = datetime.now(UTC).isoformat(timespec="milliseconds") if self._live else None
         line = {"event": kind, "time": now, "at": None if seconds is None else round(seconds, 3)}
         line["track"] = None if answer.seconds is None else answer.position
-        return line | answers.identified(answer, self._limit, TOP) | self._image
+        return line | answers.identified(answer, self._limit(), TOP) | self._image
 
     def _time(self, seconds: float) -> str:
         return datetime.now().strftime("%H:%M:%S") if self._live else clock(seconds)

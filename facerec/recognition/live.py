@@ -57,7 +57,9 @@ class Watcher:
     ) -> None:
         """threshold: for naming people. name: what answers call the video. top: how many candidates they list."""
         self._gallery, self._detector, self._embedder = gallery, upright(detector), embedder
-        self._threshold, self._name, self._top = threshold, name, top
+        self._name, self._top = name, top
+        self.threshold = threshold
+        """May be set between two pictures: it is the threshold from then on."""
         self._tracker = Tracker((embedder.card.default_threshold or SAME).distance)
         self._answers: dict[int, Decision | None] = {}  # of the tracks that have appeared and not left, by number
         self._seconds = 0.0
@@ -120,7 +122,7 @@ class Watcher:
     def _decision(self, track: Track) -> Decision:
         """Who a track is. Nobody is two of the faces that were seen together."""
         together = [track.candidates, *(other.candidates for other in track.beside.values())]
-        decision = decide_photo(together, self._threshold, self._gallery.searched, seen_in="video")[0]
+        decision = decide_photo(together, self.threshold, self._gallery.searched, seen_in="video")[0]
         return replace(decision, reason=f"{decision.reason}; the mean of {how_many(len(track.vectors), 'face')}")
 
     def _event(self, kind: str, track: Track) -> TrackEvent:

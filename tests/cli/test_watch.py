@@ -291,6 +291,26 @@ def test_ctrl_c_in_a_folder_ends_as_all_commands_do(
     assert len(result.stderr.splitlines()) == names.count("bad.png")
 
 
+def test_a_threshold_that_is_changed_meanwhile_counts_from_then_on(
+    gallery: Path, toy: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = toy_model.save_crop(tmp_path / "good.png", ANN, 5)
+    crop = toy_model.save_crop(tmp_path / "strangers" / "1.png", STRANGER, 0).parent
+
+    def batches(_: Incoming, stopped: threading.Event) -> Iterator[list[Path]]:
+        yield [photo]
+        strangers = ("--strangers", crop, "--fpir", 0.5, "--aligned", "--model", toy)
+        assert run("calibrate", *strangers, gallery=gallery).exit_code == 0
+        yield [photo, film]
+        stopped.set()
+
+    monkeypatch.setattr(Incoming, "batches", batches)
+    first, *others = json_lines(watch(gallery, toy, tmp_path, "--json"))
+    assert (first["person"], first["threshold_source"]) == (NAMES[ANN], "made up for tests")
+    assert len(others) == 3
+    assert len({line["threshold"] for line in others} - {first["threshold"]}) == 1
+
+
 def test_ctrl_c_ends_a_stream_with_what_was_found(started: Any, tmp_path: Path) -> None:
     stream = write_film(tmp_path / "film.ts", rate=25, codec="mpeg2video", gop_size=1).read_bytes()
     done = threading.Event()
