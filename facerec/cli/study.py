@@ -133,16 +133,21 @@ def _detector(asked: "Asked", aligned: bool, looks: dict[str, Any]) -> Any:
 
 
 def _report(output: Path, plan: "StudyPlan", rows: "list[Row]", as_json: bool) -> None:
-    """Print how many trainings ended how, and where the page is; with --json the table's rows, too."""
+    """Print what to take, how many trainings ended how, and where the page is; with --json the table's rows, too."""
     from facerec.study.page import PAGE
+    from facerec.study.recommendation import recommend
+    from facerec.study.results import read_cells
     from facerec.study.table import as_json as as_rows
 
+    advice = recommend(plan, list(read_cells(output, plan)))
     done, failed = sum(row.done for row in rows), sum(row.failed for row in rows)
     left_out = len(plan.cells()) - done - failed
     if as_json:
         counts = {"done": done, "failed": failed, "left_out": left_out}
-        common.emit({"summary": True, "output": str(output), **counts, "table": as_rows(rows)})
+        words = {"recommendation": [advice.lead, *advice.points]}
+        common.emit({"summary": True, "output": str(output), **counts, **words, "table": as_rows(rows)})
         return
+    click.echo(advice.lead)
     counts = {"done": done, "failed": failed, "left out": left_out}
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     common.summary(f"{len(plan.cells())} trainings: {said}; see {common.one_line(output / PAGE)}", as_json)

@@ -39,7 +39,9 @@ def test_a_quick_study_fills_its_table(pictures: Path, tmp_path: Path) -> None:
     assert "This is a quick trial" in (output / "study.html").read_text("utf-8")
 
     again = run("study", pictures, "--mode", "classify", "--quick", "--output", output)
-    assert again.stdout == f"2 trainings: 2 done; see {output / 'study.html'}\n"
+    [lead] = summary["recommendation"]
+    assert lead.startswith("Nothing is ranked: that needs 3 seeds each of two strategies")
+    assert again.stdout == f"{lead}\n2 trainings: 2 done; see {output / 'study.html'}\n"
     other = run("study", pictures, "--mode", "classify", "--quick", "--seeds", 2, "--output", output)
     assert (other.exit_code, other.stdout, other.stderr.count("\n")) == (2, "", 1)
     assert "holds a study of other seeds" in other.stderr
