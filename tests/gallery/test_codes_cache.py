@@ -109,7 +109,7 @@ def test_a_removal_that_fails_leaves_everybody_to_be_found(full: Path, monkeypat
         raise GalleryError("the disk is full")
 
     with opened(full) as gallery, monkeypatch.context() as patch:
-        purge: Callable[..., None] = erasure.purge
+        purge: Callable[..., object] = erasure.purge
         patch.setattr(erasure, "purge", lambda *args: (purge(*args), fails()))
         with pytest.raises(GalleryError):
             gallery.remove("Person 7")

@@ -104,7 +104,7 @@ def test_bf16_multiplies_in_sixteen_bits_and_learns_in_32(some_faces: Data) -> N
     in_full, _ = stepped(some_faces.learner(small(precision="fp32")))
     assert loss == pytest.approx(in_full, rel=0.1)
     learner.network.eval()
-    rows, *_ = learner.validation_rows()
+    rows, *_ = learner.still_rows()
     assert rows.dtype == np.float32, "validated in full precision"
 
 
