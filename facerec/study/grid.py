@@ -16,7 +16,9 @@ from pathlib import Path
 from facerec.datasets.prepare import Detected, align_folder
 from facerec.errors import ConfigError, DataError
 from facerec.faces.detector import Detector
+from facerec.files import draft_of
 from facerec.models.network import METRIC
+from facerec.photos.folders import require_outside
 from facerec.study import recipe
 from facerec.study.cell import PROGRESS, run_folder
 from facerec.study.page import write_page
@@ -38,12 +40,15 @@ from facerec.study.results import (
 )
 from facerec.study.table import Row, build_rows, write_tables
 from facerec.text import printable
-from facerec.training.run_folder import CHECKPOINT, hold_folder
+from facerec.training.run_folder import CHECKPOINT, LOCK, hold_folder
 from facerec.training.tasks import Task
 
 log = logging.getLogger(__name__)
 
 LOG, CACHE = "output.log", "cache"
+CROPS, PHOTOS = "crops", "photos"
+BEFORE_PLAN = {LOCK, CROPS, PHOTOS, draft_of(Path(PLAN)).name}
+"""What a study that is stopped before its plan is written may leave."""
 POLL = 0.3  # seconds between two looks at a cell
 
 
@@ -80,11 +85,12 @@ def run_study(
 
     detector: finds the faces in raw photos of people; None: they are aligned crops. aligning: watches that. watch: is
     told how the grid goes on. keep_models: keep the best model of each cell, in output/runs. Raises ConfigError and
-    DataError before anything is trained, DataError where `output` holds a study of something else. A cell that fails
-    is a result; the others go on.
+    DataError before anything is trained, also where `output` lies in `folder`, or holds a study of something else or
+    what is no study. A cell that fails is a result; the others go on.
     """
     asked = resolve(asked)
-    _require_same_folder(folder, output)
+    require_outside(output, [folder, *filter(None, [asked.data.get("validation")])])
+    _require_own(folder, output)
     with hold_folder(output):
         trained_on, asked = _ready_photos(folder, output, asked, detector, aligning)
         plan = _claim(output, *plan_study(folder, trained_on, asked))
@@ -92,10 +98,16 @@ def run_study(
         return plan, list(build_rows(plan, read_cells(output, plan)))
 
 
-def _require_same_folder(folder: Path, output: Path) -> None:
-    """Raise DataError where `output` holds a study of another folder, before anything is written there."""
-    if (output / PLAN).exists() and read_plan(output).folder != str(folder.resolve()):
-        raise DataError(f"{printable(output)}: holds a study of another folder; give another `output`")
+def _require_own(folder: Path, output: Path) -> None:
+    """Raise DataError where `output` holds a study of another folder, or somebody's files, before it is written to."""
+    if (output / PLAN).exists():
+        if read_plan(output).folder != str(folder.resolve()):
+            raise DataError(f"{printable(output)}: holds a study of another folder; give another `output`")
+        return
+    held = set(os.listdir(output)) if output.is_dir() else set()
+    others = sorted(held - (BEFORE_PLAN if LOCK in held else {LOCK}))
+    if others:
+        raise DataError(f"{printable(output)}: holds {printable(others[0])} and is no study; give another `output`")
 
 
 def _ready_photos(
@@ -108,11 +120,11 @@ def _ready_photos(
     """The folder of what is trained on, made if it must be, and `asked` with the validation photos made with it."""
     if asked.recipe:
         train, validation = recipe.photo_folders(folder, asked.data.get("validation"))
-        train, validation = recipe.prepare_photos(train, validation, output / "photos")
+        train, validation = recipe.prepare_photos(train, validation, output / PHOTOS)
         return train, replace(asked, data={**asked.data, "validation": validation})
     if asked.mode != METRIC or detector is None:
         return folder, asked
-    crops, failures = align_folder(folder, output / "crops", detector, aligning)
+    crops, failures = align_folder(folder, output / CROPS, detector, aligning)
     for failure in failures:
         log.warning("%s", failure)
     return crops, asked

@@ -285,6 +285,7 @@ def _built(kind: type[Result], values: Any, path: Path, nested: dict[str, Any] |
 
 
 def _broken(path: Path, why: str) -> DataError:
+    of = path.parent if path.name == PLAN else path  # cells without their plan could be anything's
     return DataError(
-        f"{printable(path)}: is not what facerec study wrote ({why}); delete it, and start the study again"
+        f"{printable(path)}: is not what facerec study wrote ({why}); delete {printable(of)}, and start the study again"
     )

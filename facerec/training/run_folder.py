@@ -24,6 +24,7 @@ from facerec.training.distributed import is_first, process_count
 from facerec.training.settings import TrainSettings
 
 RUN, HISTORY, PLOT, CHECKPOINT = "run.json", "history.json", "history.png", "checkpoint.safetensors"
+LOCK = ".lock"
 
 try:
     import fcntl
@@ -100,7 +101,7 @@ def hold_folder(output: Path) -> Iterator[None]:
         return
     try:
         output.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(output / ".lock")
+        lock = lock_file(output / LOCK)
     except BlockingIOError as error:
         raise TrainingError(f"{output}: another process trains here; wait, or give another `output`") from error
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from toy_runs import Data
 
-from facerec.errors import DataError
+from facerec.errors import ConfigError, DataError
 from facerec.study.grid import GridProgress, _last_words, run_study
 from facerec.study.planning import Asked
 from facerec.study.results import Cell, StudyPlan, cell_file, read_cell
@@ -89,6 +89,33 @@ def test_another_plan_is_refused_in_one_line(some_classes: Data, some_faces: Dat
     with pytest.raises(DataError, match="holds a study of another folder"):
         study(some_faces, tmp_path / "study")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["cache/mine.txt", "crops/a.jpg", "photos/train/a.jpg", "study.html", "cells/a.json"])
+def test_somebodys_folder_is_refused_and_left_as_it_is(name: str, some_classes: Data, tmp_path: Path) -> None:
+    file = tmp_path / "own" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine", "utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=f"own: holds {name.partition('/')[0]} and is no study; give another `output`"):
+        study(some_classes, tmp_path / "own")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_study_leaves_before_its_plan_is_its_own(some_classes: Data, tmp_path: Path) -> None:
+    for name in (".lock", "study.json.draft"):
+        (tmp_path / name).touch()
+    (tmp_path / "crops").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        study(some_classes, tmp_path, interrupting)
+    assert (tmp_path / "study.json").exists()
+
+
+def test_a_folder_among_the_photos_is_refused(some_classes: Data, tmp_path: Path) -> None:
+    for folder, own in ((some_classes.folder, {}), (tmp_path, {"validation": tmp_path})):
+        with pytest.raises(ConfigError, match="would be read as its photos next time"):
+            run_study(some_classes.folder, folder / "study", Asked(mode="classify", data=own))
+        assert not (folder / "study").exists()
 
 
 def test_a_process_that_ends_without_a_result_is_quoted(tmp_path: Path) -> None:
