@@ -16,6 +16,9 @@ class Budget:
     minutes: float
 
 
+MOST = Budget(crops=10**12, minutes=1e6)  # nobody has the time for more
+
+
 def read_budget(text: str) -> Budget:
     """The budget that a text such as "20000" (crops) or "30m" (minutes) asks for; raises ConfigError for another."""
     found = re.fullmatch(r"([0-9]+)|([0-9.]+)m", text.strip())
@@ -25,6 +28,8 @@ def read_budget(text: str) -> Budget:
         budget = Budget(0, 0)
     if not (budget.crops or budget.minutes):
         raise ConfigError(f"`budget` is a number of crops, as in 20000, or of minutes, as in 30m, not {text!a:.40}")
+    if budget.crops > MOST.crops or budget.minutes > MOST.minutes:
+        raise ConfigError(f"`budget` must be at most {MOST.crops} crops or {MOST.minutes:.0f}m, not {text!a:.40}")
     return budget
 
 

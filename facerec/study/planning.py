@@ -29,6 +29,7 @@ from facerec.training.tasks import Task, read_task
 BACKBONES = ("resnet50", "mobilenet_v2", "squeezenet1_1")
 QUICK_BACKBONES, QUICK_STRATEGIES = ("squeezenet1_1",), ("full", "frozen")
 CROPS, SEEDS = 20_000, 3
+MOST_SEEDS = 1000  # a plan lists every cell
 QUICK_CROPS = 160
 SHARED: dict[str, Any] = {"data_seed": 0, "views": 4, "measure_train": True, "schedule": "cosine"}
 """What all cells train with, where it is not the usual: the same photos validate, and the same views are shown."""
@@ -67,8 +68,8 @@ def resolve(asked: Asked) -> Asked:
     mode = CLASSIFY if asked.recipe else asked.mode
     if mode not in MODES:
         raise ConfigError(f"no mode {mode!a:.40}; known are {', '.join(MODES)}")
-    if asked.seeds is not None and asked.seeds < 1:
-        raise ConfigError(f"`seeds` must be at least 1, not {asked.seeds}")
+    if asked.seeds is not None and not 1 <= asked.seeds <= MOST_SEEDS:
+        raise ConfigError(f"`seeds` must be at least 1 and at most {MOST_SEEDS}, not {asked.seeds}")
     if own := [name for name in OWN if name in asked.settings]:
         raise ConfigError(f"`{own[0]}` is set by the study; leave it out of the settings")
     backbones, strategies, seeds = _usual(asked)

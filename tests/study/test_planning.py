@@ -49,6 +49,18 @@ def test_any_other_budget_is_refused(text: str) -> None:
         read_budget(text)
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "1000000000001", "9" * 400 + "m", "1000001m"])
+def test_a_budget_that_nobody_has_the_time_for_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="`budget` must be at most 1000000000000 crops or 1000000m"):
+        read_budget(text)
+
+
+@pytest.mark.parametrize("seeds", [-1, 1001, 10**9])
+def test_so_many_seeds_are_refused_before_cells_are_listed(seeds: int) -> None:
+    with pytest.raises(ConfigError, match=f"`seeds` must be at least 1 and at most 1000, not {seeds}"):
+        asked(seeds=seeds)
+
+
 @pytest.mark.parametrize(
     ("crops", "batches", "photos", "epochs", "spent"),
     [
@@ -113,7 +125,7 @@ def test_another_plan_is_told_by_what_differs(some_classes: Data, tmp_path: Path
         ({"backbones": ("resnet99",)}, "no backbone 'resnet99'; known are alexnet,"),
         ({"strategies": ("half",)}, "no strategy 'half'; known are full, .*, and partialN"),
         ({"strategies": ("full", "full")}, "the strategy full is named twice"),
-        ({"seeds": 0}, "`seeds` must be at least 1, not 0"),
+        ({"seeds": 0}, "`seeds` must be at least 1 and at most 1000, not 0"),
         ({"settings": {"seed": 3}}, "`seed` is set by the study"),
     ],
 )
