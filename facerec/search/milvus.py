@@ -26,6 +26,7 @@ from facerec.errors import EngineError
 from facerec.extras import require_extra
 from facerec.search.engine import NOBODY, EngineChangedError
 from facerec.search.keys import Keys
+from facerec.text import printable
 from facerec.types import Vectors
 
 TOKEN = "MILVUS_TOKEN"
@@ -37,6 +38,7 @@ _SECONDS = 30  # a server may take so long for one search or step
 _LONG = 3600  # and so long to write everything, or to compact it
 _AT_ONCE = 16_384  # keys in one answer or request; a server takes no more
 _SEARCHES = 100  # vectors searched at once
+_LOCK, _BEFORE_LOCK = "LOCK", {"collections", "databases"}  # what Milvus Lite makes first in its folder
 _ERASED_ON_SERVER = (
     "the vector was deleted, flushed and compacted; the server's files keep it until its garbage collection "
     "(`dataCoord.gc.dropTolerance`), its backups longer"
@@ -216,11 +218,11 @@ class _Lite:
         from milvus_lite.adapter.grpc.server import start_server_in_thread
         from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
 
+        _require_own(folder, where)
         self._users, self._folder = 0, folder
         self._private = tempfile.mkdtemp(prefix="facerec-")  # only this user can open it
         socket = f"{self._private}/milvus"
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._server, self._base, _ = start_server_in_thread(str(folder), "unix", socket)  # type: ignore[arg-type]
         except DataDirLockedError as error:
             shutil.rmtree(self._private)
@@ -262,6 +264,20 @@ class _Lite:
             self._server.stop(grace=0).wait()
             self._base.close()
             shutil.rmtree(self._private, ignore_errors=True)
+
+
+def _require_own(folder: Path, where: str) -> None:
+    """Make the folder if need be. EngineError if that cannot be, or it holds files of somebody else."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise EngineError(f"{where}: no folder, and none can be made ({error.strerror}); name another") from error
+    others = [name for name in held if name not in _BEFORE_LOCK]
+    if others and _LOCK not in held:
+        raise EngineError(
+            f"{where}: holds {printable(others[0])} and is no folder of Milvus Lite; name one that is new or empty"
+        )
 
 
 def _client(**address: str) -> Any:

@@ -252,8 +252,20 @@ def test_what_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.
         Milvus.open("http://root:secret@127.0.0.1:9", "toy")
     assert "secret" not in str(raised.value)
     (tmp_path / "file").write_text("")
-    with pytest.raises(EngineError, match="cannot be opened"):
+    with pytest.raises(EngineError, match=r"no folder, and none can be made \(File exists\); name another$"):
         Milvus.open(str(tmp_path / "file"), "toy")
+
+
+def test_a_folder_of_somebody_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "Ann").mkdir(parents=True)
+    with pytest.raises(EngineError, match="photos: holds Ann and is no folder of Milvus Lite; name one that is new"):
+        Milvus.open(str(tmp_path / "photos"), "toy")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["Ann"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".DS_Store").touch()
+    (tmp_path / "empty" / "collections").mkdir()  # what a killed process may leave
+    for _ in range(2):  # then Milvus Lite's own
+        Milvus.open(str(tmp_path / "empty"), "toy").close()
 
 
 def test_a_folder_is_open_in_one_process_which_shares_it(engine: Counted, tmp_path: Path) -> None:
