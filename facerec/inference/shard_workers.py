@@ -22,15 +22,16 @@ log = logging.getLogger(__name__)
 
 
 def make_shards_side_by_side(asked: Asked, plan: Plan, workers: int) -> Iterator[Event]:
-    """As `make_shards`, by several processes. Those that are left make what a killed one left.
+    """As `make_shards`, by several processes, one for each missing shard at most. Those left make a killed one's.
 
     Raises what a process raised, and DataError if shards are missing although all have ended.
     """
     if not fcntl:
         raise DataError("several `workers` need locks on files, which Windows lacks; leave `workers` out")
     running: dict[Any, SpawnProcess] = {}
+    workers = min(workers, len(missing(asked.output, plan)))
     try:
-        threads = max(1, cores() // workers)
+        threads = max(1, cores() // max(1, workers))
         with _environment_for(threads):
             running = dict(_start(asked, threads) for _ in range(workers))
         yield from _events(running)

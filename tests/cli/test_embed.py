@@ -11,6 +11,9 @@ import toy_shards
 from click.testing import Result
 from running import json_lines, run
 
+from facerec.inference import shard_workers
+from facerec.inference.shard_work import Asked
+
 VARIES = ("seconds", "photos_per_second", "search_ms_p50", "search_ms_p99")
 
 
@@ -79,6 +82,23 @@ def test_two_workers_make_the_same_shards(people: Path, vectors: Path, toy: Path
     assert result.exit_code == 1
     for shard in vectors.glob("*.parquet"):
         assert (tmp_path / "two" / shard.name).read_bytes() == shard.read_bytes()
+
+
+def test_no_more_processes_start_than_shards_are_missing(
+    people: Path, vectors: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    real = shard_workers._start
+
+    def start(asked: Asked, threads: int) -> Any:
+        started.append(threads)
+        return real(asked, threads)
+
+    monkeypatch.setattr(shard_workers, "_start", start)
+    monkeypatch.setattr(shard_workers, "cores", lambda: 4)
+    (vectors / "shard-00001.parquet").unlink()
+    assert embed(people, vectors, toy, "--workers", 100).exit_code == 1
+    assert started == [4]  # one process, which has all the cores
 
 
 @pytest.mark.parametrize(
