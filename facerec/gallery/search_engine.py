@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 INDEX = "FACEREC_INDEX"
 _NONE = "none"
 _SERVERS = ("postgresql", "postgres")
-_KNOWN = "`milvus:FOLDER`, `milvus:http://HOST:PORT`, `postgresql://USER@HOST/DATABASE`, or `none`"
+_KNOWN = "`milvus:FOLDER`, `milvus:http://HOST:PORT`, `postgresql://USER@HOST/DATABASE`, or the word none"
 
 
 class GalleryEngine:

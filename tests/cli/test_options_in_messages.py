@@ -17,6 +17,7 @@ from facerec.training.settings import TrainSettings
 
 LIBRARY = [path for path in sorted((ROOT / "facerec").rglob("*.py")) if path.parent.name != "cli"]
 COMMAND_LINES = {
+    "evaluation/report/plots.py": "writes style sheets, whose variables begin with --",
     "training/advise.py": "writes the command line that it advises",
     "text.py": "writes the commands of `facerec gallery` that messages advise",
 }
