@@ -234,17 +234,17 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 def read_plan(folder: Path) -> Plan:
     """Read `plan.json`. DataError if it is missing, damaged, or of a later version of facerec."""
-    path = folder / PLAN
+    path, anew = folder / PLAN, "embed again, into a new folder"  # embedding into this one reads the plan, too
     try:
         values = json.loads(path.read_text("utf-8"))
         if values["format"] != FORMAT:
-            raise DataError(f"{printable(path)}: of another version of facerec; use that one, or embed again")
+            raise DataError(f"{printable(path)}: of another version of facerec; use that one, or {anew}")
         shards = tuple(tuple(Planned(*photo) for photo in shard) for shard in values["shards"])
         if not all(shards) or not shards:
             raise ValueError("a shard without photos")
         recipe = build_settings(Recipe, values["recipe"], printable(path))
         return Plan(values["source"], values["root"], recipe, tuple(values["bare"]), shards)
     except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); embed again") from error
+        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); {anew}") from error
     except (ValueError, KeyError, TypeError, ConfigError) as error:
-        raise DataError(f"{printable(path)}: is damaged ({type(error).__name__}); embed again") from error
+        raise DataError(f"{printable(path)}: is damaged ({type(error).__name__}); {anew}") from error
