@@ -1,6 +1,6 @@
 """What should a larger network have more of: layers, maps or pixels? EfficientNet's compound scaling, at equal work.
 
-    .venv/bin/python -m scripts.studies run scaling RUNS [--quick]
+    .venv/bin/python -m scripts.studies run scaling [RUNS] [--quick]
 
 A residual network for 16-pixel pictures gets four times the work, counted by torch, in four ways: more layers alone,
 more maps alone, more pixels alone, and all three as Tan and Le 2019 (arXiv:1905.11946) found them: alpha 1.2, beta 1.1,
@@ -27,7 +27,7 @@ from facerec.datasets.photo_sets import read_photos
 from facerec.files import write_json
 from facerec.photos.reading import read_image
 from scripts.studies.small_networks import Form, build, start_as_he
-from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.tables import Table, add_runs, mean_and_error, open_runs, study_parser
 
 SMALL, PIXELS, CLASSES = Form((2, 2, 2), (8, 16, 32)), 16, 10
 GROWTH = 4  # times the small network's multiply-adds
@@ -131,7 +131,7 @@ def trained(name: str, sized: Sized, seed: int, options: argparse.Namespace) -> 
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
     made = study_parser(__doc__, data=True)
-    made.add_argument("runs", type=Path, metavar="RUNS")
+    add_runs(made, "scaling")
     made.add_argument("--quick", action="store_true", help=f"one seed and {QUICK_EPOCHS} epochs instead of {EPOCHS}")
     return made
 
@@ -139,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Parse, train what is missing, print a Markdown table."""
     options = parser().parse_args()
-    options.runs.mkdir(parents=True, exist_ok=True)
+    open_runs(options.runs)
     head = (
         "grown by",
         "layers",

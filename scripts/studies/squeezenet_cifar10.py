@@ -1,6 +1,6 @@
 """How much of SqueezeNet must be trained for CIFAR-10, and why may its frozen features do so badly?
 
-    .venv/bin/python -m scripts.studies run squeezenet_cifar10 RUNS [--quick] [--tables why grid] [--sizes 32 96]
+    .venv/bin/python -m scripts.studies run squeezenet_cifar10 [RUNS] [--quick] [--tables why grid] [--sizes 32 96]
 
 SqueezeNet 1.1 with ImageNet's weights, a tenth of CIFAR-10, batches of 64, no augmentation, constant rates.
 
@@ -33,7 +33,7 @@ from facerec.datasets.photo_sets import read_photos
 from facerec.files import write_json
 from facerec.models.backbones import IMAGENET_MEAN, IMAGENET_STD, build_stages
 from facerec.photos.reading import read_image
-from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.tables import Table, add_runs, mean_and_error, open_runs, study_parser
 
 CLASSES, WIDTH, BATCH, EPOCHS = 10, 512, 64, (10, 20)
 SEEDS = (0, 1, 2)
@@ -264,7 +264,7 @@ TABLES = {"why": write_why, "grid": write_grid}
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
     made = study_parser(__doc__, data=True)
-    made.add_argument("runs", type=Path, metavar="RUNS")
+    add_runs(made, "squeezenet_cifar10")
     made.add_argument("--tables", nargs="+", choices=TABLES, default=[*TABLES])
     made.add_argument("--sizes", nargs="+", type=int, default=[32, 96], help="of the grid's pictures, in pixels")
     made.add_argument("--quick", action="store_true", help="one seed; everything trained at 32 pixels only")
@@ -274,7 +274,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Parse, train what is missing, print Markdown tables."""
     options = parser().parse_args()
-    options.runs.mkdir(parents=True, exist_ok=True)
+    open_runs(options.runs)
     for name in options.tables:
         TABLES[name](options, SEEDS[:1] if options.quick else SEEDS)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerec import metrics
+from facerec.files import cache_folder
 from facerec.metrics.intervals import Tally, bounded
 from facerec.types import Floats
 
@@ -24,6 +26,19 @@ def study_parser(description: str | None, *, data: bool = False) -> argparse.Arg
     if data:
         parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the research data (%(default)s)")
     return parser
+
+
+def add_runs(parser: argparse.ArgumentParser, name: str) -> None:
+    """Let the study `name` take RUNS, the folder that keeps its trainings; `open_runs` makes it."""
+    usual = cache_folder("studies") / name
+    words = f"keeps what is done  [default: {usual}]".replace("%", "%%")
+    parser.add_argument("runs", nargs="?", type=Path, default=usual, metavar="RUNS", help=words)
+
+
+def open_runs(runs: Path) -> None:
+    """Make RUNS, and say on stderr where it is: nobody may have named it."""
+    runs.mkdir(parents=True, exist_ok=True)
+    print(f"trainings are kept in {runs}", file=sys.stderr)
 
 
 class Table:

@@ -1,6 +1,6 @@
 """What does each backbone cost, and what does it know? Every row of the backbone table, filled by code.
 
-    .venv/bin/python -m scripts.studies run zoo RUNS [--quick] [--backbones vgg16 resnet50]
+    .venv/bin/python -m scripts.studies run zoo [RUNS] [--quick] [--backbones vgg16 resnet50]
 
 Parameters and the multiply-adds of a forward pass: with a linear layer for 1,000 classes as the head. Times and memory:
 in fp32, with two classes, batches of 2 photos of the row's own size. The time of a photo's forward pass, and of its
@@ -32,7 +32,7 @@ from facerec.files import write_json
 from facerec.models.backbones import BACKBONES, FromTorchvision
 from facerec.models.network import CLASSIFY, Network
 from scripts.benchmarks.common import in_own_process, peak_mb
-from scripts.studies.tables import Table, mean_and_error, study_parser
+from scripts.studies.tables import Table, add_runs, mean_and_error, open_runs, study_parser
 from scripts.studies.trainings import run_training, tested_accuracy
 
 BATCH, REPEATS, QUICK_REPEATS = 2, 9, 2
@@ -139,7 +139,7 @@ def row_of(name: str, data: Path, runs: Path, quick: bool) -> list[str]:
 def parser() -> argparse.ArgumentParser:
     """The options of this study."""
     made = study_parser(__doc__, data=True)
-    made.add_argument("runs", type=Path, metavar="RUNS")
+    add_runs(made, "zoo")
     made.add_argument("--backbones", nargs="+", choices=BACKBONES, default=[*BACKBONES], metavar="NAME")
     made.add_argument("--quick", action="store_true", help="two measurements of each time, one training of each row")
     return made
@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Parse, measure what is missing, print a Markdown table."""
     options = parser().parse_args()
-    options.runs.mkdir(parents=True, exist_ok=True)
+    open_runs(options.runs)
     table = Table(HEAD, options.csv)
     for name in options.backbones:
         table.add(*row_of(name, options.data, options.runs, options.quick))

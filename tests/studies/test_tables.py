@@ -82,3 +82,17 @@ def test_every_draw_weighs_the_same(tables: Any) -> None:
     found = tables.pooled([few, many, draw_of([4], 10, 1)])
     assert found.tally.errors.tolist() == pytest.approx([0.5, 0, 0.5, 0, 0.1])
     assert found.tally.rate(np.ones((1, 5)))[0] == pytest.approx((0.5 + 0.5 + 0.1) / 3)
+
+
+@pytest.mark.parametrize("name", ["zoo", "scaling", "squeezenet_cifar10"])
+def test_a_study_without_a_folder_keeps_its_trainings_in_the_users_cache(
+    tables: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FACEREC_CACHE", str(tmp_path))
+    parser = importlib.import_module(f"scripts.studies.{name}").parser()
+    runs = parser.parse_args([]).runs
+    assert runs == tmp_path / "studies" / name
+    tables.open_runs(runs)
+    assert runs.is_dir()
+    assert str(runs) in capsys.readouterr().err
+    assert parser.parse_args(["own"]).runs == Path("own")
