@@ -23,6 +23,7 @@ from facerec.gallery.people_file import PeopleFile
 from facerec.search import people as people_module
 from facerec.search.people import PeopleIndex
 from facerec.search.rows import DamagedRowsError, marks_of
+from facerec.search.shortlist import Shortlist
 
 folder = toy_fixtures.not_made_yet
 PEOPLE, HEAD, ROW = 60, 4096, 4 * DIMENSION
@@ -195,7 +196,7 @@ def test_a_change_without_a_commit_is_cut_off(file: PeopleFile) -> None:
 def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Many people, searched by few of them."""
     monkeypatch.setattr(people_module, "LEAST", 20)
-    monkeypatch.setattr(people_module, "LENGTH", 2)
+    monkeypatch.setattr(Shortlist, "listed", 2)
     with opened(folder) as gallery:
         gallery.add_all([(f"Person {number}", template(number)) for number in range(PEOPLE)])
         assert nearest(gallery, 3) == "Person 3"
@@ -225,7 +226,7 @@ def test_opening_reads_no_vectors_but_those_it_needs(full: Path, monkeypatch: py
             file.write(b"\xff")
     whole = path.read_bytes()
     with monkeypatch.context() as patch, opened(full) as gallery, never_from_the_database(monkeypatch):
-        patch.setattr(people_module, "LENGTH", 0)
+        patch.setattr(Shortlist, "listed", 0)
         assert found_at_once(gallery, 7) == "Person 7"
         assert gallery.searched == PEOPLE
     for look in (
