@@ -22,7 +22,7 @@ def setting(default: T, help: str, choices: tuple[str, ...] = ()) -> T:
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})  # type: ignore[return-value]
 
 
-def path_setting(given: str | Path, name: str) -> Path:
+def path_setting(given: object, name: str) -> Path:
     """A path from a program; raises ConfigError for what is none, and for "", which would be the present folder.
 
     name: the argument's.

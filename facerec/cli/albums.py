@@ -9,6 +9,7 @@ from facerec.cli import common, detector_options, enrolled, path_types
 from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import people, some
 from facerec.errors import ConfigError, DataError
+from facerec.gallery.address import Place
 from facerec.models.names import NAMES
 from facerec.recognition import answers
 from facerec.text import how_many, main_of_several, printable
@@ -138,7 +139,7 @@ def cluster(
     labels: bool,
     threshold: float | None,
     method: str,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -280,13 +281,13 @@ def _tell_faces(album: "FaceAlbum", grouping: "Grouping", as_json: bool) -> None
             click.echo(f"{title}: {', '.join(map(_name, faces[:SHOWN]))}{more}")
 
 
-def _finder(faces: dict[str, Any], embedder: "Embedder", folder: Path | None) -> "Detector":
+def _finder(faces: dict[str, Any], embedder: "Embedder", folder: Place | None) -> "Detector":
     """Return the detector. folder: of the gallery that a group is enrolled in; it need not exist yet."""
-    from facerec.gallery.layout import database_of
+    from facerec.gallery.layout import is_there
     from facerec.recognition.identify import open_gallery
 
     size = embedder.card.input_size
-    if folder is None or not database_of(folder).exists():
+    if folder is None or not is_there(folder):
         return detector_options.make_detector(**faces, crop_size=size)
     with open_gallery(folder, embedder) as gallery:
         return detector_options.make_detector(**faces, crop_size=size, gallery=gallery)
@@ -297,7 +298,7 @@ def _enroll(
     grouping: "Grouping",
     number: int | None,
     name: str | None,
-    folder: Path,
+    folder: Place,
     embedder: "Embedder",
     detector: "Detector",
     as_json: bool,

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.user_settings import read_everyday, settings_file
 from facerec.errors import ConfigError, DataError
+from facerec.gallery.address import Place
 from facerec.recognition import answers
 from facerec.text import how_many, printable
 
@@ -41,7 +42,7 @@ def calibrate(
     fpir: float | None,
     folder: Path | None,
     no_strangers: bool,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,

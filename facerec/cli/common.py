@@ -18,12 +18,13 @@ from facerec.cli.asking import asked
 from facerec.cli.left_out import told_at_the_end
 from facerec.cli.model_options import model_and_fast
 from facerec.cli.offers import some
-from facerec.cli.path_types import GALLERY, LAYERS, MODEL, PATH, FilePath, unopened
+from facerec.cli.path_types import GALLERY, LAYERS, MODEL, NEW_GALLERY, GalleryPlace, unopened
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.cli.voice import aside, is_quiet, is_verbose, telling_more, voice_option, wants_colour
 from facerec.errors import FacerecError
 from facerec.extras import named, require_extra
+from facerec.gallery.address import Place
 from facerec.gallery.passphrase import let_ask
 from facerec.models.names import NAMES
 from facerec.models.places import SHIPPED
@@ -178,7 +179,7 @@ classifier_option = click.option(
 )
 
 
-def _gallery_option(kind: FilePath) -> Callable[[F], F]:
+def _gallery_option(kind: GalleryPlace) -> Callable[[F], F]:
     return everyday_option(
         "--gallery",
         "gallery_folder",
@@ -187,13 +188,13 @@ def _gallery_option(kind: FilePath) -> Callable[[F], F]:
         envvar="FACEREC_GALLERY",
         default=lambda: user_data_path() / "facerec-gallery",
         show_default="$FACEREC_GALLERY, else that of facerec.toml, else facerec-gallery in your data directory",
-        metavar="DIR",
-        help="The gallery's folder.",
+        metavar="DIR|ADDRESS",
+        help="The gallery's folder, or its address on a server, as in postgresql://ann@db.club.org/faces.",
     )
 
 
 gallery_option = _gallery_option(GALLERY)
-new_gallery_option = _gallery_option(PATH)  # there need be none
+new_gallery_option = _gallery_option(NEW_GALLERY)  # there need be none
 explain_option = click.option("--explain", is_flag=True, help="Also print the reason of each answer.")
 threshold_option = click.option(
     "--threshold",
@@ -364,6 +365,6 @@ def finish(failed: int, done: int) -> None:
         click.get_current_context().exit(SOME_FAILED if done else NOTHING_DONE)
 
 
-def one_line(path: Path) -> str:
+def one_line(path: Place) -> str:
     """Return a path as printable text on one line."""
-    return printable(path)
+    return printable(str(path))

@@ -14,6 +14,7 @@ from facerec.cli.asking import asked
 from facerec.cli.offers import people
 from facerec.cli.progress import show_progress
 from facerec.errors import ConfigError, DataError, FacerecError
+from facerec.gallery.address import Place
 from facerec.gallery.names import clean_name
 from facerec.photos.folders import ByPerson, no_people
 from facerec.recognition import answers
@@ -62,7 +63,7 @@ def enroll(
     force: bool,
     again: bool,
     keep_crops: bool | None,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,

@@ -13,6 +13,7 @@ from facerec.cli.gallery_migrate import migrate
 from facerec.cli.gallery_not_same import not_same
 from facerec.cli.gallery_remove import expire, remove
 from facerec.cli.offers import people
+from facerec.gallery.address import Place
 from facerec.gallery.layout import KINDS
 from facerec.text import how_many, printable
 
@@ -47,7 +48,7 @@ gallery.add_command(expire)
 @gallery.command("list")
 @common.gallery_option
 @common.json_option
-def list_people(gallery_folder: Path, as_json: bool) -> None:
+def list_people(gallery_folder: Place, as_json: bool) -> None:
     """List everybody enrolled.
 
     A line has the name, the number of photos, and the day of the first one.
@@ -75,7 +76,7 @@ def list_people(gallery_folder: Path, as_json: bool) -> None:
 @click.option("--sheet", type=path_types.PATH, metavar="FILE", help="Also draw the enrolled faces into a new picture.")
 @common.gallery_option
 @common.json_option
-def show(name: str, sheet: Path | None, gallery_folder: Path, as_json: bool) -> None:
+def show(name: str, sheet: Path | None, gallery_folder: Place, as_json: bool) -> None:
     """Show a person's photos and consent note, and the faces that were said not to be them.
 
     \b
@@ -127,7 +128,7 @@ def _show_not_same(store: "Store", name: str, as_json: bool) -> None:
 @click.argument("new")
 @common.gallery_option
 @common.json_option
-def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
+def rename(old: str, new: str, gallery_folder: Place, as_json: bool) -> None:
     """Give somebody another name.
 
     \b
@@ -148,7 +149,7 @@ def rename(old: str, new: str, gallery_folder: Path, as_json: bool) -> None:
 @click.argument("target", metavar="INTO", shell_complete=people)
 @common.gallery_option
 @common.json_option
-def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None:
+def merge(source: str, target: str, gallery_folder: Place, as_json: bool) -> None:
     """Join two people: all photos of FROM go to INTO.
 
     \b
@@ -172,7 +173,7 @@ def merge(source: str, target: str, gallery_folder: Path, as_json: bool) -> None
 )
 @common.gallery_option
 @common.json_option
-def consent(name: str, note: str | None, until: str | None, gallery_folder: Path, as_json: bool) -> None:
+def consent(name: str, note: str | None, until: str | None, gallery_folder: Place, as_json: bool) -> None:
     """Show or note what a person agreed to.
 
     With --until, `facerec gallery expire` removes the person after that day.
@@ -197,7 +198,7 @@ def consent(name: str, note: str | None, until: str | None, gallery_folder: Path
 @gallery.command()
 @common.gallery_option
 @common.json_option
-def log(gallery_folder: Path, as_json: bool) -> None:
+def log(gallery_folder: Place, as_json: bool) -> None:
     """Show what was done to the gallery.
 
     The log knows people by number, also after they are removed. The last line is a hash over all entries: write it
@@ -223,7 +224,7 @@ def log(gallery_folder: Path, as_json: bool) -> None:
 @click.option("--from", "kind", type=click.Choice(KINDS), help="The copy to restore, even if the database is sound.")
 @common.new_gallery_option
 @common.json_option
-def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bool) -> None:
+def restore(list_only: bool, kind: str | None, gallery_folder: Place, as_json: bool) -> None:
     """Bring a damaged or missing database back from a backup.
 
     Every command that changes the gallery makes a backup when it ends. Changes after the backup are lost.
@@ -248,7 +249,7 @@ def restore(list_only: bool, kind: str | None, gallery_folder: Path, as_json: bo
 @click.argument("file", type=path_types.PATH)
 @common.gallery_option
 @common.json_option
-def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
+def export(file: Path, gallery_folder: Place, as_json: bool) -> None:
     """Write all people into a file for another gallery.
 
     The file is new and holds the vectors. `facerec gallery import` reads it.
@@ -271,7 +272,7 @@ def export(file: Path, gallery_folder: Path, as_json: bool) -> None:
 @gallery.command()
 @common.gallery_option
 @common.json_option
-def check(gallery_folder: Path, as_json: bool) -> None:
+def check(gallery_folder: Place, as_json: bool) -> None:
     """Look for damage.
 
     Checks the database, the vectors, the log and the search index, and looks for data of removed people.
@@ -294,7 +295,7 @@ def check(gallery_folder: Path, as_json: bool) -> None:
 @gallery.command()
 @common.gallery_option
 @common.json_option
-def rebuild(gallery_folder: Path, as_json: bool) -> None:
+def rebuild(gallery_folder: Place, as_json: bool) -> None:
     """Write the database and its search index anew.
 
     The index is made from the database. Run this if `facerec gallery check` advises it.

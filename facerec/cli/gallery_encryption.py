@@ -1,10 +1,9 @@
 """`facerec gallery encrypt` and `decrypt`."""
 
-from pathlib import Path
-
 import click
 
 from facerec.cli import common
+from facerec.gallery.address import Place
 from facerec.gallery.passphrase import new_passphrase
 
 
@@ -13,7 +12,7 @@ from facerec.gallery.passphrase import new_passphrase
 @common.command()
 @common.new_gallery_option
 @common.json_option
-def encrypt(gallery_folder: Path, as_json: bool) -> None:
+def encrypt(gallery_folder: Place, as_json: bool) -> None:
     """Encrypt the gallery, or change its passphrase.
 
     If there is no gallery, an empty one is made. The passphrase comes from $FACEREC_PASSPHRASE, else from the first
@@ -28,6 +27,7 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
     from facerec.gallery import encryption
     from facerec.gallery.store import Store
 
+    encryption.require_encryptable(gallery_folder)  # before a passphrase is asked for
     changing = encryption.is_encrypted(gallery_folder)
     if changing:
         Store.open(gallery_folder).close()  # the present passphrase is asked for first
@@ -38,7 +38,7 @@ def encrypt(gallery_folder: Path, as_json: bool) -> None:
 @common.command()
 @common.gallery_option
 @common.json_option
-def decrypt(gallery_folder: Path, as_json: bool) -> None:
+def decrypt(gallery_folder: Place, as_json: bool) -> None:
     """Turn an encrypted gallery back into a plain one.
 
     \b
@@ -50,7 +50,7 @@ def decrypt(gallery_folder: Path, as_json: bool) -> None:
     _say(gallery_folder, "no longer encrypted; whoever may read its files can read all of it", False, as_json)
 
 
-def _say(folder: Path, text: str, encrypted: bool, as_json: bool) -> None:
+def _say(folder: Place, text: str, encrypted: bool, as_json: bool) -> None:
     if as_json:
         common.emit({"gallery": str(folder), "encrypted": encrypted})
     else:

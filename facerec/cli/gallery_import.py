@@ -8,6 +8,7 @@ import click
 
 from facerec.cli import common, enrolled, path_types
 from facerec.cli.asking import asked
+from facerec.gallery.address import Place
 from facerec.recognition import answers
 from facerec.text import how_many, printable
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # slow to import
 @click.option("--again", is_flag=True, help="Also enroll photos that were removed from this gallery.")
 @common.new_gallery_option
 @common.json_option
-def import_people(file: Path, again: bool, gallery_folder: Path, as_json: bool) -> None:
+def import_people(file: Path, again: bool, gallery_folder: Place, as_json: bool) -> None:
     """Enroll the people in a file of `facerec gallery export`.
 
     Both galleries must use the same model. Photos that were removed from this gallery are not enrolled without --again.

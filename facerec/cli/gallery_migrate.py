@@ -10,6 +10,7 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import some
 from facerec.cli.progress import show_progress
 from facerec.faces.settings import DETECTORS
+from facerec.gallery.address import Place
 from facerec.models.places import SHIPPED
 from facerec.text import how_many, printable
 
@@ -53,7 +54,7 @@ def migrate(
     leave_out: bool,
     photos: Path | None,
     detector: str | None,
-    gallery_folder: Path,
+    gallery_folder: Place,
     as_json: bool,
     **faces: Any,
 ) -> None:

@@ -7,6 +7,7 @@ import click
 
 from facerec.cli import common, detector_options, path_types
 from facerec.cli.offers import photo_then_people
+from facerec.gallery.address import Place
 from facerec.recognition import answers
 from facerec.text import gallery_command, how_many, printable
 
@@ -30,7 +31,7 @@ def not_same(
     what: tuple[str, ...],
     people: bool,
     forget: bool,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -60,7 +61,7 @@ def not_same(
         _tell_face(_veto(gallery_folder, Path(what[0]), what[1], model, faces), as_json)
 
 
-def _tell_people(folder: Path, one: str, other: str, forget: bool, as_json: bool) -> None:
+def _tell_people(folder: Place, one: str, other: str, forget: bool, as_json: bool) -> None:
     from facerec.gallery import enrolled, vetoes
     from facerec.gallery.store import Store
 
@@ -77,7 +78,7 @@ def _tell_people(folder: Path, one: str, other: str, forget: bool, as_json: bool
     common.finish(forget and not changed, 0)
 
 
-def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
+def _forget(folder: Place, photo: str, name: str | None, as_json: bool) -> None:
     from facerec.gallery import enrolled, erasure, vetoes
     from facerec.gallery.store import Store
 
@@ -90,7 +91,7 @@ def _forget(folder: Path, photo: str, name: str | None, as_json: bool) -> None:
     common.finish(remains, 1)
 
 
-def _veto(folder: Path, photo: Path, name: str, model: str | None, faces: dict[str, Any]) -> "NotSame":
+def _veto(folder: Place, photo: Path, name: str, model: str | None, faces: dict[str, Any]) -> "NotSame":
     """Remember the veto. Name and photo are checked before anything heavy loads."""
     path_types.require_photo(photo)
     from facerec.gallery import enrolled

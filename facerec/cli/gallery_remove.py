@@ -7,6 +7,7 @@ import click
 
 from facerec.cli import common, path_types
 from facerec.cli.offers import people
+from facerec.gallery.address import Place, ServerAddress
 from facerec.text import how_many, printable
 
 if TYPE_CHECKING:  # slow to import
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # slow to import
 @click.option("--yes", is_flag=True, help="Do not ask. Where there is no terminal, nobody is asked anyway.")
 @common.gallery_option
 @common.json_option
-def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_folder: Path, as_json: bool) -> None:
+def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_folder: Place, as_json: bool) -> None:
     """Remove a person, or one photo of theirs, from every file of the gallery.
 
     The vectors and crops of the photos go too. The photo files themselves are not touched. With the last of
@@ -46,6 +47,7 @@ def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_fold
             common.warn("nothing was removed")
             common.finish(1, 0)
         removal, remains = erasure.remove(store, name, photo), erasure.data_may_remain(store)
+        _tell_what_stays(gallery_folder)
     line: dict[str, object] = {"removed": removal.person, "templates": len(removal.photos)}
     if photo is not None:
         line |= {"photo": removal.photos[0].source, "photo_hash": removal.photos[0].photo_hash}
@@ -54,6 +56,15 @@ def remove(name: str, photo: Path | None, dry_run: bool, yes: bool, gallery_fold
         line |= {"index": removal.index}
     common.say(line, f"{_gone(removal, photo)} {printable(removal.index)}".rstrip(), as_json)
     common.finish(remains, 1)
+
+
+def _tell_what_stays(place: Place) -> None:
+    """Say what no removal reaches on a server."""
+    if isinstance(place, ServerAddress):
+        common.remark(
+            "what the server keeps beside its tables (write-ahead log, replicas, backups) may hold them until it is "
+            "written over"
+        )
 
 
 def _what_goes(removal: "erasure.Removal") -> str:
@@ -92,7 +103,7 @@ def _show_removal(removal: "erasure.Removal", as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only name the people; remove nobody.")
 @common.gallery_option
 @common.json_option
-def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
+def expire(dry_run: bool, gallery_folder: Place, as_json: bool) -> None:
     """Remove everybody whose last day has passed, and unknown faces whose last day has.
 
     `facerec gallery consent NAME --until DAY` sets that day. `facerec serve --keep-unknown DAYS` keeps unknown faces.
@@ -107,6 +118,8 @@ def expire(dry_run: bool, gallery_folder: Path, as_json: bool) -> None:
         unknown = erasure.unknown_past(store)
         gone = erasure.expired(store) if dry_run else erasure.expire(store)
         remains = erasure.data_may_remain(store)
+        if gone and not dry_run:
+            _tell_what_stays(gallery_folder)
     for person in gone:
         line = {"person": person.name, "templates": person.templates, "until": person.until, "removed": not dry_run}
         what = "would be removed" if dry_run else "removed"

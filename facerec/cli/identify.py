@@ -13,6 +13,7 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.progress import show_progress
 from facerec.cli.user_settings import everyday_option
 from facerec.errors import ConfigError, DataError, MissingExtraError
+from facerec.gallery.address import Place
 from facerec.photos.folders import find_photos
 from facerec.photos.video_files import is_video, require_library
 from facerec.recognition import answers
@@ -63,7 +64,7 @@ def identify(
     fpir: float | None,
     pictures: Path | None,
     explain: bool,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -135,7 +136,7 @@ def _photos_and_videos(folder: Path) -> list[Path]:
     return found
 
 
-def _ready(pictures: Path | None, gallery_folder: Path, photos: Sequence[Path]) -> None:
+def _ready(pictures: Path | None, gallery_folder: Place, photos: Sequence[Path]) -> None:
     """Make the folder for annotated pictures, and require what reads videos, before the work begins.
 
     photos: the paths given, folders among them.

@@ -13,6 +13,7 @@ from facerec.cli import common
 from facerec.cli.user_settings import is_set, read_everyday, settings_file
 from facerec.errors import FacerecError
 from facerec.extras import EXTRAS, install, is_installed
+from facerec.gallery.address import Place
 from facerec.models.names import NAMES
 from facerec.text import printable
 
@@ -80,7 +81,7 @@ def _leaves(facts: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 @common.new_gallery_option
 @common.any_model_option
 @common.json_option
-def doctor(gallery_folder: Path, model: str | None, as_json: bool) -> None:
+def doctor(gallery_folder: Place, model: str | None, as_json: bool) -> None:
     """Check that facerec works here.
 
     Shows versions and the device, and checks that the model and the gallery are sound and belong together.
@@ -183,7 +184,7 @@ def _strangers(count: int, has_threshold: bool) -> str:
     return f"brings no strangers: {instead} until `facerec calibrate --strangers DIR`"
 
 
-def _gallery(folder: Path, card: "ModelCard | None") -> str:
+def _gallery(folder: Place, card: "ModelCard | None") -> str:
     """Return a text about the gallery. card: of the model that it is used with; None: not checked."""
     from facerec.gallery.cut_by import detector_of
     from facerec.gallery.encryption import is_encrypted
@@ -191,7 +192,7 @@ def _gallery(folder: Path, card: "ModelCard | None") -> str:
     from facerec.gallery.model import require_model
     from facerec.gallery.store import Store
 
-    if not folder.exists():
+    if isinstance(folder, Path) and not folder.exists():
         return f"none at {common.one_line(folder)} yet; facerec enroll makes it"
     try:
         with Store.open(folder) as store:

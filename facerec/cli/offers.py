@@ -1,12 +1,12 @@
 """What a shell offers for names while they are typed: people, backbones, models, and files."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from facerec.gallery.address import place_of
 from facerec.gallery.glance import names_at_a_glance
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -15,7 +15,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 def people(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the people of the command's gallery."""
     folder = ctx.params.get("gallery_folder")
-    return _beginning(incomplete, names_at_a_glance(Path(folder)) if folder else [])
+    return _beginning(incomplete, names_at_a_glance(place_of(folder)) if folder else [])
 
 
 def photo_then_people(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

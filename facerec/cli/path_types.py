@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from facerec.errors import DataError, ImageError
+from facerec.gallery.address import Place, is_address, place_of
 from facerec.gallery.layout import require_gallery
 from facerec.models.names import NAMES
 from facerec.models.places import model_path, require_layers
@@ -36,6 +37,25 @@ class FilePath(click.Path):
         path: Any = super().convert(value, param, ctx) if str(value) else self.fail("an empty name", param, ctx)
         self._check(path)
         return path
+
+
+class GalleryPlace(FilePath):
+    """Where a gallery is: a path, or an address on a server.
+
+    check: as for a path; it is given the address, too.
+    """
+
+    def __init__(self, check: Callable[[Place], object] = lambda place: None) -> None:
+        super().__init__(check)
+        self._require = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        """The path or the address. An address is never shown: it may hold a password."""
+        if not is_address(value):
+            return super().convert(value, param, ctx)
+        place = place_of(value)
+        self._require(place)
+        return place
 
 
 class ModelName(click.ParamType):
@@ -95,7 +115,8 @@ PHOTO = FilePath(require_photo)
 FOLDER = FilePath(require_folder)
 FILE = FilePath(_require_file)
 FOLDER_NAME = ModelName(lambda name: require_folder(Path(name)))
-GALLERY = FilePath(require_gallery)
+GALLERY = GalleryPlace(require_gallery)
+NEW_GALLERY = GalleryPlace()
 MODEL = ModelName(model_path)
 MODEL_OR_BACKBONE = ModelName(model_path, NAMES)
 LAYERS = ModelName(require_layers)

@@ -7,6 +7,7 @@ import click
 
 from facerec.cli import common, detector_options, path_types
 from facerec.errors import ConfigError
+from facerec.gallery.address import Place
 from facerec.server.keys import SCOPES, Keys, add_key, remove_key
 from facerec.server.settings import ServerSettings
 
@@ -45,7 +46,7 @@ def serve(
     scope: str,
     revoke_key: str | None,
     keep_unknown: int | None,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **looks: Any,

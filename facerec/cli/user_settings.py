@@ -1,7 +1,7 @@
 """`facerec.toml`, the user's everyday settings: defaults of the options that are made as an `EverydayOption`.
 
     model = "int8"                 # or the full path of a model folder or file
-    gallery = "/home/ann/club"
+    gallery = "/home/ann/club"     # or an address, "postgresql://ann@db.club.org/faces"
     fpir = 0.001                   # the target rate of `facerec identify`
 
     [detector]
@@ -25,6 +25,7 @@ from platformdirs import user_config_path
 from facerec.errors import ConfigError
 from facerec.faces.settings import DETECTORS, LARGEST_FACE, SMALLEST_FACE
 from facerec.files import may_name_a_file
+from facerec.gallery.address import is_address
 from facerec.settings import build_settings, read_values
 from facerec.text import printable
 
@@ -98,6 +99,8 @@ def _place(value: str, name: str, where: str) -> str:
     from facerec.models.places import SHIPPED, SHIPPED_NAMES
 
     if name == "model" and value in SHIPPED:
+        return value
+    if name == "gallery" and is_address(value):
         return value
     path = _at_home(value)
     model = f"{SHIPPED_NAMES}, or the full path of a model folder, such as {Path.home() / 'models' / 'mine'}"

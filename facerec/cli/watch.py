@@ -16,6 +16,7 @@ from facerec.cli import common, detector_options, path_types
 from facerec.cli.identify import TOP, fpir_option, give_way, show_answer, styled
 from facerec.cli.offers import some
 from facerec.errors import ConfigError, ImageError
+from facerec.gallery.address import Place
 from facerec.photos.video_files import EVERY, Source, require_every, source_of
 from facerec.recognition import answers
 from facerec.text import clock, how_many
@@ -56,7 +57,7 @@ def watch(
     fpir: float | None,
     video: Path | None,
     explain: bool,
-    gallery_folder: Path,
+    gallery_folder: Place,
     model: str | None,
     as_json: bool,
     **faces: Any,
@@ -121,7 +122,7 @@ def _stop_on_signals() -> threading.Event:
     return stopped
 
 
-def _writer(video: Path, gallery_folder: Path) -> "VideoWriter":
+def _writer(video: Path, gallery_folder: Place) -> "VideoWriter":
     """The video to be written, which is made before the work begins."""
     from facerec.gallery.archive import require_elsewhere
     from facerec.photos.video_writing import VideoWriter

@@ -1,6 +1,5 @@
 """Export and import: the people of a gallery in one file (see `archive_file`), for another gallery."""
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, ForeignDetectorError, ForeignModelError, GalleryError
+from facerec.gallery.address import Place
 from facerec.gallery.archive_file import Archive, Person, write_archive
 from facerec.gallery.audit_log import record, utc_now
+from facerec.gallery.connection import Connection
 from facerec.gallery.cut_by import adopt_detector, detector_of
 from facerec.gallery.enrolled import fewer_first_in, spellings
 from facerec.gallery.integrity import broken_vetoes, require_undamaged
@@ -78,14 +79,14 @@ def export(store: Store, path: Path) -> Archive:
     return archive
 
 
-def require_elsewhere(gallery: Path, path: Path, folder: Path) -> None:
+def require_elsewhere(gallery: Place, path: Path, folder: Path) -> None:
     """Raise GalleryError about `path` if `folder` is the gallery's folder or lies in it: removal would not clean it."""
     place = folder.resolve()
-    if gallery.resolve() in (place, *place.parents):
+    if isinstance(gallery, Path) and gallery.resolve() in (place, *place.parents):
         raise GalleryError(f"{path}: in the gallery's own folder, where a removal would miss it; give another place")
 
 
-def _gather(db: sqlite3.Connection, where: Path) -> Archive:
+def _gather(db: Connection, where: Place) -> Archive:
     """Return everybody in a gallery; GalleryError if nobody is enrolled or a name is no longer allowed."""
     fingerprint, name, dimension = db.execute("SELECT model_fingerprint, model_name, dimension FROM gallery").fetchone()
     require_undamaged(db, where)
@@ -107,7 +108,7 @@ def _gather(db: sqlite3.Connection, where: Path) -> Archive:
     return Archive(fingerprint, name, dimension, tuple(people), apart, fpir, detector)
 
 
-def _vectors(db: sqlite3.Connection, table: str, person: int, dimension: int, where: Path) -> list[Vectors]:
+def _vectors(db: Connection, table: str, person: int, dimension: int, where: Place) -> list[Vectors]:
     """Return the vectors of a person's templates or vetoes; DamagedGalleryError if one is no unit row."""
     if table == "vetoes" and version_of(db) < 7:
         return []
@@ -132,7 +133,7 @@ def _faces(
     )
 
 
-def _require_fit(name: str, where: Path) -> None:
+def _require_fit(name: str, where: Place) -> None:
     try:
         clean_name(name)
     except GalleryError as error:  # an older facerec allowed the name; an import would refuse it
@@ -148,7 +149,7 @@ def other_spellings(store: Store, archive: Archive) -> dict[str, str]:
         return _other_spellings(db, archive)
 
 
-def _other_spellings(db: sqlite3.Connection, archive: Archive) -> dict[str, str]:
+def _other_spellings(db: Connection, archive: Archive) -> dict[str, str]:
     new = [person.name for person in archive.people if id_of(db, person.name) is None]
     two = {frozenset((one, other)) for one, other, _ in archive.apart}
     found = spellings(db, new)
@@ -204,7 +205,7 @@ def _held_back(person: Person, other: str) -> Imported:
     return Imported(person.name, 0, 0, 0, len(person.templates), (said,))
 
 
-def _take_target(db: sqlite3.Connection, fpir: float | None) -> bool:
+def _take_target(db: Connection, fpir: float | None) -> bool:
     """Take over the archive's target rate if nobody is enrolled and none was set. Returns whether it was taken."""
     own = scalar(db, "SELECT fpir FROM gallery")
     if fpir in (None, own) or own != DEFAULT_FPIR or count_rows(db, "people"):
@@ -214,7 +215,7 @@ def _take_target(db: sqlite3.Connection, fpir: float | None) -> bool:
     return True
 
 
-def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
+def _take_model(db: Connection, archive: Archive, where: Place) -> None:
     columns = "model_fingerprint, model_name, dimension"
     fingerprint, name, dimension = db.execute(f"SELECT {columns} FROM gallery").fetchone()
     if (fingerprint, dimension) == (archive.fingerprint, archive.dimension):
@@ -229,7 +230,7 @@ def _take_model(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
     record(db, "model bound", model=archive.fingerprint, dimension=archive.dimension, cohort=0)
 
 
-def _take_detector(db: sqlite3.Connection, archive: Archive, where: Path) -> None:
+def _take_detector(db: Connection, archive: Archive, where: Place) -> None:
     own = detector_of(db)
     if None not in (own, archive.detector) and own != archive.detector:
         raise ForeignDetectorError(
@@ -239,7 +240,7 @@ def _take_detector(db: sqlite3.Connection, archive: Archive, where: Path) -> Non
     adopt_detector(db, where, archive.detector)
 
 
-def _merge_person(db: sqlite3.Connection, person: Person, again: bool, two: Collection[frozenset[str]]) -> Imported:
+def _merge_person(db: Connection, person: Person, again: bool, two: Collection[frozenset[str]]) -> Imported:
     """Enroll one person. two: pairs of people who were said to be two, here or in the archive."""
     added, skipped, conflicts, days = 0, 0, [], []
     owned: dict[str, list[str]] = {}  # who else has photos of the person -> these photos
@@ -271,9 +272,7 @@ def _merge_person(db: sqlite3.Connection, person: Person, again: bool, two: Coll
     return Imported(person.name, added, skipped, vetoes, differences, tuple(conflicts))
 
 
-def _owned(
-    db: sqlite3.Connection, owner: str, person: Person, photos: Sequence[str], two: Collection[frozenset[str]]
-) -> str:
+def _owned(db: Connection, owner: str, person: Person, photos: Sequence[str], two: Collection[frozenset[str]]) -> str:
     """Say that somebody else is enrolled with some of a person's photos, and what to do."""
     name, count = person.name, len(person.templates)
     whose = f"already enrolled as '{owner}', so not as '{name}'"
@@ -288,7 +287,7 @@ def _owned(
     return f"{said}; if they are one person, {command}"
 
 
-def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[str]:
+def _merge_consent(db: Connection, number: int, person: Person) -> list[str]:
     """Take over the consent of a person who has none; return what contradicts the gallery."""
     known, own = consent_of(db, number), (person.consent, person.until)
     if known == (None, None) != own:
@@ -299,7 +298,7 @@ def _merge_consent(db: sqlite3.Connection, number: int, person: Person) -> list[
     return []
 
 
-def _merge_vetoes(db: sqlite3.Connection, number: int, person: Person) -> tuple[int, list[str]]:
+def _merge_vetoes(db: Connection, number: int, person: Person) -> tuple[int, list[str]]:
     """Take over what was said not to be a person; return how many faces, and what contradicts the gallery."""
     taken, conflicts = 0, []
     for face, made in person.vetoes:
@@ -311,7 +310,7 @@ def _merge_vetoes(db: sqlite3.Connection, number: int, person: Person) -> tuple[
     return taken, conflicts
 
 
-def _set_apart(db: sqlite3.Connection, one: str, other: str, made: str) -> bool:
+def _set_apart(db: Connection, one: str, other: str, made: str) -> bool:
     """Take over that two people are two; False if that was known, or one of them is not enrolled."""
     first, second = id_of(db, one), id_of(db, other)
     if first is None or second is None or first == second or not insert_apart(db, first, second, made):

@@ -12,7 +12,6 @@ it shows whether the log up to that entry is unchanged.
 import functools
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from facerec.gallery.connection import Connection
 from facerec.gallery.schema import scalar, version_of
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -55,7 +55,7 @@ def made_by(key: str | None) -> Iterator[None]:
         _BY.reset(token)
 
 
-def record(db: sqlite3.Connection, action: str, person: int | None = None, **facts: str | int | float) -> int:
+def record(db: Connection, action: str, person: int | None = None, **facts: str | int | float) -> int:
     """Add an entry in the same transaction as the change it describes; return the entry's number."""
     number = last_number(db) + 1
     entry = {"number": number, "time": utc_now(), "facerec": facerec_version(), "action": action, **facts}
@@ -69,12 +69,12 @@ def record(db: sqlite3.Connection, action: str, person: int | None = None, **fac
     return number
 
 
-def last_number(db: sqlite3.Connection) -> int:
+def last_number(db: Connection) -> int:
     """The number of the last entry; 0 if there is none."""
     return scalar(db, "SELECT max(number) FROM log") or 0 if version_of(db) > 2 else 0
 
 
-def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
+def last_change(db: Connection) -> tuple[str, int] | None:
     """The time of the last entry and its number; None if there is no entry or its time cannot be read."""
     number = last_number(db)
     time = _loaded(scalar(db, "SELECT entry FROM log WHERE number = ?", number)).get("time") if number else None
@@ -85,12 +85,12 @@ def last_change(db: sqlite3.Connection) -> tuple[str, int] | None:
     return str(time), number
 
 
-def head(db: sqlite3.Connection) -> str:
+def head(db: Connection) -> str:
     """The hash of the last entry, which covers the whole log."""
     return scalar(db, "SELECT hash FROM log ORDER BY number DESC LIMIT 1") or START if version_of(db) > 2 else START
 
 
-def entries(db: sqlite3.Connection) -> list[LogEntry]:
+def entries(db: Connection) -> list[LogEntry]:
     """All entries, oldest first; none in formats 1 and 2, which had no log. `faults` reports unreadable entries."""
     if version_of(db) < 3:
         return []
@@ -101,7 +101,7 @@ def entries(db: sqlite3.Connection) -> list[LogEntry]:
     ]
 
 
-def faults(db: sqlite3.Connection) -> list[str]:
+def faults(db: Connection) -> list[str]:
     """Return one line about the first sign that somebody changed the log; an empty list if there is none.
 
     It also checks that no removed person's number in the log can be given to somebody else. SQLite keeps the last

@@ -5,7 +5,6 @@ before. So every copy is whole, and holds nobody who had been removed when it wa
 """
 
 import shutil
-import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from pathlib import Path
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import draft_of, may_write, put, unlink
 from facerec.gallery import audit_log
+from facerec.gallery.address import Place, folder_of
+from facerec.gallery.connection import AnyDatabase, Connection
 from facerec.gallery.database import Database, connect, explained, require_known, require_sound
 from facerec.gallery.integrity import broken_strangers, broken_vectors, broken_vetoes, faults
 from facerec.gallery.layout import KINDS, copies_of, copy_of, database_of, is_plain, mark_of, new_draft, restoring_of
@@ -21,6 +22,8 @@ from facerec.gallery.locking import alone, swap_in
 from facerec.gallery.queries import count_rows
 from facerec.gallery.schema import scalar
 from facerec.gallery.sqlcipher import key_of
+
+_ON_SERVER = "copy it with `pg_dump`, as its administrator does, and bring a copy back with `pg_restore`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,15 @@ class Copy:
     problem: str | None = None
 
 
-def keep_copy(database: Database, kind: str = "backup") -> None:
+def keep_copy(database: AnyDatabase, kind: str = "backup") -> None:
     """Replace the copy of a kind with a copy of the present database.
 
-    Does nothing while data of removed people still waits to be wiped. DamagedGalleryError if the database is damaged;
+    Does nothing on a server, whose copies are its administrator's (`pg_dump`), and while data of removed people still
+    waits to be wiped. DamagedGalleryError if the database is damaged;
     the old copy then stays. GalleryError if the copy cannot be written.
     """
+    if not isinstance(database, Database):
+        return
     target = copy_of(database.path, kind)
     draft = draft_of(target)
     with explained(target), database.write() as db:
@@ -59,11 +65,12 @@ def keep_copy(database: Database, kind: str = "backup") -> None:
             draft.unlink(missing_ok=True)
 
 
-def list_copies(folder: Path) -> list[Copy]:
-    """Return the copies of the gallery in `folder`, newest first; GalleryError if the folder does not exist.
+def list_copies(place: Place) -> list[Copy]:
+    """Return the copies of the gallery in the folder `place`, newest first; GalleryError if the folder does not exist.
 
     PassphraseError if they are encrypted and no passphrase is given: without it a sound copy looks damaged.
     """
+    folder = folder_of(place, _ON_SERVER)
     path = database_of(folder)
     if not folder.is_dir():
         raise GalleryError(f"{folder}: no gallery here, nor a backup of one")
@@ -72,14 +79,15 @@ def list_copies(folder: Path) -> list[Copy]:
         return [_described(copy) for copy in sorted(copies_of(path), key=_state, reverse=True)]
 
 
-def restore(folder: Path, kind: str | None = None) -> Copy:
-    """Replace the database of the gallery in `folder` with a copy; return a description of the copy.
+def restore(place: Place, kind: str | None = None) -> Copy:
+    """Replace the database of the gallery in the folder `place` with a copy; return a description of the copy.
 
     kind: the copy to use, even if the database is sound. Without it, the newest whole copy is used, and only if the
     database is damaged or missing. Changes made after the copy are lost. If the process is killed, the gallery is
     either as before or restored. GalleryError if there is no such copy, nothing to restore, or another process has the
     gallery open.
     """
+    folder = folder_of(place, _ON_SERVER)
     path = database_of(folder)
     with explained(path):
         if not folder.is_dir():
@@ -173,7 +181,7 @@ def _described(copy: Path) -> Copy:
         return Copy(kind, made, 0, 0, None, str(error))
 
 
-def require_whole(db: sqlite3.Connection, path: Path) -> None:
+def require_whole(db: Connection, path: Path) -> None:
     """Check everything in a database; DamagedGalleryError about `path` if anything is wrong."""
     require_known(db, path)
     require_sound(db, path)

@@ -12,9 +12,12 @@ from typing import Self
 from facerec.errors import DamagedGalleryError, GalleryError, PassphraseError
 from facerec.files import may_write, settle, unlink
 from facerec.gallery import audit_log, sqlcipher
-from facerec.gallery.layout import copies_of, mark_of, nothing_here, remedy, salt_of
+from facerec.gallery.connection import Connection
+from facerec.gallery.integrity import faults
+from facerec.gallery.layout import blocks_of, copies_of, mark_of, nothing_here, remedy, salt_of
 from facerec.gallery.locking import enter
 from facerec.gallery.schema import APPLICATION_ID, SMALL, VERSION, make_tables, scalar, upgrade, version_of
+from facerec.gallery.sqlcipher import FileConnection
 from facerec.photos.photo_files import EXTENSIONS
 
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes; a write holds the lock for milliseconds
@@ -44,6 +47,8 @@ class Database:
     and every file beside it is encrypted. copy_due: whether a new copy should be kept, because the log grew or there is
     no copy.
     """
+
+    on_server = False
 
     def __init__(self, path: Path, *, create: bool, passphrase: str | None = None) -> None:
         """Open `path`. With `create`, make it if it does not exist; only its owner may read it.
@@ -96,20 +101,25 @@ class Database:
         """Whether this process may change the database."""
         return may_write(self.path) and may_write(self.path.parent)
 
+    @property
+    def place(self) -> Path:
+        """The gallery's folder."""
+        return self.path.parent
+
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[Connection]:
         """Read in one transaction: a consistent view, whatever other processes write meanwhile."""
         with self._transaction("DEFERRED") as db:
             yield db
 
     @contextmanager
-    def glance(self) -> Iterator[sqlite3.Connection]:
+    def glance(self) -> Iterator[Connection]:
         """As `read`, for the tables SMALL only: the others may not have been checked for damage yet."""
         with self._transaction("DEFERRED", check=False) as db:
             yield db
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[Connection]:
         """Write in one transaction: all of it is on disk when the block ends, none of it if the block raises."""
         self._require_writable()
         with self._transaction("IMMEDIATE") as db:
@@ -120,14 +130,14 @@ class Database:
             self.copy_due = True
 
     @contextmanager
-    def hold(self) -> Iterator[sqlite3.Connection]:
+    def hold(self) -> Iterator[Connection]:
         """Hold the lock of `write`, to change files beside the database; read as in `glance`."""
         self._require_writable()
         with self._transaction("IMMEDIATE", check=False) as db:
             yield db
 
     @contextmanager
-    def _transaction(self, kind: str, check: bool = True) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str, check: bool = True) -> Iterator[Connection]:
         with self.lock, explained(self.path):
             self._require_open()
             if check:
@@ -149,6 +159,14 @@ class Database:
         if not self._sound:
             require_sound(self._db, self.path)
             self._sound = True
+
+    def contents(self) -> Iterator[Iterator[bytes]]:
+        """The bytes of every file of the gallery, each in blocks."""
+        return (blocks_of(path) for path in sorted(self.path.parent.iterdir()) if path.is_file())
+
+    def faults(self, db: Connection) -> list[str]:
+        """What SQLite finds wrong with the file, one line each."""
+        return faults(db)
 
     def compact(self) -> bool:
         """Rewrite the file from its rows and empty the write-ahead log, so that neither holds removed data.
@@ -175,7 +193,7 @@ class Database:
                 source.backup(target)
             settle(path)
 
-    def _connect(self, path: Path, rights: str) -> sqlite3.Connection:
+    def _connect(self, path: Path, rights: str) -> FileConnection:
         return connect(path, rights, self.passphrase)
 
     def _prepare(self, create: bool) -> None:
@@ -220,7 +238,7 @@ class Database:
         return not version_of(self._db) and not scalar(self._db, "SELECT count(*) FROM sqlite_master")
 
 
-def connect(path: Path, rights: str = "mode=ro&immutable=1", passphrase: str | None = None) -> sqlite3.Connection:
+def connect(path: Path, rights: str = "mode=ro&immutable=1", passphrase: str | None = None) -> FileConnection:
     """Open an existing database file, with the passphrase if the folder's databases are encrypted.
 
     rights: parameters of SQLite's URI. The default is for a file that nobody writes: SQLite then needs no files beside
@@ -229,7 +247,7 @@ def connect(path: Path, rights: str = "mode=ro&immutable=1", passphrase: str | N
     return sqlcipher.connect(f"{path.absolute().as_uri()}?{rights}", sqlcipher.key_of(path, passphrase), BUSY_SECONDS)
 
 
-def require_known(db: sqlite3.Connection, path: Path) -> None:
+def require_known(db: Connection, path: Path) -> None:
     """DamagedGalleryError unless facerec wrote the database; GalleryError if a newer facerec wrote it."""
     if scalar(db, "PRAGMA application_id") != APPLICATION_ID:
         raise DamagedGalleryError(f"{path}: another program's database; choose another folder as `gallery`")
@@ -239,7 +257,7 @@ def require_known(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def require_sound(db: sqlite3.Connection, path: Path, tables: Collection[str] = ()) -> None:
+def require_sound(db: Connection, path: Path, tables: Collection[str] = ()) -> None:
     """DamagedGalleryError if SQLite's integrity check fails or the file holds no gallery.
 
     tables: check these alone, with their indexes, as far as they exist; by default everything is checked.

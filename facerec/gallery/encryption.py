@@ -14,6 +14,7 @@ from pathlib import Path
 from facerec.errors import GalleryError, PassphraseError
 from facerec.files import put, unlink
 from facerec.gallery import sqlcipher
+from facerec.gallery.address import Place, folder_of
 from facerec.gallery.audit_log import record
 from facerec.gallery.backup import require_whole
 from facerec.gallery.database import connect, explained
@@ -34,13 +35,14 @@ from facerec.gallery.store import Store
 log = logging.getLogger(__name__)
 
 
-def encrypt(folder: Path, passphrase: str) -> None:
-    """Encrypt the gallery in `folder` with all of its files, or change its passphrase.
+def encrypt(place: Place, passphrase: str) -> None:
+    """Encrypt the gallery in the folder `place` with all of its files, or change its passphrase.
 
     Makes an empty gallery if there is none. From then on `Store.open` needs the passphrase; the module `passphrase`
     says where it looks. GalleryError if another process has the gallery open or anything is wrong with it.
     PassphraseError if the passphrase is empty.
     """
+    folder = require_encryptable(place)
     sqlcipher.require_library()
     path = database_of(folder)
     if not passphrase:
@@ -51,8 +53,9 @@ def encrypt(folder: Path, passphrase: str) -> None:
     _rewrite(path, key, "passphrase changed" if is_encrypted(folder) else "encrypted")
 
 
-def decrypt(folder: Path) -> None:
-    """Decrypt the gallery in `folder`; GalleryError as for `encrypt`, and if the gallery is not encrypted."""
+def decrypt(place: Place) -> None:
+    """Decrypt the gallery in the folder `place`; GalleryError as for `encrypt`, and if the gallery is not encrypted."""
+    folder = require_encryptable(place)
     Store.open(folder).close()
     path = database_of(folder)
     if not is_encrypted(folder):
@@ -60,9 +63,16 @@ def decrypt(folder: Path) -> None:
     _rewrite(path, None, "decrypted")
 
 
-def is_encrypted(folder: Path) -> bool:
-    """Whether the gallery in `folder` is encrypted; DamagedGalleryError if `gallery.encrypted` is damaged."""
-    return salt_of(database_of(folder)) is not None
+def require_encryptable(place: Place) -> Path:
+    """Return the folder of a gallery that facerec can encrypt; GalleryError for one on a server."""
+    return folder_of(place, "encrypt the server's disk, and connect with sslmode=verify-full")
+
+
+def is_encrypted(place: Place) -> bool:
+    """Whether the gallery in the folder `place` is encrypted; a server's disk is its administrator's.
+
+    DamagedGalleryError if `gallery.encrypted` is damaged."""
+    return isinstance(place, Path) and salt_of(database_of(place)) is not None
 
 
 def _rewrite(path: Path, key: str | None, action: str) -> None:

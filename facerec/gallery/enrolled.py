@@ -3,17 +3,17 @@
 Every function takes a person by their name or by their number.
 """
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import vetoes
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import record
+from facerec.gallery.connection import Connection
 from facerec.gallery.integrity import broken_vectors
 from facerec.gallery.names import clean_day, clean_name, clean_note
 from facerec.gallery.queries import (
@@ -56,7 +56,7 @@ def how_many(store: Store, containing: str) -> int:
         return sum(1 for _ in _named(db, same_form(containing).casefold()))
 
 
-def _named(db: sqlite3.Connection, part: str, after: str = "") -> Iterator[int]:
+def _named(db: Connection, part: str, after: str = "") -> Iterator[int]:
     """The numbers of the people whose names contain a text, sorted by name, from the first after a name on."""
     rows = db.execute("SELECT id, name FROM people WHERE name > ? ORDER BY name", (after,))
     return (number for number, name in rows if part in name.casefold())
@@ -146,7 +146,7 @@ def name_of(store: Store, name: Who) -> str:
         return _name(db, store.person(db, name))
 
 
-def _name(db: sqlite3.Connection, person: int) -> str:
+def _name(db: Connection, person: int) -> str:
     return scalar(db, "SELECT name FROM people WHERE id = ?", person)
 
 
@@ -174,7 +174,7 @@ def change(
             _set_consent(db, person, note, until)
 
 
-def _rename(db: sqlite3.Connection, person: int, name: str, where: Path) -> None:
+def _rename(db: Connection, person: int, name: str, where: Place) -> None:
     if id_of(db, name) not in {None, person}:
         raise GalleryError(
             f"{where}: '{name}' is enrolled already (`facerec gallery merge` makes one of the two); choose another name"
@@ -184,7 +184,7 @@ def _rename(db: sqlite3.Connection, person: int, name: str, where: Path) -> None
     record(db, "renamed", person)
 
 
-def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: Path) -> None:
+def _require_no_spelling(db: Connection, person: int, name: str, where: Place) -> None:
     """Raise GalleryError if somebody else has another spelling of a name. Two who were said to be two may have both."""
     own = _name(db, person)
     apart = vetoes.pairs_by_name(db)
@@ -198,7 +198,7 @@ def _require_no_spelling(db: sqlite3.Connection, person: int, name: str, where: 
             )
 
 
-def spellings(db: sqlite3.Connection, names: Collection[str]) -> dict[str, list[str]]:
+def spellings(db: Connection, names: Collection[str]) -> dict[str, list[str]]:
     """Return who is enrolled under another spelling (`same_name`) of each of these names, sorted."""
     everybody = [name for (name,) in db.execute("SELECT name FROM people ORDER BY name")] if names else []
     if not everybody:  # comparing many names takes seconds
@@ -223,7 +223,7 @@ def fewer_first(store: Store, one: str, other: str) -> tuple[str, str]:
         return fewer_first_in(db, one, other)
 
 
-def fewer_first_in(db: sqlite3.Connection, one: str, other: str) -> tuple[str, str]:
+def fewer_first_in(db: Connection, one: str, other: str) -> tuple[str, str]:
     """As `fewer_first`, for two people who are enrolled."""
     query = "SELECT count(*), min(id) FROM templates WHERE person = ?"
     fewer, more = sorted((one, other), key=lambda name: db.execute(query, (id_of(db, name),)).fetchone())
@@ -272,7 +272,7 @@ def set_consent(store: Store, name: Who, note: str | None = None, until: str | N
         _set_consent(db, store.person(db, name), note, until)
 
 
-def _set_consent(db: sqlite3.Connection, person: int, note: str | None, until: str | None) -> None:
+def _set_consent(db: Connection, person: int, note: str | None, until: str | None) -> None:
     old_note, old_day = consent_of(db, person)
     new_note = old_note if note is None else clean_note(note)
     new_day = old_day if until is None else clean_day(until)

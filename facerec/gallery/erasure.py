@@ -3,7 +3,6 @@
 One transaction deletes the rows and every copy, and overwrites what the caches hold. Then the database is rewritten.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from datetime import UTC, datetime
 from facerec.files import unlink
 from facerec.gallery.audit_log import record
 from facerec.gallery.codes_cache import wipe_codes
+from facerec.gallery.connection import Connection
 from facerec.gallery.layout import caches_of, codes_of, copies_of, drafts_of, people_of
-from facerec.gallery.leftovers import pending, wipe
+from facerec.gallery.leftovers import note_removal, pending, wipe
 from facerec.gallery.queries import (
     PersonSummary,
     StoredTemplate,
@@ -114,7 +114,7 @@ def data_may_remain(store: Store) -> bool:
         return bool(pending(db))
 
 
-def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") -> str:
+def purge(store: Store, db: Connection, entry: int, before: str = "") -> str:
     """Wipe whatever is being removed from every file beside the database. entry: the removal's number in the log.
 
     before: the generation with the templates that were deleted, if any were. The copies are deleted; in the files of
@@ -128,10 +128,11 @@ def purge(store: Store, db: sqlite3.Connection, entry: int, before: str = "") ->
     ids, persons = owners_by_number(db)
     store.people_file.forget(before or after, after, ids)
     wipe_codes(path, ids, persons)
+    note_removal(store.database, db)
     return store.engine.erase(db, ids, persons)
 
 
-def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | int | None) -> Removal:
+def _planned(store: Store, db: Connection, name: Who, photo: AnyPhoto | int | None) -> Removal:
     person = store.person(db, name)
     own = photos_of(db, person)
     chosen = own if photo is None else [which_photo(db, person, photo)]
@@ -140,17 +141,17 @@ def _planned(store: Store, db: sqlite3.Connection, name: Who, photo: AnyPhoto | 
     return Removal(called, tuple(chosen), whole, _vetoes(db, person if whole else 0, chosen), unknown)
 
 
-def _vetoes(db: sqlite3.Connection, person: int, photos: Iterable[StoredTemplate]) -> int:
+def _vetoes(db: Connection, person: int, photos: Iterable[StoredTemplate]) -> int:
     """Count the vetoes that go with a person (0: nobody) and with photos."""
     query = "SELECT id FROM vetoes WHERE person = ? OR photo_hash = ?"
     rows = [db.execute(query, (person, photo.photo_hash)) for photo in photos] if version_of(db) > 6 else []
     return len({number for found in rows for (number,) in found})
 
 
-def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str) -> int:
+def _forget(store: Store, db: Connection, removal: Removal, action: str) -> int:
     """Delete the rows; return the number of the removal in the log. action: what the log calls it."""
     person, hashes = store.person(db, removal.person), [photo.photo_hash for photo in removal.photos]
-    if (strangers := forget_strangers(db, hashes)) is not None:
+    if (strangers := forget_strangers(db, store.folder, hashes)) is not None:
         record(db, "strangers set", strangers=strangers)
     if unknown := delete_unknown(db, resembling(db, hashes, removal.whole)):
         record(db, "unknown faces forgotten", faces=unknown)
@@ -162,7 +163,7 @@ def _forget(store: Store, db: sqlite3.Connection, removal: Removal, action: str)
     return record(db, action, person, templates=len(hashes))
 
 
-def _past(db: sqlite3.Connection, today: str | None) -> list[PersonSummary]:
+def _past(db: Connection, today: str | None) -> list[PersonSummary]:
     day = _day(today)
     return [person for person in summaries(db) if person.until is not None and person.until < day]
 

@@ -14,7 +14,6 @@ A program works with a `Gallery`. Other functions work on its `store`; they are 
 `maintenance` and `archive` beside this one. `backup` and `encryption` work on the folder of a closed gallery.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -23,9 +22,11 @@ from facerec.decision.calibration import Calibration, require_rate
 from facerec.decision.population import calibrate_people
 from facerec.errors import GalleryError
 from facerec.gallery import archive, calibration_cache, enrolled, erasure, maintenance, people_cache, vetoes
+from facerec.gallery.address import Place
 from facerec.gallery.archive import Import
 from facerec.gallery.archive_file import Archive
 from facerec.gallery.audit_log import LogEntry, record
+from facerec.gallery.connection import Connection
 from facerec.gallery.cut_by import adopt_detector, detector_of, require_detector
 from facerec.gallery.maintenance import CheckReport
 from facerec.gallery.model import bind_model, dimension_of
@@ -59,7 +60,7 @@ class Gallery:
         self._detector: str | None = None
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = False, passphrase: str | None = None) -> Self:
+    def open(cls, folder: Place, *, create: bool = False, passphrase: str | None = None) -> Self:
         """Open the gallery in `folder`; see `Store.open`."""
         return cls(Store.open(folder, create=create, passphrase=passphrase))
 
@@ -74,8 +75,8 @@ class Gallery:
         self.store.close()
 
     @property
-    def folder(self) -> Path:
-        """The gallery's folder."""
+    def folder(self) -> Place:
+        """The gallery's folder, or its address on a server."""
         return self.store.folder
 
     def __len__(self) -> int:
@@ -165,7 +166,7 @@ class Gallery:
     def _calibration(self, people: PeopleIndex, cache: PeopleCache, fpir: float | None) -> Calibration | None:
         generation = cache.generation
         with self.store.glance() as db:
-            cohort, given = (read_strangers(db, people.dimension, kind) for kind in ("cohort", "given"))
+            cohort, given = (read_strangers(db, self.folder, people.dimension, kind) for kind in ("cohort", "given"))
             if not people.names or all(rows is None or not len(rows) for rows in (cohort, given)):
                 return None
             rate = scalar(db, "SELECT fpir FROM gallery") if fpir is None else fpir
@@ -243,7 +244,7 @@ class Gallery:
             cache.add(before, change)  # the photos are now on disk, so memory may follow
         return [number is not None for number in numbers]
 
-    def _insert(self, db: sqlite3.Connection, name: str, template: Template, dimension: int) -> int | None:
+    def _insert(self, db: Connection, name: str, template: Template, dimension: int) -> int | None:
         """Enroll a photo in the caller's transaction; return the template's number, None if it was enrolled already."""
         _require_unit(template.vector[None], dimension, template.source)
         owner = owner_of(db, template.photo_hash)

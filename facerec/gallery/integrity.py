@@ -1,12 +1,12 @@
 """Finding damage in a gallery's database."""
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, ImageError
+from facerec.gallery.address import Place
+from facerec.gallery.connection import Connection
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.photos.crops import decode_png
 from facerec.text import printable
@@ -15,7 +15,7 @@ from facerec.vectors import vector_fault
 RESTORE = "`facerec gallery restore` brings back a backup"
 
 
-def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[str]:
+def broken_strangers(db: Connection, kind: str | None = None) -> list[str]:
     """Strangers whose vectors are not what was stored, one line a kind. kind: look at this kind only."""
     if version_of(db) == 1:
         return []
@@ -27,13 +27,13 @@ def broken_strangers(db: sqlite3.Connection, kind: str | None = None) -> list[st
     ]
 
 
-def faults(db: sqlite3.Connection) -> list[str]:
+def faults(db: Connection) -> list[str]:
     """What SQLite finds wrong with its pages, constraints and references, one line each."""
     pages = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
     return pages + [f"{table}: row {row} refers to nobody" for table, row, *_ in db.execute("PRAGMA foreign_key_check")]
 
 
-def broken_crops(db: sqlite3.Connection) -> list[str]:
+def broken_crops(db: Connection) -> list[str]:
     """Crops that cannot be read, one line each."""
     if version_of(db) < 4:
         return []
@@ -46,20 +46,20 @@ def broken_crops(db: sqlite3.Connection) -> list[str]:
     return found
 
 
-def broken_vetoes(db: sqlite3.Connection) -> list[str]:
+def broken_vetoes(db: Connection) -> list[str]:
     """Vetoed faces whose vector or crop is invalid or not what was stored, one line each."""
     found = _broken_faces(db, "vetoes") if version_of(db) >= 7 else ()
     remedy = f"{RESTORE}, or `facerec gallery not-same --forget PHOTO` deletes it"
     return [f"the face of {source} that was said not to be somebody {fault}; {remedy}" for source, fault in found]
 
 
-def broken_unknown_faces(db: sqlite3.Connection) -> list[str]:
+def broken_unknown_faces(db: Connection) -> list[str]:
     """Unknown faces whose vector or crop is invalid or not what was stored, one line each."""
     found = _broken_faces(db, "unknown_faces") if version_of(db) >= 9 else ()
     return [f"the unknown face of {source} {fault}; {RESTORE}, or forget the unknown faces" for source, fault in found]
 
 
-def _broken_faces(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:
+def _broken_faces(db: Connection, table: str) -> Iterator[tuple[str, str]]:
     """Of the faces of nobody enrolled, the source of each broken one and what is wrong with it."""
     dimension, changed = scalar(db, "SELECT dimension FROM gallery"), damaged(db, "photo_hash", "vector")
     query = f"SELECT source, CAST(vector AS BLOB), {changed}, png FROM {table} ORDER BY id"
@@ -81,19 +81,19 @@ def _crop_fault(png: object) -> str | None:
     return None
 
 
-def broken_people(db: sqlite3.Connection) -> list[str]:
+def broken_people(db: Connection) -> list[str]:
     """People without a template, one line each."""
     rows = db.execute("SELECT name FROM people WHERE id NOT IN (SELECT person FROM templates)")
     return [f"'{name}' has no template; remove them" for (name,) in rows]
 
 
-def require_undamaged(db: sqlite3.Connection, where: Path, after: int = 0) -> None:
+def require_undamaged(db: Connection, where: Place, after: int = 0) -> None:
     """DamagedGalleryError about `where` if a template with an id above `after` has a vector that was not stored so."""
     if scalar(db, f"SELECT count(*) FROM templates WHERE id > ? AND {damaged(db, 'photo_hash', 'vector')}", after):
         raise DamagedGalleryError(f"{where}: {broken_vectors(db, after)[0]}")
 
 
-def broken_vectors(db: sqlite3.Connection, after: int = 0) -> list[str]:
+def broken_vectors(db: Connection, after: int = 0) -> list[str]:
     """Templates with an id above `after` whose vector is invalid or not what was stored, one line each."""
     dimension = scalar(db, "SELECT dimension FROM gallery")
     found = []

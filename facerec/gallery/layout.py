@@ -13,16 +13,21 @@
     *.draft                        an unfinished file of a killed process; the holder of the database's write lock may
                                    delete it
 
+The caches of a gallery on a server are in a folder of the user's cache, with `removal`: the last removal they know of.
+
 Every process that has a gallery open holds a shared lock (flock) on its folder. A restore holds an exclusive one.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import draft_of, unlink
+from facerec.gallery.address import Place, ServerAddress
 
 KINDS = ("backup", "rollback")  # kinds of copies: made after a session with changes; made before a change of model
+BLOCK = 1 << 22  # bytes of a file in memory at once
 SALT_SIZE = 16  # bytes at the beginning of an encrypted file (SQLCipher's design)
 _ENDS = ("", "-journal", "-wal", "-shm")  # what SQLite appends to a database's name for its own files
 SQLITE_MAGIC = b"SQLite format 3\0"  # the first bytes of a file that is not encrypted
@@ -33,9 +38,22 @@ def database_of(folder: Path) -> Path:
     return folder / "gallery.db"
 
 
-def require_gallery(folder: Path) -> None:
-    """Raise GalleryError if there is neither a database in the folder, nor a copy of one."""
-    path = database_of(folder)
+def is_there(place: Place) -> bool:
+    """Whether there is a gallery at a place; GalleryError for a server that does not answer."""
+    if isinstance(place, ServerAddress):
+        from facerec.gallery.server_connection import has_gallery  # psycopg is slow to import
+
+        return has_gallery(place)
+    return database_of(place).exists()
+
+
+def require_gallery(place: Place) -> None:
+    """Raise GalleryError if there is neither a gallery at a place, nor a copy of one."""
+    if isinstance(place, ServerAddress):
+        if not is_there(place):
+            raise nothing_at(place)
+        return
+    path = database_of(place)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -47,7 +65,12 @@ def require_gallery(folder: Path) -> None:
 
 def nothing_here(path: Path) -> GalleryError:
     """The error where there is no database `path`."""
-    return GalleryError(f"{path.parent}: no gallery here; make one with `facerec enroll`")
+    return nothing_at(path.parent)
+
+
+def nothing_at(place: Place) -> GalleryError:
+    """The error where there is no gallery at a place."""
+    return GalleryError(f"{place}: no gallery here; make one with `facerec enroll`")
 
 
 def people_of(path: Path) -> Path:
@@ -78,6 +101,11 @@ def engine_of(path: Path) -> Path:
 def caches_of(path: Path) -> list[Path]:
     """The files beside the database `path` that can be made again but hold data about its people."""
     return [people_of(path), older_index_of(path), codes_of(path), search_of(path)]
+
+
+def removal_of(path: Path) -> Path:
+    """The last removal that the caches beside `path` know of; only for a gallery on a server."""
+    return path.with_name("removal")
 
 
 def copy_of(path: Path, kind: str) -> Path:
@@ -131,6 +159,13 @@ def drafts_of(path: Path) -> list[Path]:
     written = (*caches_of(path), engine_of(path), mark_of(path), *(copy_of(path, kind) for kind in kinds))
     found = (Path(f"{draft_of(file)}{end}") for file in written for end in _ENDS)
     return [draft for draft in found if draft.is_file()]
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, block by block."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
 
 
 def new_draft(target: Path) -> Path:

@@ -1,11 +1,11 @@
 """Looking after a gallery: check it, rebuild its search index, and choose whether it keeps the crops of photos."""
 
-import sqlite3
 from dataclasses import dataclass
 
 from facerec.files import unlink
 from facerec.gallery import audit_log, people_cache
 from facerec.gallery.audit_log import record
+from facerec.gallery.connection import Connection
 from facerec.gallery.erasure import purge
 from facerec.gallery.integrity import (
     broken_crops,
@@ -14,7 +14,6 @@ from facerec.gallery.integrity import (
     broken_unknown_faces,
     broken_vectors,
     broken_vetoes,
-    faults,
 )
 from facerec.gallery.layout import caches_of, codes_of, people_of
 from facerec.gallery.leftovers import drop_drafts, finish, remains, wipe
@@ -45,8 +44,12 @@ def check(store: Store) -> CheckReport:
     finish(store.database)
     _drop_free_pages(store)
     with store.read() as db:
-        problems = [*faults(db), *broken_people(db), *broken_vectors(db), *broken_crops(db), *broken_strangers(db)]
-        problems += [
+        problems = [
+            *store.database.faults(db),
+            *broken_people(db),
+            *broken_vectors(db),
+            *broken_crops(db),
+            *broken_strangers(db),
             *broken_vetoes(db),
             *broken_unknown_faces(db),
             *_broken_index(store, db),
@@ -79,7 +82,7 @@ def keep_crops(store: Store, keep: bool) -> None:
         if keep != keeps_crops(db):
             crops = count_rows(db, "crops") + scalar(db, "SELECT count(png) FROM vetoes")
             number = record(db, "crops kept" if keep else "crops dropped", crops=crops)
-            db.execute("UPDATE keeping SET crops = ?", (keep,))
+            db.execute("UPDATE keeping SET crops = ?", (int(keep),))
             if not keep:
                 db.execute("DELETE FROM crops")
                 db.execute("DELETE FROM renewed_crops")
@@ -91,13 +94,15 @@ def keep_crops(store: Store, keep: bool) -> None:
 
 def _drop_free_pages(store: Store) -> None:
     """Rewrite an encrypted database that has free pages: `check` cannot read them, so there must be none."""
+    if not store.database.encrypted or not store.database.writable:
+        return
     with store.read() as db:
         free = scalar(db, "PRAGMA freelist_count")
-    if free and store.database.encrypted and store.database.writable:
+    if free:
         store.database.compact()
 
 
-def _broken_index(store: Store, db: sqlite3.Connection) -> list[str]:
+def _broken_index(store: Store, db: Connection) -> list[str]:
     if store.database.encrypted:
         caches = [path for path in caches_of(store.database.path) if path.exists()]
         return [f"{path}: not encrypted, as the gallery is; delete it" for path in caches]

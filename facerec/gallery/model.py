@@ -1,12 +1,11 @@
 """The model that made a gallery's vectors."""
 
-import sqlite3
-from pathlib import Path
-
 import numpy as np
 
 from facerec.errors import ForeignModelError
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import record
+from facerec.gallery.connection import Connection
 from facerec.gallery.queries import as_text, count_rows
 from facerec.gallery.store import Store
 from facerec.gallery.strangers import holds_strangers, write_strangers
@@ -38,9 +37,7 @@ def bind_model(
             record(db, "model bound", model=fingerprint, dimension=dimension, cohort=len(given))
 
 
-def write_model(
-    db: sqlite3.Connection, fingerprint: str, name: str, dimension: int, threshold: Threshold | None
-) -> None:
+def write_model(db: Connection, fingerprint: str, name: str, dimension: int, threshold: Threshold | None) -> None:
     """Replace the gallery's model. threshold: the one of the new model's card."""
     limit = threshold and threshold.distance
     values = (fingerprint, as_text(name), dimension, limit, threshold and as_text(threshold.source))
@@ -53,7 +50,7 @@ def require_model(store: Store, fingerprint: str, name: str, dimension: int) -> 
         _refuse_other(db, store.folder, fingerprint, name, dimension)
 
 
-def dimension_of(db: sqlite3.Connection, folder: Path, fingerprint: str) -> int:
+def dimension_of(db: Connection, folder: Place, fingerprint: str) -> int:
     """The dimension of the gallery's vectors; ForeignModelError if the gallery's model is no longer `fingerprint`."""
     query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
     stored, name, dimension = db.execute(query).fetchone()
@@ -69,7 +66,7 @@ def _how_to_name(name: str) -> str:
     return "that model's folder or file as `model`" if given is None else f"`model={given}`"
 
 
-def _refuse_other(db: sqlite3.Connection, folder: Path, fingerprint: str, name: str, dimension: int) -> None:
+def _refuse_other(db: Connection, folder: Place, fingerprint: str, name: str, dimension: int) -> None:
     query = "SELECT model_fingerprint, model_name, dimension FROM gallery"
     stored, stored_name, stored_dimension = db.execute(query).fetchone()
     if (stored, stored_dimension) != (fingerprint, dimension) and count_rows(db, "templates"):

@@ -7,10 +7,8 @@ made just before it is kept as the rollback copy. Other processes may enroll and
 enroll are part of the change.
 """
 
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,12 +16,14 @@ from numpy.typing import NDArray
 
 from facerec.errors import GalleryError
 from facerec.files import unlink
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import last_number, record
 from facerec.gallery.backup import keep_copy
+from facerec.gallery.connection import Connection
 from facerec.gallery.cut_by import detector_of, write_detector
 from facerec.gallery.everybody import read_everybody, rows_of
 from facerec.gallery.layout import caches_of
-from facerec.gallery.leftovers import pending
+from facerec.gallery.leftovers import pending, wipe
 from facerec.gallery.model import write_model
 from facerec.gallery.queries import StoredTemplate, count_rows, crop_of, insert_crop
 from facerec.gallery.schema import scalar, sealed
@@ -95,7 +95,7 @@ class ModelChange:
             (self.fingerprint, self.model_name), self.detector = _model_of(db), detector_of(db)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Place) -> Self:
         """Open the gallery in `folder`; see `Store.open`."""
         return cls(Store.open(folder))
 
@@ -121,7 +121,7 @@ class ModelChange:
                     "`facerec enroll` with the new model as `model`"
                 )
             sealed_as = f"(SELECT {sealed('photo_hash', 'renewal.vector')} FROM templates WHERE id = template)"
-            other = "model_fingerprint <> ? OR checksum IS NOT"
+            other = "model_fingerprint <> ? OR coalesce(checksum, -1) <>"
             db.execute(f"DELETE FROM renewal WHERE {other} {sealed_as}", (model.key,))
             db.execute("DELETE FROM renewed_crops WHERE template NOT IN (SELECT template FROM renewal)")
             return count_rows(db, "renewal")
@@ -172,7 +172,9 @@ class ModelChange:
                     row = (each.id, model.key, each.vector.astype("<f4").tobytes())
                     checksum = f"(SELECT {sealed('photo_hash', '?3')} FROM templates WHERE id = ?1)"
                     columns = "template, model_fingerprint, vector, checksum"
-                    db.execute(f"REPLACE INTO renewal ({columns}) VALUES (?1, ?2, ?3, {checksum})", row)
+                    anew = "ON CONFLICT (template, model_fingerprint) DO UPDATE SET vector = excluded.vector, "
+                    anew += "checksum = excluded.checksum"
+                    db.execute(f"INSERT INTO renewal ({columns}) VALUES (?1, ?2, ?3, {checksum}) {anew}", row)
                     if each.crop is not None:
                         insert_crop(db, each.id, each.crop, "crops" if model.detector is None else "renewed_crops")
 
@@ -183,7 +185,7 @@ class ModelChange:
                 return None
             return read_everybody(db, self.store.folder), self._then(db, model)
 
-    def _ready(self, db: sqlite3.Connection, model: NextModel, revision: int, lost: int) -> bool:
+    def _ready(self, db: Connection, model: NextModel, revision: int, lost: int) -> bool:
         """Whether the gallery is still at this `revision`, and all but `lost` templates have a new vector.
 
         A migration to another model in another process may have deleted new vectors.
@@ -193,7 +195,7 @@ class ModelChange:
         missing = scalar(db, f"SELECT count(*) FROM templates WHERE id NOT IN ({new})", model.key)
         return (last_number(db), missing) == (revision, lost)
 
-    def _then(self, db: sqlite3.Connection, model: NextModel) -> EnrolledPeople:
+    def _then(self, db: Connection, model: NextModel) -> EnrolledPeople:
         query = "FROM renewal JOIN templates t ON t.id = template JOIN people ON people.id = person "
         query += "WHERE renewal.model_fingerprint = ? ORDER BY t.id"
         owners = tuple(name for (name,) in db.execute(f"SELECT name {query}", (model.key,)))
@@ -204,7 +206,7 @@ class ModelChange:
     def given_strangers(self) -> int:
         """The number of strangers the user gave. Their vectors are the old model's, so the change deletes them."""
         with self.store.read() as db:
-            found = read_strangers(db, scalar(db, "SELECT dimension FROM gallery") or 1, "given")
+            found = read_strangers(db, self.store.folder, scalar(db, "SELECT dimension FROM gallery") or 1, "given")
         return 0 if found is None else len(found)
 
     def finish(self, model: NextModel, revision: int, lost: Collection[int], vetoes: Sequence[NewVector] = ()) -> bool:
@@ -226,9 +228,12 @@ class ModelChange:
             self._renew_vetoes(db, model, vetoes)
             self._replace(db, model, len(lost))
             unlink(caches_of(self.store.database.path))  # they hold the old vectors, and those of the lost templates
+            if self.store.database.on_server:  # which overwrites nothing by itself
+                db.execute("UPDATE traces SET removal = ?", (last_number(db),))
+        wipe(self.store.database)
         return True
 
-    def _leave_out(self, db: sqlite3.Connection, lost: Collection[int]) -> None:
+    def _leave_out(self, db: Connection, lost: Collection[int]) -> None:
         """Delete the `lost` templates, and every person who has no template left. The rollback copy still has them."""
         owners = [scalar(db, "SELECT person FROM templates WHERE id = ?", number) for number in lost]
         for person in sorted(set(owners)):
@@ -236,7 +241,7 @@ class ModelChange:
         db.executemany("DELETE FROM templates WHERE id = ?", [(number,) for number in lost])
         db.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM templates)")
 
-    def _renew_vetoes(self, db: sqlite3.Connection, model: NextModel, vetoes: Sequence[NewVector]) -> None:
+    def _renew_vetoes(self, db: Connection, model: NextModel, vetoes: Sequence[NewVector]) -> None:
         """Replace the vectors of these vetoed faces, and delete all others."""
         kept = {each.id for each in vetoes}
         lost = [row for row in db.execute("SELECT id, person FROM vetoes").fetchall() if row[0] not in kept]
@@ -252,11 +257,12 @@ class ModelChange:
         if fault := vector_fault(each.vector[None], model.dimension):
             raise GalleryError(f"{self.store.folder}: a vector of {model.name} {fault}; check that model")
 
-    def _replace(self, db: sqlite3.Connection, model: NextModel, left_out: int) -> None:
+    def _replace(self, db: Connection, model: NextModel, left_out: int) -> None:
         new = "SELECT vector, checksum FROM renewal WHERE template = templates.id AND model_fingerprint = ?"
         db.execute(f"UPDATE templates SET (vector, checksum) = ({new})", (model.key,))
         db.execute("DELETE FROM renewal")
-        db.execute("REPLACE INTO crops SELECT template, png FROM renewed_crops")
+        anew = "ON CONFLICT (template) DO UPDATE SET png = excluded.png"
+        db.execute(f"INSERT INTO crops (template, png) SELECT template, png FROM renewed_crops WHERE TRUE {anew}")
         db.execute("DELETE FROM renewed_crops")
         if model.detector is not None:
             write_detector(db, model.detector)
@@ -268,7 +274,7 @@ class ModelChange:
         facts |= {} if model.detector is None else {"detector": model.detector}
         record(db, "migrated", model=model.fingerprint, before=old, templates=count_rows(db, "templates"), **facts)
 
-    def _require_same_model(self, db: sqlite3.Connection) -> None:
+    def _require_same_model(self, db: Connection) -> None:
         fingerprint, name = _model_of(db)
         if (fingerprint, detector_of(db)) != (self.fingerprint, self.detector):
             how = name if fingerprint != self.fingerprint else f"faces that {detector_of(db)} cut"
@@ -277,5 +283,5 @@ class ModelChange:
             )
 
 
-def _model_of(db: sqlite3.Connection) -> tuple[str | None, str | None]:
+def _model_of(db: Connection) -> tuple[str | None, str | None]:
     return db.execute("SELECT model_fingerprint, model_name FROM gallery").fetchone()

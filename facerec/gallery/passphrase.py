@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facerec.errors import PassphraseError
+from facerec.gallery.address import Place
 
 Ask = Callable[[str, bool], str]  # arguments: the question, and whether to ask twice; returns the answer
 
@@ -30,7 +31,7 @@ def present_passphrase(path: Path) -> str:
     return _found("FACEREC_PASSPHRASE", f"Passphrase of {path.parent}", twice=False, without=f"{path}: encrypted")
 
 
-def new_passphrase(folder: Path, *, replacing: bool) -> str:
+def new_passphrase(folder: Place, *, replacing: bool) -> str:
     """Return the passphrase to encrypt a gallery with; PassphraseError if there is none.
 
     It comes from the environment, a file or a question, as in `present_passphrase`; the question is asked twice.

@@ -5,20 +5,21 @@ in memory and the file carry the generation they were read at. With another gene
 date or made again before use. Whoever enrolls or removes somebody changes the file, too, in the same transaction.
 """
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.files import unlink
+from facerec.gallery.address import Place
 from facerec.gallery.calibration_cache import load_search
 from facerec.gallery.codes_cache import give_codes
+from facerec.gallery.connection import Connection
 from facerec.gallery.integrity import require_undamaged
 from facerec.gallery.layout import older_index_of
+from facerec.gallery.leftovers import drop_stale
 from facerec.gallery.model import dimension_of
 from facerec.gallery.people_changes import Change, apply
 from facerec.gallery.queries import generation_of, owners_of_all
@@ -83,9 +84,11 @@ class PeopleCache:
                 self._save(people)
         return people
 
-    def _at_hand(self, db: sqlite3.Connection) -> PeopleIndex | None:
+    def _at_hand(self, db: Connection) -> PeopleIndex | None:
         """Everybody at the present generation, if memory or the file has them; None where `vetoed` must be read."""
         generation, state = self._state_of(db)
+        if self.generation != generation:
+            drop_stale(self._store.database, db)
         self._catch_up(generation)
         if self.vetoed.state != state:
             if state[1]:
@@ -126,12 +129,12 @@ class PeopleCache:
         with suppress(GalleryError):  # without the file the next opening is slower, but not wrong
             save(self._store, people, self.generation)
 
-    def _state_of(self, db: sqlite3.Connection) -> tuple[str, State]:
+    def _state_of(self, db: Connection) -> tuple[str, State]:
         """The database's generation, and the state of its vetoes."""
         self._dimension(db)  # refuses another model
         return (generation := generation_of(db)), state_of(db, generation)
 
-    def _dimension(self, db: sqlite3.Connection) -> int:
+    def _dimension(self, db: Connection) -> int:
         return dimension_of(db, self._store.folder, self.fingerprint)
 
     def apart(self) -> set[frozenset[str]]:
@@ -160,7 +163,7 @@ class PeopleCache:
                 self._people, self.generation = people, change.stamp
 
 
-def from_database(db: sqlite3.Connection, folder: Path, dimension: int) -> PeopleIndex:
+def from_database(db: Connection, folder: Place, dimension: int) -> PeopleIndex:
     """Read everybody from the database; DamagedGalleryError about `folder` if a vector is not what was stored."""
     return _refreshed(db, folder, PeopleIndex.nobody(dimension))
 
@@ -187,7 +190,7 @@ def from_file(store: Store, generation: str) -> PeopleIndex | None:
     return None if store.database.encrypted else store.people_file.load(generation)
 
 
-def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> PeopleIndex:
+def _refreshed(db: Connection, folder: Place, known: PeopleIndex) -> PeopleIndex:
     """Bring people up to date; in place if templates were only added.
 
     Template ids are never used twice, so new ones are higher.
@@ -204,7 +207,7 @@ def _refreshed(db: sqlite3.Connection, folder: Path, known: PeopleIndex) -> Peop
     return PeopleIndex(ids, owners, np.concatenate([old, new]))
 
 
-def _vectors_after(db: sqlite3.Connection, folder: Path, last: int, dimension: int) -> Vectors:
+def _vectors_after(db: Connection, folder: Place, last: int, dimension: int) -> Vectors:
     """Return the (N, D) float32 vectors of the templates with ids above `last`, in the order of the ids."""
     blobs = [blob for (blob,) in db.execute("SELECT vector FROM templates WHERE id > ? ORDER BY id", (last,))]
     if any(len(blob) != 4 * dimension for blob in blobs):
@@ -213,5 +216,5 @@ def _vectors_after(db: sqlite3.Connection, folder: Path, last: int, dimension: i
     return np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
 
 
-def _cut_off(folder: Path) -> DamagedGalleryError:
+def _cut_off(folder: Place) -> DamagedGalleryError:
     return DamagedGalleryError(f"{folder}: a vector is cut off or belongs to nobody; `facerec gallery check` names it")

@@ -1,10 +1,10 @@
 """A removal that is proved: the bytes of all files are searched for what was held of the person, before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from facerec.gallery import audit_log, enrolled, erasure, maintenance
+from facerec.gallery.connection import Connection
 from facerec.gallery.erasure import Removal
 from facerec.gallery.schema import scalar, version_of
 from facerec.gallery.store import Store, Who
@@ -13,7 +13,6 @@ _TEXTS = (("people", "name"), ("templates", "source"), ("vetoes", "source"), ("u
 _TEXTS += (("consent", "note"), ("strangers", "source"), ("gallery", "model_name"), ("gallery", "threshold_source"))
 _TEXTS += (("log", "entry"), ("sqlite_master", "sql"))
 _SAMPLE, _EVERY = 64, 509  # bytes of a sample of a picture, and from one sample to the next
-_BLOCK = 1 << 22  # bytes of a file in memory at once
 _SHORT = 5  # bytes; a shorter text may be found by chance among vectors and pictures
 
 Piece = tuple[bytes, ...]
@@ -125,24 +124,23 @@ def _searched(store: Store, pieces: Pieces) -> tuple[list[int], list[int]]:
     """
     samples = [sample for found in pieces.values() for piece in found for sample in piece]
     times, sizes = dict.fromkeys(pieces, 0), []
-    for path in sorted(path for path in store.folder.iterdir() if path.is_file()):
-        counts, size = _counted(path, samples)
+    for blocks in store.database.contents():
+        counts, size = _counted(blocks, samples)
         sizes.append(size)
         for kind, found in pieces.items():
             times[kind] += sum(max(counts[sample] for sample in piece) for piece in found)
     return list(times.values()), sizes
 
 
-def _counted(path: Path, samples: Sequence[bytes]) -> tuple[dict[bytes, int], int]:
+def _counted(blocks: Iterable[bytes], samples: Sequence[bytes]) -> tuple[dict[bytes, int], int]:
     """How often each sample is in a file, and the file's size. A block and the end of the one before are in memory."""
     counts, size, kept, overlap = dict.fromkeys(samples, 0), 0, b"", max(map(len, samples)) - 1
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            size += len(block)
-            window = kept + block
-            for sample in counts:  # what lies wholly in `kept` was counted with the block before
-                counts[sample] += window.count(sample, max(0, len(kept) - len(sample) + 1))
-            kept = window[max(0, len(window) - overlap) :]
+    for block in blocks:
+        size += len(block)
+        window = kept + block
+        for sample in counts:  # what lies wholly in `kept` was counted with the block before
+            counts[sample] += window.count(sample, max(0, len(kept) - len(sample) + 1))
+        kept = window[max(0, len(window) - overlap) :]
     return counts, size
 
 
@@ -150,11 +148,19 @@ def _shared(store: Store, pieces: Pieces) -> set[str]:
     """The kinds of text that are also part of what stays, or too short."""
     texts = [(kind, piece[0].decode()) for kind in ("sources", "name", "note") for piece in pieces.get(kind, ())]
     with store.read() as db:
-        there = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        columns = [(table, column) for table, column in _TEXTS if table in {*there, "sqlite_master"}]
+        columns = [(table, column) for table, column in _TEXTS if _is_there(store, db, table)]
         return {
             kind
             for kind, text in texts
             if len(text.encode()) < _SHORT
-            or any(scalar(db, f"SELECT 1 FROM {table} WHERE instr({col}, ?) LIMIT 1", text) for table, col in columns)
+            or any(
+                scalar(db, f"SELECT 1 FROM {table} WHERE instr({col}, ?) > 0 LIMIT 1", text) for table, col in columns
+            )
         }
+
+
+def _is_there(store: Store, db: Connection, table: str) -> bool:
+    """Whether the gallery has a table. A server has none of SQLite's own, and no older format lacks one there."""
+    if store.database.on_server:
+        return table != "sqlite_master"
+    return bool(scalar(db, "SELECT 1 FROM sqlite_master WHERE name = ?1 OR ?1 = 'sqlite_master' LIMIT 1", table))

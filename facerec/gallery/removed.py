@@ -12,42 +12,43 @@ if the person with that number is enrolled, so that their name is known.
 """
 
 import hmac
-import sqlite3
 from collections.abc import Iterable
 
 from facerec.gallery.audit_log import utc_now
+from facerec.gallery.connection import Connection
 from facerec.gallery.schema import scalar, version_of
 from facerec.text import name_key, same_name, written
 
 
-def note_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
+def note_removed(db: Connection, photo_hashes: Iterable[str]) -> None:
     """Remember, in the caller's transaction, that these photos were removed today. photo_hashes: SHA-256, in hex."""
     day = utc_now()[:10]
-    db.executemany("REPLACE INTO removed (mark, day) VALUES (?, ?)", [(_mark(db, each), day) for each in photo_hashes])
+    query = "INSERT INTO removed (mark, day) VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET day = excluded.day"
+    db.executemany(query, [(_mark(db, each), day) for each in photo_hashes])
 
 
-def was_removed(db: sqlite3.Connection, photo_hash: str) -> str | None:
+def was_removed(db: Connection, photo_hash: str) -> str | None:
     """Return the day (UTC, YYYY-MM-DD) a photo was removed; None if it was not, or the gallery's format is older."""
     if version_of(db) < 7:
         return None
     return scalar(db, "SELECT day FROM removed WHERE mark = ?", _mark(db, photo_hash))
 
 
-def forget_removed(db: sqlite3.Connection, photo_hashes: Iterable[str]) -> None:
+def forget_removed(db: Connection, photo_hashes: Iterable[str]) -> None:
     """Forget, in the caller's transaction, that these photos were removed."""
     db.executemany("DELETE FROM removed WHERE mark = ?", [(_mark(db, each),) for each in photo_hashes])
 
 
-def _mark(db: sqlite3.Connection, photo_hash: str) -> bytes:
+def _mark(db: Connection, photo_hash: str) -> bytes:
     return hmac.digest(scalar(db, "SELECT key FROM removed_key"), photo_hash.encode(), "sha256")
 
 
-def note_photo_removed(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
+def note_photo_removed(db: Connection, photo_hash: str, person: int, name: str) -> None:
     """Remember that a photo was taken out of this person alone."""
     note_removed(db, _as_theirs(photo_hash, person, name))
 
 
-def removed_for(db: sqlite3.Connection, photo_hash: str, name: str) -> str | None:
+def removed_for(db: Connection, photo_hash: str, name: str) -> str | None:
     """Return the day a photo was removed, with its person or from `name`; None if it may be enrolled under `name`."""
     marks = (photo_hash, *_as_theirs(photo_hash, _number_of(db, name), name))
     found = next(filter(None, (was_removed(db, mark) for mark in marks)), None)
@@ -56,7 +57,7 @@ def removed_for(db: sqlite3.Connection, photo_hash: str, name: str) -> str | Non
     return found
 
 
-def forget_removed_for(db: sqlite3.Connection, photo_hash: str, person: int, name: str) -> None:
+def forget_removed_for(db: Connection, photo_hash: str, person: int, name: str) -> None:
     """Forget what `removed_for` returns: the photo is enrolled under `name` again."""
     forget_removed(db, (photo_hash, *_as_theirs(photo_hash, person, name), _once_theirs(photo_hash, name)))
 
@@ -70,7 +71,7 @@ def _once_theirs(photo_hash: str, name: str) -> str:
     return f"{photo_hash} {name_key(name)}"
 
 
-def _was_of_another(db: sqlite3.Connection, photo_hash: str, name: str) -> bool:
+def _was_of_another(db: Connection, photo_hash: str, name: str) -> bool:
     """Whether the photo was taken out of somebody enrolled whose name has the letters of `name` in another order."""
     key = name_key(name)
     alike = [(number, each) for number, each in db.execute("SELECT id, name FROM people") if name_key(each) == key]
@@ -78,6 +79,6 @@ def _was_of_another(db: sqlite3.Connection, photo_hash: str, name: str) -> bool:
     return bool(theirs) and not any(same_name(each, name) for each in theirs)
 
 
-def _number_of(db: sqlite3.Connection, name: str) -> int:
+def _number_of(db: Connection, name: str) -> int:
     """Return a person's number; 0, which nobody has, if they are not enrolled."""
     return scalar(db, "SELECT id FROM people WHERE name = ?", name) or 0

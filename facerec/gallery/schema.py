@@ -1,10 +1,13 @@
 """The tables of a gallery, and the upgrade of older formats."""
 
+import secrets
 import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any
+
+from facerec.gallery.connection import Connection
 
 DEFAULT_FPIR = 0.01  # the target rate of a new gallery
 APPLICATION_ID = 0x46414345  # "FACE": tells a gallery from other SQLite files
@@ -222,12 +225,12 @@ ALTER TABLE numbered RENAME TO people;
 _ANEW = "DROP TABLE IF EXISTS calibration;\n"  # the table has more columns now, and its content can be found again
 
 
-def make_tables(db: sqlite3.Connection) -> None:
+def make_tables(db: Connection) -> None:
     """Make the tables that do not exist yet, in the caller's transaction."""
     _run(db, _TABLES)
 
 
-def upgrade(db: sqlite3.Connection) -> None:
+def upgrade(db: Connection) -> None:
     """Bring the tables of an older format up to date, in the caller's transaction.
 
     Format 1 had no strangers, 2 no log, 3 no crops, 4 no checksums; 5 had no index over many columns; 6 no vetoes;
@@ -259,48 +262,59 @@ def _from_4(version: int) -> str:
 
 def know_checksums(db: sqlite3.Connection) -> None:
     """Add the SQL function that `sealed` uses to a connection."""
-    db.create_function("crc32", -1, _crc32, deterministic=True)
+    db.create_function("seal", 2, seal, deterministic=True)
 
 
-def sealed(*values: str) -> str:
-    """Return SQL for the checksum of columns or parameters, in their order: a CRC-32, which finds every flipped bit.
+def sealed(text: str, blob: str) -> str:
+    """Return SQL for the checksum of two columns or parameters, a text and a blob, which finds every flipped bit.
 
-    It protects from accidents only: whoever may write the file can also write a new checksum.
+    In a file it is a CRC-32. It protects from accidents only: whoever may write the file can also write a new checksum.
     """
-    # Damaged text may not be UTF-8, so text is cast to a blob. A real number is not: the cast would keep 15 digits.
-    parts = (f"CASE typeof({value}) WHEN 'real' THEN {value} ELSE CAST({value} AS BLOB) END" for value in values)
-    return f"crc32({', '.join(parts)})"
+    # Damaged text may not be UTF-8, so all is cast to blobs. PostgreSQL must be told what is a text.
+    return f"seal(CAST(CAST({text} AS TEXT) AS BLOB), CAST({blob} AS BLOB))"
 
 
-def damaged(db: sqlite3.Connection, *columns: str) -> str:
-    """Return SQL that is true for rows whose checksum does not match the columns. The last column is a blob.
+def damaged(db: Connection, text: str, blob: str) -> str:
+    """Return SQL that is true for rows whose checksum does not match these columns.
 
     In a format without checksums it is true for no row.
     """
-    changed = f"(checksum IS NOT {sealed(*columns)} OR typeof({columns[-1]}) <> 'blob')"
+    changed = f"(coalesce(checksum, -1) <> {sealed(text, blob)} OR typeof({blob}) <> 'blob')"
     return changed if version_of(db) > 4 else "FALSE"
 
 
-def _crc32(*parts: bytes | float | None) -> int:
+def seal(*parts: str | bytes | float | None) -> int:
+    """Return the CRC-32 of values in their order. A whole number counts as its digits."""
     checksum = 0
     for part in parts:
         if part is not None:
-            checksum = zlib.crc32(part if isinstance(part, bytes) else struct.pack("<d", part), checksum)
+            checksum = zlib.crc32(_bytes(part), checksum)
     return checksum
 
 
-def version_of(db: sqlite3.Connection) -> int:
+def _bytes(value: str | bytes | float) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return struct.pack("<d", value) if isinstance(value, float) else str(value).encode()
+
+
+def version_of(db: Connection) -> int:
     """The format of the tables; 0 if there are none."""
-    return scalar(db, "PRAGMA user_version")
+    return db.version
 
 
-def scalar(db: sqlite3.Connection, query: str, *parameters: Any) -> Any:
+def new_generation() -> str:
+    """A new name of the gallery's state, as the triggers give it."""
+    return secrets.token_hex(16).upper()
+
+
+def scalar(db: Connection, query: str, *parameters: Any) -> Any:
     """Return the first column of the first row; None if there is no row."""
     row = db.execute(query, parameters).fetchone()
     return None if row is None else row[0]
 
 
-def _run(db: sqlite3.Connection, script: str) -> None:
+def _run(db: Connection, script: str) -> None:
     """Run a script in the present transaction, which `executescript` would end."""
     for statement in _statements(script):
         db.execute(statement)

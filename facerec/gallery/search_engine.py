@@ -7,7 +7,6 @@ the variable, and a removal reaches it. An engine holds the vectors in plain, so
 
 import logging
 import os
-import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from facerec.errors import ConfigError, EngineError, GalleryError
 from facerec.files import unlink, write_text
-from facerec.gallery.database import Database
+from facerec.gallery.connection import AnyDatabase, Connection
 from facerec.gallery.layout import engine_of, search_of
 from facerec.gallery.queries import generation_of, own_mark
 from facerec.search.engine import Engine, EngineIndex, Stamp, bring_up_to_date
@@ -35,7 +34,7 @@ _KNOWN = "`milvus:FOLDER`, `milvus:http://HOST:PORT`, `postgresql://USER@HOST/DA
 class GalleryEngine:
     """The engine of an open gallery. Methods raise EngineError if it cannot be reached or used."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: AnyDatabase) -> None:
         """Reach nothing yet."""
         self._database = database
         self._engine: Engine | None = None
@@ -72,7 +71,7 @@ class GalleryEngine:
         if not place or not self._read_mark():
             return False
         if self._database.encrypted:
-            log.warning("%s: encrypted, so it is searched without %s", self._database.path.parent, place)
+            log.warning("%s: encrypted, so it is searched without %s", self._database.place, place)
             return False
         keys = keys_of(people.ids, people.places)
         stamp = Stamp.of(f"{fingerprint}-{self._mark}", people.dimension, people.ids, keys)
@@ -111,7 +110,7 @@ class GalleryEngine:
             raise ConfigError(f"${INDEX}: no index that facerec knows; give {_KNOWN}")
         return asked if rest.startswith(("http://", "https://")) else f"milvus:{Path(rest).expanduser().absolute()}"
 
-    def _remember(self, db: sqlite3.Connection, place: str) -> None:
+    def _remember(self, db: Connection, place: str) -> None:
         """Note the place before anything is written there. What another place holds is deleted."""
         if place != self.place:
             self._drop()
@@ -119,7 +118,7 @@ class GalleryEngine:
             db.execute("DELETE FROM calibration")  # it is of what another search found
             unlink([search_of(self._database.path)])
 
-    def erase(self, db: sqlite3.Connection, ids: Ids, persons: NDArray[np.int64]) -> str:
+    def erase(self, db: Connection, ids: Ids, persons: NDArray[np.int64]) -> str:
         """Leave nothing in the engine of anybody who is no longer in the database; return what is to be said about it.
 
         ids, persons: those of the templates in it (`queries.owners_by_number`). "": nothing was to be done. Without the

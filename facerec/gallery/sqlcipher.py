@@ -46,13 +46,28 @@ def derive(passphrase: str, salt: bytes) -> str:
     return f"x'{hashlib.pbkdf2_hmac('sha512', secret, salt, ITERATIONS, 32).hex()}{salt.hex()}'"
 
 
-def connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
+class _Formatted:
+    """A connection that knows the format of its tables (`connection.Connection`)."""
+
+    @property
+    def version(self: Any) -> int:
+        """The format; 0 if there are no tables."""
+        return self.execute("PRAGMA user_version").fetchone()[0]
+
+
+class FileConnection(_Formatted, sqlite3.Connection):
+    """A connection to a gallery's file. SQLCipher's have the same methods."""
+
+
+def connect(uri: str, key: str | None, timeout: float) -> FileConnection:
     """Open an existing database file: by SQLite, or with a key by SQLCipher, whose connections work the same way.
 
     timeout: seconds to wait for a lock. Any thread may use the connection, one at a time.
     """
     if key is None:
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+        db = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False, factory=FileConnection
+        )
     else:
         db = _connect(uri, key, timeout)
     know_checksums(db)
@@ -93,8 +108,10 @@ def require_library() -> Any:
         raise GalleryError(f"an encrypted gallery needs SQLCipher: {install('encryption')}") from error
 
 
-def _connect(uri: str, key: str | None, timeout: float) -> sqlite3.Connection:
-    db = require_library().connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+def _connect(uri: str, key: str | None, timeout: float) -> FileConnection:
+    library = require_library()
+    kind = type("EncryptedConnection", (_Formatted, library.Connection), {})
+    db = library.connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False, factory=kind)
     db.execute("PRAGMA cipher_log_level = NONE")  # it logs to stderr what also comes as an error
     if key is not None:
         db.execute(f'PRAGMA key = "{key}"')

@@ -1,20 +1,20 @@
-"""The folder of an open gallery: its database, and the queries that many modules need."""
+"""An open gallery: its database, of whichever kind, and the queries that many modules need."""
 
 import difflib
 import logging
-import sqlite3
 import time
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Self
 
 from facerec.errors import GalleryError, UnknownPersonError
 from facerec.gallery import audit_log, leftovers
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import LogEntry
 from facerec.gallery.backup import keep_copy
-from facerec.gallery.database import Database
-from facerec.gallery.layout import database_of, people_of
+from facerec.gallery.connection import AnyDatabase, Connection
+from facerec.gallery.layout import people_of
 from facerec.gallery.names import require_text
+from facerec.gallery.opening import open_database
 from facerec.gallery.people_file import PeopleFile
 from facerec.gallery.queries import count_rows, id_of
 from facerec.gallery.schema import scalar
@@ -28,14 +28,14 @@ Who = str | int
 
 
 class Store:
-    """An open gallery folder. Every method raises a GalleryError of one line if the folder or database fails.
+    """An open gallery. Every method raises a GalleryError of one line if the folder or database fails.
 
-    Several threads may use it at once. folder: the gallery's. database: its open SQLite file. people_file: everybody,
-    ready to be searched. engine: what searches them, if it is not this process. lock: while a thread holds it, other
-    threads can neither read nor write.
+    Several threads may use it at once. folder: where the gallery is: its folder, or its address on a server. database:
+    its open database. people_file: everybody, ready to be searched. engine: what searches them, if it is not this
+    process. lock: while a thread holds it, other threads can neither read nor write.
     """
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Place, database: AnyDatabase) -> None:
         """Use `Store.open`."""
         self.folder = folder
         self.database = database
@@ -44,18 +44,18 @@ class Store:
         self.lock = database.lock
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = False, passphrase: str | None = None) -> Self:
-        """Open the gallery in `folder`. With `create`, make an empty one, readable by its owner only, if there is none.
+    def open(cls, folder: Place, *, create: bool = False, passphrase: str | None = None) -> Self:
+        """Open the gallery in `folder`, or at an address on a server.
 
-        A read-only folder can be searched and listed. A removal or restore that a killed process left unfinished is
-        finished. passphrase: of an encrypted gallery; see `Database`. GalleryError if there is no gallery, it cannot be
-        opened, a newer facerec wrote it, or a new one would stand among photos. DamagedGalleryError if the database is
-        damaged or facerec did not write it.
+        create: make an empty one, readable by its owner only, if there is none. A read-only folder can be searched and
+        listed. A removal or restore that a killed process left unfinished is finished. passphrase: of an encrypted
+        gallery; see `Database`. GalleryError if there is no gallery, it cannot be opened, a newer facerec wrote it, or
+        a new one would stand among photos. DamagedGalleryError if the database is damaged or facerec did not write it.
         """
         began = time.monotonic()
-        store = cls(folder, Database(database_of(folder), create=create, passphrase=passphrase))
+        store = cls(folder, open_database(folder, create=create, passphrase=passphrase))
         leftovers.finish(store.database)
-        log.info("gallery %s, opened in %.1f s", printable(folder), time.monotonic() - began)
+        log.info("gallery %s, opened in %.1f s", printable(str(folder)), time.monotonic() - began)
         return store
 
     def __enter__(self) -> Self:
@@ -86,15 +86,15 @@ class Store:
                 except GalleryError as error:
                     log.warning("no backup was made: %s. The next command that changes the gallery makes one", error)
 
-    def read(self) -> AbstractContextManager[sqlite3.Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """See `Database.read`."""
         return self.database.read()
 
-    def glance(self) -> AbstractContextManager[sqlite3.Connection]:
+    def glance(self) -> AbstractContextManager[Connection]:
         """See `Database.glance`."""
         return self.database.glance()
 
-    def write(self) -> AbstractContextManager[sqlite3.Connection]:
+    def write(self) -> AbstractContextManager[Connection]:
         """See `Database.write`."""
         return self.database.write()
 
@@ -120,7 +120,7 @@ class Store:
         with self.read() as db:
             return audit_log.entries(db), audit_log.head(db)
 
-    def person(self, db: sqlite3.Connection, name: Who) -> int:
+    def person(self, db: Connection, name: Who) -> int:
         """Return a person's number, in the caller's transaction; UnknownPersonError if nobody is called `name`."""
         if isinstance(name, int):
             if scalar(db, "SELECT 1 FROM people WHERE id = ?", name) is None:

@@ -3,17 +3,15 @@
 There are two kinds: `cohort`, which comes with the model, and `given`, which the user adds.
 """
 
-import os
-import sqlite3
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import DamagedGalleryError
-from facerec.gallery.integrity import broken_strangers
-from facerec.gallery.layout import remedy
+from facerec.gallery.address import Place
+from facerec.gallery.connection import Connection
+from facerec.gallery.integrity import RESTORE, broken_strangers
 from facerec.gallery.queries import as_text
 from facerec.gallery.schema import damaged, scalar, sealed, version_of
 from facerec.types import Vectors
@@ -27,25 +25,23 @@ def as_stored(vectors: Vectors) -> NDArray[np.float16]:
     return vectors.astype("<f2")
 
 
-def read_strangers(db: sqlite3.Connection, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
+def read_strangers(db: Connection, where: Place, dimension: int, kind: str | None = None) -> NDArray[np.float16] | None:
     """Return the (N, dimension) float16 rows of the strangers of a kind, or of both kinds; None in format 1.
 
-    DamagedGalleryError if the rows are damaged.
+    DamagedGalleryError about `where` if the rows are damaged.
     """
     if version_of(db) == 1:
         return None
-    file = scalar(db, "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
-    path = Path(os.fsdecode(file))  # read as bytes: a folder's name need not be UTF-8, but SQLite's text must
     if found := broken_strangers(db, kind):
-        raise DamagedGalleryError(f"{path}: {found[0]}")
+        raise DamagedGalleryError(f"{where}: {found[0]}")
     query = "SELECT vectors FROM strangers WHERE ? IN (kind, '') ORDER BY kind"
     blob = b"".join(vectors for (vectors,) in db.execute(query, (kind or "",)))
     if len(blob) % (2 * dimension):
-        raise DamagedGalleryError(f"{path}: a stranger's vector is cut off; {remedy(path)}")
+        raise DamagedGalleryError(f"{where}: a stranger's vector is cut off; {RESTORE}")
     return np.frombuffer(blob, "<f2").reshape(-1, dimension)
 
 
-def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool:
+def holds_strangers(db: Connection, kind: str, vectors: Vectors) -> bool:
     """Whether the stored strangers of a kind are exactly these vectors; true in format 1, which has no strangers."""
     if version_of(db) == 1:
         return True
@@ -53,7 +49,7 @@ def holds_strangers(db: sqlite3.Connection, kind: str, vectors: Vectors) -> bool
     return (db.execute(query, (kind,)).fetchone() or (b"", 0)) == (as_stored(vectors).tobytes(), 0)
 
 
-def given_strangers(db: sqlite3.Connection) -> tuple[int, str]:
+def given_strangers(db: Connection) -> tuple[int, str]:
     """Return how many strangers the user gave, and where they come from; 0 and "" without any."""
     if version_of(db) == 1:
         return 0, ""
@@ -61,7 +57,7 @@ def given_strangers(db: sqlite3.Connection) -> tuple[int, str]:
     return db.execute(query).fetchone() or (0, "")
 
 
-def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vectors) -> None:
+def write_strangers(db: Connection, kind: str, source: str, vectors: Vectors) -> None:
     """Replace the strangers of a kind with (N, D) vectors; N may be 0. source: where they come from."""
     db.execute("DELETE FROM strangers WHERE kind = ?", (kind,))
     db.execute("DELETE FROM calibration")
@@ -71,7 +67,7 @@ def write_strangers(db: sqlite3.Connection, kind: str, source: str, vectors: Vec
         db.execute(f"INSERT INTO strangers (kind, source, vectors, checksum) VALUES (?1, ?2, ?3, {checksum})", row)
 
 
-def forget_strangers(db: sqlite3.Connection, hashes: Iterable[str]) -> int | None:
+def forget_strangers(db: Connection, where: Place, hashes: Iterable[str]) -> int | None:
     """Delete the `given` strangers that are these enrolled photos; return how many strangers are left.
 
     A person may have been a stranger before they were enrolled. Returns None if no stranger is one of the photos.
@@ -82,7 +78,7 @@ def forget_strangers(db: sqlite3.Connection, hashes: Iterable[str]) -> int | Non
         return None
     dimension = scalar(db, "SELECT dimension FROM gallery")
     try:
-        given = read_strangers(db, dimension, "given")
+        given = read_strangers(db, where, dimension, "given")
     except DamagedGalleryError:  # damage must not prevent a removal
         given = None
     rows = np.zeros((0, dimension), np.float32) if given is None else given.astype(np.float32)
@@ -93,7 +89,7 @@ def forget_strangers(db: sqlite3.Connection, hashes: Iterable[str]) -> int | Non
     return len(kept)
 
 
-def vectors_of(db: sqlite3.Connection, hashes: Iterable[str], dimension: int) -> Vectors:
+def vectors_of(db: Connection, hashes: Iterable[str], dimension: int) -> Vectors:
     """Return the (T, D) float32 vectors of photos, unchecked; vectors that are cut off are left out."""
     query = "SELECT CAST(vector AS BLOB) FROM templates WHERE photo_hash = ?"
     blobs = [scalar(db, query, digest) for digest in hashes]

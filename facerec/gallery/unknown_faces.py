@@ -6,13 +6,13 @@ they resemble when that person is removed. A face that is enrolled is unknown no
 A face may be kept that was held back when it was to be enrolled: `claimed` then says as whom.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from facerec.errors import ConfigError, DamagedGalleryError, GalleryError, NotKeptError
 from facerec.gallery import audit_log
 from facerec.gallery.audit_log import record
+from facerec.gallery.connection import Connection
 from facerec.gallery.erasure import purge
 from facerec.gallery.integrity import broken_unknown_faces
 from facerec.gallery.leftovers import wipe
@@ -104,14 +104,14 @@ def _forgotten(store: Store) -> NotKeptError:
     return NotKeptError(f"{store.folder}: this face is not kept any more; look again at what waits")
 
 
-def _forget(store: Store, db: sqlite3.Connection, numbers: Iterable[int]) -> int:
+def _forget(store: Store, db: Connection, numbers: Iterable[int]) -> int:
     gone = delete_unknown(db, numbers)
     if gone:
         purge(store, db, record(db, "unknown faces forgotten", faces=gone))
     return gone
 
 
-def _may_be_kept(db: sqlite3.Connection, photo: str, face: Template) -> bool:
+def _may_be_kept(db: Connection, photo: str, face: Template) -> bool:
     """Whether the face fits the model, and is neither enrolled nor removed, by itself or with its photo."""
     if fault := vector_fault(face.vector[None], scalar(db, "SELECT dimension FROM gallery")):
         raise GalleryError(f"{face.source}: the face's vector {fault}; check the model (`facerec doctor`)")

@@ -1,6 +1,5 @@
 """The rows of unknown faces (see `unknown_faces`). Each function runs in the transaction of its caller."""
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.gallery.audit_log import utc_now
+from facerec.gallery.connection import Connection
 from facerec.gallery.queries import as_text
 from facerec.gallery.schema import damaged, sealed, version_of
 from facerec.gallery.strangers import SAME_PHOTO, near_photos, vectors_of
@@ -36,18 +36,18 @@ class KeptFace:
     vector: NDArray[np.float32]
 
 
-def insert_unknown(db: sqlite3.Connection, photo: str, face: Template, until: str, claimed: int | None) -> bool:
+def insert_unknown(db: Connection, photo: str, face: Template, until: str, claimed: int | None) -> bool:
     """Store a face, with its crop, unless it is kept; return whether it was new. claimed: a person's number."""
     assert face.crop is not None, "a face that nobody can look at is of no use"
     box, vector, png = map(float, face.box), face.vector.astype("<f4").tobytes(), encode_png(face.crop)
     row = (face.photo_hash, photo, as_text(face.source), *box, float(face.quality), utc_now(), until, claimed)
     columns = "photo_hash, photo, source, x1, y1, x2, y2, quality, seen, until, claimed, vector, png, checksum"
     values = ", ".join(f"?{number}" for number in range(1, 14))
-    sql = f"INSERT OR IGNORE INTO unknown_faces ({columns}) VALUES ({values}, {sealed('?1', '?12')})"
+    sql = f"INSERT INTO unknown_faces ({columns}) VALUES ({values}, {sealed('?1', '?12')}) ON CONFLICT DO NOTHING"
     return db.execute(sql, (*row, vector, png)).rowcount > 0
 
 
-def read_unknown(db: sqlite3.Connection) -> list[KeptFace]:
+def read_unknown(db: Connection) -> list[KeptFace]:
     """All faces that are kept, the newest first."""
     if version_of(db) < 9:
         return []
@@ -67,14 +67,14 @@ def _row(blob: bytes) -> NDArray[np.float32]:
     return np.frombuffer(blob, "<f4")
 
 
-def past(db: sqlite3.Connection, day: str) -> list[int]:
+def past(db: Connection, day: str) -> list[int]:
     """The numbers of the kept faces whose last day is before `day` (YYYY-MM-DD)."""
     if version_of(db) < 9:
         return []
     return [number for (number,) in db.execute("SELECT id FROM unknown_faces WHERE until < ? ORDER BY id", (day,))]
 
 
-def resembling(db: sqlite3.Connection, hashes: Iterable[str], whole: bool) -> list[int]:
+def resembling(db: Connection, hashes: Iterable[str], whole: bool) -> list[int]:
     """The numbers of the kept faces that must go with enrolled photos, given by their hashes.
 
     These are faces of the same photo. If the `whole` person goes, they are also faces within the model's threshold for
@@ -99,12 +99,13 @@ def resembling(db: sqlite3.Connection, hashes: Iterable[str], whole: bool) -> li
     return gone
 
 
-def delete_unknown(db: sqlite3.Connection, numbers: Iterable[int]) -> int:
+def delete_unknown(db: Connection, numbers: Iterable[int]) -> int:
     """Delete kept faces by their numbers; return how many."""
     return sum(db.execute("DELETE FROM unknown_faces WHERE id = ?", (number,)).rowcount for number in numbers)
 
 
-def numbers_of(db: sqlite3.Connection, newest: int = 0) -> list[int]:
+def numbers_of(db: Connection, newest: int = 0) -> list[int]:
     """The numbers of all kept faces but the `newest` so many."""
-    query = "SELECT id FROM unknown_faces ORDER BY id DESC LIMIT -1 OFFSET ?"
-    return [number for (number,) in db.execute(query, (newest,))] if version_of(db) > 8 else []
+    if version_of(db) < 9:
+        return []
+    return [number for (number,) in db.execute("SELECT id FROM unknown_faces ORDER BY id DESC")][newest:]

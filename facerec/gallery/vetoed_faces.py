@@ -1,14 +1,14 @@
 """The vetoed faces in memory, and what they say about the candidates that a search returned."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from facerec.decision.decide import is_struck
 from facerec.errors import DamagedGalleryError
+from facerec.gallery.address import Place
+from facerec.gallery.connection import Connection
 from facerec.gallery.integrity import broken_vetoes
 from facerec.gallery.schema import damaged, scalar, version_of
 from facerec.search.people import PeopleIndex
@@ -18,7 +18,7 @@ from facerec.vectors import paired_distances
 State = tuple[str, int, int]
 
 
-def state_of(db: sqlite3.Connection, generation: str) -> State:
+def state_of(db: Connection, generation: str) -> State:
     """A value that is the same only while the vetoes are: their numbers are never used twice.
 
     generation: the gallery's; a new name and a new model change it.
@@ -37,7 +37,7 @@ class VetoedFaces:
         self._faces = faces
 
     @classmethod
-    def read(cls, db: sqlite3.Connection, folder: Path, state: State) -> Self:
+    def read(cls, db: Connection, folder: Place, state: State) -> Self:
         """Read all of them, in the caller's transaction; DamagedGalleryError about `folder` if one is damaged."""
         if not state[1]:
             return cls(state, {})

@@ -7,19 +7,19 @@ A vetoed face may be of somebody who never agreed to be in the gallery. So it le
 removes them, and with an enrolled photo of the same content; `forget` deletes it alone.
 """
 
-import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import GalleryError, ImageError
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import record, utc_now
+from facerec.gallery.connection import Connection
 from facerec.gallery.erasure import purge
 from facerec.gallery.leftovers import wipe
 from facerec.gallery.queries import as_text, keeps_crops, owner_of
-from facerec.gallery.schema import scalar, sealed, version_of
+from facerec.gallery.schema import new_generation, scalar, sealed, version_of
 from facerec.gallery.store import Store, Who
 from facerec.gallery.which_photo import meant
 from facerec.photos.crops import decode_png, encode_png
@@ -92,7 +92,7 @@ def vetoes(store: Store, name: Who) -> list[StoredVeto]:
         return vetoes_of(db, store.person(db, name))
 
 
-def vetoes_of(db: sqlite3.Connection, person: int) -> list[StoredVeto]:
+def vetoes_of(db: Connection, person: int) -> list[StoredVeto]:
     """The faces that are not a person, oldest veto first."""
     if version_of(db) < 7:
         return []
@@ -102,14 +102,14 @@ def vetoes_of(db: sqlite3.Connection, person: int) -> list[StoredVeto]:
     return [StoredVeto(row[0], row[1], row[2:6], row[6], row[7]) for row in rows]
 
 
-def is_vetoed(db: sqlite3.Connection, name: str, face: Template) -> bool:
+def is_vetoed(db: Connection, name: str, face: Template) -> bool:
     """Whether it was said of this very face that it is not the person called `name`."""
     query = "SELECT 1 FROM vetoes JOIN people ON people.id = person WHERE name = ? AND photo_hash = ? AND "
     box = tuple(map(float, face.box))
     return bool(scalar(db, f"{query} (x1, y1, x2, y2) = (?, ?, ?, ?)", name, face.photo_hash, *box))
 
 
-def insert_veto(db: sqlite3.Connection, person: int, face: Template, made: str | None = None) -> bool:
+def insert_veto(db: Connection, person: int, face: Template, made: str | None = None) -> bool:
     """Store a veto unless it is known; return whether it was new.
 
     made: when, ISO 8601 in UTC; now unless given. The face's crop is kept if the gallery keeps crops.
@@ -120,10 +120,10 @@ def insert_veto(db: sqlite3.Connection, person: int, face: Template, made: str |
     columns = "person, photo_hash, source, x1, y1, x2, y2, quality, made, vector, png, checksum"
     numbered = ", ".join(f"?{number + 1}" for number in range(len(row)))
     values = f"{numbered}, {sealed('?2', '?10')}"
-    return db.execute(f"INSERT OR IGNORE INTO vetoes ({columns}) VALUES ({values})", row).rowcount > 0
+    return db.execute(f"INSERT INTO vetoes ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING", row).rowcount > 0
 
 
-def veto_crop_of(db: sqlite3.Connection, veto: int) -> Image | None:
+def veto_crop_of(db: Connection, veto: int) -> Image | None:
     """The crop kept for a veto; None if there is none or it cannot be read."""
     png = scalar(db, "SELECT png FROM vetoes WHERE id = ?", veto)
     try:
@@ -133,7 +133,7 @@ def veto_crop_of(db: sqlite3.Connection, veto: int) -> Image | None:
 
 
 def renew_veto(
-    db: sqlite3.Connection, veto: int, vector: NDArray[np.float32], crop: Image | None, *, recut: bool = False
+    db: Connection, veto: int, vector: NDArray[np.float32], crop: Image | None, *, recut: bool = False
 ) -> None:
     """Replace the vector of a veto. crop: kept if the gallery keeps crops and the veto has none, or `recut`."""
     png = None if crop is None or not keeps_crops(db) else encode_png(crop)
@@ -167,18 +167,19 @@ def forget_apart(store: Store, one: Who, other: Who) -> bool:
     return known
 
 
-def insert_apart(db: sqlite3.Connection, one: int, other: int, made: str | None = None) -> bool:
+def insert_apart(db: Connection, one: int, other: int, made: str | None = None) -> bool:
     """Store that two people, given by their numbers, are two; return whether it was new. made: as for `insert_veto`."""
     row = (min(one, other), max(one, other), made or utc_now())
-    added = db.execute("INSERT OR IGNORE INTO apart (one, other, made) VALUES (?, ?, ?)", row).rowcount > 0
+    query = "INSERT INTO apart (one, other, made) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    added = db.execute(query, row).rowcount > 0
     if added:
         _set_threshold_anew(db)
     return added
 
 
-def _set_threshold_anew(db: sqlite3.Connection) -> None:
+def _set_threshold_anew(db: Connection) -> None:
     """Mark the stored threshold as out of date: it depends on which people count as one (`one_person`)."""
-    db.execute("UPDATE gallery SET generation = hex(randomblob(16))")
+    db.execute("UPDATE gallery SET generation = ?", (new_generation(),))
 
 
 def apart(store: Store, name: Who) -> list[str]:
@@ -190,21 +191,21 @@ def apart(store: Store, name: Who) -> list[str]:
     return sorted(names[each] for each in mine)
 
 
-def pairs(db: sqlite3.Connection) -> list[tuple[int, int, str]]:
+def pairs(db: Connection) -> list[tuple[int, int, str]]:
     """The numbers of all people who are said to be two, pair by pair, and when it was said."""
     if version_of(db) < 7:
         return []
     return db.execute("SELECT one, other, made FROM apart ORDER BY one, other").fetchall()
 
 
-def pairs_by_name(db: sqlite3.Connection) -> set[frozenset[str]]:
+def pairs_by_name(db: Connection) -> set[frozenset[str]]:
     """The names of all people who are said to be two, pair by pair."""
     found = pairs(db)
     names = dict(db.execute("SELECT id, name FROM people")) if found else {}
     return {frozenset((names[one], names[other])) for one, other, _ in found}
 
 
-def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path) -> None:
+def require_not_apart(db: Connection, one: int, other: int, where: Place) -> None:
     """GalleryError about `where` if two people, given by their numbers, were said to be two."""
     if scalar(db, "SELECT 1 FROM apart WHERE (one, other) = (?, ?)", min(one, other), max(one, other)):
         names = [scalar(db, "SELECT name FROM people WHERE id = ?", person) for person in (one, other)]
@@ -214,23 +215,25 @@ def require_not_apart(db: sqlite3.Connection, one: int, other: int, where: Path)
         )
 
 
-def move_to(db: sqlite3.Connection, gone: int, kept: int) -> None:
+def move_to(db: Connection, gone: int, kept: int) -> None:
     """Give what was said of one person to another. Call it in a merge, when the photos have moved."""
-    db.execute("UPDATE OR IGNORE vetoes SET person = ? WHERE person = ?", (kept, gone))
+    face = "photo_hash, x1, y1, x2, y2"
+    said = f"SELECT {face} FROM vetoes WHERE person = ?1"
+    db.execute(f"UPDATE vetoes SET person = ?1 WHERE person = ?2 AND ({face}) NOT IN ({said})", (kept, gone))
     settle(db, kept)
     for one, other, made in pairs(db):
         if gone in (one, other):
             insert_apart(db, kept, one if other == gone else other, made)
 
 
-def settle(db: sqlite3.Connection, person: int) -> None:
+def settle(db: Connection, person: int) -> None:
     """Delete the vetoes of faces that are now enrolled as the person: enrolling them took the vetoes back."""
     face = "photo_hash, x1, y1, x2, y2"
     enrolled = f"SELECT {face} FROM templates WHERE person = ?1"
     db.execute(f"DELETE FROM vetoes WHERE person = ?1 AND ({face}) IN ({enrolled})", (person,))
 
 
-def _pair(store: Store, db: sqlite3.Connection, one: Who, other: Who) -> tuple[int, int]:
+def _pair(store: Store, db: Connection, one: Who, other: Who) -> tuple[int, int]:
     first, second = store.person(db, one), store.person(db, other)
     if first == second:
         name = scalar(db, "SELECT name FROM people WHERE id = ?", first)

@@ -1,12 +1,12 @@
 """Which of a person's photos is meant: by its content, by where it came from, or by its hash."""
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from facerec.errors import GalleryError, ImageError, NotKeptError
+from facerec.gallery.connection import Connection
 from facerec.gallery.queries import StoredTemplate, as_text, owner_of, photos_of
 from facerec.gallery.schema import scalar
 from facerec.photos.memory import AnyPhoto, hash_photo, path_of, source_of
@@ -17,7 +17,7 @@ SHOWN = 12
 """Digits of a hash that are shown. 6 are enough to name a photo if no other hash begins with them."""
 
 
-def which_photo(db: sqlite3.Connection, person: int, photo: AnyPhoto | int) -> StoredTemplate:
+def which_photo(db: Connection, person: int, photo: AnyPhoto | int) -> StoredTemplate:
     """Return the photo of a person that is meant; GalleryError if there is none, or more than one.
 
     photo: the photo itself, or its number. Or a path: the one it was enrolled from, although the file is gone or
@@ -46,7 +46,7 @@ def not_theirs(name: str, number: int) -> NotKeptError:
     return NotKeptError(f"{name} has no photo with the number {number}; it may be removed")
 
 
-def _numbered(db: sqlite3.Connection, person: int, own: Sequence[StoredTemplate], number: int) -> StoredTemplate:
+def _numbered(db: Connection, person: int, own: Sequence[StoredTemplate], number: int) -> StoredTemplate:
     for photo in own:
         if photo.number == number:
             return photo
@@ -92,7 +92,7 @@ def _sources(photo: AnyPhoto) -> set[str]:
     return {as_text(str(photo)), as_text(source_of(photo))} if isinstance(photo, Path) else set()
 
 
-def _owner(db: sqlite3.Connection, photo: AnyPhoto) -> str | None:
+def _owner(db: Connection, photo: AnyPhoto) -> str | None:
     """Return whose photo it is, by its content or where it came from."""
     query = "SELECT name FROM people JOIN templates ON person = people.id WHERE source = ?"
     owners = (owner_of(db, _content(photo) or ""), *(scalar(db, query, source) for source in _sources(photo)))

@@ -13,9 +13,10 @@ from facerec.errors import ConfigError, FacerecError, GalleryError
 from facerec.faces.detector import Detector, name_of, usable_detector
 from facerec.faces.quality import Quality, measure
 from facerec.faces.settings import DETECTORS, DetectorSettings
+from facerec.gallery.address import Place
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
-from facerec.gallery.layout import database_of
+from facerec.gallery.layout import is_there
 from facerec.gallery.queries import generation_of
 from facerec.gallery.schema import scalar, version_of
 from facerec.inference.embedder import Embedder
@@ -173,7 +174,7 @@ def _odd(photo: Photo) -> list[str]:
     return [f"{printable(photo.path)}: {remark}" for remark in remarks]
 
 
-def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, passphrase: str | None = None) -> Gallery:
+def open_gallery(folder: Place, embedder: Embedder, *, create: bool = False, passphrase: str | None = None) -> Gallery:
     """Open a gallery for use with this model and its cohort of strangers.
 
     A new gallery is encrypted if a passphrase is given. Raises ForeignModelError when it holds another model's vectors,
@@ -181,7 +182,7 @@ def open_gallery(folder: Path, embedder: Embedder, *, create: bool = False, pass
     """
     card = embedder.card
     cohort = load_cohort(embedder.path, card)
-    if create and passphrase is not None and not database_of(folder).exists():
+    if create and passphrase is not None and not is_there(folder):
         encrypt(folder, passphrase)
     gallery = Gallery.open(folder, create=create, passphrase=passphrase)
     try:

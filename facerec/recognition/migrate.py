@@ -21,6 +21,7 @@ from facerec.errors import GalleryError, ImageError
 from facerec.evaluation.self_search import SelfSearch, search_itself
 from facerec.faces.detector import AlignedDetector, Detector, faces_in_photos, name_of
 from facerec.gallery import enrolled
+from facerec.gallery.address import Place
 from facerec.gallery.model_change import ModelChange, NewVector, NextModel, Outstanding
 from facerec.inference.embedder import Embedder
 from facerec.inference.pipeline import BATCH
@@ -81,7 +82,7 @@ class Report(Brief):
     new_detector: str | None = None
 
 
-def open_model_change(folder: Path, embedder: Embedder, detector: str | None = None) -> ModelChange:
+def open_model_change(folder: Place, embedder: Embedder, detector: str | None = None) -> ModelChange:
     """Open a gallery to give it another model or detector; GalleryError where it has both already.
 
     detector: the name of the new one; None if the gallery's own stays.

@@ -25,6 +25,7 @@ from facerec.decision.decide import Verification, choose_pair_threshold, choose_
 from facerec.errors import ConfigError, GalleryError, ImageError, NoFaceError
 from facerec.faces.detector import Detector
 from facerec.faces.settings import DetectorSettings
+from facerec.gallery.address import Place, is_address, place_of
 from facerec.gallery.names import require_text
 from facerec.gallery.queries import PersonSummary
 from facerec.inference.face_model import FaceModel, load
@@ -100,14 +101,14 @@ class Recogniser:
 
     def __init__(
         self,
-        gallery: str | Path,
+        gallery: str | Place,
         *,
         create: bool = False,
         model: str | Path | None = None,
         detector: Detector | DetectorSettings | None = None,
         passphrase: str | None = None,
     ) -> None:
-        """Open the gallery in a folder.
+        """Open the gallery in a folder, or at an address on a server (`postgresql://user@host/database`).
 
         create: make an empty gallery where there is none. model, detector: see `facerec.load`; unless a detector is
         named, the one that cut the gallery's crops is used. passphrase: of an
@@ -117,10 +118,10 @@ class Recogniser:
         holds vectors of another model, ForeignDetectorError where another detector cut its crops; ModelError for a
         model that cannot be used.
         """
-        folder = path_setting(gallery, "gallery").absolute()  # a program may go to another folder meanwhile
+        place = place_of(gallery) if is_address(gallery) else path_setting(gallery, "gallery").absolute()
         embedder = load(model, detector=detector).embedder
         with ExitStack() as opening:
-            opened = open_gallery(folder, embedder, create=create, passphrase=passphrase)
+            opened = open_gallery(place, embedder, create=create, passphrase=passphrase)
             self.gallery = opening.enter_context(opened)
             self._model = FaceModel(embedder, detector_for(self.gallery, detector, embedder.card.input_size))
             opening.pop_all()

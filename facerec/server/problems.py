@@ -3,7 +3,6 @@
 import logging
 import os
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +25,7 @@ from facerec.errors import (
     UnfitValueError,
     UnknownPersonError,
 )
+from facerec.gallery.address import Place
 from facerec.server.api import PREFIX
 from facerec.server.pool import BusyError
 
@@ -93,7 +93,7 @@ def problem_of(request: Request, error: Exception) -> Problem:
     return Problem.model_validate(document | {"request_id": request_id} | more)
 
 
-def without_folder(text: str, folder: Path) -> str:
+def without_folder(text: str, folder: Place) -> str:
     """A message about a gallery, without the folder: where it lies is nobody's business."""
     return text.replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
 

@@ -8,7 +8,6 @@ Every method is plain and blocks. An endpoint runs it by `ask` or `change`:
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, Self, TypeVar
 
@@ -21,9 +20,10 @@ from facerec.faces.detector import Detector, faces_in_photos
 from facerec.faces.quality import measure
 from facerec.faces.settings import DetectorSettings
 from facerec.gallery import enrolled, erasure, maintenance, unknown_faces, vetoes
+from facerec.gallery.address import Place
 from facerec.gallery.audit_log import LogEntry, made_by
 from facerec.gallery.gallery import Gallery
-from facerec.gallery.layout import database_of
+from facerec.gallery.layout import is_there
 from facerec.gallery.proof import Proof, remove_and_prove
 from facerec.gallery.queries import PersonSummary, StoredTemplate
 from facerec.gallery.store import Who
@@ -85,13 +85,13 @@ class Service:
     @classmethod
     def open(
         cls,
-        folder: Path,
+        folder: Place,
         model: str | None = None,
         detector: DetectorSettings | None = None,
         keep_unknown: int | None = None,
     ) -> Self:
         """Open a gallery, or make one that keeps crops. Raises as `Recogniser` does."""
-        embedder, new = load_embedder(model), not database_of(folder).exists()
+        embedder, new = load_embedder(model), not is_there(folder)
         gallery = open_gallery(folder, embedder, create=True)
         if new:
             maintenance.keep_crops(gallery.store, True)

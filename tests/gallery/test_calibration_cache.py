@@ -10,10 +10,8 @@ from toy_damage import COHORT
 from toy_gallery import MODEL, template, vector
 
 from facerec.gallery.calibration_cache import keep
-from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.layout import database_of, search_of
-from facerec.gallery.maintenance import check
 from facerec.gallery.vetoes import forget_apart
 from facerec.search import standing
 from facerec.search.leave_one_out import Search
@@ -83,21 +81,6 @@ def test_no_cache_outlives_whom_it_was_made_of(folder: Path) -> None:
         assert not search_of(database_of(folder)).exists(), "a slow process does not write it back"
         assert slow.calibration() is not None
         assert search_of(database_of(folder)).exists()
-
-
-def test_an_encrypted_gallery_keeps_no_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = distance(folder, *range(10))
-    assert search_of(database_of(folder)).exists()
-    encrypt(folder, "a passphrase")
-    monkeypatch.setenv("FACEREC_PASSPHRASE", "a passphrase")
-    assert not search_of(database_of(folder)).exists()
-    assert distance(folder) == plain
-    assert distance(folder, 10) != plain
-    assert not search_of(database_of(folder)).exists()
-    search_of(database_of(folder)).write_bytes(vector(0).tobytes())
-    with opened(folder) as gallery:
-        (problem,) = check(gallery.store).problems
-        assert problem.endswith("calibration.cache: not encrypted, as the gallery is; delete it")
 
 
 def test_who_is_said_to_be_two_counts_as_two_from_then_on(folder: Path) -> None:

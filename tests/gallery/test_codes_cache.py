@@ -136,13 +136,3 @@ def test_a_rebuild_learns_codes_anew(full: Path, learned: list[int]) -> None:
     with opened(full) as gallery:
         require_right(gallery)
     assert learned == [PEOPLE]
-
-
-def test_an_encrypted_gallery_keeps_no_codes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEREC_PASSPHRASE", "a long and secret sentence")
-    with opened(folder) as gallery:
-        gallery.add_all([(f"Person {number}", template(number)) for number in range(PEOPLE)])
-        require_right(gallery)
-        gallery.remove("Person 7")
-        require_right(gallery)
-    assert not codes_of(database_of(folder)).exists()

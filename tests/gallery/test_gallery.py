@@ -1,17 +1,15 @@
 """The gallery as its users need it; accidents are in test_database."""
 
 import os
-import sqlite3
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_fixtures
-from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
+from toy_gallery import DIMENSION, MODEL, nearest, opened, rows, sql, template, vector
 
 from facerec.errors import DamagedGalleryError, ForeignModelError, GalleryError, UnknownPersonError
 from facerec.gallery.gallery import Gallery
@@ -303,8 +301,7 @@ def test_check_names_what_is_wrong(folder: Path) -> None:
         assert nearest(gallery, 0) == "Ann"
         report = gallery.check()
         assert (report.people, report.templates, report.problems) == (1, 3, ())
-        with closing(sqlite3.connect(folder / "gallery.db")) as db:
-            (generation,) = db.execute("SELECT generation FROM gallery").fetchone()
+        ((generation,),) = rows(folder, "SELECT generation FROM gallery")
         ids, vectors = np.array([1, 2, 3], np.int64), np.stack([vector(n) for n in (0, 1, 2)])
         for owners, changed in ((["Ann"] * 3, vectors[[0, 1, 0]]), (["Ann", "Ann", "Bob"], vectors)):
             PeopleFile(folder / "people.cache").save(generation, PeopleIndex(ids, owners, changed))

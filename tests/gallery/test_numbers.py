@@ -12,6 +12,8 @@ from facerec.errors import GalleryError, UnknownPersonError
 from facerec.gallery import backup, enrolled, erasure, vetoes
 from facerec.gallery.audit_log import made_by
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import copy_of
+from facerec.gallery.sqlcipher import FileConnection
 
 
 @pytest.fixture
@@ -66,9 +68,10 @@ def test_a_gallery_that_stays_open_is_copied_once_a_change(gallery: Gallery) -> 
     gallery.store.keep_copy()
     (copy,) = backup.list_copies(gallery.folder)
     assert (copy.people, copy.templates) == (2, 3)
-    first = (gallery.folder / "gallery.db.backup").stat().st_mtime_ns
+    path = copy_of(gallery.store.database.path, "backup")
+    first = path.stat().st_mtime_ns
     gallery.store.keep_copy()
-    assert (gallery.folder / "gallery.db.backup").stat().st_mtime_ns == first, "nothing changed"
+    assert path.stat().st_mtime_ns == first, "nothing changed"
     gallery.add("Cleo", template(5))
     gallery.store.keep_copy()
     assert backup.list_copies(gallery.folder)[0].people == 3
@@ -98,11 +101,13 @@ def test_the_time_to_read_some_people_does_not_grow_with_all(gallery: Gallery) -
         """How many steps SQLite makes to read one person, and two by name."""
         made: list[None] = []
         with gallery.store.read() as db:
+            assert isinstance(db, FileConnection)
             db.set_progress_handler(lambda: made.append(None), 1)
         enrolled.person(gallery.store, 1)
         enrolled.some(gallery.store, most=2)
         enrolled.first_crops(gallery.store, [1])
         with gallery.store.read() as db:
+            assert isinstance(db, FileConnection)
             db.set_progress_handler(None, 0)
         return len(made)
 

@@ -8,6 +8,7 @@ import pytest
 from toy_gallery import opened, template, vector
 
 from facerec.errors import UnknownPersonError
+from facerec.gallery import layout
 from facerec.gallery import proof as proofs
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
@@ -24,7 +25,7 @@ def fill(gallery: Gallery) -> None:
     gallery.search(vector(0)[None], 1)
 
 
-def test_what_was_there_is_counted_and_then_gone(tmp_path: Path) -> None:
+def test_what_was_there_is_counted_and_then_gone(tmp_path: Path, held_by: str) -> None:
     with opened(tmp_path) as gallery:
         fill(gallery)
         proof = remove_and_prove(gallery.store, "Ann Zebra")
@@ -34,7 +35,7 @@ def test_what_was_there_is_counted_and_then_gone(tmp_path: Path) -> None:
         assert proof.nothing_left
         assert (proof.problems, proof.encrypted, proof.person) == ((), False, 2)
         assert (proof.removal.person, len(proof.removal.photos)) == ("Ann Zebra", 3)
-        assert proof.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+        assert held_by != "sqlite" or proof.size == sum(path.stat().st_size for path in tmp_path.iterdir())
         assert (proof.entry, proof.hash) == (gallery.log()[0][-1].number, gallery.log()[1])
         with pytest.raises(UnknownPersonError):
             remove_and_prove(gallery.store, "Ann Zebra")
@@ -53,24 +54,6 @@ def test_a_name_that_is_part_of_another_or_short_is_said_to_be_no_sign(tmp_path:
         assert [each.shared for each in remove_and_prove(gallery.store, "Cy").traces if each.kind == "name"] == [True]
 
 
-def test_what_is_left_is_told(tmp_path: Path) -> None:
-    """For example in a file that somebody else put there."""
-    with opened(tmp_path) as gallery:
-        fill(gallery)
-        (tmp_path / "copy.db").write_bytes((tmp_path / "gallery.db-wal").read_bytes())
-        proof = remove_and_prove(gallery.store, "Ann Zebra")
-        assert not proof.nothing_left
-        assert {trace.kind for trace in proof.traces if trace.after} >= {"vectors", "name"}
-
-
-def test_an_encrypted_gallery_shows_nothing_before_either(tmp_path: Path, encrypted: str) -> None:
-    with opened(tmp_path / "gallery") as gallery:
-        fill(gallery)
-        proof = remove_and_prove(gallery.store, "Ann Zebra")
-        assert {(trace.before, trace.after) for trace in proof.traces} == {(0, 0)}
-        assert (proof.encrypted, proof.nothing_left, proof.problems) == (True, True, ())
-
-
 @pytest.mark.parametrize("block", [1, 7, 100, 5000])
 def test_files_are_searched_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """A sample that lies across the blocks' borders is found, and none is counted twice."""
@@ -78,7 +61,7 @@ def test_files_are_searched_in_blocks(tmp_path: Path, monkeypatch: pytest.Monkey
     content = rng.integers(0, 256, 2000, np.uint8).tobytes()
     samples = [content[at : at + size] for at, size in ((0, 3), (5, 300), (97, 6), (640, 64), (1995, 5))]
     (tmp_path / "file").write_bytes(content + content)
-    monkeypatch.setattr(proofs, "_BLOCK", block)
-    counts, size = proofs._counted(tmp_path / "file", [*samples, b"not there"])
+    monkeypatch.setattr(layout, "BLOCK", block)
+    counts, size = proofs._counted(layout.blocks_of(tmp_path / "file"), [*samples, b"not there"])
     assert counts == dict.fromkeys(samples, 2) | {b"not there": 0}
     assert size == 4000

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import toy_fixtures
 from killing import everything_in
-from toy_damage import rows
-from toy_gallery import make_format_6, opened, template
+from toy_gallery import opened, rows, template
 
 from facerec.gallery.audit_log import utc_now
 from facerec.gallery.gallery import Gallery
@@ -48,15 +47,6 @@ def test_a_mark_is_made_with_the_gallerys_own_key(folder: Path, tmp_path: Path) 
     for photo in PHOTOS:
         assert photo.encode() not in content
         assert bytes.fromhex(photo) not in content
-
-
-def test_an_older_gallery_has_none_and_gets_a_key(folder: Path) -> None:
-    make_format_6(folder)
-    with Gallery.open(folder) as gallery:
-        with gallery.store.write() as db:
-            note_removed(db, PHOTOS[:1])
-        assert days_of(gallery) == [utc_now()[:10], None, None]
-    assert rows(folder, "SELECT length(key) FROM removed_key") == [(32,)]
 
 
 NAMES = ["Arnold Lee", "lee_arnold", "ArnoldLee", "Ronald Lee", "Colin"]

@@ -12,8 +12,8 @@ from toy_gallery import opened, template, vector
 from toy_vectors import near
 
 from facerec.errors import ConfigError, GalleryError, NotKeptError, UnknownPersonError
+from facerec.gallery.address import Place
 from facerec.gallery.archive_file import read_archive
-from facerec.gallery.encryption import decrypt
 from facerec.gallery.erasure import expire, plan_removal, unknown_past
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import keep_crops
@@ -40,7 +40,7 @@ def last_day_was(gallery: Gallery, number: int, day: str) -> None:
         db.execute("UPDATE unknown_faces SET until = ? WHERE photo_hash = ?", (day, face(number).photo_hash))
 
 
-def left_of(folder: Path, *faces: Template) -> list[str]:
+def left_of(folder: Place, *faces: Template) -> list[str]:
     """What is still in a file of the folder."""
     content, found = everything_in(folder), []
     for each in faces:
@@ -170,16 +170,6 @@ def test_they_do_not_travel(gallery: Gallery, tmp_path: Path) -> None:
     assert left_of(tmp_path / "gallery", face(10)) != []
     assert face(10).vector.tobytes() not in (tmp_path / "club.npz").read_bytes()
     assert len(read_archive(tmp_path / "club.npz").people) == 2
-
-
-def test_they_are_encrypted_where_the_gallery_is(tmp_path: Path, encrypted: str) -> None:
-    with opened(tmp_path / "gallery") as gallery:
-        gallery.add("Ann", template(0))
-        keep(gallery.store, PHOTO, [face(10)], DAY)
-        assert left_of(gallery.folder, face(10)) == []
-    assert left_of(tmp_path / "gallery", face(10)) == []
-    decrypt(tmp_path / "gallery")
-    assert len(left_of(tmp_path / "gallery", face(10))) == 4
 
 
 def test_a_damaged_face_is_named_and_can_be_forgotten(gallery: Gallery) -> None:

@@ -1,20 +1,18 @@
 """What was said not to be somebody is remembered, applied to every search, and goes with the person."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_fixtures
 import toy_model
-from killing import everything_in, killed_before
-from toy_damage import flip, place_of, rows
-from toy_gallery import DIMENSION, MODEL, make_format_6, opened, sql, template, vector
+from killing import everything_in
+from toy_gallery import DIMENSION, MODEL, opened, rows, sql, template, vector
 from toy_vectors import near
 
 from facerec.decision.decide import decide, misplaced
-from facerec.errors import DamagedGalleryError, GalleryError, UnknownPersonError
+from facerec.errors import GalleryError, UnknownPersonError
 from facerec.gallery import vetoes
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.gallery import Gallery
@@ -255,64 +253,7 @@ def forget(folder: Path) -> None:
         vetoes.forget(gallery.store, Path("photos/50.jpg"))
 
 
-def say(folder: Path) -> None:
-    with bound(folder) as gallery:
-        gallery.veto("Cy", template(53))
-
-
-@pytest.mark.parametrize(("work", "before", "after"), [(forget, 1, 0), (say, 0, 1)])
-def test_killed_before_any_step(said: Path, work, before: int, after: int) -> None:
-    query = f"SELECT count(*) FROM vetoes WHERE source = 'photos/{50 if work is forget else 53}.jpg'"
-    seen, step, killed = [], 0, True
-    while killed:
-        step += 7
-        copy = said.with_name(str(step))
-        shutil.copytree(said, copy)
-        killed = killed_before(step, lambda copy=copy: work(copy))
-        with bound(copy) as gallery:
-            assert gallery.check().problems == ()
-        seen += rows(copy, query)[0]
-        if work is forget and not seen[-1]:
-            assert left_of(copy, 50) == []
-    assert seen == sorted(seen, reverse=before > after)
-    assert (seen[0], seen[-1]) == (before, after)
-
-
 # --------------------------------------------------------------------------------------------- what is kept, and how
-
-
-def test_an_older_gallery_takes_vetoes(folder: Path) -> None:
-    make_format_6(folder)
-    with bound(folder) as gallery:
-        assert gallery.veto("Ann", template(9))
-        assert gallery.check().problems == ()
-
-
-def test_a_flipped_bit_of_a_vetoed_face_is_told_and_never_searched(said: Path) -> None:
-    sql(said, "PRAGMA wal_checkpoint(TRUNCATE)")
-    good = (said / "gallery.db.backup").read_bytes()
-    flip(said / "gallery.db", 8 * place_of(said, vector(51).tobytes()))
-    told = "the face of photos/51.jpg that was said not to be somebody is not what was stored; "
-    with bound(said) as gallery:
-        (problem,) = gallery.check().problems
-        assert problem.startswith(told)
-        with pytest.raises(DamagedGalleryError, match=told):
-            gallery.search(vector(0)[None], 1)
-        gallery.rename("Cy", "Cyd")
-    assert (said / "gallery.db.backup").read_bytes() == good, "no damaged copy replaces it"
-    with bound(said) as gallery:
-        vetoes.forget(gallery.store, Path("photos/51.jpg"))
-        assert gallery.check().problems == ()
-        gallery.search(vector(0)[None], 1)
-
-
-@pytest.mark.parametrize("what", ["photos/52.jpg", template(52).photo_hash])
-def test_a_flipped_bit_of_what_belongs_to_it_is_told(said: Path, what: str) -> None:
-    sql(said, "PRAGMA wal_checkpoint(TRUNCATE)")
-    content = (said / "gallery.db").read_bytes()
-    flip(said / "gallery.db", 8 * content.index(what.encode()) + 2)
-    with pytest.raises(DamagedGalleryError, match="`facerec gallery restore` brings it back"):
-        Gallery.open(said)
 
 
 def test_crops_are_kept_if_the_gallery_keeps_them_and_dropped_with_the_others(folder: Path) -> None:

@@ -14,6 +14,7 @@ from running import json_lines, run
 from facerec.errors import ConfigError
 from facerec.faces.detector import AlignedDetector
 from facerec.gallery import gallery as gallery_module
+from facerec.gallery.database import Database
 from facerec.gallery.gallery import Gallery
 from facerec.inference.openvino_runtime import OpenVINOEmbedder
 from facerec.photos.folders import photo_hash
@@ -250,6 +251,7 @@ def test_mean_templates_by_hand(gallery: Gallery, enrolled, photo) -> None:
 
 def test_one_photo_more_reads_no_table_as_a_whole(gallery: Gallery, embedder: OpenVINOEmbedder, photo) -> None:
     people = {"Ann": [photo(ANN, 0), photo(ANN, 1)], "Bob": [photo(BOB, 0)], "Cy": [photo(CY, 0)]}
+    assert isinstance(gallery.store.database, Database)
     enrolling, db, asked = enroll(gallery, people, AlignedDetector(), embedder), gallery.store.database._db, []
     first, searched = next(enrolling), gallery._bound().ask(lambda people: people)
     db.set_trace_callback(asked.append)

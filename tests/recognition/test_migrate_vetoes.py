@@ -7,7 +7,7 @@ import pytest
 import toy_model
 from killing import everything_in
 from running import json_lines, run
-from toy_damage import rows
+from toy_gallery import rows
 from toy_migration import ByHand, fill, require_of, run_all
 
 from facerec.errors import DamagedGalleryError

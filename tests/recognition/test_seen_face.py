@@ -10,6 +10,7 @@ from look_alike import save_look_alike
 from row_detector import Row, party
 
 from facerec.faces.detector import AlignedDetector
+from facerec.gallery.address import Place
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.unknown_faces import crop_of, kept_faces
 from facerec.gallery.unknown_rows import KeptFace
@@ -24,7 +25,7 @@ from facerec.types import Threshold
 LIMIT, DAY = Threshold(0.5, "a test"), "2031-12-30"
 
 
-def left_of(folder: Path, *faces: KeptFace) -> list[str]:
+def left_of(folder: Place, *faces: KeptFace) -> list[str]:
     """What is still in a file of the folder: vectors, hashes and names of photos."""
     content = everything_in(folder)
     parts = [part for face in faces for part in (face.vector.tobytes(), face.photo.encode(), face.source.encode())]

@@ -168,7 +168,7 @@ def test_a_proof_does_not_say_where_the_gallery_is(client: httpx.Client, monkeyp
     prove = service_module.remove_and_prove
 
     def with_problems(store: Store, who: Who) -> Proof:
-        return replace(prove(store, who), problems=(f"{store.folder / 'a.db'}: damaged", f"{store.folder}: busy"))
+        return replace(prove(store, who), problems=(f"{store.folder}/a.db: damaged", f"{store.folder}: busy"))
 
     monkeypatch.setattr(service_module, "remove_and_prove", with_problems)
     ann = enroll(client, "Ann", png(0))["person"]["id"]

@@ -107,7 +107,9 @@ def test_the_threshold_is_shown_and_set(client: httpx.Client, service: Service) 
 
 def test_the_gallery_may_change_outside_the_server(client: httpx.Client, service: Service, toy: Path) -> None:
     enroll(client, "Ann", png(0))
-    folder, photo = service.gallery.folder, toy_model.save_crop(service.gallery.folder.parent / "b" / "b.png", 1, 0)
+    folder = service.gallery.folder
+    assert isinstance(folder, Path)
+    photo = toy_model.save_crop(folder.parent / "b" / "b.png", 1, 0)
     (line,) = answers(client, png(1, 1))
     assert line["person"] is None
     assert run("enroll", photo, "--name", "Bob", "--aligned", "--model", toy, gallery=folder).exit_code == 0

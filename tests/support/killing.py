@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import toy_gallery
+
+from facerec.gallery.address import Place
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.sqlcipher import require_library
 
@@ -87,9 +90,11 @@ def _kill_before(step: int) -> None:
     sys.addaudithook(heard)
 
 
-def everything_in(folder: Path) -> bytes:
-    """Return the bytes of all files in a folder."""
-    return b"\0\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+def everything_in(folder: Place) -> bytes:
+    """Return the bytes of all files in a folder, and of the server's files of the gallery that stands for it."""
+    assert isinstance(folder, Path)
+    served = b"" if toy_gallery.SERVER is None else toy_gallery.SERVER.tables_of(folder)
+    return served + b"\0\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def photos_in(gallery: Gallery) -> dict[str, list[int]]:

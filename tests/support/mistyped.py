@@ -15,7 +15,7 @@ import click
 from click.testing import CliRunner
 
 from facerec.cli.main import main
-from facerec.cli.path_types import PATH, FilePath, ModelName
+from facerec.cli.path_types import NEW_GALLERY, FilePath, ModelName
 
 HEAVY = {"numpy", "PIL", "torch", "faiss", "openvino", "sklearn", "scipy", "matplotlib"}
 MISSING = "no/such"
@@ -60,7 +60,7 @@ def mistyped(folder: Path) -> Iterator[list[str]]:
         arguments = [each for each in command.params if isinstance(each, click.Argument)]
         for each in command.params:
             own = words.get(path, [])
-            new_gallery = each.name == "gallery_folder" and each.type is PATH
+            new_gallery = each.name == "gallery_folder" and each.type is NEW_GALLERY
             if (*path, each.name) in UNCHECKED or each.name in OUTPUTS or new_gallery:
                 continue
             if isinstance(each, click.Argument) and (

@@ -10,11 +10,12 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from facerec.cli.main import main
+from facerec.gallery.address import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: object, gallery: Path | None = None, typed: str | None = None) -> Result:
+def run(*arguments: object, gallery: Place | None = None, typed: str | None = None) -> Result:
     """Run `facerec ARGUMENTS` in this process, with $FACEREC_GALLERY. An exception that it does not catch is raised.
 
     typed: what is typed at the terminal.

@@ -1,12 +1,10 @@
 """A small gallery, and ways to flip bits in its files."""
 
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from toy_gallery import MODEL, nearest, template, vector
 
-from facerec.gallery.database import connect
 from facerec.gallery.gallery import Gallery
 
 COHORT = np.stack([vector(1000 + number) for number in range(30)])
@@ -54,9 +52,3 @@ def places_of(folder: Path, what: bytes) -> list[int]:
 def spoil(folder: Path) -> None:
     """Flip the lowest bit of the first number in the vector of photo 1. The norm does not show it."""
     flip(folder / "gallery.db", 8 * place_of(folder, vector(1).tobytes()))
-
-
-def rows(folder: Path, query: str) -> list[tuple]:
-    """Return the rows of a query, read without facerec."""
-    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
-        return db.execute(query).fetchall()

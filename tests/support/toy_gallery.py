@@ -7,19 +7,27 @@ enrolls COUNT photos from FIRST on, searches now and then, and prints the number
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from facerec.gallery.address import Place
 from facerec.gallery.backup import keep_copy
 from facerec.gallery.database import connect
 from facerec.gallery.encryption import encrypt
 from facerec.gallery.gallery import Gallery
+from facerec.gallery.layout import is_there
 from facerec.types import Template, Threshold
 
 DIMENSION = 16
 MODEL = ("f" * 64, "toy", DIMENSION, Threshold(1.08, "FMR 0.1 % on the validation people"))
+
+
+SERVER: Any = None
+"""The server that galleries are on in a test; None: they are in folders."""
 
 
 def vector(number: int) -> np.ndarray:
@@ -33,9 +41,9 @@ def template(number: int) -> Template:
     return Template(f"{number:064x}", f"photos/{number}.jpg", (1.5, 2, 30, 40), 0.99, vector(number))
 
 
-def opened(folder: Path) -> Gallery:
-    """Open or make the gallery in `folder` with the toy model. A new one is encrypted if there is a passphrase."""
-    if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not (folder / "gallery.db").exists():
+def opened(folder: Place) -> Gallery:
+    """Open or make the gallery at a place with the toy model. A new one is encrypted if there is a passphrase."""
+    if (passphrase := os.environ.get("FACEREC_PASSPHRASE")) and not is_there(folder):
         encrypt(folder, passphrase)
     gallery = Gallery.open(folder, create=True)
     gallery.bind_model(*MODEL)
@@ -60,11 +68,35 @@ def nearest(gallery: Gallery, number: int) -> str | None:
 
 def sql(folder: Path, *statements: str) -> None:
     """Run statements on the database, without facerec."""
+    if SERVER is not None:
+        SERVER.execute(folder, *statements)
+        return
     if not (path := folder / "gallery.db").exists():
         path.touch()
     with closing(connect(path, "mode=rw")) as db:
         for statement in statements:
             db.execute(statement)
+
+
+def rows(folder: Path, query: str) -> list[tuple]:
+    """Return the rows of a query, read without facerec."""
+    if SERVER is not None:
+        return SERVER.execute(folder, query)
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
+        return db.execute(query).fetchall()
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Keep a transaction open that reads, as another program may."""
+    if SERVER is not None:
+        with SERVER.reading(folder):
+            yield
+        return
+    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM people").fetchall()
+        yield
 
 
 def two_people(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_model
+from toy_gallery import rows
 
 from facerec.evaluation.identification import gallery_calibration
 from facerec.faces.detector import AlignedDetector
@@ -63,13 +64,11 @@ def fill(folder: Path, photos: Path, model: ByHand, *, crops: bool = False) -> P
 
 def vectors_in(folder: Path) -> dict[str, list[bytes]]:
     """Return the bytes of each person's vectors in the database, in the order of their photos."""
-    rows: dict[str, list[bytes]] = {}
-    with closing(connect(folder / "gallery.db", "mode=rw")) as db:
-        for name, blob in db.execute(
-            "SELECT name, vector FROM people p JOIN templates t ON p.id = person ORDER BY t.id"
-        ):
-            rows.setdefault(name, []).append(blob)
-    return rows
+    found: dict[str, list[bytes]] = {}
+    query = "SELECT name, vector FROM people p JOIN templates t ON p.id = person ORDER BY t.id"
+    for name, blob in rows(folder, query):
+        found.setdefault(name, []).append(blob)
+    return found
 
 
 def expected(model: ByHand, photos: Path) -> dict[str, list[bytes]]:

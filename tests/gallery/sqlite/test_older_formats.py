@@ -17,7 +17,7 @@ import toy_fixtures
 from killing import killed_before, photos_in
 from running import run
 from surroundings import as_a_user_who_may_only_read, limited
-from toy_damage import COHORT, NAMED, rows, spoil
+from toy_damage import COHORT, NAMED, spoil
 from toy_gallery import (
     MODEL,
     make_format_4,
@@ -26,6 +26,7 @@ from toy_gallery import (
     make_format_7,
     make_format_8,
     nearest,
+    rows,
     template,
     vector,
 )

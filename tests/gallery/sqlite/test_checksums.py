@@ -9,8 +9,8 @@ import toy_fixtures
 import toy_model
 from killing import photos_in
 from running import run
-from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, read_all, rows, spoil
-from toy_gallery import DIMENSION, MODEL, nearest, opened, sql, template, vector
+from toy_damage import COHORT, NAMED, REMEDY, flip, place_of, places_of, read_all, spoil
+from toy_gallery import DIMENSION, MODEL, nearest, opened, rows, sql, template, vector
 from toy_migration import ByHand, expected, fill, run_all, vectors_in
 
 from facerec.errors import DamagedGalleryError, ImageError
@@ -213,7 +213,7 @@ def test_damaged_strangers_set_no_threshold(folder: Path) -> None:
         assert gallery.check().problems == (said,)
         with pytest.raises(DamagedGalleryError) as error:
             gallery.calibration(0.1)
-        assert str(error.value) == f"{folder / 'gallery.db'}: {said}"
+        assert str(error.value) == f"{folder}: {said}"
         gallery.set_calibration(strangers=COHORT[:20] * -1, source="visitors/")
         assert gallery.check().problems == ()
         assert gallery.calibration(0.1) == wanted

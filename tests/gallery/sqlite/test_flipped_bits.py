@@ -16,8 +16,8 @@ import toy_fixtures
 import toy_model
 from killing import killed_before, photos_in
 from running import run
-from toy_damage import COHORT, flip, places_of, read_all, rows
-from toy_gallery import MODEL, nearest, sql, template
+from toy_damage import COHORT, flip, places_of, read_all
+from toy_gallery import MODEL, nearest, rows, sql, template
 
 from facerec.errors import DamagedGalleryError, GalleryError
 from facerec.gallery import vetoes

@@ -23,7 +23,7 @@ from facerec.gallery import database
 from facerec.gallery.gallery import Gallery
 from facerec.gallery.maintenance import rebuild
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 folder = toy_fixtures.not_made_yet
 
 
