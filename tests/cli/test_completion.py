@@ -70,13 +70,14 @@ def test_the_light_lists_are_those_of_the_code() -> None:
     assert set(LOSSES) == {*PAIR_LOSSES, *CLASS_LOSSES}
     known = {"mode": MODES, "pooling": POOLINGS, "strategy": tuple(STRATEGIES), "mining": MINING}
     known |= {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
+    known["picture_views"] = ("scaled", "cut")
     assert {name: set(values) for name, values in CHOICES.items()} == {name: {*own} for name, own in known.items()}
 
 
 def test_help_lists_the_choices() -> None:
     shown = " ".join(run("train", "--help").stdout.split())
     for name, values in CHOICES.items():
-        assert f"--{name} [{'|'.join(values)}]" in shown
+        assert f"--{name.replace('_', '-')} [{'|'.join(values)}]" in shown
 
 
 def test_a_model_is_a_name_or_a_file() -> None:

@@ -243,7 +243,7 @@ def start_two(*words: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Wait for a process to end well. Returns its stdout and stderr."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)  # minutes where much else runs; an endless wait ends
     assert process.returncode == 0, errors
     return output, errors
 
