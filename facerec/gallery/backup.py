@@ -23,7 +23,7 @@ from facerec.gallery.queries import count_rows
 from facerec.gallery.schema import scalar
 from facerec.gallery.sqlcipher import key_of
 
-_ON_SERVER = "copy it with `pg_dump`, as its administrator does, and bring a copy back with `pg_restore`"
+_ON_SERVER = "copy it with pg_dump, as its administrator does, and bring a copy back with pg_restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Copy:
 def keep_copy(database: AnyDatabase, kind: str = "backup") -> None:
     """Replace the copy of a kind with a copy of the present database.
 
-    Does nothing on a server, whose copies are its administrator's (`pg_dump`), and while data of removed people still
+    Does nothing on a server, whose copies are its administrator's (pg_dump), and while data of removed people still
     waits to be wiped. DamagedGalleryError if the database is damaged;
     the old copy then stays. GalleryError if the copy cannot be written.
     """

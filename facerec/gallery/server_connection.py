@@ -35,7 +35,7 @@ _MEANINGS: dict[str, tuple[type[GalleryError], str]] = {  # keys: the beginning 
 }
 _REFUSED = {  # why a connection fails
     "28": "the server refuses this user; check the user and the password (PGPASSWORD, or the file .pgpass)",
-    "3D": "the server has no such database; make it with `createdb`",
+    "3D": "the server has no such database; make it with createdb",
     "53": "the server takes no more connections; try again later",
     "57": "the server is starting or stopping; try again when it runs",
 }

@@ -106,7 +106,7 @@ def test_what_cannot_be_opened_says_why_in_one_line(server: Server, tmp_path: Pa
         db.execute("CREATE TABLE others.t (x int)")
     said = {
         plain: "no gallery here; make one with `facerec enroll`",
-        plain.replace("/postgres?", "/nowhere?"): "the server has no such database; make it with `createdb`",
+        plain.replace("/postgres?", "/nowhere?"): "the server has no such database; make it with createdb",
         plain.replace("postgres@", "nobody@"): "the server refuses this user",
         plain.replace("host=", "host=/nowhere"): "no server answers there; check the host and the port",
         f"{plain}&nonsense=%": "not an address that PostgreSQL understands",

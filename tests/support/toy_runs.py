@@ -231,7 +231,7 @@ def command(data: Data, output: Path, settings: TrainSettings, *more: str) -> li
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """Start `python -m WORDS` with one thread."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # training/README.md
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=env, text=True, **pipes)
 
