@@ -29,7 +29,7 @@ def complaint(result: Result, exit_code: int) -> str:
 def clear(text: str) -> bool:
     """Assert one line without traceback and class names. Returns whether all its characters are printable."""
     assert len(text.splitlines()) == 1, text
-    assert len(text) < 800, "room for the names of all backbones"
+    assert len(text) < 900, "room for the names of all backbones, or of all settings"
     assert not re.search(r"Traceback|\w(Error|Exception|Warning)\b|errno|<class|0x[0-9a-f]{6}", text, re.IGNORECASE), (
         text
     )
