@@ -17,13 +17,10 @@ from facerec.training.settings import TrainSettings
 
 LIBRARY = [path for path in sorted((ROOT / "facerec").rglob("*.py")) if path.parent.name != "cli"]
 COMMAND_LINES = {
-    "evaluation/report/plots.py": "writes style sheets, whose variables begin with --",
     "training/advise.py": "writes the command line that it advises",
     "text.py": "writes the commands of `facerec gallery` that messages advise",
 }
-NOT_SERVED = [
-    path for path in LIBRARY if "server" not in path.parts
-]  # what a request sends: tests/server/test_openapi.py
+NOT_SERVED = [path for path in LIBRARY if "server" not in path.parts]  # others: tests/server/test_openapi.py
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 COMMAND = re.compile(r"`(facerec|torchrun|pip) [^`]*`")
 

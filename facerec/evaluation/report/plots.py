@@ -199,7 +199,7 @@ def as_source(figure: "Figure") -> str:
 
 def _follow_preference(svg: str) -> str:
     """Name the colours of AT_NIGHT in an SVG by variables, which a style sheet of its own sets."""
-    names = {light: f"--c{light[1:]}" for light in AT_NIGHT}
+    names = {light: f"--{light[1:]}" for light in AT_NIGHT}
     known = re.compile("|".join(names))
     tag = re.compile("<[^<>]+>")  # the words of a plot stay
     svg = tag.sub(lambda found: known.sub(lambda colour: f"var({names[colour[0]]})", found[0]), svg)
