@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch_free
+from running import run
 
 from facerec.errors import MissingExtraError
 from facerec.extras import EXTRAS, install, named, require_extra
@@ -100,3 +101,11 @@ def test_the_public_names_say_it_too(tmp_path: Path) -> None:
 
 def test_the_strategies_are_known_without_torch() -> None:
     assert list(settings.STRATEGIES) == list(freezing.STRATEGIES)
+
+
+@pytest.mark.parametrize("words", [["gallery", "list"], ["identify", "photo.jpg"], ["serve"]])
+def test_a_gallery_on_a_server_without_its_extra_is_one_line(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    result = run(*words, "--gallery", "postgresql://ann:secret@localhost/club")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: a gallery on a server needs psycopg: pip install -e '.[postgres]'\n"

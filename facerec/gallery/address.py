@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from facerec.errors import ConfigError, GalleryError
+from facerec.extras import require_extra
 
 _SCHEME = re.compile(r"postgres(ql)?:/", re.IGNORECASE)
 _SECRETS = ("password", "sslpassword")
@@ -75,9 +76,11 @@ def place_of(given: str | Place) -> Place:
     """Return the folder or the address that a text means.
 
     ConfigError for an address that has become a path: it has lost a slash, so nobody can tell its host.
+    MissingExtraError for an address where the extra `postgres` is not installed.
     """
     if isinstance(given, ServerAddress) or not is_address(given):
         return given if isinstance(given, ServerAddress) else Path(given)
     if isinstance(given, Path) or "://" not in given:
         raise ConfigError("`gallery`: an address as a path; give it as a text, postgresql://user@host/database")
+    require_extra("postgres", "a gallery on a server")  # here, before anything imports psycopg
     return ServerAddress(given)

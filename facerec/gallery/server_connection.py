@@ -11,7 +11,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from facerec.errors import DamagedGalleryError, GalleryError
-from facerec.extras import require_extra
 from facerec.gallery.address import ServerAddress
 from facerec.gallery.connection import Rows
 
@@ -86,7 +85,6 @@ def connect(address: ServerAddress, *, timeout: int = 10) -> ServerConnection:
 
     timeout: seconds, unless the address says (`connect_timeout`).
     """
-    require_extra("postgres", "a gallery on a server")
     parts = _parts(address)
     given: dict[str, Any] = {"connect_timeout": timeout, "application_name": "facerec"}
     try:
